@@ -1,0 +1,93 @@
+"""The disentangled transformer, literally (Definitions 1 and 2): the oracle of the closed form.
+
+Full d x d weight matrices on a concatenated residual stream that doubles in width at every layer. Nothing here
+is shared with ``closed_form``, and nothing is fast.
+
+Definition 2 gives every layer the block-diagonal matrix of Eq. 4, (N + T) x (N + T), but layer l multiplies a
+stream of width d_{l-1} = 2^(l-1) (N + T): from Layer 2 on, the product has no meaning. Footnote 2 says what is
+meant: queries come from the previous attention output, keys from the original tokens. So ``placed`` puts the
+two blocks at those rows and columns of a d_{l-1} x d_{l-1} matrix of zeros.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from circuits.disentangled.weights import Layer, Weights, check, sizes
+from circuits.typing import OverLabels, Position, Tokens
+
+Stream = Float[Array, "T d"]
+Full = Float[Array, "d d"]
+
+
+class LiteralActivations(NamedTuple):
+    """Streams X^(0) .. X^(L), attention S^(1) .. S^(L), and the output of a head on each layer."""
+
+    streams: tuple[Float[Array, "T _"], ...]
+    attention: tuple[Position, ...]
+    outputs: tuple[OverLabels, ...]
+
+
+def forward(weights: Weights, tokens: Tokens) -> LiteralActivations:
+    """X^(l) = [X^(l-1), attn(X^(l-1); W^(l))] for any depth.
+
+    ``outputs[l - 1]`` is the last row of X^(L) V with V the selector of the content block of the last attention
+    output of layer l: f2 is ``outputs[0]`` and, at depth 2, f1 is ``outputs[1]``.
+    """
+    labels, length = sizes(weights)
+    check(weights, labels, length)
+    streams = [embed(tokens, labels, weights[0].content.dtype)]
+    attention = []
+    for number, layer in enumerate(weights, start=1):
+        pattern, attended = attn(streams[-1], placed(layer, number))
+        streams.append(jnp.concatenate([streams[-1], attended], axis=1))
+        attention.append(pattern)
+    base = labels + length
+    outputs = tuple(
+        streams[-1][-1] @ selector(streams[-1].shape[1], streams[number].shape[1] - base, labels)
+        for number in range(1, len(streams))
+    )
+    return LiteralActivations(tuple(streams), tuple(attention), outputs)
+
+
+def embed(tokens: Tokens, labels: int, dtype: jnp.dtype | type = jnp.float64) -> Stream:
+    """X^(0): row t is the one-hot label of position t beside the one-hot of t itself."""
+    content = jax.nn.one_hot(tokens, labels, dtype=dtype)
+    return jnp.concatenate([content, jnp.eye(len(tokens), dtype=dtype)], axis=1)
+
+
+def attn(stream: Stream, weight: Full) -> tuple[Position, Stream]:
+    """Definition 1: the pattern softmax(MASK(X W X^T)), and the pattern times X."""
+    logits = stream @ weight @ stream.T
+    causal = jnp.tril(jnp.ones_like(logits, dtype=bool))
+    pattern = jax.nn.softmax(jnp.where(causal, logits, -jnp.inf), axis=1)
+    return pattern, pattern @ stream
+
+
+def block_diagonal(layer: Layer) -> Full:
+    """Eq. 4: [[W0, 0], [0, W1]], of width N + T."""
+    upper = jnp.pad(layer.content, ((0, 0), (0, layer.position.shape[1])))
+    lower = jnp.pad(layer.position, ((0, 0), (layer.content.shape[1], 0)))
+    return jnp.concatenate([upper, lower])
+
+
+def placed(layer: Layer, number: int, query_at: int | None = None, key_at: int = 0) -> Full:
+    """Eq. 4's blocks in the d_{l-1} x d_{l-1} matrix of layer ``number`` = l, zero elsewhere.
+
+    By footnote 2 the query block starts where the previous attention output starts in the stream, at d_{l-2},
+    and the key block at the original tokens, at 0. Other places can be asked for, to see that they differ.
+    """
+    block = block_diagonal(layer)
+    base = len(block)
+    width = 2 ** (number - 1) * base
+    if query_at is None:
+        query_at = 0 if number == 1 else width // 2
+    after = (width - base - query_at, width - base - key_at)
+    return jnp.pad(block, ((query_at, after[0]), (key_at, after[1])))
+
+
+def selector(width: int, start: int, labels: int, dtype: jnp.dtype | type = jnp.float64) -> Float[Array, "d N"]:
+    """V: reads the N coordinates of the stream that begin at ``start``."""
+    return jnp.eye(width, labels, k=-start, dtype=dtype)

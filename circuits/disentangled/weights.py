@@ -1,0 +1,82 @@
+"""The weights of a disentangled transformer: one content block and one position block a layer."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from circuits import require
+from circuits.typing import Content, Position
+
+
+class Layer(NamedTuple):
+    """W^(l) as its two diagonal blocks (Eq. 4): ``content`` is W0 (N, N), ``position`` is W1 (T, T).
+
+    Row is the query's side, column the key's: the logit of query i and key j is
+    content[g_i, g_j] + position[i, j].
+    """
+
+    content: Content
+    position: Position
+
+
+Weights = tuple[Layer, ...]
+"""One ``Layer`` per layer; any depth. Gradients have the same form."""
+
+
+def zeros(depth: int, labels: int, length: int, dtype: jnp.dtype | type = jnp.float64) -> Weights:
+    """All weights zero: the initialisation of Theorems 2 and 3."""
+    _require_sizes(depth, labels, length)
+    return tuple(Layer(jnp.zeros((labels, labels), dtype), jnp.zeros((length, length), dtype)) for _ in range(depth))
+
+
+def random(
+    key: Key[Array, ""],
+    depth: int,
+    labels: int,
+    length: int,
+    scale: float = 1.0,
+    dtype: jnp.dtype | type = jnp.float64,
+) -> Weights:
+    """Independent normal entries of the given standard deviation."""
+    _require_sizes(depth, labels, length)
+    keys = jax.random.split(key, (depth, 2))
+    return tuple(
+        Layer(
+            scale * jax.random.normal(for_content, (labels, labels), dtype),
+            scale * jax.random.normal(for_position, (length, length), dtype),
+        )
+        for for_content, for_position in keys
+    )
+
+
+def check(weights: Weights, labels: int, length: int) -> None:
+    """Raise ValueError unless every block has the right shape, one dtype and finite entries.
+
+    A look-up by label beyond N would be clamped in silence, so callers check before they trust a figure.
+    Under a trace the values are unknown and only shapes are checked.
+    """
+    require.that(len(weights) > 0, "weights", "must have at least one layer", len(weights))
+    for number, layer in enumerate(weights, start=1):
+        for block, array, size in (("content", layer.content, labels), ("position", layer.position, length)):
+            name = f"{block}_{number}"
+            require.shape(name, array, (size, size))
+            require.that(
+                array.dtype == weights[0].content.dtype,
+                name,
+                f"must have the dtype of content_1, {weights[0].content.dtype}",
+                str(array.dtype),
+            )
+            require.finite(name, array)
+
+
+def sizes(weights: Weights) -> tuple[int, int]:
+    """(N, T): the number of labels and of positions that these weights are for."""
+    return weights[0].content.shape[0], weights[0].position.shape[0]
+
+
+def _require_sizes(depth: int, labels: int, length: int) -> None:
+    require.integer("depth", depth, least=1)
+    require.integer("labels", labels, least=1)
+    require.integer("length", length, least=1)

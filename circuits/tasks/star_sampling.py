@@ -1,0 +1,59 @@
+"""Uniform random star problems."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Int, PRNGKeyArray
+
+from circuits import require
+from circuits.tasks.lehmer import from_digits
+from circuits.tasks.star_graph import Problem, StarGraph, canonical, relabel
+
+# Enough problems for one vectorised step, few enough for their random words to stay in the cache.
+CHUNK = 8192
+
+
+def sample(spec: StarGraph, key: PRNGKeyArray, count: int) -> Problem:
+    """``count`` >= 1 independent problems, uniform over the labelings and over all E! edge orders; int32.
+
+    The goal ends canonical path 0, which loses nothing, for the labels are uniform. Jittable with ``spec`` and
+    ``count`` static; the same key gives the same problems.
+
+    Raises ValueError when ``count`` is no integer of at least 1.
+    """
+    require.integer("count", count, 1)
+    return _sample(spec, key, count)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _sample(spec: StarGraph, key: PRNGKeyArray, count: int) -> Problem:
+    keys = jax.random.split(key, count)
+    return jax.lax.map(partial(_one, spec), keys, batch_size=min(count, CHUNK))
+
+
+def _one(spec: StarGraph, key: PRNGKeyArray) -> Problem:
+    # Ranks of 32-bit random keys are not exactly uniform: equal keys keep their places. The digits of a Lehmer
+    # code are independent, so each can be made exactly uniform by rejection, and then so is the code.
+    bounds = [*range(spec.labels, spec.labels - spec.node_count, -1), *range(spec.edge_count, 0, -1)]
+    digits = _below(key, np.asarray(bounds, dtype=np.uint32))
+    labels = from_digits(digits[: spec.node_count])
+    order = from_digits(digits[spec.node_count :])
+    return relabel(canonical(spec, order), labels)
+
+
+def _below(key: PRNGKeyArray, bounds: np.ndarray) -> Int[Array, " n"]:
+    # Words above the last whole multiple of the bound would favour small digits, so they are drawn again.
+    last = jnp.asarray([2**32 // int(bound) * int(bound) - 1 for bound in bounds], dtype=jnp.uint32)
+    key, first = jax.random.split(key)
+
+    def redraw(state: tuple[PRNGKeyArray, Array]) -> tuple[PRNGKeyArray, Array]:
+        key, words = state
+        key, fresh = jax.random.split(key)
+        return key, jnp.where(words > last, jax.random.bits(fresh, words.shape, jnp.uint32), words)
+
+    words = jax.random.bits(first, bounds.shape, jnp.uint32)
+    _, words = jax.lax.while_loop(lambda state: jnp.any(state[1] > last), redraw, (key, words))
+    return (words % bounds).astype(jnp.int32)
