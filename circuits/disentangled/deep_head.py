@@ -132,22 +132,21 @@ def by_labels(over_positions: Position, tokens: Tokens, labels: int) -> Content:
 def jacobian_product(s: OverPositions, v: OverPositions) -> OverPositions:
     """J(s) v = s * (v - s . v).
 
-    J(s) 1 = 0, so v may be shifted: measured from its value at the largest s, nothing cancels when s is within
-    e^-gamma of one-hot, and the product keeps its relative accuracy.
+    J(s) 1 = 0, so v may be shifted: measured from its value where s is above 1/2, nothing cancels when s is
+    within e^-gamma of one-hot, and the product keeps its relative accuracy.
     """
-    centred = v - v[jnp.argmax(s)]
+    centred = v - jnp.sum(jnp.where(s > 0.5, v, 0))
     return s * (centred - s @ centred)
 
 
 def sum_to_zero(g: OverPositions, s: OverPositions) -> OverPositions:
-    """A gradient in the logits of softmax s, made exact where s is largest.
+    """A gradient in the logits of softmax s, made exact where s is above 1/2.
 
-    Such a row sums to zero. Its entry at the largest s is a difference of numbers near 1; the others are
-    small and exact, so that entry is minus their sum.
+    Such a row sums to zero. Its entry at a dominant s is a difference of numbers near 1; the others are small
+    and exact, so that entry is minus their sum.
     """
-    largest = jnp.arange(len(s)) == jnp.argmax(s)
-    others = jnp.where(largest, 0, g)
-    return jnp.where(largest, -jnp.sum(others), others)
+    others = jnp.where(s > 0.5, 0, g)
+    return jnp.where(s > 0.5, -jnp.sum(others), others)
 
 
 def _reach(acts: Activations, tokens: Tokens, target: Label) -> tuple[Scalar, OverPositions, OverPositions]:

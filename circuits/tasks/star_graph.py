@@ -7,10 +7,10 @@ path, and the answer is that path. Everything here works on one problem; callers
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jaxtyping import Int
 
 from circuits import require
@@ -18,13 +18,16 @@ from circuits.typing import AnyArray, Label, Tokens
 
 QUERIES = ("goal-start", "start-goal")
 """The two orders in which a query is written."""
+MOST_LABELS = 2**31 - 1
+"""Labels, and their number N, are int32."""
 
 
 @dataclass(frozen=True)
 class StarGraph:
-    """The family of stars with ``paths`` P >= 2 paths of ``nodes`` M >= 2 nodes, labelled from {0..``labels`` - 1}.
+    """Stars of P = ``paths`` >= 2 paths of M = ``nodes`` >= 2 nodes, labelled from N = ``labels`` labels.
 
-    N must be at least P (M - 1) + 1, the number of distinct nodes. Hashable, so it can be a static argument.
+    N is at least P (M - 1) + 1, the number of distinct nodes, and below 2^31, for labels are int32. A family
+    is hashable, so it can be a static argument.
 
     Raises ValueError naming the argument that is out of range.
     """
@@ -36,7 +39,7 @@ class StarGraph:
     def __post_init__(self) -> None:
         require.integer("paths", self.paths, 2)
         require.integer("nodes", self.nodes, 2)
-        require.integer("labels", self.labels, self.node_count)
+        require.integer("labels", self.labels, self.node_count, MOST_LABELS)
 
     @property
     def edge_count(self) -> int:
@@ -102,7 +105,8 @@ def relabel(problem: Problem, labels: Int[AnyArray, " K"]) -> Problem:
     for name, array in problem._asdict().items():
         if _known(array):
             # An index out of range would be clamped in silence, and give a wrong graph.
-            outside = np.extract((np.asarray(array) < 0) | (np.asarray(array) >= node_count), np.asarray(array))
+            values = np.asarray(array)
+            outside = values[(values < 0) | (values >= node_count)]
             rule = f"must hold canonical labels in range({node_count})"
             require.that(outside.size == 0, f"problem.{name}", rule, outside[:1].tolist())
     table = jnp.asarray(labels, dtype=jnp.int32)
@@ -144,9 +148,10 @@ def replay_context(tokens: Tokens, y1: Label) -> Int[Array, " T"]:
 def single(argument: str, problem: Problem) -> None:
     """Raise ValueError naming ``argument`` unless the problem is one problem, not a batch."""
     ranks = tuple(np.ndim(array) for array in problem)
-    require.that(ranks == (2, 0, 0, 1), argument, "must be one problem (vmap over a batch), of ranks (2, 0, 0, 1)", ranks)
+    rule = "must be one problem (vmap over a batch), with arrays of ranks (2, 0, 0, 1)"
+    require.that(ranks == (2, 0, 0, 1), argument, rule, ranks)
 
 
 def _known(array: Any) -> bool:
     # A traced array has no values yet, so only its shape can be checked.
-    return not isinstance(array, jax.core.Tracer)
+    return not isinstance(array, Tracer)

@@ -1,5 +1,6 @@
 """Uniform random star problems."""
 
+import math
 from functools import partial
 
 import jax
@@ -13,14 +14,14 @@ from circuits.tasks.lehmer import from_digits
 from circuits.tasks.star_graph import Problem, StarGraph, canonical, relabel
 
 # Enough problems for one vectorised step, few enough for their random words to stay in the cache.
-CHUNK = 8192
+CHUNK = 16384
 
 
 def sample(spec: StarGraph, key: PRNGKeyArray, count: int) -> Problem:
     """``count`` >= 1 independent problems, uniform over the labelings and over all E! edge orders; int32.
 
-    The goal ends canonical path 0, which loses nothing, for the labels are uniform. Jittable with ``spec`` and
-    ``count`` static; the same key gives the same problems.
+    The goal ends canonical path 0, which loses nothing, for the labels are uniform. The same key gives the
+    same problems. Jittable with ``spec`` and ``count`` static.
 
     Raises ValueError when ``count`` is no integer of at least 1.
     """
@@ -30,13 +31,16 @@ def sample(spec: StarGraph, key: PRNGKeyArray, count: int) -> Problem:
 
 @partial(jax.jit, static_argnums=(0, 2))
 def _sample(spec: StarGraph, key: PRNGKeyArray, count: int) -> Problem:
-    keys = jax.random.split(key, count)
-    return jax.lax.map(partial(_one, spec), keys, batch_size=min(count, CHUNK))
+    # Equal chunks, the last one cut, for a remainder would be compiled separately.
+    chunks = math.ceil(count / CHUNK)
+    keys = jax.random.split(key, (chunks, math.ceil(count / chunks)))
+    problems = jax.lax.map(jax.vmap(partial(_one, spec)), keys)
+    return Problem(*(part.reshape(-1, *part.shape[2:])[:count] for part in problems))
 
 
 def _one(spec: StarGraph, key: PRNGKeyArray) -> Problem:
-    # Ranks of 32-bit random keys are not exactly uniform: equal keys keep their places. The digits of a Lehmer
-    # code are independent, so each can be made exactly uniform by rejection, and then so is the code.
+    # Sorting 32-bit random keys is not exactly uniform, for equal keys keep their places. The digits of a
+    # Lehmer code are independent, so each can be made exactly uniform by rejection, and then so is the code.
     bounds = [*range(spec.labels, spec.labels - spec.node_count, -1), *range(spec.edge_count, 0, -1)]
     digits = _below(key, np.asarray(bounds, dtype=np.uint32))
     labels = from_digits(digits[: spec.node_count])

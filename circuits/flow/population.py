@@ -1,0 +1,99 @@
+"""Exact averages over all star graphs of a family: no sampling.
+
+A graph is an edge order and a labeling. Brute force goes through every one of them. The symmetry reduction goes
+through the edge orders alone: with content weights a I + b 1 1^T nothing depends on which label is which, so a
+relabeled prompt has the same losses, the same position gradients, and content gradients with rows and columns
+permuted along. The average of those over all permutations of the labels has one diagonal and one off-diagonal
+value.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from circuits import require
+from circuits.disentangled.weights import Layer, Weights, check
+from circuits.tasks.star_enumeration import everything, representatives
+from circuits.tasks.star_graph import Problem, StarGraph, encode, targets
+from circuits.typing import Content, Label, Tokens
+
+Quantity = Callable[[Weights, Tokens, Label, Label], Any]
+"""Maps weights and one prompt (tokens, y1, y2) to any pytree, as ``objective`` does."""
+
+CHUNK = 5040
+"""Sequences evaluated at once: 30,240 labelings of the 2-path 3-node graph are six chunks."""
+
+
+def mean_exhaustive(
+    quantity: Quantity, weights: Weights, spec: StarGraph, query: str = "goal-start", chunk: int = CHUNK
+) -> Any:
+    """The mean of a quantity over every labeling and edge order, one by one; any weights.
+
+    The 2-path 3-node graph with N = 10 has 725,760 of them. Memory is that of one chunk. Raises ValueError for
+    weights that do not fit the family, or a family too large to enumerate.
+    """
+    check(weights, spec.labels, spec.sequence_length)
+    total, count = None, 0
+    for problems in everything(spec, chunk):
+        block = _sums(quantity, weights, *_prompts(problems, query))
+        total = block if total is None else jax.tree.map(jnp.add, total, block)
+        count += len(problems.start)
+    return jax.tree.map(lambda array: array / count, total)
+
+
+def mean_by_symmetry(
+    quantity: Quantity, weights: Weights, spec: StarGraph, query: str = "goal-start"
+) -> Any:
+    """The same mean from one labeling of each edge order (24 for the 2-path 3-node graph).
+
+    Gradients, that is every ``Layer`` in the quantity, are averaged over relabelings; all its other leaves must
+    not depend on which label is which, as losses, attention and position gradients do not. Raises ValueError
+    unless every content block is a I + b 1 1^T.
+    """
+    check(weights, spec.labels, spec.sequence_length)
+    for number, layer in enumerate(weights, start=1):
+        _require_symmetric(f"content_{number}", layer.content)
+    tokens, y1, y2 = _prompts(representatives(spec), query)
+    total = _sums(quantity, weights, tokens, y1, y2)
+    mean = jax.tree.map(lambda array: array / len(tokens), total)
+    return jax.tree.map(_over_relabelings, mean, is_leaf=_is_layer)
+
+
+def relabeled_mean(content: Content) -> Content:
+    """The mean of P C P^T over all permutations P: the mean of the diagonal, and that of the rest."""
+    labels = len(content)
+    diagonal = jnp.trace(content) / labels
+    rest = (jnp.sum(content) - jnp.trace(content)) / (labels * (labels - 1))
+    return jnp.where(jnp.eye(labels, dtype=bool), diagonal, rest)
+
+
+@partial(jax.jit, static_argnums=0)
+def _sums(quantity: Quantity, weights: Weights, tokens: jax.Array, y1: jax.Array, y2: jax.Array) -> Any:
+    each = jax.vmap(quantity, in_axes=(None, 0, 0, 0))(weights, tokens, y1, y2)
+    return jax.tree.map(lambda array: jnp.sum(array, axis=0), each)
+
+
+def _prompts(problems: Problem, query: str) -> tuple[jax.Array, jax.Array, jax.Array]:
+    tokens = jax.vmap(partial(encode, query=query))(problems)
+    return tokens, *targets(problems)
+
+
+def _over_relabelings(leaf: Any) -> Any:
+    return leaf._replace(content=relabeled_mean(leaf.content)) if _is_layer(leaf) else leaf
+
+
+def _is_layer(leaf: Any) -> bool:
+    return isinstance(leaf, Layer)
+
+
+def _require_symmetric(argument: str, content: Content) -> None:
+    if isinstance(content, jax.core.Tracer):
+        return
+    gap = float(np.max(np.abs(np.asarray(content) - np.asarray(relabeled_mean(content)))))
+    rounding = 8 * float(jnp.finfo(content.dtype).eps) * float(np.max(np.abs(content)))
+    rule = "must be a I + b 1 1^T for the symmetry reduction (mean_exhaustive takes any weights), off by at most"
+    require.that(gap <= rounding, argument, f"{rule} {rounding:.1e}", gap)
