@@ -101,18 +101,12 @@ def at_least(
     return _evidence(kind, of, shows, quantity, value, bound, cases, detail)
 
 
-def identity(
-    kind: Kind, quantity: str, gap: float, cases: int, *, of: Of = "printed", detail: str = ""
-) -> Evidence:
+def identity(kind: Kind, quantity: str, gap: float, cases: int, *, of: Of = "printed", detail: str = "") -> Evidence:
     """Two float64 routes to one quantity: equal to rounding, apart beyond rounding, or undecided between."""
-    return at_most(
-        kind, quantity, gap, IDENTITY_TOLERANCE, cases, of=of, refuted_above=IDENTITY_REFUTED, detail=detail
-    )
+    return at_most(kind, quantity, gap, IDENTITY_TOLERANCE, cases, of=of, refuted_above=IDENTITY_REFUTED, detail=detail)
 
 
-def decided(
-    kind: Kind, quantity: str, holds: bool, cases: int, *, of: Of = "printed", detail: str = ""
-) -> Evidence:
+def decided(kind: Kind, quantity: str, holds: bool, cases: int, *, of: Of = "printed", detail: str = "") -> Evidence:
     """A yes-or-no finding of exact, symbolic or exhaustive work: value 1 or 0 against bound 1."""
     return at_least(kind, quantity, float(holds), 1.0, cases, of=of, detail=detail)
 

@@ -1,0 +1,86 @@
+"""Lemma 4: the differential of L2, and that it does not reach Layer 2 (gradient decoupling)."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from circuits.disentangled import literal
+from circuits.disentangled.closed_form import forward
+from circuits.disentangled.shallow_head import shallow_differential
+from circuits.disentangled.weights import Layer, Weights, random
+from proofs_check import setting
+from proofs_check.evidence import Control, Evidence, Findings, at_most
+from proofs_check.gradient_check import against_autodiff
+
+
+def differential() -> Findings:
+    """dL2 = -(1/(f2 . e)) (z_T^T dW0^(1) Z^T + dW1^(1)[T]) J(S1[T]) Z e, along a random direction."""
+
+    def stated(weights: Weights, tokens: Array, target: Array, change: Layer | None = None) -> Array:
+        change = change or _direction()[0]
+        return shallow_differential(forward(weights, tokens), tokens, target, *change)
+
+    def changed(content: bool, position: bool) -> Layer:
+        first = _direction()[0]
+        return Layer(first.content * content, first.position * position)
+
+    first = _direction()[0]
+    return against_autodiff(
+        "dL2 along a random direction",
+        setting.goal_cases(),
+        oracle=lambda *case: jax.jvp(lambda w: setting.shallow_literal_loss(w, *case[1:]), case[:1], (_direction(),))[
+            1
+        ],
+        library=stated,
+        controls={
+            "without the content term": lambda *case: stated(*case, changed(False, True)),
+            "without the position term": lambda *case: stated(*case, changed(True, False)),
+            "content weight transposed": lambda *case: stated(*case, Layer(first.content.T, first.position)),
+            "row T - 1 of dW1": lambda *case: stated(*case, Layer(first.content, jnp.roll(first.position, 1, 0))),
+            "sign flipped": lambda *case: -stated(*case),
+        },
+    )
+
+
+def decoupling() -> Findings:
+    """No gradient of L2 reaches Layer 2: it is exactly zero, and f2 does not move when Layer 2 is replaced."""
+
+    def reach(layer: int) -> tuple[Evidence, Evidence]:
+        """How strongly the loss of the head on ``layer`` depends on the weights of Layer 2."""
+        cases = setting.goal_cases()
+
+        def output(weights: Weights, tokens: Array) -> Array:
+            return literal.forward(weights, tokens).outputs[layer - 1]
+
+        found = setting.evaluate(
+            {
+                "gradient": lambda *case: jax.grad(setting.literal_loss)(*case, layer=layer)[1],
+                "moved": lambda w, tokens, _: output(w, tokens) - output((w[0], _direction()[1]), tokens),
+            },
+            cases,
+        )
+        size = max(float(jnp.max(jnp.abs(leaf))) for leaf in found["gradient"])
+        moved = float(jnp.max(jnp.abs(found["moved"])))
+        return (
+            at_most("autodiff", "max |gradient in Layer 2|", size, 0.0, setting.count(cases)),
+            at_most(
+                "simulated",
+                "max |change of the output| for new Layer-2 weights",
+                moved,
+                0.0,
+                setting.count(cases),
+            ),
+        )
+
+    by_gradient, by_output = reach(2)
+    return Findings(
+        reach(1),
+        (
+            Control("the deep head in its place: gradient", by_gradient),
+            Control("the deep head: output", by_output),
+        ),
+    )
+
+
+def _direction() -> Weights:
+    return random(jax.random.key(1), 2, setting.N, setting.T)
