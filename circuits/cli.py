@@ -8,7 +8,7 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,9 +20,7 @@ from tyro.extras import SubcommandApp
 from circuits import require
 
 GROUP = "circuits.commands"
-DESCRIPTION = (
-    "Verify, watch and find the reverse reasoning circuit that multi-token prediction is said to induce."
-)
+DESCRIPTION = "Verify, watch and find the reverse reasoning circuit that multi-token prediction is said to induce."
 
 
 class UsageError(ValueError):
@@ -53,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"circuits: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, such as head, has had enough: nothing is left to say to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("circuits: interrupted", file=sys.stderr)
         return 130
@@ -67,15 +68,15 @@ def check_writable(argument: str, path: Path) -> None:
     Raises ``ValueError`` naming the argument, the rule and the path.
     """
     target = path.resolve()
-    require.that(not target.is_dir(), argument, "must be a file, not a folder", str(path))
-    require.that(target.parent.is_dir(), argument, "must be in a folder that exists", str(path))
-    if _special(path):
-        return
-    require.that(not target.exists() or os.access(target, os.W_OK), argument, "must be writable", str(path))
-    beside = _beside(target)
     try:
-        beside.touch()
-        beside.unlink()
+        require.that(not target.is_dir(), argument, "must be a file, not a folder", str(path))
+        require.that(target.parent.is_dir(), argument, "must be in a folder that exists", str(path))
+        if not _special(path):
+            writable = not target.exists() or os.access(target, os.W_OK)
+            require.that(writable, argument, "must be writable", str(path))
+            beside = _beside(target)
+            beside.touch()  # permission bits alone do not tell: the disk may be read-only, the name too long
+            beside.unlink()
     except OSError as error:
         raise ValueError(f"{argument}: must be writable, got {str(path)!r} ({error.strerror})") from error
 
@@ -117,7 +118,7 @@ def _app(first: Sequence[str]) -> SubcommandApp:
     return app
 
 
-def _load(point: EntryPoint) -> Callable[..., Any]:
+def _load(point: EntryPoint) -> Any:
     try:
         return point.load()
     except ModuleNotFoundError as error:

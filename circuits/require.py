@@ -17,7 +17,12 @@ def integer(argument: str, value: Any, least: int, most: int | None = None) -> N
     """An integer (no bool) in [least, most]."""
     span = f"at least {least}" if most is None else f"between {least} and {most}"
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    that(whole and value >= least and (most is None or value <= most), argument, f"must be an integer {span}", value)
+    that(
+        whole and value >= least and (most is None or value <= most),
+        argument,
+        f"must be an integer {span}",
+        value,
+    )
 
 
 def choice(argument: str, value: Any, options: Sequence[str]) -> None:
@@ -38,4 +43,6 @@ def finite(argument: str, array: Any) -> None:
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         place = tuple(int(i) for i in bad[0])
-        raise ValueError(f"{argument}: must be finite, got {values[place]} at {place} ({len(bad)} such entries)")
+        raise ValueError(
+            f"{argument}: must be finite, got {values[place]} at {place} ({len(bad)} such entries)"
+        )

@@ -15,6 +15,7 @@ from circuits import require
 Kind = Literal["exact", "symbolic", "certified", "exhaustive", "autodiff", "simulated", "statistical"]
 Of = Literal["printed", "amended", "intended"]
 Shows = Literal["supports", "contradicts", "undecided"]
+Relation = Literal["<=", ">="]
 Verdict = Literal["holds", "amended", "fails", "open"]
 
 KINDS: tuple[Kind, ...] = (
@@ -34,7 +35,9 @@ IDENTITY_REFUTED = 1e-6
 
 @dataclass(frozen=True)
 class Evidence:
-    """One measurement. ``of`` says which statement it speaks of:
+    """One measurement: the statement asks that ``value`` stand in ``relation`` to ``bound``.
+
+    ``of`` says which statement it is:
 
     printed   the claim word for word, in its own setting
     amended   the stated correction
@@ -46,6 +49,7 @@ class Evidence:
     shows: Shows
     quantity: str
     value: float
+    relation: Relation
     bound: float
     cases: int
     detail: str = ""
@@ -75,30 +79,38 @@ class Findings:
 def at_most(
     kind: Kind,
     quantity: str,
-    value: float,
-    bound: float,
+    value: float | int,
+    bound: float | int,
     cases: int,
     *,
     of: Of = "printed",
-    refuted_above: float | None = None,
+    refuted_above: float | int | None = None,
     detail: str = "",
 ) -> Evidence:
     """Supports iff value <= bound, contradicts iff value > refuted_above (the bound, if not given).
 
     NaN shows nothing: it is undecided.
     """
+    require.that(not math.isnan(bound), "bound", "must be a number", bound)
     limit = bound if refuted_above is None else refuted_above
     require.that(limit >= bound, "refuted_above", f"must not be below the bound {bound}", limit)
     shows: Shows = "supports" if value <= bound else "contradicts" if value > limit else "undecided"
-    return _evidence(kind, of, shows, quantity, value, bound, cases, detail)
+    return _evidence(kind, of, shows, quantity, value, "<=", bound, cases, detail)
 
 
 def at_least(
-    kind: Kind, quantity: str, value: float, bound: float, cases: int, *, of: Of = "printed", detail: str = ""
+    kind: Kind,
+    quantity: str,
+    value: float | int,
+    bound: float | int,
+    cases: int,
+    *,
+    of: Of = "printed",
+    detail: str = "",
 ) -> Evidence:
     """Supports iff value >= bound, contradicts iff value < bound. NaN is undecided."""
     shows: Shows = "supports" if value >= bound else "contradicts" if value < bound else "undecided"
-    return _evidence(kind, of, shows, quantity, value, bound, cases, detail)
+    return _evidence(kind, of, shows, quantity, value, ">=", bound, cases, detail)
 
 
 def identity(kind: Kind, quantity: str, gap: float, cases: int, *, of: Of = "printed", detail: str = "") -> Evidence:
@@ -112,28 +124,36 @@ def decided(kind: Kind, quantity: str, holds: bool, cases: int, *, of: Of = "pri
 
 
 def ball_at_most(
-    quantity: str, ball: arb, bound: float, cases: int, *, of: Of = "printed", detail: str = ""
+    quantity: str, ball: arb, bound: float | int, cases: int, *, of: Of = "printed", detail: str = ""
 ) -> Evidence:
     """A certified upper bound. An ``arb`` comparison is true only when certain, so each way is asked for itself."""
     shows: Shows = "supports" if ball <= bound else "contradicts" if ball > bound else "undecided"
-    return _evidence("certified", of, shows, quantity, float(ball.upper()), bound, cases, detail)
+    return _evidence("certified", of, shows, quantity, float(ball.upper()), "<=", bound, cases, detail)
 
 
 def ball_at_least(
-    quantity: str, ball: arb, bound: float, cases: int, *, of: Of = "printed", detail: str = ""
+    quantity: str, ball: arb, bound: float | int, cases: int, *, of: Of = "printed", detail: str = ""
 ) -> Evidence:
     """A certified lower bound; the value recorded is the lower end of the ball."""
     shows: Shows = "supports" if ball >= bound else "contradicts" if ball < bound else "undecided"
-    return _evidence("certified", of, shows, quantity, float(ball.lower()), bound, cases, detail)
+    return _evidence("certified", of, shows, quantity, float(ball.lower()), ">=", bound, cases, detail)
 
 
 def _evidence(
-    kind: Kind, of: Of, shows: Shows, quantity: str, value: float, bound: float, cases: int, detail: str
+    kind: Kind,
+    of: Of,
+    shows: Shows,
+    quantity: str,
+    value: float | int,
+    relation: Relation,
+    bound: float | int,
+    cases: int,
+    detail: str,
 ) -> Evidence:
     require.choice("kind", kind, KINDS)
     require.integer("cases", cases, least=1)
     require.that(not math.isnan(bound), "bound", "must be a number", bound)
-    return Evidence(kind, of, shows, quantity, float(value), float(bound), cases, detail)
+    return Evidence(kind, of, shows, quantity, float(value), relation, float(bound), cases, detail)
 
 
 def verdict(evidence: tuple[Evidence, ...], *, limit: bool = False) -> Verdict:

@@ -63,7 +63,7 @@ def _line(item: Evidence) -> str:
 
 
 def _measured(item: Evidence) -> str:
-    measured = f"{item.quantity} = {number(item.value)}, bound {number(item.bound)}, cases {item.cases}"
+    measured = f"{item.quantity} = {number(item.value)}, asked {item.relation} {number(item.bound)}, cases {item.cases}"
     return f"{measured} ({item.detail})" if item.detail else measured
 
 

@@ -95,6 +95,9 @@ def html(results: Sequence[Result]) -> str:
 """
 
 
+_ASKED = {"<=": "≤", ">=": "≥"}
+
+
 def number(value: float) -> str:
     """A number as people read it: integers in full, anything else to three digits."""
     return f"{value:.0f}" if abs(value) < 1e9 and value == round(value) else f"{value:.3g}"
@@ -194,7 +197,7 @@ def _controls(controls: Sequence[Control]) -> str:
 
 
 def _table(caption: str, first: tuple[str, str], rows: Iterable[str]) -> str:
-    names = (*first, "quantity", "value", "bound", "cases", "kind")
+    names = (*first, "quantity", "value", "asked", "cases", "kind")
     body = "".join(rows) or f'<tr><td colspan="{len(names)}">none</td></tr>'
     head = "".join(f"<th>{name}</th>" for name in names)
     return (
@@ -206,7 +209,7 @@ def _table(caption: str, first: tuple[str, str], rows: Iterable[str]) -> str:
 def _measured(item: Evidence) -> str:
     return (
         f'<td class="quantity">{escape(item.quantity)}{_if(item.detail, "<small>{}</small>")}</td>'
-        f"<td>{_power(item.value)}</td><td>{_power(item.bound)}</td><td>{item.cases:,}</td>"
+        f"<td>{_power(item.value)}</td><td>{_ASKED[item.relation]} {_power(item.bound)}</td><td>{item.cases:,}</td>"
         f'<td title="{_KINDS[item.kind]}">{item.kind}</td>'
     )
 

@@ -8,6 +8,8 @@ L is the strictly lower shift matrix, L[i, i-1] = 1. The last row of Layer 2 the
 position T - 1 along with its label.
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 
 from circuits import require
@@ -41,7 +43,7 @@ def log_hardmax(logits: Position) -> Position:
     return jnp.where(largest, shared, -jnp.inf)
 
 
-def context_positions(tokens: Tokens, goal: int) -> tuple[int, int]:
+def context_positions(tokens: Tokens | Sequence[int], goal: int) -> tuple[int, int]:
     """(t_v, t_end): where the edge (v, u_end) stands among the edges, 0-indexed. t_v = t_end - 1.
 
     Raises ValueError if the goal is not the target of exactly one edge.

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from circuits.disentangled.weights import Weights, check, sizes
+from circuits.disentangled.weights import Weights, check_prompt, sizes
 from circuits.typing import Causal, Content, OverLabels, OverPositions, Position, Tokens
 
 
@@ -46,7 +46,7 @@ def forward(
     of infinite weights. Raises ValueError for weights whose shapes do not fit the sequence, or that are not
     finite.
     """
-    check(weights, sizes(weights)[0], len(tokens))
+    check_prompt(weights, tokens)
     scores, logits, log_attention, attention, outputs = [], [], [], [], []
     read, value = None, None
     for layer in weights:

@@ -112,9 +112,7 @@ def deep_query_logits(acts: Activations, tokens: Tokens, target: Label) -> OverP
     return sum_to_zero(s2 - rho, s2)
 
 
-def deep_loss_and_gradient(
-    acts: Activations, tokens: Tokens, target: Label
-) -> tuple[Scalar, tuple[Layer, Layer]]:
+def deep_loss_and_gradient(acts: Activations, tokens: Tokens, target: Label) -> tuple[Scalar, tuple[Layer, Layer]]:
     """L1 and its gradient in all four weight matrices (Lemma 3), from the activations of a 2-layer model."""
     gradient = (
         Layer(deep_content_1(acts, tokens, target), deep_position_1(acts, tokens, target)),

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from circuits.disentangled.weights import Layer, Weights, check, sizes
+from circuits.disentangled.weights import Layer, Weights, check_prompt, sizes
 from circuits.typing import OverLabels, Position, Tokens
 
 Stream = Float[Array, "T d"]
@@ -36,8 +36,8 @@ def forward(weights: Weights, tokens: Tokens) -> LiteralActivations:
     ``outputs[l - 1]`` is the last row of X^(L) V with V the selector of the content block of the last attention
     output of layer l: f2 is ``outputs[0]`` and, at depth 2, f1 is ``outputs[1]``.
     """
+    check_prompt(weights, tokens)
     labels, length = sizes(weights)
-    check(weights, labels, length)
     streams = [embed(tokens, labels, weights[0].content.dtype)]
     attention = []
     for number, layer in enumerate(weights, start=1):

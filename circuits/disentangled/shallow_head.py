@@ -49,9 +49,7 @@ def shallow_query_logits(acts: Activations, tokens: Tokens, target: Label) -> Ov
     return sum_to_zero(s - posterior, s)
 
 
-def shallow_loss_and_gradient(
-    acts: Activations, tokens: Tokens, target: Label
-) -> tuple[Scalar, tuple[Layer, ...]]:
+def shallow_loss_and_gradient(acts: Activations, tokens: Tokens, target: Label) -> tuple[Scalar, tuple[Layer, ...]]:
     """L2 and its gradient (Lemma 5); every layer above the first gets zeros (Lemma 4)."""
     first = Layer(shallow_content_1(acts, tokens, target), shallow_position_1(acts, tokens, target))
     untouched = jax.tree.map(jnp.zeros_like, first)

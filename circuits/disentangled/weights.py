@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key
 
 from circuits import require
-from circuits.typing import Content, Position
+from circuits.typing import Content, Position, Tokens
 
 
 class Layer(NamedTuple):
@@ -54,8 +55,7 @@ def random(
 def check(weights: Weights, labels: int, length: int) -> None:
     """Raise ValueError unless every block has the right shape, one dtype and finite entries.
 
-    A look-up by label beyond N would be clamped in silence, so callers check before they trust a figure.
-    Under a trace the values are unknown and only shapes are checked.
+    Under a trace the values are unknown, and only shapes and dtypes are checked.
     """
     require.that(len(weights) > 0, "weights", "must have at least one layer", len(weights))
     for number, layer in enumerate(weights, start=1):
@@ -69,6 +69,20 @@ def check(weights: Weights, labels: int, length: int) -> None:
                 str(array.dtype),
             )
             require.finite(name, array)
+
+
+def check_prompt(weights: Weights, tokens: Tokens) -> None:
+    """``check`` for a prompt: raises ValueError unless the weights fit its length and hold all its labels."""
+    require.that(len(weights) > 0, "weights", "must have at least one layer", len(weights))
+    labels = sizes(weights)[0]
+    check(weights, labels, len(tokens))
+    if isinstance(tokens, jax.core.Tracer):
+        return
+    values = np.asarray(tokens)
+    outside = np.flatnonzero((values < 0) | (values >= labels))
+    if len(outside):
+        value = f"{values[outside[0]]} at position {outside[0]}"
+        raise ValueError(f"tokens: must be labels between 0 and {labels - 1}, got {value}")
 
 
 def sizes(weights: Weights) -> tuple[int, int]:

@@ -36,18 +36,19 @@ def mean_exhaustive(
     The 2-path 3-node graph with N = 10 has 725,760 of them. Memory is that of one chunk. Raises ValueError for
     weights that do not fit the family, or a family too large to enumerate.
     """
-    check(weights, spec.labels, spec.sequence_length)
-    total, count = None, 0
-    for problems in everything(spec, chunk):
-        block = _sums(quantity, weights, *_prompts(problems, query))
-        total = block if total is None else jax.tree.map(jnp.add, total, block)
-        count += len(problems.start)
+    total, count = _folded(_sums, jnp.add, quantity, weights, spec, query, chunk)
     return jax.tree.map(lambda array: array / count, total)
 
 
-def mean_by_symmetry(
-    quantity: Quantity, weights: Weights, spec: StarGraph, query: str = "goal-start"
-) -> Any:
+def extremes_exhaustive(
+    quantity: Quantity, weights: Weights, spec: StarGraph, query: str = "goal-start", chunk: int = CHUNK
+) -> tuple[Any, Any, int]:
+    """(least, greatest, count): the range of a quantity over every labeling and edge order. Errors as above."""
+    (negated_least, greatest), count = _folded(_ranges, jnp.maximum, quantity, weights, spec, query, chunk)
+    return jax.tree.map(jnp.negative, negated_least), greatest, count
+
+
+def mean_by_symmetry(quantity: Quantity, weights: Weights, spec: StarGraph, query: str = "goal-start") -> Any:
     """The same mean from one labeling of each edge order (24 for the 2-path 3-node graph).
 
     Gradients, that is every ``Layer`` in the quantity, are averaged over relabelings; all its other leaves must
@@ -71,10 +72,37 @@ def relabeled_mean(content: Content) -> Content:
     return jnp.where(jnp.eye(labels, dtype=bool), diagonal, rest)
 
 
+def _folded(
+    over_chunk: Callable[..., Any],
+    join: Callable[[jax.Array, jax.Array], jax.Array],
+    quantity: Quantity,
+    weights: Weights,
+    spec: StarGraph,
+    query: str,
+    chunk: int,
+) -> tuple[Any, int]:
+    """``over_chunk`` of the quantity on every chunk of the family, joined leaf by leaf, and the count."""
+    check(weights, spec.labels, spec.sequence_length)
+    total, count = None, 0
+    for problems in everything(spec, chunk):
+        block = over_chunk(quantity, weights, *_prompts(problems, query))
+        total = block if total is None else jax.tree.map(join, total, block)
+        count += len(problems.start)
+    return total, count
+
+
 @partial(jax.jit, static_argnums=0)
 def _sums(quantity: Quantity, weights: Weights, tokens: jax.Array, y1: jax.Array, y2: jax.Array) -> Any:
     each = jax.vmap(quantity, in_axes=(None, 0, 0, 0))(weights, tokens, y1, y2)
     return jax.tree.map(lambda array: jnp.sum(array, axis=0), each)
+
+
+@partial(jax.jit, static_argnums=0)
+def _ranges(quantity: Quantity, weights: Weights, tokens: jax.Array, y1: jax.Array, y2: jax.Array) -> Any:
+    """(-least, greatest), so that both are joined by the maximum."""
+    each = jax.vmap(quantity, in_axes=(None, 0, 0, 0))(weights, tokens, y1, y2)
+    greatest = jax.tree.map(lambda array: jnp.max(array, axis=0), each)
+    return jax.tree.map(lambda array: -jnp.min(array, axis=0), each), greatest
 
 
 def _prompts(problems: Problem, query: str) -> tuple[jax.Array, jax.Array, jax.Array]:

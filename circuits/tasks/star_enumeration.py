@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from circuits import require
-from circuits.tasks.star_graph import Problem, StarGraph, canonical, relabel
+from circuits.tasks.star_graph import Problem, StarGraph, canonical
 
 MOST_ORDERS = 5_000_000
 """E = 10 edges have 3,628,800 orders; the 39,916,800 of 11 edges would fill gigabytes."""
@@ -64,14 +64,14 @@ def everything(spec: StarGraph, chunk: int = CHUNK) -> Iterator[Problem]:
     """All ``count(spec)`` problems, each once, in batches of at most ``chunk`` >= 1.
 
     The edge order varies slowest, in the order of ``edge_orders``, then the labeling, in lexicographic order.
-    Every batch holds one edge order, so only its last batch is shorter than ``chunk``.
+    Every batch holds one edge order, so only its last batch is shorter than ``chunk``. Arrays are numpy.
 
     Raises ValueError when ``chunk`` is no integer of at least 1, or E! is above 5,000,000.
     """
     require.integer("chunk", chunk, 1)
     problems = map(partial(canonical, spec), edge_orders(spec))
-    relabel_each = jax.vmap(relabel, in_axes=(None, 0))
-    return (relabel_each(problem, block) for problem in problems for block in labelings(spec, chunk))
+    pairs = ((problem, block) for problem in problems for block in labelings(spec, chunk))
+    return (Problem(*(block[:, part] for part in problem)) for problem, block in pairs)
 
 
 def _permutations(things: int, places: int, chunk: int) -> Iterator[np.ndarray]:

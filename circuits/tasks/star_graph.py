@@ -84,24 +84,25 @@ def canonical(spec: StarGraph, order: Int[AnyArray, " E"]) -> Problem:
     heads = np.arange(1, spec.node_count, dtype=np.int32)
     first = (heads - 1) % (spec.nodes - 1) == 0
     table = np.stack([np.where(first, 0, heads - 1), heads], axis=-1).astype(np.int32)
-    path = jnp.arange(spec.nodes, dtype=jnp.int32)
-    return Problem(jnp.asarray(table)[jnp.asarray(order)], path[0], path[-1], path)
+    ends = np.asarray(0, dtype=np.int32), np.asarray(spec.nodes - 1, dtype=np.int32)
+    return Problem(_take(table, order), *ends, np.arange(spec.nodes, dtype=np.int32))
 
 
 def relabel(problem: Problem, labels: Int[AnyArray, " K"]) -> Problem:
-    """Replace canonical label k by labels[k] in every array; K = E + 1 labels, distinct and not negative.
+    """Replace canonical label k by labels[k] in every array; K = E + 1 distinct labels, each in range(2^31 - 1).
 
     The problem may be one or a batch (which then shares the labels); its own labels lie in {0..K-1}.
 
     Raises ValueError when ``labels`` has another shape or, unless traced, when ``labels`` repeats a label or
-    holds a negative one, or when the problem holds a label outside {0..K-1}.
+    holds one out of range, or when the problem holds a label outside {0..K-1}.
     """
     node_count = problem.edges.shape[-2] + 1
     require.shape("labels", labels, (node_count,))
     if _known(labels):
         values = np.asarray(labels).tolist()
         require.that(len(set(values)) == node_count, "labels", "must be distinct", values)
-        require.that(min(values) >= 0, "labels", "must not be negative", values)
+        rule = f"must lie in range({MOST_LABELS})"
+        require.that(min(values) >= 0 and max(values) < MOST_LABELS, "labels", rule, values)
     for name, array in problem._asdict().items():
         if _known(array):
             # An index out of range would be clamped in silence, and give a wrong graph.
@@ -109,8 +110,9 @@ def relabel(problem: Problem, labels: Int[AnyArray, " K"]) -> Problem:
             outside = values[(values < 0) | (values >= node_count)]
             rule = f"must hold canonical labels in range({node_count})"
             require.that(outside.size == 0, f"problem.{name}", rule, outside[:1].tolist())
-    table = jnp.asarray(labels, dtype=jnp.int32)
-    return Problem(*(table[jnp.asarray(array)] for array in problem))
+    space = np if isinstance(labels, np.ndarray) else jnp
+    table = space.asarray(labels, dtype=np.int32)
+    return Problem(*(_take(table, array) for array in problem))
 
 
 def encode(problem: Problem, query: str = "goal-start") -> Int[Array, " T"]:
@@ -155,3 +157,10 @@ def single(argument: str, problem: Problem) -> None:
 def _known(array: Any) -> bool:
     # A traced array has no values yet, so only its shape can be checked.
     return not isinstance(array, Tracer)
+
+
+def _take(table: AnyArray, places: AnyArray) -> AnyArray:
+    # Numpy gives numpy, for jax would compile a gather for each new shape.
+    if isinstance(table, np.ndarray) and isinstance(places, np.ndarray):
+        return np.asarray(table[places])
+    return jnp.asarray(table)[jnp.asarray(places)]

@@ -51,13 +51,13 @@ def _one(spec: StarGraph, key: PRNGKeyArray) -> Problem:
 def _below(key: PRNGKeyArray, bounds: np.ndarray) -> Int[Array, " n"]:
     # Words above the last whole multiple of the bound would favour small digits, so they are drawn again.
     last = jnp.asarray([2**32 // int(bound) * int(bound) - 1 for bound in bounds], dtype=jnp.uint32)
-    key, first = jax.random.split(key)
 
-    def redraw(state: tuple[PRNGKeyArray, Array]) -> tuple[PRNGKeyArray, Array]:
-        key, words = state
+    def draw(state: tuple[PRNGKeyArray, Array, Array]) -> tuple[PRNGKeyArray, Array, Array]:
+        key, words, wanted = state
         key, fresh = jax.random.split(key)
-        return key, jnp.where(words > last, jax.random.bits(fresh, words.shape, jnp.uint32), words)
+        words = jnp.where(wanted, jax.random.bits(fresh, words.shape, jnp.uint32), words)
+        return key, words, words > last
 
-    words = jax.random.bits(first, bounds.shape, jnp.uint32)
-    _, words = jax.lax.while_loop(lambda state: jnp.any(state[1] > last), redraw, (key, words))
+    state = key, jnp.zeros_like(last), jnp.ones_like(last, dtype=bool)
+    _, words, _ = jax.lax.while_loop(lambda state: jnp.any(state[-1]), draw, state)
     return (words % bounds).astype(jnp.int32)

@@ -16,7 +16,6 @@ from circuits.tasks.star_graph import MOST_LABELS, QUERIES, Problem, StarGraph, 
 
 SPLITS = ("train", "test")
 
-
 _NUMBER = "(0|[1-9][0-9]*)"
 _FILE_NAME = f"deg_{_NUMBER}_path_{_NUMBER}_nodes_{_NUMBER}_(train|test)_{_NUMBER}[.]txt"
 
