@@ -97,4 +97,5 @@ def _random_row(random: Random, visible: int, length: int) -> Row:
 def _through_softmax(s: Row, upstream: Row) -> Row:
     """sum_i upstream[i] ds[i]/dlogit[k], with ds[i]/dlogit[k] = s[i] (delta_ik - s[k])."""
     span = range(len(s))
-    return [sum(upstream[i] * s[i] * ((i == k) - s[k]) for i in span if upstream[i] and s[i]) for k in span]
+    moved = [i for i in span if upstream[i] and s[i]]
+    return [sum((upstream[i] * s[i] * ((i == k) - s[k]) for i in moved), Fraction(0)) for k in span]

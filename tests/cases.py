@@ -27,12 +27,7 @@ def star_graphs(draw: st.DrawFn, least_nodes: int = 2) -> StarGraph:
     return StarGraph(paths, nodes, paths * (nodes - 1) + 1 + draw(st.integers(0, 4)))
 
 
-@st.composite
-def prompts(draw: st.DrawFn) -> tuple[StarGraph, jax.Array, jax.Array, jax.Array, Weights, int]:
-    """A family with two-token targets, one prompt (tokens, y1, y2), random weights for it, and their seed."""
-    spec, seed = draw(star_graphs(least_nodes=3)), draw(st.integers(0, 2**31 - 1))
-    tokens, y1, y2 = prompt(spec, seed)
-    return spec, tokens, y1, y2, weights_for(spec, seed), seed
+seeds = st.integers(0, 2**31 - 1)
 
 
 def prompt(spec: StarGraph, seed: int) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -138,6 +138,7 @@ def test_relabel_of_a_batch_shares_the_labels():
 
 def test_the_running_example_of_the_paper():
     assert encode(RUNNING_EXAMPLE).tolist() == [3, 7, 6, 0, 7, 2, 3, 6, 0, 3]
+    assert encode(RUNNING_EXAMPLE).dtype == jnp.int32
     assert walks([(3, 7), (6, 0), (7, 2), (3, 6)], 3, 0) == [[3, 6, 0]]
     assert [int(y) for y in targets(RUNNING_EXAMPLE)] == [6, 0]
     assert replay_context(encode(RUNNING_EXAMPLE), 6).tolist() == [3, 7, 6, 0, 7, 2, 3, 6, 0, 6]

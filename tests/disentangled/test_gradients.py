@@ -1,0 +1,154 @@
+"""Every hand-derived gradient, leaf by leaf: against autodiff, finite differences, and sums over indices."""
+
+from fractions import Fraction
+from random import Random
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.flatten_util import ravel_pytree
+
+from circuits.disentangled import deep_head, literal, shallow_head
+from circuits.disentangled.circuit import circuit
+from circuits.disentangled.closed_form import Activations, forward
+from circuits.disentangled.losses import losses
+from circuits.disentangled.objective import batch_objective, objective
+from circuits.disentangled.weights import zeros
+from circuits.tasks.star_graph import replay_context
+from proofs_check import exact
+from tests.cases import PAPER, assert_close, example, prompt, seeds, star_graphs, weights_for
+
+PARTS = ("plan", "replay", "goal")
+
+
+@settings(max_examples=10)
+@given(spec=star_graphs(least_nodes=3), seed=seeds)
+def test_every_leaf_is_the_gradient_of_the_literal_loss(spec, seed):
+    (tokens, y1, y2), weights = prompt(spec, seed), weights_for(spec, seed)
+    ours = objective(weights, tokens, y1, y2)
+    contexts = {"plan": (tokens, y1, 2), "replay": (replay_context(tokens, y1), y2, 2), "goal": (tokens, y2, 1)}
+    for part, (context, target, layer) in contexts.items():
+        loss, gradient = jax.value_and_grad(_literal_loss)(weights, context, target, layer)
+        assert_close(getattr(ours.losses, part), loss, atol=1e-10, rtol=1e-12)
+        assert_close(getattr(ours.gradients, part), gradient, atol=1e-10)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_finite_differences(part):
+    """Central differences along every single entry of every block."""
+    weights, step = weights_for(PAPER, seed=11), 1e-5
+    flat, rebuild = ravel_pytree(weights)
+
+    def loss(entries: jax.Array) -> jax.Array:
+        return getattr(losses(rebuild(entries), *example()), part)
+
+    nudges = step * jnp.eye(len(flat))
+    slopes = jax.jit(jax.vmap(lambda nudge: (loss(flat + nudge) - loss(flat - nudge)) / (2 * step)))(nudges)
+    assert_close(getattr(objective(weights, *example()).gradients, part), rebuild(slopes), atol=1e-9)
+    assert float(jnp.max(jnp.abs(slopes))) > 0.05
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 10.0, 40.0, 200.0, 700.0, 2000.0])
+def test_autodiff_agrees_at_any_sharpness(gamma):
+    weights = circuit(gamma, 10, 10) if gamma else zeros(2, 10, 10)
+    ours = jax.jit(objective)(weights, *example())
+    for part in PARTS:
+        gradient = jax.jit(jax.grad(lambda w, part=part: getattr(losses(w, *example()), part)))(weights)
+        assert_close(getattr(ours.gradients, part), gradient, atol=1e-10)
+        assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(ours))
+
+
+def test_exact_sums_over_indices_agree():
+    """The rational twin of the claim checks, fed attention that no softmax made."""
+    random = Random(7)
+    tokens, y1, _ = example()
+    hit = [int(token) == int(y1) for token in tokens]
+    for _ in range(5):
+        attention = exact.random_attention(random, 10)
+        truth = exact.deep(attention, hit)
+        shallow = exact.shallow(attention, hit)
+        assert truth is not None
+        assert shallow is not None
+        acts = _as_activations(attention)
+        assert_close(deep_head.deep_logits_1(acts, tokens, y1), _floats(truth.logits_1), atol=1e-12)
+        assert_close(deep_head.deep_query_logits(acts, tokens, y1), _floats(truth.logits_2), atol=1e-12)
+        assert_close(shallow_head.shallow_query_logits(acts, tokens, y1), _floats(shallow.logits_1)[-1], atol=1e-12)
+        through = deep_head.softmax_rows_gradient(acts.attention[0], deep_head.deep_attention_1(acts, tokens, y1))
+        assert_close(through, _floats(truth.logits_1), atol=1e-11)
+
+
+@settings(max_examples=30)
+@given(seed=seeds, size=st.integers(2, 12))
+def test_jacobian_product_is_the_matrix(seed, size):
+    rng = np.random.default_rng(seed)
+    s, v = rng.dirichlet(np.ones(size)), rng.normal(size=size)
+    assert_close(deep_head.jacobian_product(jnp.asarray(s), jnp.asarray(v)), (np.diag(s) - np.outer(s, s)) @ v, 1e-14)
+
+
+@pytest.mark.parametrize("gamma", [50.0, 300.0, 500.0])
+def test_small_gradients_keep_their_relative_accuracy(gamma):
+    """e^gamma times a gradient entry tends to a constant, down to e^-500; autodiff loses the largest entry."""
+    near, far = (jax.jit(objective)(circuit(g, 10, 10), *example()).gradients for g in (30.0, gamma))
+    scaled = [jax.tree.map(lambda leaf, g=g: leaf * np.exp(g), tree) for g, tree in ((30.0, near), (gamma, far))]
+    assert_close(scaled[0].plan, scaled[1].plan, atol=1e-8)
+    assert_close(scaled[0].goal, scaled[1].goal, atol=1e-8)
+
+
+def test_the_shallow_head_leaves_layer_2_alone():
+    gradient = objective(weights_for(PAPER, seed=3), *example()).gradients.goal
+    assert float(max(jnp.max(jnp.abs(leaf)) for leaf in gradient[1])) == 0.0
+    assert float(jnp.max(jnp.abs(gradient[0].position[:-1]))) == 0.0
+    assert float(jnp.max(jnp.abs(gradient[0].position[-1]))) > 1e-3
+
+
+def test_batches_are_single_prompts():
+    rows = [prompt(PAPER, seed) for seed in range(5)]
+    weights = weights_for(PAPER, seed=4)
+    together = jax.jit(batch_objective)(weights, *(jnp.stack(column) for column in zip(*rows, strict=True)))
+    for index, row in enumerate(rows):
+        assert_close(jax.tree.map(lambda leaf, i=index: leaf[i], together), objective(weights, *row), atol=1e-13)
+
+
+def test_combinations_are_equation_3_and_its_next_token_part():
+    found = objective(weights_for(PAPER, seed=6), *example())
+    plan, replay, goal = found.gradients
+    loss, gradient = found.multi_token
+    assert_close(loss, 0.25 * found.losses.plan + 0.25 * found.losses.replay + 0.5 * found.losses.goal, atol=1e-15)
+    assert_close(gradient, jax.tree.map(lambda a, b, c: 0.25 * a + 0.25 * b + 0.5 * c, plan, replay, goal), atol=1e-15)
+    loss, gradient = found.next_token
+    assert_close(loss, 0.5 * (found.losses.plan + found.losses.replay), atol=1e-15)
+    assert_close(gradient, jax.tree.map(lambda a, b: 0.5 * (a + b), plan, replay), atol=1e-15)
+
+
+def test_float32_stays_near_float64():
+    weights = weights_for(PAPER, seed=8)
+    single = objective(jax.tree.map(lambda leaf: leaf.astype(jnp.float32), weights), *example())
+    double = objective(weights, *example())
+    assert single.gradients.plan[0].content.dtype == jnp.float32
+    assert_close(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), single), double, atol=1e-5)
+
+
+def test_depth_other_than_two_is_an_error():
+    with pytest.raises(ValueError, match="weights: must have 2 layers for the heads f1 and f2, got 1"):
+        objective(weights_for(PAPER, seed=0, depth=1), *example())
+
+
+def _literal_loss(weights, tokens, target, layer):
+    return -jnp.log(literal.forward(weights, tokens).outputs[layer - 1][target])
+
+
+def _floats(rows: list) -> np.ndarray:
+    return np.array(rows, dtype=object).astype(float)
+
+
+def _as_activations(attention: exact.Attention) -> Activations:
+    """The given attention in a record, with only the last row of S2."""
+    s1, a2 = jnp.asarray(_floats(attention.s1)), jnp.asarray(_floats(attention.a2))
+    s2 = jnp.zeros((10, 10)).at[-1].set(jnp.asarray(_floats(attention.s2)))
+    tokens, _, _ = example()
+    outputs = forward(zeros(2, 10, 10), tokens).outputs
+    assert sum(attention.s2) == Fraction(1)
+    return Activations((a2, a2), (a2, a2), (jnp.log(s1), jnp.log(s2)), (s1, s2), outputs)

@@ -1,0 +1,84 @@
+"""Exact averages: brute force over every sequence is the oracle of the symmetry reduction."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from circuits.disentangled.objective import objective
+from circuits.disentangled.weights import Layer, Weights
+from circuits.flow.population import extremes_exhaustive, mean_by_symmetry, mean_exhaustive, relabeled_mean
+from circuits.tasks.star_enumeration import count
+from circuits.tasks.star_graph import StarGraph
+from tests.cases import PAPER, assert_close, weights_for
+
+SMALL = [StarGraph(2, 3, 5), StarGraph(2, 3, 6)]
+
+
+def symmetric_weights(spec: StarGraph, seed: int) -> Weights:
+    return tuple(Layer(relabeled_mean(layer.content), layer.position) for layer in weights_for(spec, seed))
+
+
+@pytest.mark.parametrize("query", ["goal-start", "start-goal"])
+@pytest.mark.parametrize("spec", SMALL)
+def test_the_reduction_is_brute_force(spec, query):
+    weights = symmetric_weights(spec, seed=1)
+    reduced = mean_by_symmetry(objective, weights, spec, query)
+    assert_close(reduced, mean_exhaustive(objective, weights, spec, query, chunk=60), atol=1e-12)
+    assert float(jnp.max(jnp.abs(reduced.gradients.plan[0].content))) > 1e-3
+
+
+def test_the_reduction_is_brute_force_over_all_725760_sequences():
+    weights = symmetric_weights(PAPER, seed=2)
+    assert count(PAPER) == 725_760
+    assert_close(mean_by_symmetry(objective, weights, PAPER), mean_exhaustive(objective, weights, PAPER), atol=1e-12)
+
+
+def test_brute_force_is_a_plain_loop_for_any_weights():
+    """Every edge order and labeling by itertools, one prompt at a time."""
+    spec = StarGraph(2, 3, 5)
+    weights = weights_for(spec, seed=3)
+    single = jax.jit(lambda *prompt: objective(weights, *prompt).losses)
+    found = []
+    for labels in itertools.islice(itertools.permutations(range(5)), 0, None, 10):
+        start, v, goal, other, leaf = labels
+        for edges in itertools.permutations([(start, v), (v, goal), (start, other), (other, leaf)]):
+            tokens = jnp.asarray([*itertools.chain(*edges), goal, start], jnp.int32)
+            found.append(single(tokens, jnp.int32(v), jnp.int32(goal)))
+    subset = np.mean([[float(part) for part in row] for row in found], axis=0)
+    least, greatest, total = extremes_exhaustive(lambda w, *p: objective(w, *p).losses, weights, spec)
+    assert total == 24 * 120
+    mean = mean_exhaustive(lambda w, *p: objective(w, *p).losses, weights, spec)
+    assert all(low <= value <= high for low, value, high in zip(least, subset, greatest, strict=True))
+    assert np.abs(subset - np.array([float(part) for part in mean])).max() < 0.2
+    rows = np.array([[float(part) for part in row] for row in found])
+    assert np.all(rows.min(axis=0) >= np.array(least) - 1e-12)
+    assert np.all(rows.max(axis=0) <= np.array(greatest) + 1e-12)
+
+
+def test_chunks_do_not_matter():
+    spec = SMALL[0]
+    weights = weights_for(spec, seed=4)
+    assert_close(
+        mean_exhaustive(objective, weights, spec, chunk=50), mean_exhaustive(objective, weights, spec), atol=1e-13
+    )
+
+
+def test_relabeled_mean_is_the_mean_over_permutations():
+    content = weights_for(SMALL[0], seed=5)[0].content
+    total = sum(np.asarray(content)[np.ix_(p, p)] for p in map(list, itertools.permutations(range(5))))
+    assert_close(relabeled_mean(content), total / 120, atol=1e-13)
+
+
+def test_errors():
+    spec = SMALL[0]
+    with pytest.raises(ValueError, match=r"content_1: must be a I \+ b 1 1\^T .* off by at most .*, got"):
+        mean_by_symmetry(objective, weights_for(spec, seed=6), spec)
+    with pytest.raises(ValueError, match=r"content_1: must have shape \(5, 5\), got \(10, 10\)"):
+        mean_exhaustive(objective, weights_for(PAPER, seed=6), spec)
+    with pytest.raises(ValueError, match="query: must be one of goal-start, start-goal, got 'start'"):
+        mean_by_symmetry(objective, symmetric_weights(spec, seed=6), spec, query="start")
+    with pytest.raises(ValueError, match="chunk: must be an integer at least 1, got 0"):
+        mean_exhaustive(objective, weights_for(spec, seed=6), spec, chunk=0)
