@@ -1,10 +1,10 @@
 """Arrays → matplotlib ``Figure``. Nothing here trains, saves, or touches pyplot and its global state.
 
 Rows and columns are given from 0, as everywhere in code. Positions on the axes are printed from 1, as in the paper.
-A figure that is a cell's last value shows in Jupyter.
+A figure that is the last value of a notebook cell is shown there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from itertools import groupby
 from math import ceil
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Real
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 
@@ -25,26 +26,29 @@ from circuits.typing import AnyArray
 Matrix = Real[AnyArray, "rows columns"]
 Curve = Real[AnyArray, " points"]
 Labels = Sequence[Any] | Real[AnyArray, " labels"]
-"""What stands at the ticks; anything that has a ``str``."""
+"""What stands at the ticks: anything that has a ``str``."""
 Mark = tuple[int, int, str]
 """(row, column, text): a cell to outline, and what to say about it."""
 
 ROW_SUM_TOLERANCE = 1e-3
-"""How far a row of attention may be from 1: float32 is far within, scores and logits are far outside."""
+"""How far a row of attention may sum from 1: float32 stays well within, scores and logits do not."""
 MOST_DIRECT_LABELS = 5
-"""Lines that are named at their ends; more of them get a legend."""
+"""Lines that are named at their ends. More of them get a legend."""
 MOST_ANNOTATED = 16
-"""Cells are annotated with their values in matrices of at most this many rows and columns."""
+"""Values are written into the cells of matrices of at most this many rows and columns."""
+SHOWN_FROM = 0.005
+"""Smaller values, relative to the largest that the colours span, are left unwritten."""
 
-_CELL = 0.44  # inches
-_ATTENTION, _WEIGHTS = "viridis", "RdBu_r"
-_UNSEEN, _UNSEEN_HATCH, _OUTLINE, _QUIET = "#f1f1f1", "#cfcfcf", "#d62728", "#666666"
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+_CELL = 0.44
+"""Inches."""
+_UNSEEN, _UNSEEN_HATCH, _OUTLINE, _QUIET = "#f3f3f3", "#cccccc", "#0072B2", "#666666"
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito: told apart with any colour vision."""
+_DASHES = ("-", "--", "-.", ":")
 
 
 class _Shown(Figure):
-    """A figure without pyplot, and so without the formatter that Jupyter attaches when pyplot is imported."""
+    """A figure that Jupyter shows though pyplot, which would attach a formatter, is not imported."""
 
     def _repr_png_(self) -> bytes:
         buffer = BytesIO()
@@ -61,18 +65,17 @@ def attention_heatmap(
     mark: Sequence[Mark] = (),
     ax: Axes | None = None,
 ) -> Figure:
-    """One causal attention pattern (T, T): queries down, keys across, a label and a position on both axes.
+    """One causal pattern (T, T): queries down, keys across, with label and position at both.
 
-    ``roles`` names the role of every position; equal neighbours share a band. ``mark`` outlines cells and says
-    why. ``ax`` draws into a figure of the caller's. Raises ValueError unless the pattern is square, finite, zero
-    above the diagonal, with rows that sum to 1, and everything else fits its length.
+    ``roles`` holds a role for each position; equal neighbours share a band. ``mark`` outlines cells and says
+    why. ``ax`` draws into a figure of the caller's. Raises ValueError unless the pattern is square, finite, not
+    negative, zero above the diagonal and of row sums 1, and labels, roles and marks fit its length.
     """
-    pattern, names = _pattern("attention", attention), _names("tokens", tokens, len(attention))
-    target = _axes(1, 1, len(names), "")[0] if ax is None else ax
-    image = _draw_attention(target, pattern, names, title, _roles(roles, len(names)), mark)
-    figure = target.figure.figure
-    figure.colorbar(image, ax=target, label="attention", shrink=0.75, aspect=28)
-    return figure
+    pattern = _pattern("attention", attention)
+    names = _names("tokens", tokens, len(pattern))
+    target = _grid_of_axes(1, 1, len(names))[0] if ax is None else ax
+    image = _draw_pattern(target, pattern, names, title, roles, mark)
+    return _with_colour_bar([target], image, "attention")
 
 
 def attention_heatmaps(
@@ -81,31 +84,31 @@ def attention_heatmaps(
     *,
     title: str = "",
     roles: Sequence[str] | None = None,
-    mark: Sequence[Sequence[Mark]] = (),
+    mark: Sequence[Sequence[Mark]] | None = None,
     columns: int = 2,
 ) -> Figure:
-    """Patterns over one sequence, each a (title, (T, T) array), under one colour bar from 0 to 1.
+    """Patterns on one sequence, each a (title, (T, T) array), with one colour bar from 0 to 1.
 
-    ``mark`` holds the marks of each panel, in order. Otherwise as ``attention_heatmap``, and so are the errors.
+    ``mark`` holds the marks of every panel, in order. Everything else, errors too, as in ``attention_heatmap``.
     """
     require.that(len(panels) > 0, "panels", "must hold at least one (title, attention)", len(panels))
     require.integer("columns", columns, least=1)
-    require.that(len(mark) in (0, len(panels)), "mark", f"must hold the marks of {len(panels)} panels", len(mark))
+    marks = [()] * len(panels) if mark is None else mark
+    require.that(len(marks) == len(panels), "mark", f"must hold the marks of each of {len(panels)} panels", len(marks))
     patterns = [_pattern(f"panels[{number}]", attention) for number, (_, attention) in enumerate(panels)]
-    names = _names("tokens", tokens, len(patterns[0]))
     for number, pattern in enumerate(patterns):
         require.shape(f"panels[{number}]", pattern, patterns[0].shape)
+    names = _names("tokens", tokens, len(patterns[0]))
     across = min(columns, len(panels))
-    grid = _axes(ceil(len(panels) / across), across, len(names), title)
-    images = [
-        _draw_attention(ax, pattern, names, name, _roles(roles, len(names)), cells)
-        for ax, pattern, (name, _), cells in zip(grid, patterns, panels, mark or [()] * len(panels), strict=False)
-    ]
-    for spare in grid[len(panels) :]:
+    axes = _grid_of_axes(ceil(len(panels) / across), across, len(names), title)
+    for spare in axes[len(panels) :]:
         spare.remove()
-    figure = grid[0].figure.figure
-    figure.colorbar(images[0], ax=grid[: len(panels)], label="attention", shrink=0.75, aspect=28)
-    return figure
+    used = axes[: len(panels)]
+    images = [
+        _draw_pattern(ax, pattern, names, name, roles, cells)
+        for ax, pattern, (name, _), cells in zip(used, patterns, panels, marks, strict=True)
+    ]
+    return _with_colour_bar(used, images[0], "attention")
 
 
 def weight_heatmap(
@@ -117,25 +120,21 @@ def weight_heatmap(
     row_name: str = "query",
     column_name: str = "key",
 ) -> Figure:
-    """Weights or gradients (rows, columns) in colours symmetric about 0, so that white is 0 and signs differ in hue.
+    """Weights, or a gradient, (rows, columns): white is 0, and the colours reach equally far on both sides of it.
 
-    Raises ValueError for entries that are not finite, or labels of another number.
+    Raises ValueError for entries that are not finite, and for labels of another number.
     """
-    values = _matrix("matrix", matrix)
-    rows, columns = (_names(f"{side}_labels", labels, size)
-                     for side, labels, size in zip(("row", "column"), (row_labels, column_labels), values.shape, strict=True))
-    figure = _Shown(figsize=(len(columns) * _CELL + 2.2, len(rows) * _CELL + 1.4), layout="constrained")
+    values = _finite("matrix", matrix)
+    rows = _names("row_labels", row_labels, values.shape[0])
+    columns = _names("column_labels", column_labels, values.shape[1])
+    figure = _Shown(figsize=(len(columns) * _CELL + 2.2, len(rows) * _CELL + 1.5), layout="constrained")
     ax = figure.add_subplot()
-    largest = float(np.abs(values).max()) or 1.0
-    image = ax.imshow(values, cmap=_WEIGHTS, vmin=-largest, vmax=largest)
-    _grid(ax, values.shape)
-    _write_values(ax, image, values, np.abs(values) > 0.005 * largest, "{:.2g}")
-    _ticks(ax, rows, columns)
-    ax.set_xlabel(column_name, color=_QUIET)
-    ax.set_ylabel(row_name, color=_QUIET)
-    ax.set_title(title, fontsize=11, loc="left", pad=10)
-    figure.colorbar(image, ax=ax, shrink=0.75, aspect=28)
-    return figure
+    largest = float(np.max(np.abs(values))) or 1.0
+    image = ax.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    _frame(ax, rows, columns, title)
+    _name_axes(ax, row_name, column_name)
+    _write_values(ax, image, values, largest, "{:.2g}".format)
+    return _with_colour_bar([ax], image, "")
 
 
 def lines_by_gamma(
@@ -146,34 +145,252 @@ def lines_by_gamma(
     ylabel: str = "",
     reference: float | None = None,
 ) -> Figure:
-    """Positive quantities, each (G,), against increasing gamma (G,), on a logarithmic axis.
+    """Positive quantities (G,) against increasing gamma (G,), on a logarithmic axis.
 
-    Up to five lines are named at their right ends, more in a legend. ``reference`` = c adds c e^-γ, dotted. Raises
-    ValueError for another shape, or values that are not finite and positive.
+    Up to five lines are named at their right ends. ``reference`` = c adds the line c e^-γ. Raises ValueError for
+    other shapes, and values that are not finite and positive.
     """
-    x = np.asarray(gammas, dtype=float)
+    x = np.asarray(gammas, float)
     require.finite("gammas", x)
-    require.that(len(x) >= 2 and bool(np.all(np.diff(x) > 0)), "gammas", "must be at least two, and increase", x.tolist())
-    require.that(len(lines) > 0, "lines", "must hold at least one line", dict(lines))
-    curves = {name: _curve(f"lines[{name!r}]", values, len(x)) for name, values in lines.items()}
+    rising = len(x) >= 2 and bool(np.all(np.diff(x) > 0))
+    require.that(rising, "gammas", "must be at least two numbers that increase", x.tolist())
+    require.that(len(lines) > 0, "lines", "must hold at least one line", len(lines))
     if reference is not None:
-        require.that(0 < reference < np.inf, "reference", "must be positive and finite", reference)
-    figure = _Shown(figsize=(7.2, 4.2), layout="constrained")
-    ax = figure.add_subplot()
-    ax.set_yscale("log")
-    for number, (name, values) in enumerate(curves.items()):
-        style = {"color": _COLOURS[number % len(_COLOURS)], "linestyle": _DASHES[number % len(_DASHES)]}
-        ax.plot(x, values, label=name, linewidth=2, **style)
-    if reference is not None:
-        falling = reference * np.exp(-x)
-        ax.plot(x, np.where(falling > 0, falling, np.nan), color=_QUIET, linestyle=":", linewidth=1.2, label="_reference")
-    ax.set_xlim(x[0], x[-1])
-    _plain(ax)
-    ax.set_xlabel("γ")
-    ax.set_ylabel(ylabel)
+        require.that(0 < reference < float("inf"), "reference", "must be positive and finite", reference)
+    figure = _Shown(figsize=(7.4, 4.2), layout="constrained")
+    ax = figure.add_subplot(xlabel="γ", ylabel=ylabel, yscale="log", xlim=(x[0], x[-1]))
     ax.set_title(title, fontsize=11, loc="left")
-    if len(curves) > MOST_DIRECT_LABELS:
+    ax.spines[["top", "right"]].set_visible(False)
+    for number, (name, line) in enumerate(lines.items()):
+        values = _positive(f"lines[{name!r}]", line, len(x))
+        colour, dashes = _COLOURS[number % len(_COLOURS)], _DASHES[number % len(_DASHES)]
+        ax.plot(x, values, label=name, color=colour, linestyle=dashes, linewidth=2)
+    if reference is not None:
+        falling = np.exp(np.log(reference) - x)  # e^-γ itself underflows beyond 745
+        visible = np.where(falling > 0, falling, np.nan)
+        name = r"$e^{-\gamma}$" if reference == 1 else rf"${reference:g}\,e^{{-\gamma}}$"
+        ax.plot(x, visible, label=name, color=_QUIET, linestyle=":", linewidth=1.2)
+    if len(lines) > MOST_DIRECT_LABELS:
         ax.legend(frameon=False)
     else:
-        _name_at_ends(ax, curves)
+        _name_at_ends(ax)
     return figure
+
+
+# ------------------------------------------------------------------------------------------- arguments
+
+
+def _finite(argument: str, array: Matrix) -> np.ndarray:
+    values = np.asarray(array, float)
+    require.that(values.ndim == 2 and values.size > 0, argument, "must be a matrix that is not empty", values.shape)
+    require.finite(argument, values)
+    return values
+
+
+def _pattern(argument: str, array: Matrix) -> np.ndarray:
+    values = _finite(argument, array)
+    require.shape(argument, values, (len(values), len(values)))
+    require.that(bool(np.all(values >= 0)), argument, "must not be negative", float(values.min()))
+    unseen = float(np.max(np.triu(values, 1)))
+    require.that(unseen == 0, argument, "must be 0 above the diagonal, where keys are in the future", unseen)
+    sums = values.sum(axis=1)
+    worst = int(np.argmax(np.abs(sums - 1)))
+    rule = f"rows must sum to 1 within {ROW_SUM_TOLERANCE:g}"
+    require.that(abs(sums[worst] - 1) <= ROW_SUM_TOLERANCE, argument, rule, f"{sums[worst]:.6g} in row {worst}")
+    return values
+
+
+def _positive(argument: str, line: Curve, length: int) -> np.ndarray:
+    values = np.asarray(line, float)
+    require.shape(argument, values, (length,))
+    require.finite(argument, values)
+    require.that(bool(np.all(values > 0)), argument, "must be positive on a logarithmic axis", float(values.min()))
+    return values
+
+
+def _names(argument: str, labels: Labels, length: int) -> list[str]:
+    require.that(len(labels) == length, argument, f"must hold {length} labels", len(labels))
+    return [str(label) for label in (labels if isinstance(labels, Sequence) else np.asarray(labels).tolist())]
+
+
+# ---------------------------------------------------------------------------------------------- matrices
+
+
+def _grid_of_axes(down: int, across: int, length: int, title: str = "") -> list[Axes]:
+    size = (across * (length * _CELL + 1.5) + 0.8, down * (length * _CELL + 2.5) + (0.5 if title else 0))
+    figure = _Shown(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
+    figure.suptitle(title, fontsize=13)
+    return list(figure.subplots(down, across, squeeze=False).flat)
+
+
+def _draw_pattern(
+    ax: Axes,
+    pattern: np.ndarray,
+    names: list[str],
+    title: str,
+    roles: Sequence[str] | None,
+    mark: Sequence[Mark],
+) -> AxesImage:
+    length = len(names)
+    unseen = np.triu(np.ones((length, length), bool), 1)
+    image = ax.imshow(np.ma.masked_array(pattern, unseen), cmap="magma_r", vmin=0, vmax=1, zorder=1)
+    ax.patch.set(facecolor=_UNSEEN, edgecolor=_UNSEEN_HATCH, hatch="////")
+    _frame(ax, names, names, title)
+    _write_values(ax, image, np.where(unseen, 0, pattern), 1.0, _share)
+    _positions(ax, names)
+    if roles is None:
+        _name_axes(ax, "query: who reads", "key: what is read")
+    else:
+        _bands(ax, names, _names("roles", roles, length))
+        _name_axes(ax, "query: who reads", "key: what is read", pad=24)
+    _outline(ax, mark, length)
+    return image
+
+
+def _frame(ax: Axes, rows: list[str], columns: list[str], title: str) -> None:
+    """Labels on the left and above, so that there is room for words below; no frame, and white between cells."""
+    ax.spines[:].set_visible(False)
+    ax.tick_params(which="both", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    ax.set_yticks(range(len(rows)), rows, fontsize=_font_size(rows))
+    ax.set_xticks(range(len(columns)), columns, fontsize=_font_size(columns), rotation=90 if _upright(columns) else 0)
+    for place in range(1, len(rows)):
+        ax.axhline(place - 0.5, color="white", linewidth=0.6, zorder=1.5)
+    for place in range(1, len(columns)):
+        ax.axvline(place - 0.5, color="white", linewidth=0.6, zorder=1.5)
+    ax.set_title(title, fontsize=11, pad=10)
+
+
+def _name_axes(ax: Axes, row_name: str, column_name: str, pad: float = 4) -> None:
+    ax.xaxis.set_label_position("top")
+    ax.set_ylabel(row_name, color=_QUIET, fontsize=9, labelpad=pad)
+    ax.set_xlabel(column_name, color=_QUIET, fontsize=9, labelpad=pad)
+
+
+def _positions(ax: Axes, names: list[str]) -> None:
+    """1 .. T in small digits, outside of the labels: minor ticks at the places of the major ones."""
+    numbers = [str(number) for number in range(1, len(names) + 1)]
+    for axis, reach in zip((ax.yaxis, ax.xaxis), _reach(names), strict=True):
+        axis.remove_overlapping_locs = False
+        axis.set_ticks(range(len(names)), numbers, minor=True, fontsize=0.65 * _font_size(names), color=_QUIET)
+        axis.set_tick_params(which="minor", pad=reach)
+
+
+def _bands(ax: Axes, names: list[str], roles: list[str]) -> None:
+    """A bar with a word outside of the positions, for each run of equal roles, on both axes."""
+    left, up = (reach + 1.2 * _font_size(names) for reach in _reach(names))
+    beside = ax.get_yaxis_transform() + _shift(ax, -left, 0)
+    above = ax.get_xaxis_transform() + _shift(ax, 0, up)
+    bar: dict[str, Any] = {"color": _QUIET, "linewidth": 1.2, "clip_on": False}
+    word: dict[str, Any] = {"color": _QUIET, "fontsize": 8}
+    start = 0
+    for role, run in groupby(roles):
+        end = start + len(list(run))
+        ends, middle = (start - 0.38, end - 0.62), (start + end - 1) / 2
+        ax.add_line(Line2D((0, 0), ends, transform=beside, **bar))
+        ax.add_line(Line2D(ends, (1, 1), transform=above, **bar))
+        ax.text(0, middle, f"{role} ", transform=beside, ha="right", va="center", rotation=90, **word)
+        ax.text(middle, 1, role, transform=above + _shift(ax, 0, 3), ha="center", va="bottom", **word)
+        start = end
+
+
+def _font_size(names: list[str]) -> float:
+    return max(4.0, min(10.0, 400 / len(names)))
+
+
+def _upright(names: list[str]) -> bool:
+    """Whether labels are too long to stand side by side above their columns."""
+    return max(map(len, names)) > 4
+
+
+def _reach(names: list[str]) -> tuple[float, float]:
+    """How many points labels extend to the left of the matrix, and above it, with the space around them."""
+    width = 0.65 * _font_size(names) * max(map(len, names))
+    return 12 + width, 10 + (width if _upright(names) else 1.1 * _font_size(names))
+
+
+def _shift(ax: Axes, right: float, up: float) -> ScaledTranslation:
+    """By points."""
+    return ScaledTranslation(right / 72, up / 72, ax.figure.figure.dpi_scale_trans)
+
+
+def _write_values(
+    ax: Axes, image: AxesImage, values: np.ndarray, largest: float, written: Callable[[float], str]
+) -> None:
+    if max(values.shape) > MOST_ANNOTATED:
+        return
+    brightness = image.to_rgba(values)[..., :3] @ np.array([0.3, 0.6, 0.1])
+    for row, column in np.argwhere(np.abs(values) >= SHOWN_FROM * largest).tolist():
+        ink = "black" if brightness[row, column] > 0.5 else "white"
+        ax.text(column, row, written(values[row, column]), ha="center", va="center", fontsize=7, color=ink)
+
+
+def _share(value: float) -> str:
+    """Two digits, or three where two would make 1 of what is less: ".50", ".997"."""
+    return (f"{value:.3f}" if 0.995 <= value < 0.9995 else f"{value:.2f}").removeprefix("0")
+
+
+def _outline(ax: Axes, mark: Sequence[Mark], length: int) -> None:
+    """Outlines, and their texts: in the same row where its unseen part has room, or else below the matrix."""
+    for number, (row, column, _) in enumerate(mark):
+        require.integer(f"mark[{number}] row", row, least=0, most=length - 1)
+        require.integer(f"mark[{number}] column", column, least=0, most=row)
+    below = 10
+    for row, column, text in mark:
+        outline = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=_OUTLINE, linewidth=2.2, zorder=4)
+        ax.add_patch(outline)
+        style: dict[str, Any] = {"fontsize": 9, "color": _OUTLINE, "annotation_clip": False, "zorder": 5}
+        style["arrowprops"] = {"arrowstyle": "-|>", "color": _OUTLINE, "shrinkA": 1, "shrinkB": 1, "linewidth": 1.2}
+        if 0.066 * len(text) / _CELL + 1.2 <= length - 1 - row:
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+            ax.annotate(text, (column + 0.5, row), (row + 1, row), va="center", bbox=box, **style)
+            continue
+        side, to = (
+            ("left", -0.5) if column < length / 3 else ("right", 0.5) if column >= 0.6 * length else ("center", 0)
+        )
+        place = ax.get_xaxis_transform() + _shift(ax, 0, -below)
+        ax.annotate(text, (column, row + 0.5), (column + to, 0), textcoords=place, ha=side, va="top", **style)
+        below += 15
+
+
+def _with_colour_bar(axes: list[Axes], image: AxesImage, label: str) -> Figure:
+    figure = axes[0].figure.figure
+    figure.colorbar(image, ax=axes, label=label, shrink=0.7, aspect=28, pad=0.02).outline.set_visible(False)
+    return figure
+
+
+# ------------------------------------------------------------------------------------------------- lines
+
+
+def _name_at_ends(ax: Axes) -> None:
+    """The name of each line beside its right end, moved up or down until no two overlap."""
+    last = {line: float(np.asarray(line.get_ydata(), float)[-1]) for line in ax.get_lines()}
+    lines = [line for line, value in last.items() if np.isfinite(value)]
+    ax.set_ylim(*ax.get_ylim())
+    low, high = np.log(ax.get_ylim())
+    ends = np.array([(np.log(last[line]) - low) / (high - low) for line in lines])
+    for line, end, place in zip(lines, ends, _apart(ends, 0.065), strict=True):
+        ax.annotate(
+            str(line.get_label()),
+            (1, end),
+            (1.045, place),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            va="center",
+            color=line.get_color(),
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.8, "shrinkA": 1, "shrinkB": 1},
+        )
+
+
+def _apart(places: np.ndarray, gap: float) -> np.ndarray:
+    """The places in the same order, at least ``gap`` apart and no lower than they must be to stay within [0, 1]."""
+    order = np.argsort(places, kind="stable")
+    spread, lowest = np.empty(len(places)), 0.0
+    for index in order:
+        spread[index] = max(places[index], lowest)
+        lowest = spread[index] + gap
+    highest = 1.0
+    for index in order[::-1]:
+        spread[index] = min(spread[index], highest)
+        highest = spread[index] - gap
+    return spread

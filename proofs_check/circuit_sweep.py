@@ -68,12 +68,16 @@ def sweep(self_mask: float = 1.0, content: float = 1.0) -> Sweep:
     """Over ``GAMMAS`` and the 24 edge orders. Mutants scale the self-mask or the content match of Layer 2."""
     first, second = circuit(1.0, setting.N, setting.T)
     direction = (first, Layer(content * second.content, self_mask * second.position))
-    over_orders = jax.vmap(measure, in_axes=(None, 0, 0, 0))
+    return _swept(direction, jnp.asarray(GAMMAS), *setting.orders())
 
+
+@jax.jit
+def _swept(direction: Weights, gammas: Array, tokens: Array, y1: Array, y2: Array) -> Sweep:
     def at(gamma: Array) -> Sweep:
-        return over_orders(jax.tree.map(lambda leaf: gamma * leaf, direction), *setting.orders())
+        weights = jax.tree.map(lambda leaf: gamma * leaf, direction)
+        return jax.vmap(measure, in_axes=(None, 0, 0, 0))(weights, tokens, y1, y2)
 
-    return jax.jit(jax.vmap(at))(jnp.asarray(GAMMAS))
+    return jax.vmap(at)(gammas)
 
 
 def exponent(values: Array) -> float:

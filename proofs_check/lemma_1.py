@@ -187,7 +187,9 @@ def _layer_2_is_defined() -> bool:
     tokens, _, _ = setting.example()
     weights = random(jax.random.key(2), 2, setting.N, setting.T)
     try:
-        literal.attn(literal.forward(weights, tokens).streams[1], literal.block_diagonal(weights[1]))
+        jax.eval_shape(
+            lambda: literal.attn(literal.forward(weights, tokens).streams[1], literal.block_diagonal(weights[1]))
+        )
     except TypeError:
         return False
     return True

@@ -7,8 +7,11 @@ permuted along. The average of those over all permutations of the labels has one
 value.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import jax
@@ -33,7 +36,7 @@ def mean_exhaustive(
 ) -> Any:
     """The mean of a quantity over every labeling and edge order, one by one; any weights.
 
-    The 2-path 3-node graph with N = 10 has 725,760 of them. Memory is that of one chunk. Raises ValueError for
+    The 2-path 3-node graph with N = 10 has 725,760 of them. Memory is that of one chunk a core. Raises ValueError for
     weights that do not fit the family, or a family too large to enumerate.
     """
     total, count = _folded(_sums, jnp.add, quantity, weights, spec, query, chunk)
@@ -83,11 +86,18 @@ def _folded(
 ) -> tuple[Any, int]:
     """``over_chunk`` of the quantity on every chunk of the family, joined leaf by leaf, and the count."""
     check(weights, spec.labels, spec.sequence_length)
+
+    def evaluated(problems: Problem) -> tuple[Any, int]:
+        return over_chunk(quantity, weights, *_prompts(problems, query)), len(problems.start)
+
     total, count = None, 0
-    for problems in everything(spec, chunk):
-        block = over_chunk(quantity, weights, *_prompts(problems, query))
-        total = block if total is None else jax.tree.map(join, total, block)
-        count += len(problems.start)
+    chunks, cores = everything(spec, chunk), os.cpu_count() or 1
+    # A compiled chunk runs outside the interpreter's lock, so one a core. ``map`` keeps the order of the sums.
+    with ThreadPoolExecutor(cores) as pool:
+        while some := list(islice(chunks, cores)):
+            for block, size in pool.map(evaluated, some):
+                total = block if total is None else jax.tree.map(join, total, block)
+                count += size
     return total, count
 
 
