@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 
 def that(condition: bool, argument: str, rule: str, value: Any) -> None:
@@ -17,12 +17,8 @@ def integer(argument: str, value: Any, least: int, most: int | None = None) -> N
     """An integer (no bool) in [least, most]."""
     span = f"at least {least}" if most is None else f"between {least} and {most}"
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    that(
-        whole and value >= least and (most is None or value <= most),
-        argument,
-        f"must be an integer {span}",
-        value,
-    )
+    inside = whole and bool(value >= least) and (most is None or bool(value <= most))
+    that(inside, argument, f"must be an integer {span}", value)
 
 
 def choice(argument: str, value: Any, options: Sequence[str]) -> None:
@@ -37,12 +33,10 @@ def shape(argument: str, array: Any, expected: tuple[int, ...]) -> None:
 
 def finite(argument: str, array: Any) -> None:
     """No NaN and no infinity. Skipped for traced arrays, whose values do not exist yet."""
-    if isinstance(array, jax.core.Tracer):
+    if isinstance(array, Tracer):
         return
     values = np.asarray(array)
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         place = tuple(int(i) for i in bad[0])
-        raise ValueError(
-            f"{argument}: must be finite, got {values[place]} at {place} ({len(bad)} such entries)"
-        )
+        raise ValueError(f"{argument}: must be finite, got {values[place]} at {place} ({len(bad)} such entries)")

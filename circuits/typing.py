@@ -27,11 +27,11 @@ Tokens = Int[AnyArray, " T"]
 """Node identities g_1 .. g_T of one sequence."""
 Label = Int[AnyArray, ""] | int
 """One node label."""
-Scalar = Float[AnyArray, ""]
-Content = Float[AnyArray, "N N"]
+Scalar = Float[Array, ""]
+Content = Float[Array, "N N"]
 """A content-matching block W0: row is the query's label, column the key's."""
-Position = Float[AnyArray, "T T"]
+Position = Float[Array, "T T"]
 """A positional block W1, or anything over (query position, key position)."""
-OverPositions = Float[AnyArray, " T"]
-OverLabels = Float[AnyArray, " N"]
-Causal = Bool[AnyArray, "T T"]
+OverPositions = Float[Array, " T"]
+OverLabels = Float[Array, " N"]
+Causal = Bool[Array, "T T"]

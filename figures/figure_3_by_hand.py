@@ -3,20 +3,18 @@
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 
-jax.config.update("jax_enable_x64", True)
-
-import jax.numpy as jnp  # noqa: E402
-
-from circuits.disentangled.circuit import circuit, context_positions  # noqa: E402
-from circuits.disentangled.closed_form import forward  # noqa: E402
-from circuits.plotting import attention_heatmaps  # noqa: E402
+from circuits.disentangled.circuit import circuit, context_positions
+from circuits.disentangled.closed_form import forward
+from circuits.plotting import attention_heatmaps
 
 TOKENS = (3, 7, 6, 0, 7, 2, 3, 6, 0, 3)
 GAMMA = 8.0
 
 
 def main() -> None:
+    jax.config.update("jax_enable_x64", True)
     tokens = jnp.asarray(TOKENS, jnp.int32)
     length, goal = len(TOKENS), TOKENS[-2]
     activations = forward(circuit(GAMMA, labels=10, length=length), tokens)
@@ -28,7 +26,7 @@ def main() -> None:
             ("Layer 2: the last position looks the goal up among the edges", activations.attention[1]),
         ],
         TOKENS,
-        title="The circuit of Corollary 1, built by hand (γ = 8), on a path from 3 to 0. The answer is 3→6→0",
+        title="The circuit of Corollary 1, built by hand (γ = 8), finds the path from 3 to 0: 3→6→0",
         roles=[*edges, "goal", "start"],
         mark=[
             [(length - 1, length - 2, "1  read the goal: 0"), (at_end, at_v, "3  trace back: 6 leads to 0")],

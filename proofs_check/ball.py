@@ -39,7 +39,7 @@ class Range(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """All four blocks, flattened: enough for its norm."""
+    """The entries of all blocks that can be other than zero: enough for the norm."""
 
     entries: list[arb]
 
@@ -102,59 +102,59 @@ def shallow(box: Range, tokens: Sequence[int], end: int) -> Near:
     missed = 8 * p
     found = 1 - box.x * missed
     row = [p * (-box.x * missed / found if j == at_end else ONE) for j in range(T)]
-    row[T - 2] = -sum((entry for j, entry in enumerate(row) if j != T - 2), ZERO)
-    return Near(missed / found.union(ONE), _layer_1_gradient(tokens, {T - 1: row}))
-
-
-def deep(box: Range, tokens: Sequence[int], end: int, target: int) -> Near | Far:
-    """L1 for a target: ``Near`` if the target stands before u_end in its edge, ``Far`` if not."""
-    x = box.x
-    at_v, at_end = context_positions(tokens, end)
-    near = tokens[at_v] == target
-    hit = [token == target for token in tokens]
-    q, factors = _layer_2(box, tokens, end)
-    others = [j for j in range(T) if j != at_end]
-    reach = [_mass(box, j, hit) for j in range(T)]
-    p_end = _predecessor(box, at_end)
-    beside = [k for k in range(at_end + 1) if k != at_v]
-    if near:
-        missed = q * p_end * sum(not hit[k] for k in beside)
-        missed += q * sum((factors[j] * _mass(box, j, [not h for h in hit]) for j in others), ZERO)
-        found = 1 - x * missed
-    else:
-        found = q * p_end * sum(hit[k] for k in beside)
-        found += q * sum((factors[j] * reach[j] for j in others), ZERO)
-    weight = q / found  # S2[T, t_end] / f1 . e, times x if far; then every entry below is over x if near
-    signal = [q * factors[j] * (ONE if near else x) - weight * factors[j] * reach[j] for j in range(T)]
-    signal[at_end] = -sum((signal[j] for j in others), ZERO)
-    rows = {}
-    for j in range(T):
-        main = max(j - 1, 0)
-        scale = weight * (ONE if j == at_end else factors[j])
-        bare = j == at_end  # one factor x is taken out of S1's side entries here, out of S2 elsewhere
-        row = [
-            scale * _entry(box, j, k, bare) * (reach[j] - hit[k]) if k <= j and k != main else ZERO for k in range(T)
-        ]
-        row[main] = -sum(row, ZERO)
-        rows[j] = row
-    query = _query_path(box, tokens, signal)
-    rows[T - 1] = [a + b for a, b in zip(rows[T - 1], query, strict=True)]
-    gradient = Gradient(_layer_1_gradient(tokens, rows).entries + _layer_2_gradient(box, tokens, signal).entries)
-    return Near(missed / found.union(ONE), gradient) if near else Far(found, gradient)
+    return Near(missed / found.union(ONE), Gradient(_layer_1_gradient(tokens, {T - 1: _repaired(row, T - 2)})))
 
 
 def near(box: Range, tokens: Sequence[int], end: int, target: int) -> Near:
-    """``deep`` for a target that the head finds."""
-    found = deep(box, tokens, end, target)
-    assert isinstance(found, Near)
-    return found
+    """L1 for the target that stands before u_end in its edge: f1 . e = 1 - x ``missed``."""
+    at_v, at_end = context_positions(tokens, end)
+    hit = [token == target for token in tokens]
+    assert hit[at_v], "the head finds this target only if it stands before u_end"
+    q, factors = _layer_2(box, tokens, end)
+    missed = q * _predecessor(box, at_end) * sum(not hit[k] for k in range(at_end + 1) if k != at_v)
+    missed += q * sum((factors[j] * _mass(box, j, [not h for h in hit]) for j in range(T)), ZERO)
+    found = 1 - box.x * missed
+    return Near(missed / found.union(ONE), _deep_gradient(box, tokens, end, hit, found, scale=ONE))
 
 
 def far(box: Range, tokens: Sequence[int], end: int, target: int) -> Far:
-    """``deep`` for a target that the head misses."""
-    found = deep(box, tokens, end, target)
-    assert isinstance(found, Far)
-    return found
+    """L1 for any other target: f1 . e = x ``found``."""
+    at_v, at_end = context_positions(tokens, end)
+    hit = [token == target for token in tokens]
+    assert not hit[at_v], "the head finds the target that stands before u_end"
+    q, factors = _layer_2(box, tokens, end)
+    found = q * _predecessor(box, at_end) * sum(hit[k] for k in range(at_end + 1) if k != at_v)
+    found += q * sum((factors[j] * _mass(box, j, hit) for j in range(T)), ZERO)
+    return Far(found, _deep_gradient(box, tokens, end, hit, found, scale=box.x))
+
+
+def _deep_gradient(
+    box: Range, tokens: Sequence[int], end: int, hit: Sequence[bool], found: arb, scale: arb
+) -> Gradient:
+    """Lemma 3 for the circuit, as a multiple of x / ``scale``, with f1 . e = ``scale`` * ``found``.
+
+    S2[T, j] / f1 . e is then x E_j w / scale with w = q / found, and w / scale at t_end.
+    """
+    _, at_end = context_positions(tokens, end)
+    q, factors = _layer_2(box, tokens, end)
+    reach = [_mass(box, j, hit) for j in range(T)]
+    w = q / found
+    signal = _repaired([factors[j] * (q * scale - w * reach[j]) for j in range(T)], at_end)
+    rows = {}
+    for j in range(T):
+        # At t_end the factor x is taken out of the side entries of S1, elsewhere out of S2.
+        factor, bare = (ONE, True) if j == at_end else (factors[j], False)
+        row = [w * factor * _entry(box, j, k, bare) * (reach[j] - hit[k]) for k in range(j + 1)]
+        rows[j] = _repaired(row, max(j - 1, 0)) + [ZERO] * (T - 1 - j)
+    query = _query_path(box, tokens, signal)
+    rows[T - 1] = [a + b for a, b in zip(rows[T - 1], query, strict=True)]
+    return Gradient(_layer_1_gradient(tokens, rows) + _layer_2_gradient(box, tokens, signal))
+
+
+def _repaired(row: list[arb], main: int) -> list[arb]:
+    """A row that sums to zero, with its main entry as minus the sum of the others."""
+    others = sum((entry for k, entry in enumerate(row) if k != main), ZERO)
+    return [-others if k == main else entry for k, entry in enumerate(row)]
 
 
 def _predecessor(box: Range, t: int) -> arb:
@@ -189,26 +189,23 @@ def _query_path(box: Range, tokens: Sequence[int], signal: Sequence[arb]) -> lis
     pulled[T - 2] -= signal[T - 2]
     p = _predecessor(box, T - 1)
     mean = p * (pulled[T - 2] + box.x * sum((pulled[i] for i in range(T) if i != T - 2), ZERO))
-    row = [box.u * p * (value - mean) for value in pulled]
-    row[T - 2] = -sum((entry for i, entry in enumerate(row) if i != T - 2), ZERO)
-    return row
+    return _repaired([box.u * p * (value - mean) for value in pulled], T - 2)
 
 
-def _layer_1_gradient(tokens: Sequence[int], rows: dict[int, list[arb]]) -> Gradient:
+def _layer_1_gradient(tokens: Sequence[int], rows: dict[int, list[arb]]) -> list[arb]:
     by_label: dict[tuple[int, int], arb] = {}
     for t, row in rows.items():
         for j, entry in enumerate(row):
             key = tokens[t], tokens[j]
             by_label[key] = by_label.get(key, ZERO) + entry
-    padding = [ZERO] * (T * T + setting.N**2 - T * len(rows) - len(by_label))
-    return Gradient([entry for row in rows.values() for entry in row] + list(by_label.values()) + padding)
+    return [entry for row in rows.values() for entry in row] + list(by_label.values())
 
 
-def _layer_2_gradient(box: Range, tokens: Sequence[int], signal: Sequence[arb]) -> Gradient:
+def _layer_2_gradient(box: Range, tokens: Sequence[int], signal: Sequence[arb]) -> list[arb]:
     query = [_entry(box, T - 1, i, bare=False) for i in range(T)]
     labels = sorted(set(tokens))
     by_label = [
         [sum((v for token, v in zip(tokens, values, strict=True) if token == label), ZERO) for label in labels]
         for values in (query, signal)
     ]
-    return Gradient([a * b for a in query for b in signal] + [a * b for a in by_label[0] for b in by_label[1]])
+    return [a * b for a in query for b in signal] + [a * b for a in by_label[0] for b in by_label[1]]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.closed_form import forward
@@ -95,7 +96,7 @@ def exhaustive() -> tuple[Sweep, Sweep, int]:
 
 def norm(gradient: Weights) -> Array:
     """The Euclidean norm of all entries, scaled first: the square of e^-500 is no float64."""
-    entries = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
+    entries, _ = ravel_pytree(gradient)
     largest = jnp.max(jnp.abs(entries))
     safe = jnp.where(largest > 0, largest, 1)
     return largest * jnp.sqrt(jnp.sum((entries / safe) ** 2))

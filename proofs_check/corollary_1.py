@@ -9,6 +9,7 @@ f1(Z') . e_{u_end}, which is O(x) too.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from flint import arb
@@ -146,7 +147,7 @@ def goal_gradient(box: Range, tokens: Sequence[int], v: int, end: int) -> arb:
     return ball.shallow(box, tokens, end).gradient.norm
 
 
-def _planning_loss(*case: object) -> arb:
+def _planning_loss(*case: Any) -> arb:
     return plan_loss(*case) / 4 + goal_loss(*case) / 2
 
 
@@ -156,7 +157,7 @@ def _multi_token_beyond_quarter(box: Range, tokens: Sequence[int], v: int, end: 
     return box.x * _planning_loss(box, tokens, v, end) - replay.found.log() / 4
 
 
-def _multi_token(box: Range, *case: object) -> arb:
+def _multi_token(box: Range, *case: Any) -> arb:
     """e^gamma L of Eq. 3, for gamma a single value."""
     return (_multi_token_beyond_quarter(box, *case) - box.x.log() / 4) / box.x
 

@@ -1,6 +1,6 @@
 """Definition 2 and Lemma 1: the width of the weights, and the closed form against the literal model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def dimensions() -> Findings:
     blocks = {number: len(literal.block_diagonal(weights[number - 1])) for number in DEPTHS}
     placed = {number: len(literal.placed(weights[number - 1], number)) for number in DEPTHS}
 
-    def fit(of: Of, quantity: str, sizes: dict[int, int]) -> Evidence:
+    def fit(of: Of, quantity: str, sizes: Mapping[int, int]) -> Evidence:
         misfits = [f"layer {l}: {sizes[l]} for {widths[l]}" for l in DEPTHS if sizes[l] != widths[l]]
         return decided("exact", quantity, not misfits, len(DEPTHS), of=of, detail="; ".join(misfits))
 
@@ -48,7 +48,7 @@ def dimensions() -> Findings:
             ),
             Control(
                 "d_l = 2 d_{l-1} from d_1 = N + T",
-                fit("printed", "2^(l-2) (N + T) = width", {l: max(1, 2 ** (l - 2)) * BASE for l in DEPTHS}),
+                fit("printed", "2^(l-2) (N + T) = width", {l: BASE if l == 1 else 2 ** (l - 2) * BASE for l in DEPTHS}),
             ),
         ),
         f"With N = T = {setting.N}, W^(2) of Eq. 4 is {blocks[2]} x {blocks[2]}, but X^(1) has {widths[2]} columns, "

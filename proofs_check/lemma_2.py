@@ -1,7 +1,5 @@
 """Lemma 2: the differential of L1 is the sum of three paths."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -12,6 +10,7 @@ from circuits.disentangled.weights import Weights, random
 from proofs_check import setting
 from proofs_check.evidence import Findings
 from proofs_check.gradient_check import against_autodiff
+from proofs_check.setting import Formula
 
 Terms = tuple[Array, Array, Array]
 
@@ -23,8 +22,8 @@ def paths() -> Findings:
     the literal loss along it. The paths are decided together and, by leaving each out, one by one.
     """
 
-    def weighted(*signs: float) -> Callable[..., Array]:
-        return lambda *case: sum(sign * term for sign, term in zip(signs, _terms(*case), strict=True))
+    def weighted(*signs: float) -> Formula:
+        return lambda *case: jnp.asarray(signs) @ jnp.stack(_terms(*case))
 
     def without_centring(weights: Weights, tokens: Array, target: Array) -> Array:
         acts, d_attention, d_scores = _moved(weights, tokens)

@@ -5,6 +5,7 @@ that layout Lemma 3 is right for Layer 1 and transposed for Layer 2, and so is t
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,19 +42,19 @@ def logits_1() -> Findings:
     G is taken from automatic differentiation, so this decides the softmax step by itself.
     """
 
-    def true_g(*case: Array) -> tuple[Array, Array]:
+    def true_g(*case: Any) -> tuple[Array, Array]:
         s1, *rest = _attention_and_scores(*case)
         return s1, jax.grad(_loss_of_attention)(s1, *rest)
 
-    def other_precedence(*case: Array) -> Array:
+    def other_precedence(*case: Any) -> Array:
         s1, g = true_g(*case)
         return s1 * (g - g * (s1 @ jnp.ones_like(s1)))
 
-    def by_columns(*case: Array) -> Array:
+    def by_columns(*case: Any) -> Array:
         s1, g = true_g(*case)
         return s1 * (g - jnp.ones_like(s1) @ (g * s1))
 
-    def no_subtraction(*case: Array) -> Array:
+    def no_subtraction(*case: Any) -> Array:
         s1, g = true_g(*case)
         return s1 * g
 

@@ -7,24 +7,25 @@ from jax import Array
 from circuits.disentangled import literal
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.shallow_head import shallow_differential
-from circuits.disentangled.weights import Layer, Weights, random
+from circuits.disentangled.weights import Weights, random
 from proofs_check import setting
 from proofs_check.evidence import Control, Evidence, Findings, at_most
 from proofs_check.gradient_check import against_autodiff
+from proofs_check.setting import Formula
 
 
 def differential() -> Findings:
     """dL2 = -(1/(f2 . e)) (z_T^T dW0^(1) Z^T + dW1^(1)[T]) J(S1[T]) Z e, along a random direction."""
 
-    def stated(weights: Weights, tokens: Array, target: Array, change: Layer | None = None) -> Array:
-        change = change or _direction()[0]
-        return shallow_differential(forward(weights, tokens), tokens, target, *change)
+    first, _ = _direction()
+    nothing = jnp.zeros_like(first.content)
 
-    def changed(content: bool, position: bool) -> Layer:
-        first = _direction()[0]
-        return Layer(first.content * content, first.position * position)
+    def along(content: Array, position: Array) -> Formula:
+        return lambda weights, tokens, target: shallow_differential(
+            forward(weights, tokens), tokens, target, content, position
+        )
 
-    first = _direction()[0]
+    stated = along(*first)
     return against_autodiff(
         "dL2 along a random direction",
         setting.goal_cases(),
@@ -33,10 +34,10 @@ def differential() -> Findings:
         ],
         library=stated,
         controls={
-            "without the content term": lambda *case: stated(*case, changed(False, True)),
-            "without the position term": lambda *case: stated(*case, changed(True, False)),
-            "content weight transposed": lambda *case: stated(*case, Layer(first.content.T, first.position)),
-            "row T - 1 of dW1": lambda *case: stated(*case, Layer(first.content, jnp.roll(first.position, 1, 0))),
+            "without the content term": along(nothing, first.position),
+            "without the position term": along(first.content, nothing),
+            "content weight transposed": along(first.content.T, first.position),
+            "row T - 1 of dW1": along(first.content, jnp.roll(first.position, 1, axis=0)),
             "sign flipped": lambda *case: -stated(*case),
         },
     )

@@ -30,6 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from circuits.disentangled.circuit import context_positions
 from circuits.disentangled.closed_form import forward
@@ -268,10 +269,10 @@ def _approached(gate: float) -> dict[str, np.ndarray]:
         s1, s2 = acts.attention[0], acts.attention[1][-1]
         worst = jnp.maximum(s1[t_end, t_end], 1 - s1[-1, -2])
         return {
-            "plan": sum(jnp.sum(jnp.abs(leaf)) for leaf in jax.tree.leaves(plan)),
+            "plan": jnp.sum(jnp.abs(ravel_pytree(plan)[0])),
             "blocks": jnp.abs(replay[0].position[t_end, t_end])
             + jnp.sum(jnp.abs(replay[1].position[-2]).at[t_end].set(0)),
-            "replay": sum(jnp.sum(jnp.abs(leaf)) for leaf in jax.tree.leaves(replay)),
+            "replay": jnp.sum(jnp.abs(ravel_pytree(replay)[0])),
             "bound": 1 - worst - (1 - s2[t_end]),
             "free rows": jnp.max(jnp.where(is_free[:, None], jnp.abs(replay[0].position), 0)),
         }

@@ -18,7 +18,8 @@ PAPER = StarGraph(paths=2, nodes=3, labels=10)
 
 
 def example() -> tuple[jax.Array, jax.Array, jax.Array]:
-    return jnp.asarray(EXAMPLE, jnp.int32), *(jnp.asarray(y, jnp.int32) for y in EXAMPLE_TARGETS)
+    y1, y2 = (jnp.asarray(y, jnp.int32) for y in EXAMPLE_TARGETS)
+    return jnp.asarray(EXAMPLE, jnp.int32), y1, y2
 
 
 @st.composite

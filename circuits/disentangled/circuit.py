@@ -11,11 +11,12 @@ position T - 1 along with its label.
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from circuits import require
 from circuits.disentangled.closed_form import Activations, forward
 from circuits.disentangled.weights import Layer, Weights
-from circuits.typing import Position, Tokens
+from circuits.typing import Tokens
 
 
 def circuit(gamma: float, labels: int, length: int, dtype: jnp.dtype | type = jnp.float64) -> Weights:
@@ -36,7 +37,7 @@ def saturated(tokens: Tokens, labels: int) -> Activations:
     return forward(circuit(1.0, labels, len(tokens)), tokens, log_hardmax)
 
 
-def log_hardmax(logits: Position) -> Position:
+def log_hardmax(logits: Float[Array, "rows T"]) -> Float[Array, "rows T"]:
     """lim log softmax(gamma logits): each row shared evenly by its largest logits."""
     largest = logits == jnp.max(logits, axis=-1, keepdims=True)
     shared = -jnp.log(jnp.sum(largest, axis=-1, keepdims=True, dtype=logits.dtype))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from circuits.disentangled.weights import Weights, check_prompt, sizes
 from circuits.typing import Causal, Content, OverLabels, OverPositions, Position, Tokens
@@ -38,21 +39,26 @@ class Activations(NamedTuple):
 def forward(
     weights: Weights,
     tokens: Tokens,
-    log_normalise: Callable[[Position], Position] = jax.nn.log_softmax,
+    log_normalise: Callable[[Float[Array, "rows T"]], Float[Array, "rows T"]] = jax.nn.log_softmax,
+    last_row_only: bool = False,
 ) -> Activations:
     """All activations on one sequence. Callers vmap.
 
     ``log_normalise`` maps masked logits to log attention, row by row; ``circuit.log_hardmax`` gives the limit
-    of infinite weights. Raises ValueError for weights whose shapes do not fit the sequence, or that are not
-    finite.
+    of infinite weights. With ``last_row_only`` the top layer computes its last query alone, which is all that
+    losses read: its logits and attention then have one row instead of T.
+
+    Raises ValueError for weights whose shapes do not fit the sequence or that are not finite, and for labels
+    that the weights do not hold.
     """
     check_prompt(weights, tokens)
     scores, logits, log_attention, attention, outputs = [], [], [], [], []
     read, value = None, None
-    for layer in weights:
+    for number, layer in enumerate(weights, start=1):
+        rows = slice(-1, None) if last_row_only and number == len(weights) else slice(None)
         score = content_scores(layer.content, tokens) + layer.position
-        logit = score if read is None else read @ score
-        log_pattern = log_normalise(jnp.where(causal(len(tokens)), logit, -jnp.inf))
+        logit = score[rows] if read is None else read[rows] @ score
+        log_pattern = log_normalise(jnp.where(causal(len(tokens))[rows], logit, -jnp.inf))
         read = jnp.exp(log_pattern)
         value = read if value is None else read @ value
         scores.append(score)
@@ -70,7 +76,8 @@ def content_scores(content: Content, tokens: Tokens) -> Position:
 
 def by_label(row: OverPositions, tokens: Tokens, labels: int) -> OverLabels:
     """row Z: the mass of a row over positions, collected by label."""
-    return jnp.zeros(labels, row.dtype).at[tokens].add(row)
+    held = tokens[:, None] == jnp.arange(labels, dtype=tokens.dtype)
+    return jnp.sum(jnp.where(held, row[:, None], 0), axis=0)
 
 
 def causal(length: int) -> Causal:

@@ -82,10 +82,8 @@ def placed(layer: Layer, number: int, query_at: int | None = None, key_at: int =
     block = block_diagonal(layer)
     base = len(block)
     width = 2 ** (number - 1) * base
-    if query_at is None:
-        query_at = 0 if number == 1 else width // 2
-    after = (width - base - query_at, width - base - key_at)
-    return jnp.pad(block, ((query_at, after[0]), (key_at, after[1])))
+    row = query_at if query_at is not None else 0 if number == 1 else width // 2
+    return jnp.pad(block, ((row, width - base - row), (key_at, width - base - key_at)))
 
 
 def selector(width: int, start: int, labels: int, dtype: jnp.dtype | type = jnp.float64) -> Float[Array, "d N"]:

@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from circuits import require
 from circuits.disentangled.closed_form import Activations, forward
 from circuits.disentangled.weights import Weights
 from circuits.tasks.star_graph import replay_context
-from circuits.typing import AnyArray, Label, Scalar, Tokens
+from circuits.typing import Label, Scalar, Tokens
 
-Part = Float[AnyArray, "..."]
+Part = Float[Array, "..."]
 """A loss, or one array of its gradient."""
 
 
@@ -37,8 +37,8 @@ class Losses(NamedTuple):
 def losses(weights: Weights, tokens: Tokens, y1: Label, y2: Label) -> Losses:
     """All three losses on one prompt with targets y1 and y2 (labels). Raises ValueError unless depth is 2."""
     require_two_layers(weights)
-    prompt = forward(weights, tokens)
-    replay = forward(weights, replay_context(tokens, y1))
+    prompt = forward(weights, tokens, last_row_only=True)
+    replay = forward(weights, replay_context(tokens, y1), last_row_only=True)
     return Losses(
         plan=head_loss(prompt, tokens, y1, layer=2),
         replay=head_loss(replay, replay_context(tokens, y1), y2, layer=2),

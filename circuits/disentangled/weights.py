@@ -5,10 +5,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jax.core import Tracer
+from jaxtyping import Array, Int, Key
 
 from circuits import require
-from circuits.typing import Content, Position, Tokens
+from circuits.typing import AnyArray, Content, Position
 
 
 class Layer(NamedTuple):
@@ -71,18 +72,24 @@ def check(weights: Weights, labels: int, length: int) -> None:
             require.finite(name, array)
 
 
-def check_prompt(weights: Weights, tokens: Tokens) -> None:
-    """``check`` for a prompt: raises ValueError unless the weights fit its length and hold all its labels."""
+def check_prompt(weights: Weights, tokens: Int[AnyArray, "*B T"]) -> None:
+    """``check`` for a prompt, or a batch: raises ValueError unless the weights fit its length and hold its labels.
+
+    A look-up by label beyond N would be clamped in silence.
+    """
     require.that(len(weights) > 0, "weights", "must have at least one layer", len(weights))
     labels = sizes(weights)[0]
-    check(weights, labels, len(tokens))
-    if isinstance(tokens, jax.core.Tracer):
+    check(weights, labels, tokens.shape[-1])
+    if isinstance(tokens, Tracer):
         return
     values = np.asarray(tokens)
-    outside = np.flatnonzero((values < 0) | (values >= labels))
+    outside = np.argwhere((values < 0) | (values >= labels))
     if len(outside):
-        value = f"{values[outside[0]]} at position {outside[0]}"
-        raise ValueError(f"tokens: must be labels between 0 and {labels - 1}, got {value}")
+        place = tuple(outside[0].tolist())
+        position = place[0] if len(place) == 1 else place
+        raise ValueError(
+            f"tokens: must be labels between 0 and {labels - 1}, got {values[place]} at position {position}"
+        )
 
 
 def sizes(weights: Weights) -> tuple[int, int]:

@@ -17,14 +17,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from circuits import require
 from circuits.disentangled.weights import Layer, Weights, check
 from circuits.tasks.star_enumeration import everything, representatives
 from circuits.tasks.star_graph import Problem, StarGraph, encode, targets
-from circuits.typing import Content, Label, Tokens
+from circuits.typing import Content
 
-Quantity = Callable[[Weights, Tokens, Label, Label], Any]
+Quantity = Callable[..., Any]
 """Maps weights and one prompt (tokens, y1, y2) to any pytree, as ``objective`` does."""
 
 CHUNK = 5040
@@ -129,7 +130,7 @@ def _is_layer(leaf: Any) -> bool:
 
 
 def _require_symmetric(argument: str, content: Content) -> None:
-    if isinstance(content, jax.core.Tracer):
+    if isinstance(content, Tracer):
         return
     gap = float(np.max(np.abs(np.asarray(content) - np.asarray(relabeled_mean(content)))))
     rounding = 8 * float(jnp.finfo(content.dtype).eps) * float(np.max(np.abs(content)))

@@ -130,7 +130,7 @@ def encode(problem: Problem, query: str = "goal-start") -> Int[Array, " T"]:
     return jnp.concatenate(parts)
 
 
-def targets(problem: Problem) -> tuple[Int[AnyArray, "..."], Int[AnyArray, "..."]]:
+def targets(problem: Problem) -> tuple[Int[Array, "..."], Int[Array, "..."]]:
     """The next token y1 = path[1] and the one after it y2 = path[2], for one problem or a batch.
 
     Raises ValueError when M < 3, for then there is no path[2].

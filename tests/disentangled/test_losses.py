@@ -94,7 +94,7 @@ def test_errors():
         head_loss(forward(weights_for(PAPER, seed=0), tokens), tokens, y1, layer=3)
 
 
-def _multiprecision(gamma: float) -> dict[str, mpmath.mpf]:
+def _multiprecision(gamma: float) -> dict:
     """The losses of the circuit on the running example, from the definition, at the working precision."""
 
     def softmax(row: list) -> list:
@@ -112,7 +112,7 @@ def _multiprecision(gamma: float) -> dict[str, mpmath.mpf]:
     shallow, deep = outputs(tokens)
     _, replay = outputs(replayed)
 
-    def loss(mass: list, context: list[int], target: int) -> mpmath.mpf:
+    def loss(mass: list, context: list[int], target: int):
         return -mpmath.log(sum(m for m, token in zip(mass, context, strict=True) if token == target))
 
     return {
