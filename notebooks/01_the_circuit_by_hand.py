@@ -39,12 +39,12 @@ from circuits.disentangled import literal
 from circuits.disentangled.circuit import circuit, context_positions
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.objective import batch_objective, objective
+from circuits.disentangled.weights import norm
 from circuits.flow.population import mean_by_symmetry
 from circuits.plotting import attention_heatmaps, lines_by_gamma, weight_heatmap
 from circuits.tasks.star_answers import solve
 from circuits.tasks.star_enumeration import representatives
 from circuits.tasks.star_graph import Problem, StarGraph, encode, replay_context, targets
-from proofs_check.circuit_sweep import norm
 from proofs_check.ledger import decide, summary
 from proofs_check.registry import own, select
 

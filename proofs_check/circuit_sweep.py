@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.flatten_util import ravel_pytree
 
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.objective import objective
-from circuits.disentangled.weights import Layer, Weights
-from circuits.flow.population import extremes_exhaustive
+from circuits.disentangled.weights import Layer, Weights, norm
+from circuits.flow.population import extremes_exhaustive, mean_by_symmetry
 from circuits.tasks.star_graph import replay_context
 from proofs_check import setting
 
@@ -81,6 +80,17 @@ def _swept(direction: Weights, gammas: Array, tokens: Array, y1: Array, y2: Arra
     return jax.vmap(at)(gammas)
 
 
+@cache
+def mean_replay_gradients() -> list[float]:
+    """The norm of the mean gradient of L1b over all 725,760 sequences, for some of ``GAMMAS``."""
+
+    def gradient(weights: Weights, *prompt: Array) -> Weights:
+        return objective(weights, *prompt).gradients.replay
+
+    circuits = (circuit(float(gamma), setting.N, setting.T) for gamma in GAMMAS[::33])
+    return [float(norm(mean_by_symmetry(gradient, weights, setting.SPEC))) for weights in circuits]
+
+
 def exponent(values: Array) -> float:
     """The slope of log(value) in gamma, fitted for each edge order; the one furthest from -1."""
     slopes = np.polyfit(GAMMAS, np.log(np.asarray(values)), 1)[0]
@@ -92,14 +102,6 @@ def exhaustive() -> tuple[Sweep, Sweep, int]:
     """(least, greatest, count) over all labelings and edge orders at gamma = 20."""
     weights = circuit(EXHAUSTIVE_GAMMA, setting.N, setting.T)
     return extremes_exhaustive(measure, weights, setting.SPEC)
-
-
-def norm(gradient: Weights) -> Array:
-    """The Euclidean norm of all entries, scaled first: the square of e^-500 is no float64."""
-    entries, _ = ravel_pytree(gradient)
-    largest = jnp.max(jnp.abs(entries))
-    safe = jnp.where(largest > 0, largest, 1)
-    return largest * jnp.sqrt(jnp.sum((entries / safe) ** 2))
 
 
 def _beside_dominant(row: Array) -> Array:

@@ -17,6 +17,7 @@ from flint import arb
 from circuits.disentangled import literal
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.objective import objective
+from circuits.disentangled.weights import norm
 from proofs_check import ball, setting
 from proofs_check.ball import Range
 from proofs_check.circuit_evidence import (
@@ -29,7 +30,7 @@ from proofs_check.circuit_evidence import (
     not_squared,
     small,
 )
-from proofs_check.circuit_sweep import norm, sweep
+from proofs_check.circuit_sweep import sweep
 from proofs_check.evidence import Control, Findings, ball_at_most, identity
 
 T = setting.T

@@ -19,7 +19,7 @@ from circuits.disentangled.weights import Layer, Weights
 from circuits.typing import Tokens
 
 
-def circuit(gamma: float, labels: int, length: int, dtype: jnp.dtype | type = jnp.float64) -> Weights:
+def circuit(gamma: float | int, labels: int, length: int, dtype: jnp.dtype | type = jnp.float64) -> Weights:
     """Corollary 1's weights at sharpness gamma > 0. Raises ValueError for gamma not positive and finite."""
     require.that(0 < gamma < float("inf"), "gamma", "must be positive and finite", gamma)
     require.integer("labels", labels, least=2)

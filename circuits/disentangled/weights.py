@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int, Key
 
 from circuits import require
-from circuits.typing import AnyArray, Content, Position
+from circuits.typing import AnyArray, Content, Position, Scalar
 
 
 class Layer(NamedTuple):
@@ -90,6 +91,16 @@ def check_prompt(weights: Weights, tokens: Int[AnyArray, "*B T"]) -> None:
         raise ValueError(
             f"tokens: must be labels between 0 and {labels - 1}, got {values[place]} at position {position}"
         )
+
+
+def norm(weights: Weights) -> Scalar:
+    """The Euclidean norm of all entries, of weights or of a gradient.
+
+    Entries are scaled by the largest first: the square of e^-500 is no float64.
+    """
+    entries, _ = ravel_pytree(weights)
+    largest = jnp.max(jnp.abs(entries))
+    return largest * jnp.linalg.norm(entries / jnp.where(largest > 0, largest, 1))
 
 
 def sizes(weights: Weights) -> tuple[int, int]:

@@ -1,0 +1,120 @@
+"""The registry against the list of claims to decide, and its checks against one another."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from circuits.disentangled.circuit import circuit
+from circuits.disentangled.objective import objective
+from circuits.disentangled.weights import norm
+from circuits.tasks.star_graph import replay_context
+from proofs_check import ball, exact, setting
+from proofs_check.circuit_sweep import exponent, sweep
+from proofs_check.ledger import decide
+from proofs_check.registry import own, select
+
+FORWARD = {"lemma-1.forward", "lemma-1.layer-2-logits", "definition-2.dimensions"}
+GRADIENTS = {
+    "lemma-2.paths",
+    "lemma-3.attention-1",
+    "lemma-3.logits-1",
+    "lemma-3.content-1",
+    "lemma-3.position-1",
+    "lemma-3.content-2",
+    "lemma-3.position-2",
+    "lemma-4.differential",
+    "lemma-4.decoupling",
+    "lemma-5.content-1",
+    "lemma-5.position-1",
+}
+CIRCUIT = {
+    "theorem-1.goal",
+    "theorem-1.plan",
+    "theorem-1.replay",
+    "theorem-1.free-rows",
+    "corollary-1.attention",
+    "corollary-1.loss",
+    "corollary-1.gradient",
+    "corollary-2.output",
+    "corollary-2.loss",
+    "corollary-2.gradient",
+}
+
+
+def test_the_registry_holds_every_claim_and_no_other():
+    assert {claim.id for claim in own()} == FORWARD | GRADIENTS | CIRCUIT
+
+
+@pytest.mark.parametrize("claim", own(), ids=lambda claim: claim.id)
+def test_each_entry_can_be_read_and_its_check_found(claim):
+    assert claim.formula
+    assert claim.setting
+    assert callable(claim.check)
+
+
+@pytest.mark.parametrize("pattern", ["lemma-3.content-2", "theorem-1.*"])
+def test_cheap_claims_agree_with_their_record(pattern):
+    for claim in select(own(), [pattern]):
+        result = decide(claim)
+        assert result.agrees, result.complaint
+
+
+@pytest.mark.parametrize("gamma", [5.0, 9.0, 30.0])
+def test_balls_hold_the_float64_library(gamma):
+    """The scaled ball arithmetic against the library, which shares none of it, on all 24 edge orders."""
+    tokens, v, end = setting.orders()
+    found = jax.jit(jax.vmap(objective, in_axes=(None, 0, 0, 0)))(circuit(gamma, 10, 10), tokens, v, end)
+    norms = [np.asarray(jax.vmap(norm)(gradient)) for gradient in found.gradients]
+    scale = math.exp(gamma)
+    for index, case in enumerate(zip(tokens.tolist(), v.tolist(), end.tolist(), strict=True)):
+        row, y1, y2 = case
+        replayed = np.asarray(replay_context(np.asarray(row, np.int32), y1)).tolist()
+        near, far, goal = (
+            ball.near(ball.at(gamma), row, y2, y1),
+            ball.far(ball.at(gamma), replayed, y2, y2),
+            ball.shallow(ball.at(gamma), row, y2),
+        )
+        inside(near.loss, scale * float(found.losses.plan[index]))
+        inside(goal.loss, scale * float(found.losses.goal[index]))
+        inside(gamma - far.found.log(), float(found.losses.replay[index]))
+        inside(near.gradient.norm, scale * norms[0][index])
+        inside(far.gradient.norm, norms[1][index])
+        inside(goal.gradient.norm, scale * norms[2][index])
+
+
+def inside(enclosure, value):
+    slack = 1e-11 * abs(value)
+    assert float(enclosure.lower()) - slack <= value <= float(enclosure.upper()) + slack
+
+
+def test_a_range_of_gamma_holds_its_points():
+    tokens, v, end = (array[5].tolist() for array in setting.orders())
+    wide = ball.near(ball.over(6.0, 6.5), tokens, end, v)
+    for gamma in (6.0, 6.2, 6.5):
+        point = ball.near(ball.at(gamma), tokens, end, v)
+        assert wide.loss.contains(point.loss)
+        assert wide.gradient.norm.contains(point.gradient.norm)
+    with pytest.raises(AssertionError, match="stands before u_end"):
+        ball.near(ball.at(6.0), tokens, end, end)
+
+
+def test_fitted_exponents_find_polynomial_factors():
+    """gamma e^-gamma and e^(-0.98 gamma) are not taken for e^-gamma."""
+    from proofs_check.circuit_evidence import decays
+    from proofs_check.circuit_sweep import GAMMAS
+
+    gammas = np.repeat(GAMMAS[:, None], 2, axis=1)
+    assert decays("exact", 3 * np.exp(-gammas)).shows == "supports"
+    assert decays("slow", np.exp(-0.98 * gammas)).shows == "contradicts"
+    assert decays("squared", gammas**4 * np.exp(-gammas)).shows == "contradicts"
+    assert exponent(np.asarray(sweep().goal)) == pytest.approx(-1, abs=1e-4)
+
+
+def test_exact_gradients_vanish_only_where_they_should():
+    zero = exact.one_hot(3, 1)
+    gradients = exact.Gradients([zero, [zero[0]] * 3], [zero[0]] * 3)
+    assert not exact.vanishes(gradients)
+    assert exact.vanishes(gradients, rows=[1])
+    assert not exact.vanishes(None)
