@@ -62,7 +62,7 @@ class Far(NamedTuple):
     gradient: Gradient
 
 
-def over(low: float, high: float | None = None) -> Range:
+def over(low: float | int, high: float | int | None = None) -> Range:
     """Gamma in [low, high], low >= 1; without ``high``, up to infinity. Both x and u fall in gamma."""
     start = arb(low)
     x, u = (-start).exp(), start * (-start).exp()
@@ -72,7 +72,7 @@ def over(low: float, high: float | None = None) -> Range:
     return Range(x.union((-end).exp()), u.union(end * (-end).exp()))
 
 
-def at(gamma: float) -> Range:
+def at(gamma: float | int) -> Range:
     return over(gamma, gamma)
 
 

@@ -43,7 +43,7 @@ def decays(name: str, swept: Array, of: Of = "printed") -> Evidence:
     )
 
 
-def at_gamma(gamma: float, quantity: Quantity) -> arb:
+def at_gamma(gamma: float | int, quantity: Quantity) -> arb:
     """The quantity at one gamma, over all edge orders."""
     return ball.hull(quantity, ((gamma, gamma),))
 
@@ -63,7 +63,7 @@ def everywhere(
     shift: float = 0.0,
     of: Of = "printed",
 ) -> Evidence:
-    """The float64 library on every one of the 725,760 sequences, at gamma = 20, inside the certified range."""
+    """The float64 library on every one of the 725,760 sequences, at one gamma, inside the certified range."""
     least, greatest, count = exhaustive()
     low, high = (scale * float(getattr(end, field)) + shift for end in (least, greatest))
     proved = at_gamma(EXHAUSTIVE_GAMMA, certified)

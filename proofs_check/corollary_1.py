@@ -30,7 +30,7 @@ from proofs_check.circuit_evidence import (
     not_squared,
     small,
 )
-from proofs_check.circuit_sweep import sweep
+from proofs_check.circuit_sweep import EXHAUSTIVE_GAMMA, sweep
 from proofs_check.evidence import Control, Findings, ball_at_most, identity
 
 T = setting.T
@@ -88,6 +88,14 @@ def loss() -> Findings:
             ball_at_most("|L - gamma / 4 + (log 3) / 4|, every gamma >= 20", abs(tail), 1e-6, ORDERS, of="amended"),
             everywhere("e^gamma L1a", "plan", plan_loss),
             everywhere("e^gamma L2", "goal", goal_loss),
+            everywhere(
+                "L - gamma / 4",
+                "multi_token",
+                _multi_token_beyond_quarter,
+                scale=1.0,
+                shift=-EXHAUSTIVE_GAMMA / 4,
+                of="amended",
+            ),
         ),
         (
             Control("no self-mask in Layer 2: L1a", decays("L1a", sweep(self_mask=0.0).plan)),
@@ -116,6 +124,7 @@ def gradient() -> Findings:
             ball_at_most("|grad L| of Eq. 3, every gamma >= 20", from_20, 1e-3, ORDERS, of="intended"),
             everywhere("e^gamma |grad L1a|", "plan_gradient", plan_gradient),
             everywhere("e^gamma |grad L2|", "goal_gradient", goal_gradient),
+            everywhere("|grad L| of Eq. 3", "multi_token_gradient", _multi_token_gradient, scale=1.0, of="amended"),
         ),
         (
             Control("no self-mask in Layer 2: L1a", decays("|grad L1a|", sweep(self_mask=0.0).plan_gradient)),

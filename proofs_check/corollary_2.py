@@ -30,7 +30,7 @@ from proofs_check.circuit_evidence import (
     not_squared,
     small,
 )
-from proofs_check.circuit_sweep import GAMMAS, mean_replay_gradients, sweep
+from proofs_check.circuit_sweep import EXHAUSTIVE_GAMMA, GAMMAS, mean_replay_gradients, sweep
 from proofs_check.evidence import Control, Evidence, Findings, at_most, ball_at_least, ball_at_most
 
 T = setting.T
@@ -68,7 +68,7 @@ def loss() -> Findings:
             ball_at_most("|L1b - gamma|, every gamma >= 5", abs(beyond), math.log(T), CASES),
             ball_at_most("|L1b - gamma + log 3|, every gamma >= 20", abs(tail), 1e-6, ORDERS),
             near_line(1.0),
-            everywhere("L1b - gamma", "replay", _replay_beyond_gamma, scale=1.0, shift=-20.0),
+            everywhere("L1b - gamma", "replay", _replay_beyond_gamma, scale=1.0, shift=-EXHAUSTIVE_GAMMA),
         ),
         (
             Control("L1b = 2 gamma + O(1)", near_line(2.0)),
@@ -157,6 +157,7 @@ def _example() -> str:
     return (
         f"On {list(setting.EXAMPLE)} at gamma = 500: L1b = {float(found.losses.replay):.4f}, "
         f"|grad L1b| = {float(norm(found.gradients.replay)):.6f}. Entries above 0.001 (rows and columns from 0): "
-        f"{', '.join(entries)}, and their images in W0. One step of size {STEP:g} lowers L1b by {_fall(500.0):.4f}. The gradients "
-        f"of different graphs do not cancel: the norm of their mean over all of them is {mean_replay_gradients()[-1]:.6f}."
+        f"{', '.join(entries)}, and their images in W0. One step of size {STEP:g} lowers L1b by "
+        f"{_fall(500.0):.4f}. The gradients of different graphs do not cancel: the norm of their mean over all of them "
+        f"is {mean_replay_gradients()[-1]:.6f}."
     )

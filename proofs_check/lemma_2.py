@@ -22,8 +22,8 @@ def paths() -> Findings:
     the literal loss along it. The paths are decided together and, by leaving each out, one by one.
     """
 
-    def weighted(*signs: float) -> Formula:
-        return lambda *case: jnp.asarray(signs) @ jnp.stack(_terms(*case))
+    def weighted(*signs: float | int) -> Formula:
+        return lambda *case: jnp.asarray(signs, jnp.float64) @ jnp.stack(_terms(*case))
 
     def without_centring(weights: Weights, tokens: Array, target: Array) -> Array:
         acts, d_attention, d_scores = _moved(weights, tokens)

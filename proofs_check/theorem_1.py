@@ -248,9 +248,9 @@ def _saturated(part: str) -> Evidence:
     """The gradient by autodiff with weights so large that float64 attention is exactly one-hot."""
     weights, tokens, y1, y2 = _gated(1e4)
 
-    def largest(*case: Array) -> Array:
-        gradient = jax.grad(lambda w: getattr(losses(w, *case[1:]), part))(case[0])
-        return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(gradient)]))
+    def largest(weights: Weights, *prompt: Array) -> Array:
+        gradient = jax.grad(lambda w: getattr(losses(w, *prompt), part))(weights)
+        return jnp.max(jnp.abs(ravel_pytree(gradient)[0]))
 
     value = float(jnp.max(jax.jit(jax.vmap(largest))(weights, tokens, y1, y2)))
     return at_most("autodiff", "max |gradient| with saturated float64 attention", value, 0.0, len(_places()))

@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,7 +12,8 @@ from circuits.disentangled.objective import objective
 from circuits.disentangled.weights import norm
 from circuits.tasks.star_graph import replay_context
 from proofs_check import ball, exact, setting
-from proofs_check.circuit_sweep import exponent, sweep
+from proofs_check.circuit_evidence import decays
+from proofs_check.circuit_sweep import GAMMAS, exponent, sweep
 from proofs_check.ledger import decide
 from proofs_check.registry import own, select
 
@@ -102,14 +104,11 @@ def test_a_range_of_gamma_holds_its_points():
 
 def test_fitted_exponents_find_polynomial_factors():
     """gamma e^-gamma and e^(-0.98 gamma) are not taken for e^-gamma."""
-    from proofs_check.circuit_evidence import decays
-    from proofs_check.circuit_sweep import GAMMAS
-
-    gammas = np.repeat(GAMMAS[:, None], 2, axis=1)
-    assert decays("exact", 3 * np.exp(-gammas)).shows == "supports"
-    assert decays("slow", np.exp(-0.98 * gammas)).shows == "contradicts"
-    assert decays("squared", gammas**4 * np.exp(-gammas)).shows == "contradicts"
-    assert exponent(np.asarray(sweep().goal)) == pytest.approx(-1, abs=1e-4)
+    gammas = jnp.repeat(jnp.asarray(GAMMAS)[:, None], 2, axis=1)
+    assert decays("exact", 3 * jnp.exp(-gammas)).shows == "supports"
+    assert decays("slow", jnp.exp(-0.99 * gammas)).shows == "contradicts"
+    assert decays("with a factor gamma", gammas * jnp.exp(-gammas)).shows == "contradicts"
+    assert exponent(sweep().goal) == pytest.approx(-1, abs=1e-4)
 
 
 def test_exact_gradients_vanish_only_where_they_should():

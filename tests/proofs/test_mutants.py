@@ -91,14 +91,14 @@ MUTANTS = {
         LOSSES,
         "(next_token_loss(plan, replay) + goal)",
         "(plan + replay + goal)",
-        "coro*-1.*",
+        "corollary-1.*",
     ),
     "ball, layer-2 factors": ("proofs_check/ball.py", "p * (9 + places", "p * (7 + places", "corollary-1.attention"),
     "ball, query path": (
         "proofs_check/ball.py",
         "pulled[T - 2] -= signal",
         "pulled[T - 2] += signal",
-        "coro*.gradient",
+        "corollary-*.gradient",
     ),
 }
 

@@ -1,0 +1,36 @@
+"""The README's Python runs and says what it says."""
+
+import re
+from pathlib import Path
+
+from proofs_check.registry import own
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_the_ten_lines_run(capsys, monkeypatch):
+    code = re.search(r"## Ten lines of Python\n\n```python\n(.*?)```", README, re.S)
+    assert code is not None
+    exec(code[1], {})
+    printed = capsys.readouterr().out
+    assert "0.996" in printed
+    assert "replay=Array(6.88678695" in printed
+
+
+def test_the_counts_are_those_of_the_registry():
+    verdicts = [claim.recorded for claim in own()]
+    count = {verdict: verdicts.count(verdict) for verdict in ("holds", "amended", "fails")}
+    stated = f"{len(verdicts)} claims: {count['holds']} hold, {count['amended']} are amended, {count['fails']} fail"
+    assert stated in README
+
+
+def test_the_example_is_the_one_shown():
+    shown = re.findall(r"CLAIMS = \[.*?\n\]", README, re.S)
+    example = (Path(__file__).parents[1] / "examples" / "induction_head_claim.py").read_text()
+    assert len(shown) == 1
+    assert shown[0] in example
+
+
+def test_named_files_exist():
+    for path in re.findall(r"\]\(([a-z_0-9/.-]+)\)", README):
+        assert (Path(__file__).parents[1] / path).exists(), path
