@@ -1,5 +1,6 @@
 """The registry against the list of claims to decide, and its checks against one another."""
 
+import itertools
 import math
 
 import jax
@@ -70,8 +71,7 @@ def test_balls_hold_the_float64_library(gamma):
     found = jax.jit(jax.vmap(objective, in_axes=(None, 0, 0, 0)))(circuit(gamma, 10, 10), tokens, v, end)
     norms = [np.asarray(jax.vmap(norm)(gradient)) for gradient in found.gradients]
     scale = math.exp(gamma)
-    for index, case in enumerate(zip(tokens.tolist(), v.tolist(), end.tolist(), strict=True)):
-        row, y1, y2 = case
+    for index, (row, y1, y2) in enumerate(_orders()):
         replayed = np.asarray(replay_context(np.asarray(row, np.int32), y1)).tolist()
         near, far, goal = (
             ball.near(ball.at(gamma), row, y2, y1),
@@ -86,13 +86,18 @@ def test_balls_hold_the_float64_library(gamma):
         inside(goal.gradient.norm, scale * norms[2][index])
 
 
+def _orders():
+    """(tokens, v, u_end) of each edge order, as plain integers."""
+    return zip(*(array.tolist() for array in setting.orders()), strict=True)
+
+
 def inside(enclosure, value):
     slack = 1e-11 * abs(value)
     assert float(enclosure.lower()) - slack <= value <= float(enclosure.upper()) + slack
 
 
 def test_a_range_of_gamma_holds_its_points():
-    tokens, v, end = (array[5].tolist() for array in setting.orders())
+    tokens, v, end = next(itertools.islice(_orders(), 5, None))
     wide = ball.near(ball.over(6.0, 6.5), tokens, end, v)
     for gamma in (6.0, 6.2, 6.5):
         point = ball.near(ball.at(gamma), tokens, end, v)
