@@ -17,7 +17,7 @@ from proofs_check.registry import Claim
 
 SCHEMA = 1
 VERDICTS = ("holds", "amended", "fails", "open", "error")
-_VERSIONS = ("jax", "numpy", "sympy", "python-flint", "reverse-circuits")
+_VERSIONS = ("jax", "numpy", "python-flint", "reverse-circuits")
 _NOTHING = Findings((), ())
 
 

@@ -127,7 +127,6 @@ def test_the_document():
         "python",
         "jax",
         "numpy",
-        "sympy",
         "python-flint",
         "reverse-circuits",
     }
