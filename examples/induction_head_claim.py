@@ -6,8 +6,7 @@ Decide it: ``circuits verify --claims examples/induction_head_claim.py --only 'i
 import jax
 import numpy as np
 
-from proofs_check.evidence import Control, Findings, identity
-from proofs_check.registry import Claim
+from proofs_check import Claim, Control, Findings, identity
 
 
 def loss(W, K, V, q, y):
@@ -29,7 +28,7 @@ def gradient() -> Findings:
 
     def compared(formula):
         gaps = [abs(formula(*case) - t).max() / max(1, abs(t).max()) for case, t in zip(cases, true, strict=True)]
-        return identity("autodiff", "max |by hand − jax.grad|", float(max(gaps)), cases=len(cases))
+        return identity("autodiff", "max |by hand − jax.grad|", float(np.max(gaps)), cases=len(cases))
 
     transposed = Control("outer product the other way round", compared(lambda *case: by_hand(*case).T))
     unsigned = Control("target added, not subtracted", compared(lambda W, K, V, q, y: by_hand(W, K, V, q, -y)))

@@ -6,7 +6,7 @@ quantity of order e^-gamma, a factor x is taken out by hand before any ball is s
 
     S1[t, t-1] = p_t,  S1[t, j] = x p_t,                 p_t = 1 / (1 + t x), t from 0       (Eq. 8)
     S2[T, j] = x E_j q for j != t_end,  S2[T, t_end] = q,  q = 1 / (1 + x sum E)
-    E_j = exp(u p (9 + n_j - n_end))                     p = p_T, n_j = other places of j's label, T-1 left out
+    E_j = exp(u p (9 + n_j - n_end))                     p = p_T, n_j = places of j's label, T-1 left out
 
 The exponent is the Layer-2 logit of j minus that of t_end, plus gamma. Rows of logit gradients sum to zero, so
 the one entry that is a difference of numbers near 1 is minus the sum of the others.

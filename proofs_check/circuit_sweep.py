@@ -28,7 +28,6 @@ class Sweep(NamedTuple):
 
     attention_1: Array
     attention_2: Array
-    other_rows_2: Array
     plan: Array
     replay: Array
     goal: Array
@@ -43,15 +42,14 @@ class Sweep(NamedTuple):
 def measure(weights: Weights, tokens: Array, y1: Array, y2: Array) -> Sweep:
     """Deviations from one-hot, losses, 1 - f1(Z') . e_v, and gradient norms, on one prompt."""
     whole = objective(weights, tokens, y1, y2)
-    acts = forward(weights, tokens)
-    replay = forward(weights, replay_context(tokens, y1))
+    acts = forward(weights, tokens, last_row_only=True)
+    replay = forward(weights, replay_context(tokens, y1), last_row_only=True)
     multi_token, multi_token_gradient = whole.multi_token
     norms = [norm(gradient) for gradient in whole.gradients]
     below = jnp.eye(len(tokens), k=-1, dtype=bool)
     return Sweep(
         attention_1=jnp.max(jnp.sum(jnp.where(below, 0, acts.attention[0]), axis=1)[1:]),
         attention_2=_beside_dominant(acts.attention[1][-1]),
-        other_rows_2=jnp.max(jax.vmap(_beside_dominant)(acts.attention[1])),
         plan=whole.losses.plan,
         replay=whole.losses.replay,
         goal=whole.losses.goal,
@@ -81,21 +79,42 @@ def _swept(direction: Weights, gammas: Array, tokens: Array, y1: Array, y2: Arra
     return jax.vmap(at)(gammas)
 
 
-@cache
-def mean_replay_gradients() -> list[float]:
-    """The norm of the mean gradient of L1b over all 725,760 sequences, for some of ``GAMMAS``."""
+class MeanGradients(NamedTuple):
+    """Norms of gradients averaged over all 725,760 sequences, for some of ``GAMMAS``."""
 
-    def gradient(weights: Weights, *prompt: Array) -> Weights:
-        return objective(weights, *prompt).gradients.replay
+    replay: list[float]
+    multi_token: list[float]
+
+
+@cache
+def mean_gradients() -> MeanGradients:
+    """Of L1b and of Eq. 3: whether the gradients of different graphs cancel."""
+
+    def gradients(weights: Weights, *prompt: Array) -> tuple[Weights, Weights]:
+        found = objective(weights, *prompt)
+        return found.gradients.replay, found.multi_token[1]
 
     circuits = (circuit(float(gamma), setting.N, setting.T) for gamma in GAMMAS[::33])
-    return [float(norm(mean_by_symmetry(gradient, weights, setting.SPEC))) for weights in circuits]
+    means = [mean_by_symmetry(gradients, weights, setting.SPEC) for weights in circuits]
+    return MeanGradients(*([float(norm(mean[part])) for mean in means] for part in (0, 1)))
 
 
 def exponent(values: Array) -> float:
     """The slope of log(value) in gamma, fitted for each edge order; the one furthest from -1."""
     slopes = np.polyfit(GAMMAS, np.log(np.asarray(values)), 1)[0]
     return float(slopes[np.argmax(np.abs(slopes + 1))])
+
+
+def other_rows() -> Array:
+    """The largest deviation from one-hot over all rows of S2, for each of ``GAMMAS`` and each edge order."""
+    tokens, _, _ = setting.orders()
+
+    def deviation(gamma: Array, row: Array) -> Array:
+        weights = jax.tree.map(lambda leaf: gamma * leaf, circuit(1.0, setting.N, setting.T))
+        return jnp.max(jax.vmap(_beside_dominant)(forward(weights, row).attention[1]))
+
+    over_orders = jax.vmap(deviation, in_axes=(None, 0))
+    return jax.jit(jax.vmap(over_orders, in_axes=(0, None)))(jnp.asarray(GAMMAS), tokens)
 
 
 @cache

@@ -42,6 +42,8 @@ class Evidence:
     printed   the claim word for word, in its own setting
     amended   the stated correction
     intended  what the claim was meant to establish
+
+    ``spans`` says that it covers a limit: a whole range up to infinity, or points enough to fit a rate.
     """
 
     kind: Kind
@@ -53,6 +55,7 @@ class Evidence:
     bound: float
     cases: int
     detail: str = ""
+    spans: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def at_most(
     of: Of = "printed",
     refuted_above: float | int | None = None,
     detail: str = "",
+    spans: bool = False,
 ) -> Evidence:
     """Supports iff value <= bound, contradicts iff value > refuted_above (the bound, if not given).
 
@@ -95,7 +99,7 @@ def at_most(
     limit = bound if refuted_above is None else refuted_above
     require.that(limit >= bound, "refuted_above", f"must not be below the bound {bound}", limit)
     shows: Shows = "supports" if value <= bound else "contradicts" if value > limit else "undecided"
-    return _evidence(kind, of, shows, quantity, value, "<=", bound, cases, detail)
+    return _evidence(kind, of, shows, quantity, value, "<=", bound, cases, detail, spans)
 
 
 def at_least(
@@ -107,10 +111,11 @@ def at_least(
     *,
     of: Of = "printed",
     detail: str = "",
+    spans: bool = False,
 ) -> Evidence:
     """Supports iff value >= bound, contradicts iff value < bound. NaN is undecided."""
     shows: Shows = "supports" if value >= bound else "contradicts" if value < bound else "undecided"
-    return _evidence(kind, of, shows, quantity, value, ">=", bound, cases, detail)
+    return _evidence(kind, of, shows, quantity, value, ">=", bound, cases, detail, spans)
 
 
 def identity(kind: Kind, quantity: str, gap: float, cases: int, *, of: Of = "printed", detail: str = "") -> Evidence:
@@ -124,19 +129,33 @@ def decided(kind: Kind, quantity: str, holds: bool, cases: int, *, of: Of = "pri
 
 
 def ball_at_most(
-    quantity: str, ball: arb, bound: float | int, cases: int, *, of: Of = "printed", detail: str = ""
+    quantity: str,
+    ball: arb,
+    bound: float | int,
+    cases: int,
+    *,
+    of: Of = "printed",
+    detail: str = "",
+    spans: bool = False,
 ) -> Evidence:
     """A certified upper bound. An ``arb`` comparison is true only when certain, so each way is asked for itself."""
     shows: Shows = "supports" if ball <= bound else "contradicts" if ball > bound else "undecided"
-    return _evidence("certified", of, shows, quantity, float(ball.upper()), "<=", bound, cases, detail)
+    return _evidence("certified", of, shows, quantity, float(ball.upper()), "<=", bound, cases, detail, spans)
 
 
 def ball_at_least(
-    quantity: str, ball: arb, bound: float | int, cases: int, *, of: Of = "printed", detail: str = ""
+    quantity: str,
+    ball: arb,
+    bound: float | int,
+    cases: int,
+    *,
+    of: Of = "printed",
+    detail: str = "",
+    spans: bool = False,
 ) -> Evidence:
     """A certified lower bound; the value recorded is the lower end of the ball."""
     shows: Shows = "supports" if ball >= bound else "contradicts" if ball < bound else "undecided"
-    return _evidence("certified", of, shows, quantity, float(ball.lower()), ">=", bound, cases, detail)
+    return _evidence("certified", of, shows, quantity, float(ball.lower()), ">=", bound, cases, detail, spans)
 
 
 def _evidence(
@@ -149,37 +168,39 @@ def _evidence(
     bound: float | int,
     cases: int,
     detail: str,
+    spans: bool,
 ) -> Evidence:
     require.choice("kind", kind, KINDS)
     require.integer("cases", cases, least=1)
     require.that(not math.isnan(bound), "bound", "must be a number", bound)
-    return Evidence(kind, of, shows, quantity, float(value), relation, float(bound), cases, detail)
+    return Evidence(kind, of, shows, quantity, float(value), relation, float(bound), cases, detail, spans)
 
 
 def verdict(evidence: tuple[Evidence, ...], *, limit: bool = False) -> Verdict:
-    """The verdict that the evidence forces.
+    """The verdict that the evidence forces. Every single item counts.
 
     holds    all evidence of the printed statement supports it, and there is some
-    fails    the printed statement is contradicted, and so is what it was meant to establish
-    amended  the printed statement is contradicted, and all evidence of the correction supports it
-    open     anything else
+    fails    all of it contradicts it, and all evidence of what it was meant to establish contradicts that too
+    amended  all of it contradicts it, nothing is said of its intent, and there is a correction
+    open     anything else, above all where two items about one statement disagree
 
-    A ``limit`` is decided only by evidence that spans it: certified or symbolic, or at three points or more.
+    Whatever is stated as true instead, ``amended``, must be supported by all its evidence. A ``limit`` is decided
+    only by evidence that spans it.
     """
 
     def shown(of: Of) -> set[Shows]:
         return {item.shows for item in evidence if item.of == of}
 
-    def spans(of: Of) -> bool:
-        return not limit or any(
-            item.kind in ("certified", "symbolic") or item.cases >= 3 for item in evidence if item.of == of
-        )
+    def spanned(of: Of) -> bool:
+        return not limit or any(item.spans for item in evidence if item.of == of)
 
-    if shown("printed") == {"supports"}:
-        return "holds" if spans("printed") else "open"
-    if "contradicts" in shown("printed"):
-        if "contradicts" in shown("intended"):
-            return "fails"
-        if shown("amended") == {"supports"} and spans("amended"):
-            return "amended"
+    printed, amended, intended = shown("printed"), shown("amended"), shown("intended")
+    if not amended <= {"supports"}:
+        return "open"
+    if printed == {"supports"} and not intended and spanned("printed"):
+        return "holds"
+    if printed == {"contradicts"} and intended == {"contradicts"} and spanned("intended"):
+        return "fails"
+    if printed == {"contradicts"} and amended and not intended and spanned("amended"):
+        return "amended"
     return "open"

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from circuits.disentangled import literal
 from circuits.disentangled.closed_form import forward
@@ -60,7 +61,7 @@ def decoupling() -> Findings:
             },
             cases,
         )
-        size = max(float(jnp.max(jnp.abs(leaf))) for leaf in found["gradient"])
+        size = float(jnp.max(jnp.abs(ravel_pytree(found["gradient"])[0])))
         moved = float(jnp.max(jnp.abs(found["moved"])))
         return (
             at_most("autodiff", "max |gradient in Layer 2|", size, 0.0, setting.count(cases)),

@@ -90,9 +90,9 @@ def evaluate(formulas: dict[str, Formula], cases: Case) -> dict[str, Any]:
 
 
 def gap(ours: Any, truth: Any) -> float:
-    """The largest |a - b| / max(1, |b|) over all leaves."""
+    """The largest |a - b| / max(1, |b|) over all leaves; NaN if there is one anywhere."""
     gaps = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b) / jnp.maximum(1, jnp.abs(b))), ours, truth)
-    return float(max(jax.tree.leaves(gaps)))
+    return float(np.max(jax.tree.leaves(gaps)))
 
 
 def count(cases: Case) -> int:

@@ -145,7 +145,7 @@ def replay() -> Findings:
 def free_rows() -> Findings:
     """The gradient does not depend on the other rows of S1, and vanishes for them: so for L2 and L1a, not L1b."""
     signal = [_approached(gate)["free rows"].max() for gate in GATES]
-    parts = [_exact(name, gradients, free=True, of=of) for of in _STATED for name, gradients in _STATIONARY.items()]
+    parts = [_exact(name, gradients, free=True, of="amended") for name, gradients in (("L2", _goal), ("L1a", _plan))]
     return Findings(
         (
             *parts,
@@ -183,10 +183,6 @@ def _plan(place: Place, attention: Attention) -> Gradients | None:
 
 def _replay(place: Place, attention: Attention) -> Gradients | None:
     return exact.deep(attention, place.hits(place.end, last=place.v))
-
-
-_STATIONARY = {"L2": _goal, "L1a": _plan}
-_STATED: tuple[Of, ...] = ("printed", "amended")
 
 
 def _without_condition_2(place: Place, attention: Attention) -> Attention:
