@@ -32,6 +32,7 @@ from proofs_check.circuit_evidence import (
 )
 from proofs_check.circuit_sweep import EXHAUSTIVE_GAMMA, exhaustive, mean_gradients, other_rows, sweep
 from proofs_check.evidence import Control, Evidence, Findings, at_most, ball_at_most, identity
+from proofs_check.gradient_check import objective_against_autodiff
 
 T = setting.T
 EQ_8_GAMMAS = (5.0, 20.0, 100.0, 500.0, 700.0)
@@ -144,6 +145,7 @@ def gradient() -> Findings:
                 len(mean_gradients().multi_token),
                 of="intended",
             ),
+            objective_against_autodiff("multi_token", lambda gradient: gradient, of="amended"),
             everywhere("e^gamma |grad L1a|", "plan_gradient", plan_gradient, of="amended"),
             everywhere("e^gamma |grad L2|", "goal_gradient", goal_gradient, of="amended"),
             everywhere("|grad L| of Eq. 3", "multi_token_gradient", _multi_token_gradient, scale=1.0, of="amended"),

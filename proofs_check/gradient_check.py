@@ -1,6 +1,8 @@
 """A gradient formula against automatic differentiation of the literal definition, on the paper's setting."""
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,9 @@ from jax import Array
 
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.closed_form import forward
+from circuits.disentangled.objective import objective
+from circuits.disentangled.weights import Weights
+from circuits.tasks.star_graph import replay_context
 from proofs_check import setting
 from proofs_check.evidence import Control, Evidence, Findings, Of, identity
 from proofs_check.setting import Case, Formula
@@ -17,27 +22,62 @@ def against_autodiff(
     name: str,
     cases: Case,
     oracle: Formula,
-    library: Formula,
+    printed: Formula,
+    library: dict[str, Formula],
     controls: dict[str, Formula],
-    printed: Formula | None = None,
+    corrected: bool = False,
 ) -> Findings:
-    """The printed formula, and the library's correction where one is needed, both against the oracle.
+    """The formula as printed, symbol by symbol, and the library's functions for it, all against the oracle.
 
-    Without ``printed``, the library's formula is the printed one. Controls are formulas that must be found wrong.
+    With ``corrected`` the library's are what the print should have said. Controls are formulas that must be found
+    wrong.
     """
-    stated: dict[Of, Formula] = {"printed": library} if printed is None else {"printed": printed, "amended": library}
-    values = setting.evaluate({"oracle": oracle, **stated, **controls}, cases)
-    quantity = f"max |formula - autodiff| of {name}"
+    values = setting.evaluate({"oracle": oracle, "as printed": printed, **library, **controls}, cases)
 
-    def compared(key: str, of: Of) -> Evidence:
-        gap = setting.gap(values[key], values["oracle"])
-        return identity("autodiff", quantity, gap, setting.count(cases), of=of)
+    def compared(label: str, of: Of) -> Evidence:
+        gap = setting.gap(values[label], values["oracle"])
+        return identity("autodiff", f"max |{name} {label} - autodiff|", gap, setting.count(cases), of=of)
 
     return Findings(
-        tuple(compared(of, of) for of in stated),
+        (
+            compared("as printed", "printed"),
+            *(compared(label, "amended" if corrected else "printed") for label in library),
+        ),
         tuple(Control(label, compared(label, "printed")) for label in controls),
-        "" if printed is None else _worst_entry(name, printed, oracle),
+        _worst_entry(name, printed, oracle) if corrected else "",
     )
+
+
+def objective_against_autodiff(part: str, leaf: Callable[[Weights], Any], of: Of = "printed") -> Evidence:
+    """``objective``, which is what users call: one of its gradients, or a block of it, leaf by leaf.
+
+    ``part`` is plan, replay, goal or multi_token (Eq. 3).
+    """
+    ours, truth = _objective_and_autodiff()
+    gap = setting.gap(leaf(ours[part]), leaf(truth[part]))
+    return identity(
+        "autodiff", f"max |objective's gradient of {part} - autodiff|", gap, len(setting.orders()[0]), of=of
+    )
+
+
+@cache
+def _objective_and_autodiff() -> tuple[dict[str, Weights], dict[str, Weights]]:
+    """All gradients of the objective, and of the literal losses, on each edge order with random weights."""
+    prompts, weights = setting.drawn()
+
+    def by_hand(w: Weights, *prompt: Array) -> dict[str, Weights]:
+        found = objective(w, *prompt)
+        return {**found.gradients._asdict(), "multi_token": found.multi_token[1]}
+
+    def by_autodiff(w: Weights, tokens: Array, y1: Array, y2: Array) -> dict[str, Weights]:
+        plan = jax.grad(setting.literal_loss)(w, tokens, y1)
+        replay = jax.grad(setting.literal_loss)(w, replay_context(tokens, y1), y2)
+        goal = jax.grad(setting.shallow_literal_loss)(w, tokens, y2)
+        whole = jax.tree.map(lambda a, b, c: (a + b) / 4 + c / 2, plan, replay, goal)
+        return {"plan": plan, "replay": replay, "goal": goal, "multi_token": whole}
+
+    together = jax.jit(jax.vmap(lambda w, *prompt: (by_hand(w, *prompt), by_autodiff(w, *prompt))))
+    return together(*jax.tree.map(lambda leaf: leaf[:: setting.DRAWS], (weights, *prompts)))
 
 
 def of_activations(formula: Callable[..., Array]) -> Formula:

@@ -6,7 +6,7 @@ from jax import Array
 
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.deep_head import deep_paths
-from circuits.disentangled.weights import Weights, random
+from circuits.disentangled.weights import Weights
 from proofs_check import setting
 from proofs_check.evidence import Findings
 from proofs_check.gradient_check import against_autodiff
@@ -25,30 +25,30 @@ def paths() -> Findings:
     def weighted(*signs: float | int) -> Formula:
         return lambda *case: jnp.asarray(signs, jnp.float64) @ jnp.stack(_terms(*case))
 
-    def without_centring(weights: Weights, tokens: Array, target: Array) -> Array:
-        acts, d_attention, d_scores = _moved(weights, tokens)
-        hit = (tokens == target).astype(acts.attention[0].dtype)
-        s1, s2, a2 = acts.attention[0], acts.attention[1][-1], acts.scores[1]
-        d_logits = s1[-1] @ d_scores + d_attention[-1] @ a2
-        return -(d_logits @ (s2 * (s1 @ hit)) + s2 @ d_attention @ hit) / (s2 @ s1 @ hit)
-
     return against_autodiff(
         "dL1 along a random direction",
         setting.deep_cases(),
-        oracle=lambda *case: jax.jvp(lambda w: setting.literal_loss(w, *case[1:]), case[:1], (_direction(),))[1],
-        library=weighted(1, 1, 1),
+        oracle=lambda *case: jax.jvp(lambda w: setting.literal_loss(w, *case[1:]), case[:1], (setting.direction(),))[1],
+        printed=_printed,
+        library={"by the library's three paths": weighted(1, 1, 1)},
         controls={
             "without path (i), attention": weighted(0, 1, 1),
             "without path (ii), query": weighted(1, 0, 1),
             "without path (iii), value": weighted(1, 1, 0),
             "sign of path (ii) flipped": weighted(1, -1, 1),
-            "diag(s) in place of J(s)": without_centring,
+            "with diag(s) in place of J(s)": lambda *case: _printed(*case, centred=False),
         },
     )
 
 
-def _direction() -> Weights:
-    return random(jax.random.key(1), 2, setting.N, setting.T)
+def _printed(weights: Weights, tokens: Array, target: Array, centred: bool = True) -> Array:
+    """The three printed terms, with J(s) written out; a mutant leaves out its s s^T."""
+    acts, d_attention, d_scores = _moved(weights, tokens)
+    hit = (tokens == target).astype(acts.attention[0].dtype)
+    s1, s2, a2 = acts.attention[0], acts.attention[1][-1], acts.scores[1]
+    jacobian = jnp.diag(s2) - float(centred) * jnp.outer(s2, s2)
+    into_layer_2 = s1[-1] @ d_scores + d_attention[-1] @ a2
+    return -(into_layer_2 @ jacobian @ s1 @ hit + s2 @ d_attention @ hit) / (s2 @ s1 @ hit)
 
 
 def _terms(weights: Weights, tokens: Array, target: Array) -> Terms:
@@ -63,5 +63,5 @@ def _moved(weights: Weights, tokens: Array) -> tuple:
         acts = forward(w, tokens)
         return acts.attention[0], acts.scores[1]
 
-    _, (d_attention, d_scores) = jax.jvp(attention_and_scores, (weights,), (_direction(),))
+    _, (d_attention, d_scores) = jax.jvp(attention_and_scores, (weights,), (setting.direction(),))
     return forward(weights, tokens), d_attention, jnp.asarray(d_scores)

@@ -5,18 +5,16 @@ that layout Lemma 3 is right for Layer 1 and transposed for Layer 2, and so is t
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from circuits.disentangled import deep_head
-from circuits.disentangled.closed_form import forward
 from circuits.disentangled.weights import Weights
 from proofs_check import setting
 from proofs_check.evidence import Findings
-from proofs_check.gradient_check import against_autodiff, of_activations
+from proofs_check.gradient_check import against_autodiff, objective_against_autodiff, of_activations
 from proofs_check.setting import Formula
 
 
@@ -26,13 +24,16 @@ def attention_1() -> Findings:
         "dL1/dS1",
         setting.deep_cases(),
         oracle=lambda *case: jax.grad(_loss_of_attention)(*_attention_and_scores(*case)),
-        library=of_activations(deep_head.deep_attention_1),
         printed=_printed_attention_1,
+        library={"corrected": of_activations(deep_head.deep_attention_1)},
         controls={
-            "sign of the query term flipped": lambda *case: _attention_terms(*case)[0] - _attention_terms(*case)[1],
-            "value term alone": lambda *case: _attention_terms(*case)[0],
-            "value term transposed": lambda *case: _attention_terms(*case)[0].T + _attention_terms(*case)[1],
+            "with the sign of its query term flipped": lambda *case: (
+                _attention_terms(*case)[0] - _attention_terms(*case)[1]
+            ),
+            "without its query term": lambda *case: _attention_terms(*case)[0],
+            "with its value term transposed": lambda *case: _attention_terms(*case)[0].T + _attention_terms(*case)[1],
         },
+        corrected=True,
     )
 
 
@@ -41,42 +42,21 @@ def logits_1() -> Findings:
 
     G is taken from automatic differentiation, so this decides the softmax step by itself.
     """
-
-    def true_g(*case: Any) -> tuple[Array, Array]:
-        s1, *rest = _attention_and_scores(*case)
-        return s1, jax.grad(_loss_of_attention)(s1, *rest)
-
-    def other_precedence(*case: Any) -> Array:
-        s1, g = true_g(*case)
-        return s1 * (g - g * (s1 @ jnp.ones_like(s1)))
-
-    def by_columns(*case: Any) -> Array:
-        s1, g = true_g(*case)
-        return s1 * (g - jnp.ones_like(s1) @ (g * s1))
-
-    def no_subtraction(*case: Any) -> Array:
-        s1, g = true_g(*case)
-        return s1 * g
-
-    printed = against_autodiff(
+    return against_autodiff(
         "dL1/dA1",
         setting.deep_cases(),
         oracle=_autodiff_logits_1,
-        library=lambda *case: deep_head.softmax_rows_gradient(*true_g(*case)),
+        printed=lambda *case: _printed_logits_1(*_true_g(*case)),
+        library={
+            "by rows": lambda *case: deep_head.softmax_rows_gradient(*_true_g(*case)),
+            "as prior minus posterior": of_activations(deep_head.deep_logits_1),
+        },
         controls={
-            "S1 1 1^T taken before the Hadamard product": other_precedence,
-            "sum over columns of S1": by_columns,
-            "without the normalisation term": no_subtraction,
+            "with S1 1 1^T taken before the Hadamard product": lambda *case: _other_precedence(*_true_g(*case)),
+            "summed over columns of S1": lambda *case: _by_columns(*_true_g(*case)),
+            "without the normalisation term": lambda *case: jnp.multiply(*_true_g(*case)),
         },
     )
-    direct = against_autodiff(
-        "dL1/dA1 as prior minus posterior",
-        setting.deep_cases(),
-        oracle=_autodiff_logits_1,
-        library=of_activations(deep_head.deep_logits_1),
-        controls={},
-    )
-    return Findings(printed.evidence + direct.evidence, printed.controls)
 
 
 def content_1() -> Findings:
@@ -100,27 +80,32 @@ def position_2() -> Findings:
 
 
 def _layer_1(name: str, formula: Callable[..., Array], leaf: Callable[[Weights], Array]) -> Findings:
-    library = of_activations(formula)
+    by_label = formula is deep_head.deep_content_1
+
+    def of_logits(d_logits: Array, tokens: Array) -> Array:
+        z = jax.nn.one_hot(tokens, setting.N, dtype=d_logits.dtype)
+        return z.T @ d_logits @ z if by_label else d_logits
 
     def from_printed_attention(weights: Weights, tokens: Array, target: Array) -> Array:
-        acts = forward(weights, tokens)
-        g = _printed_attention_1(weights, tokens, target)
-        d_logits = deep_head.softmax_rows_gradient(acts.attention[0], g)
-        by_label = formula is deep_head.deep_content_1
-        return deep_head.by_labels(d_logits, tokens, setting.N) if by_label else d_logits
+        s1, _ = _true_g(weights, tokens, target)
+        return of_logits(_printed_logits_1(s1, _printed_attention_1(weights, tokens, target)), tokens)
 
-    return against_autodiff(
+    library = of_activations(formula)
+    found = against_autodiff(
         name,
         setting.deep_cases(),
         oracle=_autodiff_weights(leaf),
-        library=library,
+        printed=lambda *case: of_logits(_printed_logits_1(*_true_g(*case)), case[1]),
+        library={"of the library": library},
         controls={
-            "sign flipped": lambda *case: -library(*case),
+            "with its sign flipped": lambda *case: -library(*case),
             "transposed": lambda *case: library(*case).T,
-            "rows shifted by one": lambda *case: jnp.roll(library(*case), 1, axis=0),
+            "with rows shifted by one": lambda *case: jnp.roll(library(*case), 1, axis=0),
             "chained with the printed dL1/dS1": from_printed_attention,
         },
     )
+    whole = tuple(objective_against_autodiff(part, leaf) for part in ("plan", "replay"))
+    return Findings(found.evidence + whole, found.controls)
 
 
 def _layer_2(name: str, formula: Callable[..., Array], leaf: Callable[[Weights], Array], by_label: bool) -> Findings:
@@ -131,18 +116,41 @@ def _layer_2(name: str, formula: Callable[..., Array], leaf: Callable[[Weights],
         return jnp.outer(z.T @ column, s1[-1] @ z) if by_label else jnp.outer(column, s1[-1])
 
     library = of_activations(formula)
-    return against_autodiff(
+    found = against_autodiff(
         name,
         setting.deep_cases(),
         oracle=_autodiff_weights(leaf),
-        library=library,
         printed=printed,
+        library={"corrected": library},
         controls={
-            "correction with its sign flipped": lambda *case: -library(*case),
-            "correction with rows shifted by one": lambda *case: jnp.roll(library(*case), 1, axis=0),
-            "correction symmetrised": lambda *case: (library(*case) + library(*case).T) / 2,
+            "corrected, with its sign flipped": lambda *case: -library(*case),
+            "corrected, with rows shifted by one": lambda *case: jnp.roll(library(*case), 1, axis=0),
+            "symmetrised": lambda *case: (library(*case) + library(*case).T) / 2,
         },
+        corrected=True,
     )
+    whole = tuple(objective_against_autodiff(part, leaf, "amended") for part in ("plan", "replay"))
+    return Findings(found.evidence + whole, found.controls, found.example)
+
+
+def _true_g(weights: Weights, tokens: Array, target: Array) -> tuple[Array, Array]:
+    """S1, and G = dL1/dS1 by autodiff."""
+    s1, *rest = _attention_and_scores(weights, tokens, target)
+    return s1, jax.grad(_loss_of_attention)(s1, *rest)
+
+
+def _printed_logits_1(s1: Array, g: Array) -> Array:
+    """M * [ S1 * (G - (G * S1) 1 1^T) ]."""
+    mask, ones = jnp.tril(jnp.ones_like(s1)), jnp.ones_like(s1)
+    return mask * (s1 * (g - (g * s1) @ ones))
+
+
+def _other_precedence(s1: Array, g: Array) -> Array:
+    return s1 * (g - g * (s1 @ jnp.ones_like(s1)))
+
+
+def _by_columns(s1: Array, g: Array) -> Array:
+    return s1 * (g - jnp.ones_like(s1) @ (g * s1))
 
 
 def _autodiff_weights(leaf: Callable[[Weights], Array]) -> Formula:

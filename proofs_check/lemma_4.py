@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 from circuits.disentangled import literal
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.shallow_head import shallow_differential
-from circuits.disentangled.weights import Weights, random
+from circuits.disentangled.weights import Weights
 from proofs_check import setting
 from proofs_check.evidence import Control, Evidence, Findings, at_most
 from proofs_check.gradient_check import against_autodiff
@@ -18,7 +18,7 @@ from proofs_check.setting import Formula
 def differential() -> Findings:
     """dL2 = -(1/(f2 . e)) (z_T^T dW0^(1) Z^T + dW1^(1)[T]) J(S1[T]) Z e, along a random direction."""
 
-    first, _ = _direction()
+    first, _ = setting.direction()
     nothing = jnp.zeros_like(first.content)
 
     def along(content: Array, position: Array) -> Formula:
@@ -26,14 +26,21 @@ def differential() -> Findings:
             forward(weights, tokens), tokens, target, content, position
         )
 
+    def printed(weights: Weights, tokens: Array, target: Array) -> Array:
+        z = jax.nn.one_hot(tokens, setting.N, dtype=first.content.dtype)
+        s = jax.nn.softmax(z[-1] @ weights[0].content @ z.T + weights[0].position[-1])
+        d_logits = z[-1] @ first.content @ z.T + first.position[-1]
+        return -d_logits @ (jnp.diag(s) - jnp.outer(s, s)) @ z[:, target] / (s @ z[:, target])
+
     stated = along(*first)
     return against_autodiff(
         "dL2 along a random direction",
         setting.goal_cases(),
-        oracle=lambda *case: jax.jvp(lambda w: setting.shallow_literal_loss(w, *case[1:]), case[:1], (_direction(),))[
-            1
-        ],
-        library=stated,
+        oracle=lambda *case: jax.jvp(
+            lambda w: setting.shallow_literal_loss(w, *case[1:]), case[:1], (setting.direction(),)
+        )[1],
+        printed=printed,
+        library={"of the library": stated},
         controls={
             "without the content term": along(nothing, first.position),
             "without the position term": along(first.content, nothing),
@@ -57,7 +64,7 @@ def decoupling() -> Findings:
         found = setting.evaluate(
             {
                 "gradient": lambda *case: jax.grad(setting.literal_loss)(*case, layer=layer)[1],
-                "moved": lambda w, tokens, _: output(w, tokens) - output((w[0], _direction()[1]), tokens),
+                "moved": lambda w, tokens, _: output(w, tokens) - output((w[0], setting.direction()[1]), tokens),
             },
             cases,
         )
@@ -82,7 +89,3 @@ def decoupling() -> Findings:
             Control("the deep head: output", by_output),
         ),
     )
-
-
-def _direction() -> Weights:
-    return random(jax.random.key(1), 2, setting.N, setting.T)

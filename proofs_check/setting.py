@@ -58,26 +58,33 @@ def orders() -> tuple[Array, Array, Array]:
 @cache
 def goal_cases() -> Case:
     """Every edge order under ``DRAWS`` labelings, each with its own random weights; the target is y2."""
-    tokens, _, y2, weights = _drawn()
+    (tokens, _, y2), weights = drawn()
     return Case(weights, Prompt(tokens, y2))
 
 
 @cache
 def deep_cases() -> Case:
     """The same for the deep head: each prompt Z with target y1, then each Z' with target y2."""
-    tokens, y1, y2, weights = _drawn()
+    (tokens, y1, y2), weights = drawn()
     replayed = jax.vmap(replay_context)(tokens, y1)
     prompt = Prompt(jnp.concatenate([tokens, replayed]), jnp.concatenate([y1, y2]))
     return Case(jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), weights), prompt)
 
 
-def _drawn() -> tuple[Array, Array, Array, Weights]:
+@cache
+def drawn() -> tuple[tuple[Array, Array, Array], Weights]:
+    """((tokens, y1, y2), weights): ``DRAWS`` random labelings and weights for each edge order."""
     tokens, y1, y2 = (jnp.repeat(array, DRAWS, axis=0) for array in orders())
     rng = np.random.default_rng(0)
     labels = jnp.asarray(rng.permuted(np.tile(np.arange(N, dtype=np.int32), (len(y1), 1)), axis=1))
     named = jax.vmap(lambda table, *arrays: tuple(table[array] for array in arrays))(labels, tokens, y1, y2)
     keys = jax.random.split(jax.random.key(0), len(y1))
-    return *named, jax.vmap(lambda key: random(key, 2, N, T))(keys)
+    return named, jax.vmap(lambda key: random(key, 2, N, T))(keys)
+
+
+def direction() -> Weights:
+    """One random direction in the space of weights, for differentials."""
+    return random(jax.random.key(1), 2, N, T)
 
 
 def evaluate(formulas: dict[str, Formula], cases: Case) -> dict[str, Any]:
