@@ -11,17 +11,19 @@ position T - 1 along with its label.
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from circuits import require
 from circuits.disentangled.closed_form import Activations, forward
 from circuits.disentangled.weights import Layer, Weights
-from circuits.typing import Tokens
+from circuits.typing import Scalar, Tokens
 
 
-def circuit(gamma: float | int, labels: int, length: int, dtype: jnp.dtype | type = jnp.float64) -> Weights:
+def circuit(gamma: float | int | Scalar, labels: int, length: int, dtype: jnp.dtype | type = jnp.float64) -> Weights:
     """Corollary 1's weights at sharpness gamma > 0. Raises ValueError for gamma not positive and finite."""
-    require.that(0 < gamma < float("inf"), "gamma", "must be positive and finite", gamma)
+    if not isinstance(gamma, Tracer):
+        require.that(bool(0 < gamma < float("inf")), "gamma", "must be positive and finite", gamma)
     require.integer("labels", labels, least=2)
     require.integer("length", length, least=3)
     shift = jnp.eye(length, k=-1, dtype=dtype)

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from circuits.disentangled.closed_form import Activations, by_label
-from circuits.disentangled.losses import head_loss, log_zero_where
+from circuits.disentangled.losses import head_loss, is_zero, log_zero_where
 from circuits.disentangled.weights import Layer
 from circuits.typing import Content, Label, OverPositions, Position, Scalar, Tokens
 
@@ -31,7 +31,8 @@ def deep_paths(
 ) -> tuple[Scalar, Scalar, Scalar]:
     """Lemma 2: the three terms of dL1 for a change dA2 of the scores and dS1 of the Layer-1 attention.
 
-    Their sum is dL1. (i) through A2, (ii) through the query S1[T], (iii) through the values.
+    Their sum is dL1. (i) through A2, (ii) through the query S1[T], (iii) through the values. Divides by f, so it
+    overflows where f is below 1e-308; the gradients of the weights do not.
     """
     f, m, hit = _reach(acts, tokens, target)
     s1, s2, a2 = acts.attention[0], acts.attention[1][-1], acts.scores[1]
@@ -159,4 +160,6 @@ def _log_reach(acts: Activations, tokens: Tokens, target: Label) -> tuple[Scalar
     hit = tokens == target
     log_hit = log_zero_where(~hit, acts.attention[0].dtype)
     log_reach = jax.nn.logsumexp(acts.log_attention[0] + log_hit, axis=1)
-    return jax.nn.logsumexp(acts.log_attention[1][-1] + log_reach), log_reach, hit
+    log_found = jax.nn.logsumexp(acts.log_attention[1][-1] + log_reach)
+    # An infinite loss has no gradient, and none may be made up for it.
+    return jnp.where(is_zero(log_found), jnp.nan, log_found), log_reach, hit

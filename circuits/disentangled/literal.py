@@ -46,7 +46,7 @@ def forward(weights: Weights, tokens: Tokens) -> LiteralActivations:
         attention.append(pattern)
     base = labels + length
     outputs = tuple(
-        streams[-1][-1] @ selector(streams[-1].shape[1], streams[number].shape[1] - base, labels)
+        streams[-1][-1] @ selector(streams[-1].shape[1], streams[number].shape[1] - base, labels, streams[-1].dtype)
         for number in range(1, len(streams))
     )
     return LiteralActivations(tuple(streams), tuple(attention), outputs)

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from circuits import require
 from circuits.disentangled.closed_form import Activations, forward
-from circuits.disentangled.weights import Weights
+from circuits.disentangled.weights import Weights, check_label, sizes
 from circuits.tasks.star_graph import replay_context
 from circuits.typing import Label, Scalar, Tokens
 
@@ -37,6 +37,8 @@ class Losses(NamedTuple):
 def losses(weights: Weights, tokens: Tokens, y1: Label, y2: Label) -> Losses:
     """All three losses on one prompt with targets y1 and y2 (labels). Raises ValueError unless depth is 2."""
     require_two_layers(weights)
+    for argument, label in (("y1", y1), ("y2", y2)):
+        check_label(argument, label, sizes(weights)[0])
     prompt = forward(weights, tokens, last_row_only=True)
     replay = forward(weights, replay_context(tokens, y1), last_row_only=True)
     return Losses(
@@ -77,8 +79,12 @@ def surprisal(log_probability: Scalar, missed: Scalar) -> Scalar:
     """-log p from log p and 1 - p: the more exact of the two, with a finite gradient in both branches."""
     likely = missed < 0.5
     from_miss = -jnp.log1p(-jnp.where(likely, missed, 0))
-    impossible = log_probability <= 0.5 * log_zero(log_probability.dtype)
-    return jnp.where(impossible, jnp.inf, jnp.where(likely, from_miss, -log_probability))
+    return jnp.where(is_zero(log_probability), jnp.inf, jnp.where(likely, from_miss, -log_probability))
+
+
+def is_zero(log_probability: Scalar) -> Bool[Array, ""]:
+    """Whether a logarithm made with ``log_zero`` is that of 0."""
+    return log_probability <= 0.5 * log_zero(log_probability.dtype)
 
 
 def log_zero(dtype: jnp.dtype | type) -> float:

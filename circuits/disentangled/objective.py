@@ -11,7 +11,7 @@ from circuits.disentangled.closed_form import forward
 from circuits.disentangled.deep_head import deep_loss_and_gradient
 from circuits.disentangled.losses import Losses, multi_token_loss, next_token_loss, require_two_layers
 from circuits.disentangled.shallow_head import shallow_loss_and_gradient
-from circuits.disentangled.weights import Weights, check_prompt
+from circuits.disentangled.weights import Weights, check_label, check_prompt, sizes
 from circuits.tasks.star_graph import replay_context
 from circuits.typing import AnyArray, Label, Scalar, Tokens
 
@@ -47,10 +47,10 @@ class Objective(NamedTuple):
 def objective(weights: Weights, tokens: Tokens, y1: Label, y2: Label) -> Objective:
     """All losses and gradients of one prompt with targets y1 and y2, by Lemmas 3 and 5.
 
-    Raises ValueError unless the model has two layers, its entries are finite and its shapes fit the sequence.
+    Where a target is at no position its loss is infinite and its gradient NaN. Raises ValueError unless the model
+    has two layers, its entries are finite, its shapes fit the sequence and it holds all labels.
     """
-    require_two_layers(weights)
-    check_prompt(weights, tokens)
+    _check(weights, tokens, y1, y2)
     # Z and Z' go through the deep head side by side: half as many operations, each twice as large.
     contexts = jnp.stack([jnp.asarray(tokens), replay_context(tokens, y1)])
     answers = jnp.stack([jnp.asarray(label, contexts.dtype) for label in (y1, y2)])
@@ -72,5 +72,15 @@ def batch_objective(
 
     Raises ValueError as ``objective`` does.
     """
-    check_prompt(weights, tokens)
+    _check(weights, tokens, y1, y2)
     return jax.lax.map(lambda prompt: objective(weights, *prompt), (tokens, y1, y2), batch_size=BLOCK)
+
+
+def _check(
+    weights: Weights, tokens: Int[AnyArray, "*B T"], y1: Int[AnyArray, "*B"] | int, y2: Int[AnyArray, "*B"] | int
+) -> None:
+    """Values are looked at here, before a ``vmap`` or ``map`` hides them."""
+    require_two_layers(weights)
+    check_prompt(weights, tokens)
+    for argument, label in (("y1", y1), ("y2", y2)):
+        check_label(argument, label, sizes(weights)[0])

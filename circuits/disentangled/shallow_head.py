@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from circuits.disentangled.closed_form import Activations, by_label
 from circuits.disentangled.deep_head import jacobian_product, sum_to_zero
-from circuits.disentangled.losses import head_loss, log_zero_where
+from circuits.disentangled.losses import head_loss, is_zero, log_zero_where
 from circuits.disentangled.weights import Layer
 from circuits.typing import Content, Label, OverPositions, Position, Scalar, Tokens
 
@@ -21,7 +21,7 @@ from circuits.typing import Content, Label, OverPositions, Position, Scalar, Tok
 def shallow_differential(
     acts: Activations, tokens: Tokens, target: Label, d_content_1: Content, d_position_1: Position
 ) -> Scalar:
-    """Lemma 4: dL2 for a change of the Layer-1 weights. Layer 2 does not enter."""
+    """Lemma 4: dL2 for a change of the Layer-1 weights. Layer 2 does not enter. Divides by f2 . e, as printed."""
     s = acts.attention[0][-1]
     hit = (tokens == target).astype(s.dtype)
     d_logits = d_content_1[tokens[-1], tokens] + d_position_1[-1]
@@ -46,7 +46,8 @@ def shallow_query_logits(acts: Activations, tokens: Tokens, target: Label) -> Ov
     hit = tokens == target
     log_found = jax.nn.logsumexp(log_s + log_zero_where(~hit, s.dtype))
     posterior = jnp.where(hit, jnp.exp(log_s - log_found), 0)
-    return sum_to_zero(s - posterior, s)
+    # An infinite loss has no gradient, and none may be made up for it.
+    return jnp.where(is_zero(log_found), jnp.nan, sum_to_zero(s - posterior, s))
 
 
 def shallow_loss_and_gradient(acts: Activations, tokens: Tokens, target: Label) -> tuple[Scalar, tuple[Layer, ...]]:

@@ -93,6 +93,14 @@ def check_prompt(weights: Weights, tokens: Int[AnyArray, "*B T"]) -> None:
         )
 
 
+def check_label(argument: str, label: Int[AnyArray, "*B"] | int, labels: int) -> None:
+    """Raise ValueError unless the label, or each of a batch, is one of range(N). Traced labels pass."""
+    if not isinstance(label, Tracer):
+        values = np.atleast_1d(np.asarray(label))
+        outside = values[(values < 0) | (values >= labels)].tolist()
+        require.that(not outside, argument, f"must be a label between 0 and {labels - 1}", next(iter(outside), None))
+
+
 def norm(weights: Weights) -> Scalar:
     """The Euclidean norm of all entries, of weights or of a gradient.
 

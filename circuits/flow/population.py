@@ -30,6 +30,8 @@ Quantity = Callable[..., Any]
 
 CHUNK = 5040
 """Sequences evaluated at once: 30,240 labelings of the 2-path 3-node graph are six chunks."""
+RELABELING_TOLERANCE = 1e-9
+"""Relative rounding allowed between two labelings of one quantity; a dependence on labels is far larger."""
 
 
 def mean_exhaustive(
@@ -56,15 +58,16 @@ def mean_by_symmetry(quantity: Quantity, weights: Weights, spec: StarGraph, quer
     """The same mean from one labeling of each edge order (24 for the 2-path 3-node graph).
 
     Gradients, that is every ``Layer`` in the quantity, are averaged over relabelings; all its other leaves must
-    not depend on which label is which, as losses, attention and position gradients do not. Raises ValueError
-    unless every content block is a I + b 1 1^T.
+    not depend on which label is which, as losses and attention do not. Raises ValueError if another labeling
+    changes them, or unless every content block is a I + b 1 1^T.
     """
     check(weights, spec.labels, spec.sequence_length)
     for number, layer in enumerate(weights, start=1):
         _require_symmetric(f"content_{number}", layer.content)
-    tokens, y1, y2 = _prompts(representatives(spec), query)
-    total = _sums(quantity, weights, tokens, y1, y2)
-    mean = jax.tree.map(lambda array: array / len(tokens), total)
+    prompts = _prompts(representatives(spec), query)
+    total = _sums(quantity, weights, *prompts)
+    _require_invariant(total, _sums(quantity, weights, *(spec.labels - 1 - labels for labels in prompts)))
+    mean = jax.tree.map(lambda array: array / len(prompts[0]), total)
     return jax.tree.map(_over_relabelings, mean, is_leaf=_is_layer)
 
 
@@ -94,9 +97,11 @@ def _folded(
     total, count = None, 0
     chunks, cores = everything(spec, chunk), os.cpu_count() or 1
     # A compiled chunk runs outside the interpreter's lock, so one a core. ``map`` keeps the order of the sums.
+    # Traced weights must stay on the thread that traces them.
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(weights))
     with ThreadPoolExecutor(cores) as pool:
         while some := list(islice(chunks, cores)):
-            for block, size in pool.map(evaluated, some):
+            for block, size in (map if traced else pool.map)(evaluated, some):
                 total = block if total is None else jax.tree.map(join, total, block)
                 count += size
     return total, count
@@ -123,6 +128,18 @@ def _prompts(problems: Problem, query: str) -> tuple[jax.Array, jax.Array, jax.A
 
 def _over_relabelings(leaf: Any) -> Any:
     return leaf._replace(content=relabeled_mean(leaf.content)) if _is_layer(leaf) else leaf
+
+
+def _require_invariant(sums: Any, relabeled: Any) -> None:
+    """Raise ValueError where a sum that is no ``Layer`` changes with the labels."""
+    leaves, _ = jax.tree.flatten_with_path(sums, is_leaf=_is_layer)
+    for (path, leaf), other in zip(leaves, jax.tree.leaves(relabeled, is_leaf=_is_layer), strict=True):
+        if _is_layer(leaf) or isinstance(leaf, Tracer):
+            continue
+        change = float(np.max(np.abs(np.asarray(leaf) - np.asarray(other))))
+        allowed = RELABELING_TOLERANCE * max(1.0, float(np.max(np.abs(np.asarray(leaf)))))
+        rule = f"must not depend on which label is which, at {jax.tree_util.keystr(path) or 'its value'}; it changes by"
+        require.that(change <= allowed, "quantity", f"{rule} at most {allowed:.1e}", change)
 
 
 def _is_layer(leaf: Any) -> bool:

@@ -129,6 +129,27 @@ def test_float32_stays_near_float64():
     assert_close(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), single), double, atol=1e-5)
 
 
+@pytest.mark.parametrize("function", [objective, losses])
+@pytest.mark.parametrize(("y1", "y2", "name"), [(12, 0, "y1"), (-1, 0, "y1"), (6, 10, "y2")])
+def test_targets_out_of_range_are_named(function, y1, y2, name):
+    with pytest.raises(ValueError, match=rf"{name}: must be a label between 0 and 9, got {y1 if name == 'y1' else y2}"):
+        function(weights_for(PAPER, seed=0), example()[0], y1, y2)
+
+
+def test_a_batch_with_one_bad_target_is_an_error():
+    tokens, y1, y2 = (jnp.stack([array, array]) for array in example())
+    with pytest.raises(ValueError, match="y2: must be a label between 0 and 9, got 11"):
+        batch_objective(weights_for(PAPER, seed=0), tokens, y1, y2.at[1].set(11))
+
+
+def test_an_infinite_loss_has_no_gradient():
+    found = objective(weights_for(PAPER, seed=0), example()[0], 6, 9)
+    assert float(found.losses.replay) == float(found.losses.goal) == float("inf")
+    assert bool(jnp.isnan(found.gradients.replay[1].position).any())
+    assert bool(jnp.isnan(found.gradients.goal[0].position).any())
+    assert bool(jnp.isfinite(found.gradients.plan[1].position).all())
+
+
 def test_depth_other_than_two_is_an_error():
     with pytest.raises(ValueError, match="weights: must have 2 layers for the heads f1 and f2, got 1"):
         objective(weights_for(PAPER, seed=0, depth=1), *example())

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from circuits.disentangled.closed_form import forward
+from circuits.disentangled.losses import Losses
 from circuits.disentangled.objective import objective
 from circuits.disentangled.weights import Layer, Weights
 from circuits.flow.population import extremes_exhaustive, mean_by_symmetry, mean_exhaustive, relabeled_mean
@@ -37,25 +39,27 @@ def test_the_reduction_is_brute_force_over_all_725760_sequences():
 
 
 def test_brute_force_is_a_plain_loop_for_any_weights():
-    """Every edge order and labeling by itertools, one prompt at a time."""
+    """Every edge order and labeling by itertools."""
     spec = StarGraph(2, 3, 5)
     weights = weights_for(spec, seed=3)
-    single = jax.jit(lambda *prompt: objective(weights, *prompt).losses)
-    found = []
-    for labels in itertools.islice(itertools.permutations(range(5)), 0, None, 10):
+    rows = []
+    for labels in itertools.permutations(range(5)):
         start, v, goal, other, leaf = labels
         for edges in itertools.permutations([(start, v), (v, goal), (start, other), (other, leaf)]):
-            tokens = jnp.asarray([*itertools.chain(*edges), goal, start], jnp.int32)
-            found.append(single(tokens, jnp.int32(v), jnp.int32(goal)))
-    subset = np.mean([[float(part) for part in row] for row in found], axis=0)
-    least, greatest, total = extremes_exhaustive(lambda w, *p: objective(w, *p).losses, weights, spec)
-    assert total == 24 * 120
-    mean = mean_exhaustive(lambda w, *p: objective(w, *p).losses, weights, spec)
-    assert all(low <= value <= high for low, value, high in zip(least, subset, greatest, strict=True))
-    assert np.abs(subset - np.array([float(part) for part in mean])).max() < 0.2
-    rows = np.array([[float(part) for part in row] for row in found])
-    assert np.all(rows.min(axis=0) >= np.array(least) - 1e-12)
-    assert np.all(rows.max(axis=0) <= np.array(greatest) + 1e-12)
+            rows.append([*itertools.chain(*edges), goal, start, v])
+    prompts = jnp.asarray(rows, jnp.int32)
+
+    def part_losses(w: Weights, *prompt: jax.Array) -> Losses:
+        return objective(w, *prompt).losses
+
+    each = jax.jit(jax.vmap(part_losses, in_axes=(None, 0, 0, 0)))(
+        weights, prompts[:, :10], prompts[:, 10], prompts[:, 8]
+    )
+    least, greatest, total = extremes_exhaustive(part_losses, weights, spec)
+    assert total == len(prompts) == 24 * 120
+    assert_close(mean_exhaustive(part_losses, weights, spec), jax.tree.map(jnp.mean, each), atol=1e-12)
+    assert_close(least, jax.tree.map(jnp.min, each), atol=1e-13)
+    assert_close(greatest, jax.tree.map(jnp.max, each), atol=1e-13)
 
 
 def test_chunks_do_not_matter():
@@ -72,8 +76,19 @@ def test_relabeled_mean_is_the_mean_over_permutations():
     assert_close(relabeled_mean(content), total / 120, atol=1e-13)
 
 
+def test_gradients_pass_through_the_averages():
+    """The gradient of a mean is the mean of the gradients."""
+    spec = SMALL[0]
+    weights = symmetric_weights(spec, seed=7)
+    for mean in (mean_exhaustive, mean_by_symmetry):
+        slope = jax.grad(lambda w, mean=mean: mean(lambda v, *p: objective(v, *p).losses.plan, w, spec))(weights)
+        assert_close(slope[0].position, mean(objective, weights, spec).gradients.plan[0].position, atol=1e-12)
+
+
 def test_errors():
     spec = SMALL[0]
+    with pytest.raises(ValueError, match=r"quantity: must not depend on which label is which, at \[0\]; it changes by"):
+        mean_by_symmetry(lambda w, tokens, y1, y2: (forward(w, tokens).outputs[0],), symmetric_weights(spec, 6), spec)
     with pytest.raises(ValueError, match=r"content_1: must be a I \+ b 1 1\^T .* off by at most .*, got"):
         mean_by_symmetry(objective, weights_for(spec, seed=6), spec)
     with pytest.raises(ValueError, match=r"content_1: must have shape \(5, 5\), got \(10, 10\)"):
