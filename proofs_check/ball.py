@@ -22,12 +22,10 @@ from circuits.disentangled.circuit import context_positions
 from proofs_check import setting
 
 T = setting.T
-SPANS = (
-    *((5 + k / 16, 5 + (k + 1) / 16) for k in range(80)),
-    *((10 + k / 2, 10 + (k + 1) / 2) for k in range(20)),
-    (20, None),
-)
+SPANS = (*((5 + k / 4, 5 + (k + 1) / 4) for k in range(20)), *((k, k + 1) for k in range(10, 20)), (20, None))
 """Gamma from 5 to infinity, in pieces over which balls stay narrow."""
+FINE_SPANS = (*((5 + k / 16, 5 + (k + 1) / 16) for k in range(80)), *SPANS[20:])
+"""The same in narrower pieces, for a bound that leaves little room."""
 ZERO, ONE = arb(0), arb(1)
 
 
@@ -78,8 +76,12 @@ def at(gamma: float | int) -> Range:
 
 def hull(quantity: Callable[[Range, Sequence[int], int, int], arb], spans: Sequence[tuple] = SPANS) -> arb:
     """The quantity of (range, tokens, v, u_end) over all spans of gamma and all 24 edge orders, as one ball."""
-    cases = list(zip(*(array.tolist() for array in setting.orders()), strict=True))
-    return reduce(arb.union, (quantity(over(*span), *case) for span in spans for case in cases))
+    return reduce(arb.union, (quantity(over(*span), *case) for span in spans for case in edge_orders()))
+
+
+def edge_orders() -> list[tuple[list[int], int, int]]:
+    """(tokens, v, u_end) of the 24 edge orders, as plain integers."""
+    return list(zip(*(array.tolist() for array in setting.orders()), strict=True))
 
 
 def layer_1_deviation(box: Range) -> arb:

@@ -7,7 +7,7 @@ from flint import arb
 from jax import Array
 
 from proofs_check import ball, setting
-from proofs_check.circuit_sweep import EXHAUSTIVE_GAMMA, EXPONENT_TOLERANCE, GAMMAS, exhaustive, exponent
+from proofs_check.circuit_sweep import EXHAUSTIVE_GAMMA, EXPONENT_TOLERANCE, GAMMAS, exhaustive, exponent, sweep
 from proofs_check.evidence import Evidence, Of, at_most, ball_at_most
 
 Quantity = Callable[..., arb]
@@ -68,14 +68,24 @@ def everywhere(
     least, greatest, count = exhaustive()
     low, high = (scale * float(getattr(end, field)) + shift for end in (least, greatest))
     proved = at_gamma(EXHAUSTIVE_GAMMA, certified)
-    below, above = float(proved.lower()) - low, high - float(proved.upper())
+    beyond = [_beyond(low, proved), _beyond(high, proved)]
+    # The hull over edge orders is wide; order by order the library must meet its own ball.
+    assert GAMMAS[0] == EXHAUSTIVE_GAMMA
+    each = scale * np.asarray(getattr(sweep(), field))[0] + shift
+    box = ball.at(EXHAUSTIVE_GAMMA)
+    beyond += [_beyond(value, certified(box, *case)) for value, case in zip(each, ball.edge_orders(), strict=True)]
     detail = f"[{low:.9g}, {high:.9g}] in [{float(proved.lower()):.9g}, {float(proved.upper()):.9g}]"
     return at_most(
         "exhaustive",
         f"{name} beyond its certified range, of every sequence, at gamma = {EXHAUSTIVE_GAMMA:g}",
-        float(np.max([below, above])),
+        float(np.max(beyond)),
         SLACK * max(1.0, abs(high)),
         count,
         of=of,
         detail=detail,
     )
+
+
+def _beyond(value: float, proved: arb) -> float:
+    """How far a value lies outside a ball; negative inside."""
+    return float(np.max([float(proved.lower()) - value, value - float(proved.upper())]))

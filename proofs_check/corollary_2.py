@@ -84,7 +84,7 @@ def loss() -> Findings:
 
 def gradient() -> Findings:
     """|grad L1b| = O(e^-gamma)? It stays between 2 / sqrt(3) and 4 / 3 in the limit: the error is not trapped."""
-    everything = ball.hull(_replay_gradient)
+    everything = ball.hull(_replay_gradient, ball.FINE_SPANS)
     from_20 = ball.hull(_replay_gradient, ((20, 40), (40, None)))
     return Findings(
         (
@@ -112,7 +112,7 @@ def gradient() -> Findings:
                 1,
                 of="intended",
             ),
-            ball_at_least("|grad L1b|, every gamma >= 5", everything, 1.0, CASES, of="amended"),
+            ball_at_least("|grad L1b|, every gamma >= 5", everything, 1.0, len(ball.FINE_SPANS) * ORDERS, of="amended"),
             ball_at_most(
                 "distance of |grad L1b| from its limit, 4/3 or, if the goal's edge is last, 2 / sqrt 3, gamma >= 20",
                 ball.hull(_beyond_limit, ((20, 40), (40, None))),

@@ -134,8 +134,8 @@ def replay() -> Findings:
             Control("a lower bound one tenth above the proved one", above(factor=1.1)),
             *_controls("L1b", _replay, {"the conditions not imposed": lambda place, attention: attention}),
         ),
-        "Under the conditions f1(Z') . e_{u_end} is exactly 0 on each of the 24 edge orders: L1b is infinite and has "
-        "no gradient. Approached through random weights plus logits of "
+        "Under the conditions, on Z', f1(Z') . e_{u_end} is exactly 0 on each of the 24 edge orders: L1b is infinite "
+        "and has no gradient. Approached through random weights plus logits of "
         f"{', '.join(f'{gate:g}' for gate in GATES)} at the circuit's places, the sum of the absolute values of its "
         f"gradient is at least {listed}. Two blocks of it alone can't add up to less than 1 - max(s, b) - a, which "
         "tends to 1 (proof in proofs_check/theorem_1.py), so no approach makes it vanish.",

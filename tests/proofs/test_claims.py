@@ -1,6 +1,5 @@
 """The registry against the list of claims to decide, and its checks against one another."""
 
-import itertools
 import math
 
 import jax
@@ -71,7 +70,7 @@ def test_balls_hold_the_float64_library(gamma):
     found = jax.jit(jax.vmap(objective, in_axes=(None, 0, 0, 0)))(circuit(gamma, 10, 10), tokens, v, end)
     norms = [np.asarray(jax.vmap(norm)(gradient)) for gradient in found.gradients]
     scale = math.exp(gamma)
-    for index, (row, y1, y2) in enumerate(_orders()):
+    for index, (row, y1, y2) in enumerate(ball.edge_orders()):
         replayed = np.asarray(replay_context(np.asarray(row, np.int32), y1)).tolist()
         near, far, goal = (
             ball.near(ball.at(gamma), row, y2, y1),
@@ -86,18 +85,13 @@ def test_balls_hold_the_float64_library(gamma):
         inside(goal.gradient.norm, scale * norms[2][index])
 
 
-def _orders():
-    """(tokens, v, u_end) of each edge order, as plain integers."""
-    return zip(*(array.tolist() for array in setting.orders()), strict=True)
-
-
 def inside(enclosure, value):
     slack = 1e-11 * abs(value)
     assert float(enclosure.lower()) - slack <= value <= float(enclosure.upper()) + slack
 
 
 def test_a_range_of_gamma_holds_its_points():
-    tokens, v, end = next(itertools.islice(_orders(), 5, None))
+    tokens, v, end = ball.edge_orders()[5]
     wide = ball.near(ball.over(6.0, 6.5), tokens, end, v)
     for gamma in (6.0, 6.2, 6.5):
         point = ball.near(ball.at(gamma), tokens, end, v)
@@ -114,6 +108,14 @@ def test_fitted_exponents_find_polynomial_factors():
     assert decays("slow", jnp.exp(-0.99 * gammas)).shows == "contradicts"
     assert decays("with a factor gamma", gammas * jnp.exp(-gammas)).shows == "contradicts"
     assert exponent(sweep().goal) == pytest.approx(-1, abs=1e-4)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_nan_anywhere_is_no_small_gap(place):
+    ours = [jnp.zeros(3), jnp.zeros(2)]
+    assert setting.gap(ours, [jnp.zeros(3), jnp.zeros(2)]) == 0
+    ours[place] = ours[place].at[1].set(jnp.nan)
+    assert math.isnan(setting.gap(ours, [jnp.zeros(3), jnp.zeros(2)]))
 
 
 def test_exact_gradients_vanish_only_where_they_should():

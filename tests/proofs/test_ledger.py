@@ -151,6 +151,7 @@ def test_the_document():
         "bound": 1.0,
         "cases": 3,
         "detail": "at (0, 1)",
+        "spans": False,
     }
     assert (first["evidence"][1]["value"], first["evidence"][1]["bound"]) == ("-inf", "inf")
     assert first["controls"] == [{"name": "sign flipped", "rejected": True, "evidence": first["evidence"][0]}]

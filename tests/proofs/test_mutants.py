@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DEEP, SHALLOW = "circuits/disentangled/deep_head.py", "circuits/disentangled/shallow_head.py"
+OBJECTIVE = "circuits/disentangled/objective.py"
 CLOSED, LOSSES = "circuits/disentangled/closed_form.py", "circuits/disentangled/losses.py"
 MUTANTS = {
     "deep_paths, sign of (i)": (DEEP, "-(s1[-1] @ d_scores_2 @", "(s1[-1] @ d_scores_2 @", "lemma-2.*"),
@@ -47,6 +48,37 @@ MUTANTS = {
         "query = by_label(acts.attention[0][-2]",
         "lemma-3.content-2",
     ),
+    "deep_position_2, transpose": (
+        DEEP,
+        "return jnp.outer(acts.attention[0][-1], deep_query_logits(acts, tokens, target))",
+        "return jnp.outer(deep_query_logits(acts, tokens, target), acts.attention[0][-1])",
+        "lemma-3.position-2",
+    ),
+    "deep_loss_and_gradient, sign": (
+        DEEP,
+        "Layer(deep_content_1(acts, tokens, target), deep",
+        "Layer(-deep_content_1(acts, tokens, target), deep",
+        "lemma-3.content-1",
+    ),
+    "deep_loss_and_gradient, transpose": (
+        DEEP,
+        "Layer(deep_content_2(acts, tokens, target), deep",
+        "Layer(deep_content_2(acts, tokens, target).T, deep",
+        "lemma-3.content-2",
+    ),
+    "shallow_loss_and_gradient, sign": (
+        SHALLOW,
+        "Layer(shallow_content_1(acts, tokens, target), shallow_position_1",
+        "Layer(shallow_content_1(acts, tokens, target), -shallow_position_1",
+        "lemma-5.position-1",
+    ),
+    "objective, contexts swapped": (OBJECTIVE, "for i in (0, 1))", "for i in (1, 0))", "lemma-3.position-1"),
+    "multi_token, sign of L1b": (
+        OBJECTIVE,
+        "jax.tree.map(multi_token_loss, *self.gradients)",
+        "jax.tree.map(lambda a, b, c: multi_token_loss(a, -b, c), *self.gradients)",
+        "corollary-1.gradient",
+    ),
     "deep_position_2, row": (
         DEEP,
         "return jnp.outer(acts.attention[0][-1]",
@@ -77,6 +109,7 @@ MUTANTS = {
     "shallow_differential, row": (SHALLOW, "d_position_1[-1]", "d_position_1[-2]", "lemma-4.*"),
     "shallow_content_1, row": (SHALLOW, ".at[tokens[-1]].set(key)", ".at[tokens[-2]].set(key)", "lemma-5.*"),
     "shallow_content_1, transpose": (SHALLOW, ".set(key)", ".set(key).T", "lemma-5.*"),
+    "shallow_position_1, sign": (SHALLOW, ".at[-1].set(shallow", ".at[-1].set(-shallow", "lemma-5.*"),
     "shallow_position_1, row": (SHALLOW, ".at[-1].set(shallow", ".at[-2].set(shallow", "lemma-5.*"),
     "shallow_query_logits, sign": (SHALLOW, "s - posterior, s", "posterior - s, s", "lemma-5.*"),
     "forward, order of the product": (CLOSED, "read[rows] @ score", "score[rows] @ read", "lemma-1.*"),

@@ -25,7 +25,7 @@ def results() -> list[ledger.Result]:
     control = Control(f"mutant {HOSTILE}", BAD)
     corrected = at_most("certified", "gap", -math.inf, 0.0, 1, of="amended")
     against = (
-        at_most("simulated", "w", math.nan, 0.0, 3, of="intended"),
+        at_most("simulated", "w", math.inf, 0.0, 3, of="intended"),
         at_most("exact", "w", 1.0, 0.0, 1, of="intended"),
     )
     checks = {
