@@ -109,25 +109,43 @@ def shallow(box: Range, tokens: Sequence[int], end: int) -> Near:
 
 def near(box: Range, tokens: Sequence[int], end: int, target: int) -> Near:
     """L1 for the target that stands before u_end in its edge: f1 . e = 1 - x ``missed``."""
+    missed = near_missed(box, tokens, end, target)
+    found = 1 - box.x * missed
+    hit = [token == target for token in tokens]
+    return Near(missed / found.union(ONE), _deep_gradient(box, tokens, end, hit, found, scale=ONE))
+
+
+def near_loss(box: Range, tokens: Sequence[int], end: int, target: int) -> arb:
+    """The loss of ``near`` alone, over x: -log(1 - y) lies between y and y / (1 - y)."""
+    missed = near_missed(box, tokens, end, target)
+    return missed / (1 - box.x * missed).union(ONE)
+
+
+def near_missed(box: Range, tokens: Sequence[int], end: int, target: int) -> arb:
+    """(1 - f1 . e) / x for the target that stands before u_end."""
     at_v, at_end = context_positions(tokens, end)
     hit = [token == target for token in tokens]
     assert hit[at_v], "the head finds this target only if it stands before u_end"
     q, factors = _layer_2(box, tokens, end)
-    missed = q * _predecessor(box, at_end) * sum(not hit[k] for k in range(at_end + 1) if k != at_v)
-    missed += q * sum((factors[j] * _mass(box, j, [not h for h in hit]) for j in range(T)), ZERO)
-    found = 1 - box.x * missed
-    return Near(missed / found.union(ONE), _deep_gradient(box, tokens, end, hit, found, scale=ONE))
+    beside = q * _predecessor(box, at_end) * sum(not hit[k] for k in range(at_end + 1) if k != at_v)
+    return beside + q * sum((factors[j] * _mass(box, j, [not h for h in hit]) for j in range(T)), ZERO)
 
 
 def far(box: Range, tokens: Sequence[int], end: int, target: int) -> Far:
     """L1 for any other target: f1 . e = x ``found``."""
+    found = far_found(box, tokens, end, target)
+    hit = [token == target for token in tokens]
+    return Far(found, _deep_gradient(box, tokens, end, hit, found, scale=box.x))
+
+
+def far_found(box: Range, tokens: Sequence[int], end: int, target: int) -> arb:
+    """f1 . e / x for a target that does not stand before u_end."""
     at_v, at_end = context_positions(tokens, end)
     hit = [token == target for token in tokens]
     assert not hit[at_v], "the head finds the target that stands before u_end"
     q, factors = _layer_2(box, tokens, end)
-    found = q * _predecessor(box, at_end) * sum(hit[k] for k in range(at_end + 1) if k != at_v)
-    found += q * sum((factors[j] * _mass(box, j, hit) for j in range(T)), ZERO)
-    return Far(found, _deep_gradient(box, tokens, end, hit, found, scale=box.x))
+    beside = q * _predecessor(box, at_end) * sum(hit[k] for k in range(at_end + 1) if k != at_v)
+    return beside + q * sum((factors[j] * _mass(box, j, hit) for j in range(T)), ZERO)
 
 
 def _deep_gradient(

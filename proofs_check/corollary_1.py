@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from flint import arb
 
@@ -170,7 +171,7 @@ def _right_everywhere(name: str, field: str) -> Evidence:
 
 def plan_loss(box: Range, tokens: Sequence[int], v: int, end: int) -> arb:
     """e^gamma L1a."""
-    return ball.near(box, tokens, end, v).loss
+    return ball.near_loss(box, tokens, end, v)
 
 
 def goal_loss(box: Range, tokens: Sequence[int], v: int, end: int) -> arb:
@@ -194,8 +195,8 @@ def _planning_loss(*case: Any) -> arb:
 
 def _multi_token_beyond_quarter(box: Range, tokens: Sequence[int], v: int, end: int) -> arb:
     """L of Eq. 3 minus gamma / 4."""
-    replay = ball.far(box, [*tokens[:-1], v], end, end)
-    return box.x * _planning_loss(box, tokens, v, end) - replay.found.log() / 4
+    replay = ball.far_found(box, [*tokens[:-1], v], end, end)
+    return box.x * _planning_loss(box, tokens, v, end) - replay.log() / 4
 
 
 def _multi_token(box: Range, *case: Any) -> arb:
@@ -227,7 +228,7 @@ def _losses_of_the_example() -> str:
     tokens, y1, y2 = setting.example()
     rows = []
     for gamma in (5.0, 50.0, 500.0):
-        found = objective(circuit(gamma, setting.N, T), tokens, y1, y2)
+        found = jax.jit(objective)(circuit(gamma, setting.N, T), tokens, y1, y2)
         plan, replay, goal = (float(part) for part in found.losses)
         rows.append(
             f"gamma = {gamma:g}: L1a = {plan:.3g}, L1b = {replay:.4f}, L2 = {goal:.3g}, "
@@ -240,7 +241,7 @@ def _gradients_of_the_example() -> str:
     tokens, y1, y2 = setting.example()
     rows = []
     for gamma in (5.0, 50.0, 500.0):
-        found = objective(circuit(gamma, setting.N, T), tokens, y1, y2)
+        found = jax.jit(objective)(circuit(gamma, setting.N, T), tokens, y1, y2)
         plan, replay, goal = (float(norm(part)) for part in found.gradients)
         rows.append(
             f"gamma = {gamma:g}: |grad L1a| = {plan:.3g}, |grad L1b| = {replay:.6f}, |grad L2| = {goal:.3g}, "

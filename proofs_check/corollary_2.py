@@ -132,12 +132,12 @@ def gradient() -> Findings:
 
 def _output(box: Range, tokens: Sequence[int], v: int, end: int) -> arb:
     """-e^gamma log f1(Z') . e_v."""
-    return ball.near(box, [*tokens[:-1], v], end, v).loss
+    return ball.near_loss(box, [*tokens[:-1], v], end, v)
 
 
 def _replay_beyond_gamma(box: Range, tokens: Sequence[int], v: int, end: int) -> arb:
     """L1b - gamma."""
-    return -ball.far(box, [*tokens[:-1], v], end, end).found.log()
+    return -ball.far_found(box, [*tokens[:-1], v], end, end).log()
 
 
 def _replay_gradient(box: Range, tokens: Sequence[int], v: int, end: int) -> arb:
@@ -155,13 +155,13 @@ def _beyond_limit(box: Range, tokens: Sequence[int], v: int, end: int) -> arb:
 def _fall(gamma: float) -> float:
     """How much L1b falls in one step of gradient descent from the circuit, on the running example."""
     weights = circuit(gamma, setting.N, T)
-    before = objective(weights, *setting.example())
+    before = jax.jit(objective)(weights, *setting.example())
     stepped = jax.tree.map(lambda w, g: w - STEP * g, weights, before.gradients.replay)
-    return float(before.losses.replay - losses(stepped, *setting.example()).replay)
+    return float(before.losses.replay - jax.jit(losses)(stepped, *setting.example()).replay)
 
 
 def _example() -> str:
-    found = objective(circuit(500.0, setting.N, T), *setting.example())
+    found = jax.jit(objective)(circuit(500.0, setting.N, T), *setting.example())
     first, second = found.gradients.replay
     entries = [
         f"{name}[{row}, {column}] {float(block[row, column]):+.4f}"

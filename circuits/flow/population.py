@@ -28,8 +28,8 @@ from circuits.typing import Content
 Quantity = Callable[..., Any]
 """Maps weights and one prompt (tokens, y1, y2) to any pytree, as ``objective`` does."""
 
-CHUNK = 5040
-"""Sequences evaluated at once: 30,240 labelings of the 2-path 3-node graph are six chunks."""
+CHUNK = 1260
+"""Sequences evaluated at once: small enough for a cache, and 30,240 labelings are 24 whole chunks."""
 RELABELING_TOLERANCE = 1e-9
 """Relative rounding allowed between two labelings of one quantity; a dependence on labels is far larger."""
 
