@@ -151,7 +151,7 @@ def layer_2_logits() -> Findings:
         (compared("S1 A1"), compared("S1 A2", "amended"), compared("library", "amended")),
         tuple(Control(name, compared(name)) for name in ("A2 S1", "S1^T A2", "A2 alone")),
         f"On random weights S1 A^(1) differs from the literal Layer-2 logits by up to "
-        f"{setting.gap(found['S1 A1'], found['oracle']):.3f} of their size; S1 A^(2) is equal.",
+        f"{setting.gap(found['S1 A1'], found['oracle']):.3f} relative to max(1, |logit|); S1 A^(2) is equal.",
     )
 
 
