@@ -11,6 +11,7 @@ LAYERS = [
     ("circuits.tasks",),
     ("circuits.disentangled",),
     ("circuits.flow",),
+    ("circuits.training",),
     ("circuits.plotting",),
     ("circuits.cli",),
     ("circuits",),

@@ -63,7 +63,7 @@ def mean_by_symmetry(quantity: Quantity, weights: Weights, spec: StarGraph, quer
     """
     check(weights, spec.labels, spec.sequence_length)
     for number, layer in enumerate(weights, start=1):
-        _require_symmetric(f"content_{number}", layer.content)
+        require_symmetric(f"content_{number}", layer.content)
     prompts = _prompts(representatives(spec), query)
     total = _sums(quantity, weights, *prompts)
     _require_invariant(total, _sums(quantity, weights, *(spec.labels - 1 - labels for labels in prompts)))
@@ -146,7 +146,8 @@ def _is_layer(leaf: Any) -> bool:
     return isinstance(leaf, Layer)
 
 
-def _require_symmetric(argument: str, content: Content) -> None:
+def require_symmetric(argument: str, content: Content) -> None:
+    """Raise ValueError unless a content block is a I + b 1 1^T. Traced blocks pass."""
     if isinstance(content, Tracer):
         return
     gap = float(np.max(np.abs(np.asarray(content) - np.asarray(relabeled_mean(content)))))

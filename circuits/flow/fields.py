@@ -1,0 +1,75 @@
+"""Gradient flows on exact population losses.
+
+    theta' = -dL/dtheta / multiplicity,     L(theta) = E[loss], over all edge orders and labelings
+
+The expectation over labelings needs no sum. In these coordinates content weights are a I + b (1 1^T - I), so a loss
+does not depend on which label is which, and its mean over one labeling of each edge order is the mean over all.
+``population.mean_exhaustive`` is the oracle.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from circuits.disentangled.closed_form import forward
+from circuits.disentangled.losses import head_loss
+from circuits.disentangled.weights import Weights
+from circuits.flow.coordinates import Coordinates, Theta
+from circuits.tasks.star_enumeration import representatives
+from circuits.tasks.star_graph import StarGraph, encode, replay_context, targets
+from circuits.typing import Label, Scalar, Tokens
+
+Field = Callable[[Theta], Theta]
+"""A velocity at every point. All flows here are autonomous."""
+Mixture = tuple[float | Scalar, float | Scalar, float | Scalar]
+"""How much of L1a, L1b and L2 a training loss holds. Parts with the plain number 0 are not computed."""
+
+PLAN: Mixture = (1.0, 0.0, 0.0)
+REPLAY: Mixture = (0.0, 1.0, 0.0)
+GOAL: Mixture = (0.0, 0.0, 1.0)
+NEXT_TOKEN: Mixture = (0.5, 0.5, 0.0)
+"""(1/2) (L1a + L1b)"""
+MULTI_TOKEN: Mixture = (0.25, 0.25, 0.5)
+"""Eq. 3"""
+
+
+def population_loss(
+    coordinates: Coordinates, mixture: Mixture, spec: StarGraph, query: str = "goal-start"
+) -> Callable[[Theta], Scalar]:
+    """E[mixture] as a function of theta, in nats, exactly. Raises ValueError for paths of fewer than 3 nodes."""
+    problems = representatives(spec)
+    tokens = jax.vmap(lambda problem: encode(problem, query))(problems)
+    y1, y2 = targets(problems)
+
+    def loss(theta: Theta) -> Scalar:
+        weights = coordinates.embed(theta)
+        return jnp.mean(jax.vmap(lambda *prompt: mixed_loss(weights, mixture, *prompt))(tokens, y1, y2))
+
+    return loss
+
+
+def gradient_flow(coordinates: Coordinates, mixture: Mixture, spec: StarGraph, query: str = "goal-start") -> Field:
+    """The velocity of theta when every weight follows minus its derivative of the population loss. Errors as above."""
+    gradient = jax.grad(population_loss(coordinates, mixture, spec, query))
+    return lambda theta: -gradient(theta) / coordinates.multiplicity
+
+
+def mixed_loss(weights: Weights, mixture: Mixture, tokens: Tokens, y1: Label, y2: Label) -> Scalar:
+    """The mixture of the three losses on one prompt; see ``losses`` for each of them."""
+    plan, replay, goal = mixture
+    parts = []
+    if _present(plan) or _present(goal):
+        prompt = forward(weights, tokens, last_row_only=True)
+        if _present(plan):
+            parts.append(plan * head_loss(prompt, tokens, y1, layer=2))
+        if _present(goal):
+            parts.append(goal * head_loss(prompt, tokens, y2, layer=1))
+    if _present(replay):
+        replayed = replay_context(tokens, y1)
+        parts.append(replay * head_loss(forward(weights, replayed, last_row_only=True), replayed, y2, layer=2))
+    return sum(parts, jnp.zeros((), weights[0].position.dtype))
+
+
+def _present(share: float | Scalar) -> bool:
+    return not (isinstance(share, float | int) and share == 0)

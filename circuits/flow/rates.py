@@ -1,0 +1,47 @@
+"""Rates in log-time, with their uncertainty."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from circuits import require
+from circuits.typing import AnyArray
+
+
+class Rate(NamedTuple):
+    """d value / d log t over the last decades of a solution.
+
+    slope        of the least-squares line
+    uncertainty  the largest distance of the slope of a single decade from it. A solution has no noise; what makes a
+                 slope uncertain is that it still moves
+    decades      how many the line spans
+    """
+
+    slope: float
+    uncertainty: float
+    decades: int
+
+
+def rate(times: Float[AnyArray, " K"], values: Float[AnyArray, " K"], decades: int = 3) -> Rate:
+    """Fit value = slope log t + constant to the last ``decades`` of ``times``.
+
+    For a power law t^p, give it log values: the slope is p. Raises ValueError for shapes that differ, values that
+    are not finite, or fewer than 2 times in any of the decades.
+    """
+    require.integer("decades", decades, least=1)
+    t, x = np.asarray(times, float), np.asarray(values, float)
+    require.shape("values", x, t.shape)
+    require.finite("values", x)
+    slack = 1e-9  # logspace misses its own grid points by a rounding
+    ends = t[-1] * 10.0 ** -np.arange(decades, -1, -1)
+    inside = [(t >= low * (1 - slack)) & (t <= high * (1 + slack)) for low, high in pairwise(ends)]
+    fewest = int(min(part.sum() for part in inside))
+    require.that(fewest >= 2, "times", f"must have 2 points in each of the last {decades} decades", fewest)
+    slope = _slope(t, x, t >= ends[0] * (1 - slack))
+    return Rate(slope, max(abs(_slope(t, x, part) - slope) for part in inside), decades)
+
+
+def _slope(t: np.ndarray, x: np.ndarray, where: np.ndarray) -> float:
+    return float(np.polyfit(np.log(t[where]), x[where], 1)[0])
