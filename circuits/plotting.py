@@ -41,13 +41,13 @@ SHOWN_FROM = 0.005
 
 _CELL = 0.44
 """Inches."""
-_UNSEEN, _UNSEEN_HATCH, _OUTLINE, _QUIET = "#f3f3f3", "#cccccc", "#0072B2", "#666666"
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_UNSEEN, _UNSEEN_HATCH, OUTLINE, QUIET = "#f3f3f3", "#cccccc", "#0072B2", "#666666"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito: told apart with any colour vision."""
 _DASHES = ("-", "--", "-.", ":")
 
 
-class _Shown(Figure):
+class Shown(Figure):
     """A figure that Jupyter shows though pyplot, which would attach a formatter, is not imported."""
 
     def _repr_png_(self) -> bytes:
@@ -64,18 +64,20 @@ def attention_heatmap(
     roles: Sequence[str] | None = None,
     mark: Sequence[Mark] = (),
     ax: Axes | None = None,
+    colour_bar: bool = True,
 ) -> Figure:
     """One causal pattern (T, T): queries down, keys across, with label and position at both.
 
     ``roles`` holds a role for each position; equal neighbours share a band. ``mark`` outlines cells and says
-    why. ``ax`` draws into a figure of the caller's. Raises ValueError unless the pattern is square, finite, not
-    negative, zero above the diagonal and of row sums 1, and labels, roles and marks fit its length.
+    why. ``ax`` draws into a figure of the caller's, with a colour bar of its own or not. Raises ValueError unless the
+    pattern is square, finite, not negative, zero above the diagonal and of row sums 1, and labels, roles and marks fit
+    its length.
     """
     pattern = _pattern("attention", attention)
     names = _names("tokens", tokens, len(pattern))
     target = _grid_of_axes(1, 1, len(names))[0] if ax is None else ax
     image = _draw_pattern(target, pattern, names, title, roles, mark)
-    return _with_colour_bar([target], image, "attention")
+    return _with_colour_bar([target], image, "attention") if colour_bar else target.figure.figure
 
 
 def attention_heatmaps(
@@ -127,7 +129,7 @@ def weight_heatmap(
     values = _finite("matrix", matrix)
     rows = _names("row_labels", row_labels, values.shape[0])
     columns = _names("column_labels", column_labels, values.shape[1])
-    figure = _Shown(figsize=(len(columns) * _CELL + 2.2, len(rows) * _CELL + 1.5), layout="constrained")
+    figure = Shown(figsize=(len(columns) * _CELL + 2.2, len(rows) * _CELL + 1.5), layout="constrained")
     ax = figure.add_subplot()
     largest = float(np.max(np.abs(values))) or 1.0
     image = ax.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
@@ -157,23 +159,23 @@ def lines_by_gamma(
     require.that(len(lines) > 0, "lines", "must hold at least one line", len(lines))
     if reference is not None:
         require.that(0 < reference < float("inf"), "reference", "must be positive and finite", reference)
-    figure = _Shown(figsize=(7.4, 4.2), layout="constrained")
+    figure = Shown(figsize=(7.4, 4.2), layout="constrained")
     ax = figure.add_subplot(xlabel="γ", ylabel=ylabel, yscale="log", xlim=(x[0], x[-1]))
     ax.set_title(title, fontsize=11, loc="left")
     ax.spines[["top", "right"]].set_visible(False)
     for number, (name, line) in enumerate(lines.items()):
         values = _positive(f"lines[{name!r}]", line, len(x))
-        colour, dashes = _COLOURS[number % len(_COLOURS)], _DASHES[number % len(_DASHES)]
+        colour, dashes = COLOURS[number % len(COLOURS)], _DASHES[number % len(_DASHES)]
         ax.plot(x, values, label=name, color=colour, linestyle=dashes, linewidth=2)
     if reference is not None:
         falling = np.exp(np.log(reference) - x)  # e^-γ itself underflows beyond 745
         visible = np.where(falling > 0, falling, np.nan)
         name = r"$e^{-\gamma}$" if reference == 1 else rf"${reference:g}\,e^{{-\gamma}}$"
-        ax.plot(x, visible, label=name, color=_QUIET, linestyle=":", linewidth=1.2)
+        ax.plot(x, visible, label=name, color=QUIET, linestyle=":", linewidth=1.2)
     if len(lines) > MOST_DIRECT_LABELS:
         ax.legend(frameon=False)
     else:
-        _name_at_ends(ax)
+        name_at_ends(ax)
     return figure
 
 
@@ -218,7 +220,7 @@ def _names(argument: str, labels: Labels, length: int) -> list[str]:
 
 def _grid_of_axes(down: int, across: int, length: int, title: str = "") -> list[Axes]:
     size = (across * (length * _CELL + 1.5) + 0.8, down * (length * _CELL + 2.5) + (0.4 if title else 0))
-    figure = _Shown(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.17))
+    figure = Shown(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.17))
     figure.suptitle(title, fontsize=13, fontweight="bold")
     return list(figure.subplots(down, across, squeeze=False).flat)
 
@@ -262,8 +264,8 @@ def _frame(ax: Axes, rows: list[str], columns: list[str], title: str) -> None:
 
 def _name_axes(ax: Axes, row_name: str, column_name: str, pad: int = 4) -> None:
     ax.xaxis.set_label_position("top")
-    ax.set_ylabel(row_name, color=_QUIET, fontsize=9, labelpad=pad)
-    ax.set_xlabel(column_name, color=_QUIET, fontsize=9, labelpad=pad)
+    ax.set_ylabel(row_name, color=QUIET, fontsize=9, labelpad=pad)
+    ax.set_xlabel(column_name, color=QUIET, fontsize=9, labelpad=pad)
 
 
 def _positions(ax: Axes, names: list[str]) -> None:
@@ -271,7 +273,7 @@ def _positions(ax: Axes, names: list[str]) -> None:
     numbers = [str(number) for number in range(1, len(names) + 1)]
     for axis, reach in zip((ax.yaxis, ax.xaxis), _reach(names), strict=True):
         axis.remove_overlapping_locs = False
-        axis.set_ticks(range(len(names)), numbers, minor=True, fontsize=0.65 * _font_size(names), color=_QUIET)
+        axis.set_ticks(range(len(names)), numbers, minor=True, fontsize=0.65 * _font_size(names), color=QUIET)
         axis.set_tick_params(which="minor", pad=reach)
 
 
@@ -280,8 +282,8 @@ def _bands(ax: Axes, names: list[str], roles: list[str]) -> None:
     left, up = (reach + 1.2 * _font_size(names) for reach in _reach(names))
     beside = ax.get_yaxis_transform() + _shift(ax, -left, 0.0)
     above = ax.get_xaxis_transform() + _shift(ax, 0.0, up)
-    bar: dict[str, Any] = {"color": _QUIET, "linewidth": 1.2, "clip_on": False}
-    word: dict[str, Any] = {"color": _QUIET, "fontsize": 8}
+    bar: dict[str, Any] = {"color": QUIET, "linewidth": 1.2, "clip_on": False}
+    word: dict[str, Any] = {"color": QUIET, "fontsize": 8}
     start = 0
     for role, run in groupby(roles):
         end = start + len(list(run))
@@ -336,10 +338,10 @@ def _outline(ax: Axes, mark: Sequence[Mark], length: int) -> None:
         require.integer(f"mark[{number}] column", column, least=0, most=row)
     below = 10.0
     for row, column, text in mark:
-        outline = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=_OUTLINE, linewidth=2.2, zorder=4)
+        outline = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=OUTLINE, linewidth=2.2, zorder=4)
         ax.add_patch(outline)
-        style: dict[str, Any] = {"fontsize": 9, "color": _OUTLINE, "annotation_clip": False, "zorder": 5}
-        style["arrowprops"] = {"arrowstyle": "-|>", "color": _OUTLINE, "shrinkA": 1, "shrinkB": 1, "linewidth": 1.2}
+        style: dict[str, Any] = {"fontsize": 9, "color": OUTLINE, "annotation_clip": False, "zorder": 5}
+        style["arrowprops"] = {"arrowstyle": "-|>", "color": OUTLINE, "shrinkA": 1, "shrinkB": 1, "linewidth": 1.2}
         if 0.066 * len(text) / _CELL + 1.2 <= length - 1 - row:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
             ax.annotate(text, (column + 0.5, row), (row + 1, row), va="center", bbox=box, **style)
@@ -361,17 +363,21 @@ def _with_colour_bar(axes: list[Axes], image: AxesImage, label: str) -> Figure:
 # ------------------------------------------------------------------------------------------------- lines
 
 
-def _name_at_ends(ax: Axes) -> None:
-    """The name of each line beside its right end, moved up or down until no two overlap."""
-    last = {line: float(np.asarray(line.get_ydata(), float)[-1]) for line in ax.get_lines()}
-    lines = [line for line, value in last.items() if np.isfinite(value)]
+def name_at_ends(ax: Axes, gap: float = 0.065) -> None:
+    """The name of each line beside its right end, moved up or down until they are ``gap`` of the axes' height apart.
+
+    Lines whose label begins with "_" stay without.
+    """
+    ax.set_xlim(*ax.get_xlim())
     ax.set_ylim(*ax.get_ylim())
-    low, high = np.log(ax.get_ylim())
-    ends = np.array([(np.log(last[line]) - low) / (high - low) for line in lines])
-    for line, end, place in zip(lines, ends, _apart(ends, 0.065), strict=True):
+    last = {line: np.asarray(line.get_xydata(), float)[-1] for line in ax.get_lines()}
+    named = [line for line, point in last.items() if np.isfinite(point).all() and str(line.get_label())[0] != "_"]
+    to_share = ax.transScale + ax.transLimits
+    ends = np.array([to_share.transform(last[line]) for line in named]).reshape(-1, 2)
+    for line, (across, up), place in zip(named, ends, _apart(ends[:, 1], gap), strict=True):
         ax.annotate(
             str(line.get_label()),
-            (1, end),
+            (min(across, 1), up),
             (1.045, place),
             xycoords="axes fraction",
             textcoords="axes fraction",

@@ -107,6 +107,15 @@ def test_an_axes_of_the_callers_is_drawn_into():
     assert not upper.images
 
 
+def test_the_colour_bar_can_be_left_out():
+    figure = Figure()
+    ax = figure.subplots()
+    attention_heatmap(pattern(), EXAMPLE, ax=ax, colour_bar=False)
+    assert figure.axes == [ax]
+    attention_heatmap(pattern(), EXAMPLE, ax=ax)
+    assert len(figure.axes) == 2
+
+
 def test_panels_fill_rows_and_spare_axes_go():
     figure = attention_heatmaps([(str(n), pattern(3)) for n in range(4)], "abc", columns=3)
     assert [ax.get_title() for ax in figure.axes[:-1]] == ["0", "1", "2", "3"]

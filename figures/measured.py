@@ -1,0 +1,25 @@
+"""Where the training runs lie that figures are drawn from; each is a folder that ``circuits train`` wrote."""
+
+from pathlib import Path
+
+import numpy as np
+
+from circuits.training import runs
+from circuits.training.runs import Run
+
+FOLDER = Path(__file__).parents[1] / "results"
+
+
+def load(name: str) -> Run:
+    """The run of a name. Raises ValueError if it is not there."""
+    return runs.read(FOLDER / name)
+
+
+def there(name: str) -> bool:
+    """Whether the run was made."""
+    return (FOLDER / name).is_dir()
+
+
+def median_and_range(values: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Over the last axis, the seeds."""
+    return np.median(values, axis=-1), (values.min(axis=-1), values.max(axis=-1))
