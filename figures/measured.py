@@ -7,7 +7,7 @@ import numpy as np
 from circuits.training import runs
 from circuits.training.runs import Run
 
-FOLDER = Path(__file__).parents[1] / "results"
+FOLDER = Path(__file__).parents[1] / "proofs_check" / "measured"
 
 
 def load(name: str) -> Run:
