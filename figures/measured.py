@@ -1,4 +1,4 @@
-"""Where the training runs lie that figures are drawn from; each is a folder that ``circuits train`` wrote."""
+"""Where the training runs lie that figures are drawn from; each is a folder that ``circuits train-disentangled`` wrote."""
 
 from pathlib import Path
 
@@ -13,11 +13,6 @@ FOLDER = Path(__file__).parents[1] / "proofs_check" / "measured"
 def load(name: str) -> Run:
     """The run of a name. Raises ValueError if it is not there."""
     return runs.read(FOLDER / name)
-
-
-def there(name: str) -> bool:
-    """Whether the run was made."""
-    return (FOLDER / name).is_dir()
 
 
 def median_and_range(values: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:

@@ -8,13 +8,18 @@ from proofs_check.registry import own
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
-def test_the_ten_lines_run(capsys, monkeypatch):
-    code = re.search(r"## Ten lines of Python\n\n```python\n(.*?)```", README, re.S)
-    assert code is not None
-    exec(code[1], {})
+def test_the_ten_lines_run_and_then_those_on_flows(capsys, monkeypatch):
+    code = [
+        re.search(rf"## {title}\n.*?```python\n(.*?)```", README, re.S) for title in ("Ten lines of Python", "Flows")
+    ]
+    names = {}
+    for block in code:
+        assert block is not None
+        exec(block[1], names)
     printed = capsys.readouterr().out
     assert "0.996" in printed
     assert "replay=Array(6.88678695" in printed
+    assert "Rate(slope=1.0000" in printed
 
 
 def test_the_counts_are_those_of_the_registry():

@@ -35,7 +35,9 @@ def _optimise(
 ) -> Float[Array, "K D"]:
     def step(state: tuple[Theta, optax.OptState], _: None) -> tuple[tuple[Theta, optax.OptState], None]:
         theta, memory = state
-        update, memory = optimiser.update(-field(theta), memory, theta)
+        gradient = -field(theta)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises a decay to the power of a count
+            update, memory = optimiser.update(gradient, memory, theta)
         return (theta + jnp.asarray(update), memory), None
 
     def block(state: tuple[Theta, optax.OptState], _: None) -> tuple[tuple[Theta, optax.OptState], Theta]:
