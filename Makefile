@@ -20,13 +20,13 @@ lint: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 figures: $(STAMP)
-	for script in figures/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out figures/measured.py,$(wildcard figures/*.py)); do $(BIN)/python $$script || exit 1; done
 
 notebooks: $(STAMP)
 	$(BIN)/python -m pytest tests/test_notebooks.py
 
 bench: $(STAMP)
-	for script in benchmarks/gradients.py benchmarks/sampling.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/gradients.py benchmarks/sampling.py benchmarks/flow.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf .venv build *.egg-info
