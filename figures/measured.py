@@ -1,4 +1,4 @@
-"""Where the training runs lie that figures are drawn from; each is a folder that ``circuits train-disentangled`` wrote."""
+"""Where the training runs lie that figures are drawn from: a folder of ``circuits train-disentangled`` for each."""
 
 from pathlib import Path
 

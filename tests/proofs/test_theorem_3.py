@@ -288,3 +288,20 @@ def test_loss_slopes_over_all_725760_sequences():
     plan, replay = mean_exhaustive(slopes, zeros(2, T, T), setting.SPEC)
     for found, stated in ((plan, theorem_3_loss.plan()), ((plan + replay) / 2, theorem_3_loss.whole())):
         np.testing.assert_allclose(found, [float(value) for value in stated], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("paths", "nodes"), [(2, 3), (3, 3), (2, 4), (4, 3)])
+def test_the_sign_of_the_predecessor_is_no_accident_of_one_size(paths, nodes):
+    """E[dL1a/dw(1)] < 0 while E[dmu/dw(1)] < 0 too, over all edge orders, by sums written out."""
+    names = [["start", *((path, step) for step in range(1, nodes))] for path in range(paths)]
+    edges = [(path[step], path[step + 1]) for path in names for step in range(nodes - 1)]
+    v = np.array([[end == (0, 1) for end in edge] for edge in edges], float)
+    orders = np.array(list(itertools.permutations(range(len(edges)))))
+    u = np.concatenate([v[orders].reshape(len(orders), -1), np.zeros((len(orders), 2))], axis=1)
+    length = u.shape[1]
+    rows = np.arange(1, length + 1)
+    means = np.cumsum(u, axis=1) / rows  # row r of S1 u
+    mu = means.mean(axis=1)
+    moved = np.sum((u[:, :-1] - means[:, 1:]) / rows[1:], axis=1) / length  # r = 2 .. T, u_{r-1}
+    assert np.mean(moved) < -1e-5
+    assert np.mean(-moved / mu) < -1e-3

@@ -1,0 +1,56 @@
+"""FINDINGS.md speaks of every claim that is amended or fails, with its verdict, and its table is that of the runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from circuits.training.runs import read
+from proofs_check.registry import own
+from proofs_check.section_5 import MEASURED
+
+FINDINGS = (Path(__file__).parents[1] / "FINDINGS.md").read_text()
+RUNS = {
+    ("reduced", "2-MTP (Eq. 3)"): "reduced-mtp",
+    ("reduced", "NTP"): "reduced-ntp",
+    ("reduced", "2-MTP without L1b"): "reduced-mtp-without-replay",
+    ("reduced", "L1a alone"): "reduced-plan",
+    ("reduced, W0^(1) = 0", "2-MTP"): "reduced-mtp-w0-held",
+    ("reduced, W0^(1) = 0", "NTP"): "reduced-ntp-w0-held",
+    ("full", "2-MTP"): "full-mtp",
+    ("full", "NTP"): "full-ntp",
+}
+TABLE = [row.split("|") for row in re.findall(r"^\|((?:reduced| reduced| full).*)\|$", FINDINGS, re.M)]
+
+
+def headed() -> set[str]:
+    """The ids in headings; ``.name`` continues the id before it."""
+    found = set()
+    for heading in re.findall(r"^### (.*)$", FINDINGS, re.M):
+        prefix = ""
+        for name in re.findall(r"`([^`]+)`", heading):
+            prefix = prefix if name.startswith(".") else name.rpartition(".")[0]
+            found.add(prefix + name if name.startswith(".") else name)
+    return found
+
+
+def test_every_claim_that_is_not_true_as_printed_has_its_finding_and_no_other():
+    assert headed() == {claim.id for claim in own() if claim.recorded in ("amended", "fails")}
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row[0].strip()} {row[1].strip()}")
+def test_the_table_of_trained_models(row):
+    model, loss, steps, first, paths, predecessor, match = (cell.strip() for cell in row)
+    run = read(MEASURED / RUNS[model, loss])
+    last = {name: values[-1] for name, values in run.history.metrics.items()}
+    assert int(steps.replace(",", "")) == run.config.steps == run.history.steps[-1]
+    assert run.config.seeds == 10
+    if first.endswith("%"):
+        assert float(first[:-1]) == pytest.approx(100 * last["first_accuracy"].mean(), abs=0.5)
+    assert float(paths[:-1]) == pytest.approx(100 * last["path_accuracy"].mean(), abs=0.5)
+    assert float(predecessor) == pytest.approx(last["predecessor_last"].mean(), abs=6e-4)
+    assert float(match) == pytest.approx(last["content_match"].mean(), abs=6e-4)
+
+
+def test_the_table_holds_every_run():
+    assert len(TABLE) == len(RUNS) == len([folder for folder in MEASURED.iterdir() if folder.is_dir()])
