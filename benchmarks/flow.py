@@ -103,7 +103,8 @@ def main() -> None:
                 if not peers:
                     peers = {m: timed(partial(peer, m, field, jacobian, np.asarray(start))) for m in METHODS}
                 results = {"ours": timed(runs["ours"]), **peers}
-                ends, best = ({name: pair[i] for name, pair in results.items()} for i in (0, 1))
+                ends = {name: end for name, (end, _) in results.items()}
+                best = {name: cost for name, (_, cost) in results.items()}
             for method in METHODS:
                 gap = float(np.max(np.abs(ends["ours"] - ends[method])))
                 assert gap < AGREEMENT, f"{phase} {method}: end points differ by {gap:.1e}"

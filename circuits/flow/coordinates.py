@@ -36,11 +36,13 @@ class Block:
     names         of the coordinates; none for a block that is held
     embed         the coordinates to the matrix
     multiplicity  for each coordinate, how many entries move alike with it; 1 for tied and free entries
+    tied          whether one coordinate stands in several rows as one parameter
     """
 
     names: tuple[str, ...]
     embed: Callable[[Array], Matrix]
     multiplicity: tuple[int, ...]
+    tied: bool = False
 
 
 def held(matrix: Matrix) -> Block:
@@ -64,6 +66,7 @@ def toeplitz(length: int) -> Block:
         tuple(f"w({k})" for k in range(length)),
         lambda w: jnp.where(visible, w[np.maximum(offset, 0)], jnp.zeros((), w.dtype)),
         (1,) * length,
+        tied=True,
     )
 
 
@@ -138,8 +141,8 @@ class Coordinates:
         sums = []
         for block, matrix in zip(self.blocks, matrices, strict=True):
             if block.names:
-                tied = block.names[0].startswith("w(")
-                sums.append(jnp.sum(matrix[-1:] if tied else matrix, axis=1))
+                # The last row of a Toeplitz block holds every w(k) once.
+                sums.append(jnp.sum(matrix[-1:] if block.tied else matrix, axis=1))
         return jnp.concatenate(sums)
 
 

@@ -56,7 +56,7 @@ def test_three_steps_are_adam_on_eq_3_by_hand_and_leave_the_held_block_at_zero()
 @jax.jit
 def mean_gradient(weights, batch):
     """Of Eq. 3, by the gradient that ``test_reduced_batch`` tests; W0 of Layer 1 is held."""
-    _, (first, second) = loss_and_gradient(weights, *batch, Mix(0.25, 0.25, 0.5))
+    _, (first, second) = loss_and_gradient(weights, *batch, mix=Mix(0.25, 0.25, 0.5))
     return first._replace(content=jnp.zeros_like(first.content)), second
 
 
