@@ -29,11 +29,13 @@ from fractions import Fraction
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from circuits.disentangled.objective import objective
 from circuits.disentangled.weights import zeros
-from circuits.flow.coordinates import coordinates, toeplitz
-from circuits.flow.fields import NEXT_TOKEN, PLAN, gradient_flow
+from circuits.flow.coordinates import all_entries, causal_entries, coordinates, orbits, toeplitz
+from circuits.flow.descent import optimise
+from circuits.flow.fields import NEXT_TOKEN, PLAN, gradient_flow, population_loss
 from circuits.flow.population import mean_by_symmetry
 from circuits.flow.rates import rate
 from circuits.flow.solve import log_times, solve
@@ -169,6 +171,33 @@ assert attention[-1, 1] > 0.999
 assert min(gap.slope - gap.uncertainty for gap in gaps) > 0.5
 
 # %% [markdown]
-# Why, then, does NTP fail? It does fail: trained from small random weights it predicts $v$ half of the time
-# (`circuits verify --only section-5.phenomenon`). But not because its first gradient turns Layer 1 away from the
-# predecessor. `FINDINGS.md` takes this up.
+# ## Why, then, does NTP fail?
+#
+# Trained with AdamW from small random weights, the reduced model under NTP predicts $v$ half of the time
+# (`circuits verify --only section-5.phenomenon`). On the exact population gradient, from zero and with all weights
+# free, the optimiser decides. AdamW gives every entry a step of the same size, so the content weights of Layer 1, whose
+# gradients are small because each label is one of ten, grow as fast as the position weights: the query looks up its own
+# label, the start, and stops at $\log 2$. Plain gradient descent, with the same loss, learns the pointer first, stays
+# at $\log 2$ for long, and then solves the task.
+
+# %%
+everything = coordinates(family, orbits(10), causal_entries(T), orbits(10), all_entries(T))
+ntp = gradient_flow(everything, NEXT_TOKEN, family)
+zero = jnp.zeros(len(everything.names))
+runs = {
+    "AdamW, 5e-4": optimise(ntp, zero, optax.adamw(5e-4, weight_decay=0.0), 20_000, 1_000),
+    "gradient descent, 2": optimise(ntp, zero, optax.sgd(2.0), 20_000, 1_000),
+}
+to_goal = jax.jit(jax.vmap(lambda theta: jax.nn.softmax(everything.embed(theta)[0].position[-1])[-2]))
+of_plan = jax.jit(jax.vmap(population_loss(everything, PLAN, family)))
+found = {name: np.asarray(of_plan(path)) for name, path in runs.items()}
+steps = np.arange(1, 21) * 1_000
+lines = [Line(name, steps, losses[1:], colour) for colour, (name, losses) in enumerate(found.items())]
+panel = Panel("NTP on the exact gradient: $L_{1a}$", "nats", lines)
+line_panels([panel], "steps", log_x=False)
+
+# %%
+for name, path in runs.items():
+    print(f"{name}: L1a = {found[name][-1]:.4f}; position weights alone give u_end {to_goal(path)[-1]:.3f}")
+assert abs(found["AdamW, 5e-4"][-1] - np.log(2)) < 0.01
+assert found["gradient descent, 2"][-1] < 0.01

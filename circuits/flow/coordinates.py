@@ -131,14 +131,14 @@ class Coordinates:
         return slice(places[0], places[-1] + 1) if places else slice(0, 0)
 
     def row_sums(self, theta: Theta) -> Float[Array, " Q"]:
-        """The row sums of every moving block (of a Toeplitz block the sum of w): conserved by every flow here.
+        """The row sums of every moving block (of a Toeplitz block the sum of w): conserved where whole rows move.
 
         A constant added to a row of W0 or W1, or to w, adds a constant to each query's logits, which softmax does
         not see. So the gradient is orthogonal to it, of any loss of the attention.
         """
         first, second = self.embed(theta)
         matrices = (first.content, first.position, second.content, second.position)
-        sums = []
+        sums = [jnp.zeros(0, first.position.dtype)]
         for block, matrix in zip(self.blocks, matrices, strict=True):
             if block.names:
                 # The last row of a Toeplitz block holds every w(k) once.
