@@ -21,7 +21,7 @@ from circuits.flow.fields import GOAL, PLAN, Mixture, gradient_flow, population_
 from circuits.flow.rates import Rate, rate
 from circuits.flow.solve import log_times, solve
 from proofs_check import setting
-from proofs_check.evidence import Evidence, Of, at_most
+from proofs_check.evidence import Control, Evidence, Of, at_least, at_most
 from proofs_check.theorem_2_exact import SELF, Context, contexts
 
 N, T = setting.N, setting.T
@@ -39,6 +39,25 @@ class Path(NamedTuple):
     times: np.ndarray
     theta: np.ndarray
     loss: np.ndarray
+
+
+class Mutant(NamedTuple):
+    """A changed field, how far its flow is solved, and the test that it must fail there.
+
+    The true field must pass this test at the same horizon. Else the mutant might fail for its horizon.
+    """
+
+    name: str
+    field: Velocity
+    until: float
+    judge: Callable[[Path], Evidence]
+
+    def control(self, size: int) -> Control:
+        return Control(self.name, self.judge(changed(self.field, size, self.until)))
+
+    def unchanged(self, field: Velocity, size: int) -> Evidence:
+        """What the test says of the true field."""
+        return self.judge(changed(field, size, self.until))
 
 
 @cache
@@ -121,8 +140,9 @@ def integrate(velocity: Velocity, size: int, times: np.ndarray) -> np.ndarray:
     return found.y.T
 
 
+@cache
 def changed(velocity: Velocity, size: int, until: float) -> Path:
-    """The path of a changed field. Its loss is not looked at."""
+    """The path of a field of the twins, changed or not. Its loss is not looked at."""
     times = np.asarray(log_times(until))
     return Path(times, integrate(velocity, size, times), np.full(len(times), np.nan))
 
@@ -150,6 +170,13 @@ def has_slope(
         detail=", ".join(f"{each.slope:.6f}" for each in found[:10]),
         spans=True,
     )
+
+
+def grows(quantity: str, path: Path, values: np.ndarray) -> Evidence:
+    """Whether each column never falls from one time to the next."""
+    steps = np.diff(values.reshape(len(values), -1), axis=0)
+    text = f"least change of {quantity} from one time to the next, t <= {path.times[-1]:.0e}"
+    return at_least("simulated", text, float(steps.min()), 0, steps.size)
 
 
 def agrees(quantity: str, path: Path, velocity: Velocity, until: float = 1e6, of: Of = "printed") -> Evidence:

@@ -20,6 +20,11 @@ from proofs_check.evidence import Control, Evidence, Findings, decided
 from proofs_check.theorem_2_exact import UNIFORM, distance
 from proofs_check.theorem_2_phase_1 import CONTEXT, printed_field, velocity
 
+LENGTHS = 64
+"""Largest T - 2 at which the bound x >= 1/(T - 2) is put to the test from below."""
+BELOW = Fraction(1, 1000)
+"""How far below it; s_c is a tenth of this, less than 1/(x + T - 2)."""
+
 
 def gap_positive() -> Findings:
     """Under Eqs. 9 and 10 the gap w_p - w_c grows for every x = s_p / s_c > 0."""
@@ -107,10 +112,13 @@ def _positive(name: str, start: Callable[[Any], Any], least: int = 2, prior: Any
 
 
 def _sharp() -> Evidence:
-    """For x < 1/m the end s_c = 0 is negative, so some s_c near it gives a negative derivative."""
-    x, m = sympy.symbols("x m", positive=True)
-    end = sympy.simplify(printed_gap(x, sympy.Integer(0), m) * (x + 1) - (x - 1 / m)) == 0
-    return decided("symbolic", "as s_c -> 0 it tends to (x - 1/m)/(x + 1) < 0 for x < 1/m: sharp", end, 1, of="amended")
+    """Just below x = 1/m a small s_c gives a negative derivative: in fractions, for each m up to ``LENGTHS``."""
+    lengths = range(2, LENGTHS + 1)
+    values = [printed_gap(Fraction(1, m) - BELOW, BELOW / 10, Fraction(m)) for m in lengths]
+    text = f"d/dt(w_p - w_c) < 0 at x = 1/m - {BELOW}, s_c = {BELOW / 10}, each m = T - 2 = 2..{LENGTHS}: sharp"
+    negative = all(value < 0 for value in values)
+    detail = f"greatest {float(max(values)):.6f}"
+    return decided("exact", text, negative, len(lengths), of="amended", detail=detail)
 
 
 def coefficients(expression: Any, *symbols: sympy.Symbol) -> dict[tuple[int, ...], Any]:

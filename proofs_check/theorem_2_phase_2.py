@@ -169,6 +169,12 @@ def sparsity() -> Findings:
     )
 
 
+def outside_row(name: str) -> np.ndarray:
+    """The largest entry of dL1a/dW1^(2) in rows other than T - 1, in each case."""
+    matrices = np.abs(_on_graphs()[name].position)
+    return np.max(np.delete(matrices, SELF, axis=1), axis=(1, 2))
+
+
 def _content_row(context: Context, hits: list[bool] | None = None) -> Row:
     """Z^T g at zero weights: the velocity of row u_end of W0^(2), on the labels of the context."""
     g = pull(UNIFORM, context.reads_v if hits is None else hits)

@@ -285,6 +285,31 @@ def test_limits_of_changed_flows_are_not_those_recorded(monkeypatch):
         assert verdict(LIMITS[name][0]().evidence, limit=True) == "open", name
 
 
+FLOW_CONTROLS = [
+    *((phase_1_twin, 10, mutant) for mutant in theorem_2_phase_1_limit.MUTANTS),
+    *((phase_2_twin, 12, mutant) for listed in theorem_2_phase_2_limit.MUTANTS.values() for mutant in listed),
+]
+
+
+@pytest.mark.parametrize(("field", "size", "mutant"), FLOW_CONTROLS)
+def test_a_control_rejects_its_mutant_for_the_mutation(field, size, mutant):
+    """Not for its horizon: the unchanged field passes the same test at the same time."""
+    assert mutant.unchanged(field, size).shows == "supports"
+    assert mutant.control(size).rejected
+
+
+def test_bounded_entries_are_told_from_a_slow_drift(monkeypatch):
+    found = path_of(phase_2_twin, 12, 1e20)
+    drift = np.zeros(12)
+    drift[theorem_2_phase_2_limit.LEVELS] = 0.005
+    monkeypatch.setattr(
+        theorem_2_phase_2_limit,
+        "phase_2",
+        lambda: found._replace(theta=found.theta + drift * np.log1p(found.times)[:, None]),
+    )
+    assert verdict(theorem_2_phase_2_limit.other_positions().evidence, limit=True) == "open"
+
+
 def test_a_path_that_stops_growing_has_no_limit():
     times = np.asarray(theorem_2_flows.log_times(1e8))
     level = Path(times, np.minimum(np.log1p(times), 10)[:, None], np.zeros(len(times)))
