@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from circuits.disentangled.closed_form import forward
-from circuits.disentangled.losses import Losses
 from circuits.flow.coordinates import Coordinates, all_entries, causal_entries, coordinates, orbits
 from circuits.flow.fields import GOAL, MULTI_TOKEN, NEXT_TOKEN, PLAN, REPLAY, gradient_flow, population_loss
 from circuits.flow.solve import log_times, solve
@@ -43,7 +42,7 @@ def main() -> None:
             for colour, (label, place) in enumerate(offsets.items())
         ]
         panels.append(Panel(name, "attention of Layer 1's last row", lines, limits=(-0.03, 1.03)))
-        parts = [Line(part, t, values, colour) for colour, (part, values) in enumerate(losses._asdict().items())]
+        parts = [Line(part, t, values, colour) for colour, (part, values) in enumerate(losses.items())]
         panels.append(
             Panel(name, "losses (nats)", [*parts, Line("log 2", t, np.full(len(t), np.log(2)), 6, "reference")])
         )
@@ -78,15 +77,13 @@ def flows() -> dict[str, np.ndarray]:
     return kept
 
 
-def measured(where: Coordinates, states: np.ndarray) -> tuple[np.ndarray, Losses]:
-    """Layer 1's last row on the running example, and the three population losses."""
-    tokens = jnp.asarray(EXAMPLE, jnp.int32)
-    rows = jax.jit(jax.vmap(lambda theta: forward(where.embed(theta), tokens).attention[0][-1]))(jnp.asarray(states))
-    parts = [
-        np.asarray(jax.jit(jax.vmap(population_loss(where, part, SPEC)))(jnp.asarray(states)))
-        for part in (PLAN, REPLAY, GOAL)
-    ]
-    return np.asarray(rows), Losses(*parts)
+def measured(where: Coordinates, states: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Layer 1's last row on the running example, and the three population losses by name."""
+    tokens, theta = jnp.asarray(EXAMPLE, jnp.int32), jnp.asarray(states)
+    rows = jax.jit(jax.vmap(lambda point: forward(where.embed(point), tokens).attention[0][-1]))(theta)
+    parts = {"plan": PLAN, "replay": REPLAY, "goal": GOAL}
+    losses = {name: jax.jit(jax.vmap(population_loss(where, part, SPEC)))(theta) for name, part in parts.items()}
+    return np.asarray(rows), {name: np.asarray(values) for name, values in losses.items()}
 
 
 if __name__ == "__main__":

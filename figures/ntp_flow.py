@@ -20,7 +20,12 @@ SPEC = StarGraph(paths=2, nodes=3, labels=10)
 HERE = Path(__file__)
 CACHE = HERE.with_suffix(".npz")
 END = 1e6
-NAMES = {"held": "NTP, Layer 2 held at 0", "moving": "NTP, Layer 2 moving", "plan": "L1a alone, Layer 2 moving"}
+NAMES = {
+    "held": "NTP, Layer 2 held at 0",
+    "plan held": "L1a alone, Layer 2 held at 0",
+    "moving": "NTP, Layer 2 moving",
+    "plan": "L1a alone, Layer 2 moving",
+}
 
 
 def main() -> None:
@@ -32,14 +37,12 @@ def main() -> None:
             [attention(name, found["times"], found[f"{key} attention"]) for key, name in NAMES.items()]
             + [losses(name, found["times"], *found[f"{key} losses"]) for key, name in NAMES.items()],
             "time t of the flow",
-            title="Next-token training raises the predecessor, which Theorem 3 has repelled; "
-            "with Layer 2 moving, the self pointer overtakes it",
+            title="Next-token losses first raise the predecessor; where they take it depends on L1b and on Layer 2",
             note="Exact flows over all graphs of a Toeplitz Layer 1, from 0; attention of the last row, whose position "
-            "T − k holds u_end at k = 1. NTP is ½ (L1a + L1b). With Layer 2 at 0 it converges to the\npredecessor, "
-            "where Theorem 3 has it repelled. Chance on v is L1a = ln 2. L1a alone reaches the circuit of Theorem 1; "
-            "L1b, in whose context the last token is v itself, draws NTP away from it.",
-            columns=3,
-            size=(6.0, 3.7),
+            "T − k holds u_end at k = 1. NTP is ½ (L1a + L1b). Theorem 3 has the predecessor repelled from the\nstart, "
+            "with Layer 2 at 0. Chance on v is L1a = ln 2. L1a alone, with Layer 2 moving, reaches the circuit.",
+            columns=4,
+            size=(5.2, 3.6),
         )
     figure.savefig(HERE.with_suffix(".png"), dpi=120)
 
@@ -52,6 +55,7 @@ def flows() -> dict[str, np.ndarray]:
     found = {"times": np.asarray(times)[1:]}
     cases: dict[str, tuple[Coordinates, Mixture]] = {
         "held": (layer_1, NEXT_TOKEN),
+        "plan held": (layer_1, PLAN),
         "moving": (both, NEXT_TOKEN),
         "plan": (both, PLAN),
     }
