@@ -4,7 +4,7 @@ Rows and columns are given from 0, as everywhere in code. Positions on the axes 
 A figure that is the last value of a notebook cell is shown there.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from itertools import groupby
 from math import ceil
@@ -32,8 +32,6 @@ Mark = tuple[int, int, str]
 
 ROW_SUM_TOLERANCE = 5e-3
 """How far a row of attention may sum from 1. Rounding its entries to bfloat16 moves the sum by at most 2^-8."""
-MOST_DIRECT_LABELS = 5
-"""Lines that are named at their ends. More of them get a legend."""
 MOST_ANNOTATED = 16
 """Values are written into the cells of matrices of at most this many rows and columns."""
 SHOWN_FROM = 0.005
@@ -44,7 +42,6 @@ _CELL = 0.44
 _UNSEEN, _UNSEEN_HATCH, OUTLINE, QUIET = "#f3f3f3", "#cccccc", "#0072B2", "#666666"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito: told apart with any colour vision."""
-_DASHES = ("-", "--", "-.", ":")
 
 
 class Shown(Figure):
@@ -139,46 +136,6 @@ def weight_heatmap(
     return _with_colour_bar([ax], image, "")
 
 
-def lines_by_gamma(
-    gammas: Curve,
-    lines: Mapping[str, Curve],
-    *,
-    title: str = "",
-    ylabel: str = "",
-    reference: float | int | None = None,
-) -> Figure:
-    """Positive quantities (G,) against increasing gamma (G,), on a logarithmic axis.
-
-    Up to five lines are named at their right ends. ``reference`` = c adds the line c e^-γ. Raises ValueError for
-    other shapes, and values that are not finite and positive.
-    """
-    x = np.asarray(gammas, float)
-    require.finite("gammas", x)
-    rising = len(x) >= 2 and bool(np.all(np.diff(x) > 0))
-    require.that(rising, "gammas", "must be at least two numbers that increase", x.tolist())
-    require.that(len(lines) > 0, "lines", "must hold at least one line", len(lines))
-    if reference is not None:
-        require.that(0 < reference < float("inf"), "reference", "must be positive and finite", reference)
-    figure = Shown(figsize=(7.4, 4.2), layout="constrained")
-    ax = figure.add_subplot(xlabel="γ", ylabel=ylabel, yscale="log", xlim=(x[0], x[-1]))
-    ax.set_title(title, fontsize=11, loc="left")
-    ax.spines[["top", "right"]].set_visible(False)
-    for number, (name, line) in enumerate(lines.items()):
-        values = _positive(f"lines[{name!r}]", line, len(x))
-        colour, dashes = COLOURS[number % len(COLOURS)], _DASHES[number % len(_DASHES)]
-        ax.plot(x, values, label=name, color=colour, linestyle=dashes, linewidth=2)
-    if reference is not None:
-        falling = np.exp(np.log(reference) - x)  # e^-γ itself underflows beyond 745
-        visible = np.where(falling > 0, falling, np.nan)
-        name = r"$e^{-\gamma}$" if reference == 1 else rf"${reference:g}\,e^{{-\gamma}}$"
-        ax.plot(x, visible, label=name, color=QUIET, linestyle=":", linewidth=1.2)
-    if len(lines) > MOST_DIRECT_LABELS:
-        ax.legend(frameon=False)
-    else:
-        name_at_ends(ax)
-    return figure
-
-
 # ------------------------------------------------------------------------------------------- arguments
 
 
@@ -199,14 +156,6 @@ def _pattern(argument: str, array: Matrix) -> np.ndarray:
     row = max(range(len(sums)), key=lambda i: abs(sums[i] - 1))
     rule = f"every row must sum to 1 within {ROW_SUM_TOLERANCE:g}"
     require.that(abs(sums[row] - 1) <= ROW_SUM_TOLERANCE, argument, f"{rule}, row {row} does not", sums[row])
-    return values
-
-
-def _positive(argument: str, line: Curve, length: int) -> np.ndarray:
-    values = np.asarray(line, float)
-    require.shape(argument, values, (length,))
-    require.finite(argument, values)
-    require.that(bool(np.all(values > 0)), argument, "must be positive on a logarithmic axis", float(values.min()))
     return values
 
 
@@ -358,45 +307,3 @@ def _with_colour_bar(axes: list[Axes], image: AxesImage, label: str) -> Figure:
     figure = axes[0].figure.figure
     figure.colorbar(image, ax=axes, label=label, shrink=0.7, aspect=28, pad=0.02).outline.set_visible(False)
     return figure
-
-
-# ------------------------------------------------------------------------------------------------- lines
-
-
-def name_at_ends(ax: Axes, gap: float = 0.065) -> None:
-    """The name of each line beside its right end, moved up or down until they are ``gap`` of the axes' height apart.
-
-    Lines whose label begins with "_" stay without.
-    """
-    ax.set_xlim(*ax.get_xlim())
-    ax.set_ylim(*ax.get_ylim())
-    last = {line: np.asarray(line.get_xydata(), float)[-1] for line in ax.get_lines()}
-    named = [line for line, point in last.items() if np.isfinite(point).all() and str(line.get_label())[0] != "_"]
-    to_share = ax.transScale + ax.transLimits
-    ends = np.array([to_share.transform(last[line]) for line in named]).reshape(-1, 2)
-    for line, (across, up), place in zip(named, ends, _apart(ends[:, 1], gap), strict=True):
-        ax.annotate(
-            str(line.get_label()),
-            (min(across, 1), up),
-            (1.045, place),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            va="center",
-            color=line.get_color(),
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.8, "relpos": (0, 0.5)},
-        )
-
-
-def _apart(places: np.ndarray, gap: float) -> np.ndarray:
-    """The places in the same order, at least ``gap`` apart: moved up, and then down again as far as 1 requires."""
-    order = np.argsort(places, kind="stable")
-    spread, lowest = np.empty(len(places)), 0.0
-    for index in order:
-        spread[index] = max(places[index], lowest)
-        lowest = spread[index] + gap
-    highest = 1.0
-    for index in order[::-1]:
-        spread[index] = min(spread[index], highest)
-        highest = spread[index] - gap
-    return spread

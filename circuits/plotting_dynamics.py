@@ -15,7 +15,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter
 
 from circuits import require
-from circuits.plotting import COLOURS, QUIET, Curve, Labels, Mark, Matrix, Shown, attention_heatmap, name_at_ends
+from circuits.plotting import COLOURS, QUIET, Curve, Labels, Mark, Matrix, Shown, attention_heatmap
+from circuits.plotting_lines import name_at_ends
 
 DASHES = {"exact": "-", "printed": (0, (5, 2)), "reference": (0, (1, 1.5))}
 """What a line is: ours, the paper's formula, or a law to compare with."""

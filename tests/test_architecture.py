@@ -11,7 +11,7 @@ LAYERS = [
     ("circuits.tasks",),
     ("circuits.disentangled",),
     ("circuits.flow",),
-    ("circuits.plotting", "circuits.plotting_dynamics"),
+    ("circuits.plotting", "circuits.plotting_dynamics", "circuits.plotting_lines"),
     ("circuits.cli",),
     ("circuits.training",),
     ("circuits",),

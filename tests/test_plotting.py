@@ -15,14 +15,8 @@ from matplotlib.text import Text
 
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.closed_form import forward
-from circuits.plotting import (
-    MOST_ANNOTATED,
-    MOST_DIRECT_LABELS,
-    attention_heatmap,
-    attention_heatmaps,
-    lines_by_gamma,
-    weight_heatmap,
-)
+from circuits.plotting import MOST_ANNOTATED, attention_heatmap, attention_heatmaps, weight_heatmap
+from circuits.plotting_lines import MOST_DIRECT_LABELS, lines_by_gamma
 from tests.cases import EXAMPLE, example
 
 T = len(EXAMPLE)
