@@ -177,10 +177,10 @@ def _count(weights: Weights, tokens: jax.Array, y1: jax.Array, y2: jax.Array) ->
         context, v, end = prompt
         found = forward(weights, context, last_row_only=True)
         replayed = forward(weights, replay_context(context, v), last_row_only=True)
-        first = jnp.argmax(found.outputs[1]) == v
+        first = jnp.argmax(found.outputs[1]).astype(v.dtype) == v
         last = found.attention[0][-1]
         to_start = jnp.sum(jnp.where(context[:-2] == context[-1], last[:-2], 0))
-        right = first & (jnp.argmax(replayed.outputs[1]) == end)
+        right = first & (jnp.argmax(replayed.outputs[1]).astype(end.dtype) == end)
         return Measures(right, first, last[-2], last[-3], to_start)  # pyright: ignore
 
     each = jax.lax.map(one, (tokens, y1, y2), batch_size=1024)
