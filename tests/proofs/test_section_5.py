@@ -60,8 +60,8 @@ def test_measures_are_those_of_a_loop_over_the_literal_model(few, weights):
 def measures(path: float, first: float, to_end: float) -> section_5.Measures:
     """Ten equal seeds; shares of all graphs."""
     graphs = 24 * section_5.LABELINGS
-    counts = [np.full(10, round(share * graphs)) for share in (path, first)]
-    return section_5.Measures(*counts, np.full(10, to_end), np.zeros(10), np.zeros(10))
+    paths, firsts = (np.full(10, round(share * graphs)) for share in (path, first))
+    return section_5.Measures(paths, firsts, np.full(10, to_end), np.zeros(10), np.zeros(10))
 
 
 GOOD = measures(path=1.0, first=1.0, to_end=0.85)
