@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Int
 
 from circuits import require
-from circuits.tasks.star_graph import Problem, StarGraph, canonical
+from circuits.tasks.problem import Problem, canonical
+from circuits.tasks.star_graph import StarGraph
 
 MOST_ORDERS = 5_000_000
 """E = 10 edges have 3,628,800 orders; the 39,916,800 of 11 edges would fill gigabytes."""

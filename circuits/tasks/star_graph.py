@@ -5,21 +5,32 @@ path, and the answer is that path. Everything here works on one problem; callers
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from math import factorial
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.core import Tracer
 from jaxtyping import Int
 
 from circuits import require
-from circuits.typing import AnyArray, Label, Tokens
+from circuits.tasks.problem import MOST_LABELS, Problem, canonical, relabel, single
+from circuits.typing import Label, Tokens
+
+__all__ = [
+    "MOST_LABELS",
+    "QUERIES",
+    "Problem",
+    "StarGraph",
+    "canonical",
+    "encode",
+    "relabel",
+    "replay_context",
+    "single",
+    "targets",
+]
 
 QUERIES = ("goal-start", "start-goal")
 """The two orders in which a query is written."""
-MOST_LABELS = 2**31 - 1
-"""Labels, and their number N, are int32."""
 
 
 @dataclass(frozen=True)
@@ -56,63 +67,32 @@ class StarGraph:
         """T = 2 E + 2: two tokens for an edge, and two for the query."""
         return 2 * self.edge_count + 2
 
+    @property
+    def leaves(self) -> int:
+        """P, one for each path; the goal is one of them."""
+        return self.paths
 
-class Problem(NamedTuple):
-    """One problem, or a batch with the same leading axes on all four arrays (numpy or jax)."""
+    @property
+    def branching(self) -> tuple[int, ...]:
+        """The edges that leave each of the first M - 1 nodes of an answer: P, then 1 each."""
+        return (self.paths, *(1 for _ in range(self.nodes - 2)))
 
-    edges: Int[AnyArray, "... E 2"]
-    """Directed edges (u, v), in the order in which they are listed."""
-    start: Int[AnyArray, "..."]
-    goal: Int[AnyArray, "..."]
-    path: Int[AnyArray, "... M"]
-    """The answer, start..goal."""
+    @property
+    def symmetries(self) -> int:
+        """P!, for the paths can be permuted."""
+        return factorial(self.paths)
 
+    @property
+    def canonical_edges(self) -> Int[np.ndarray, "E 2"]:
+        """The edges, path by path from the start 0, when node j = 1..M-1 of path p is named p (M - 1) + j."""
+        heads = np.arange(1, self.node_count, dtype=np.int32)
+        first = (heads - 1) % (self.nodes - 1) == 0
+        return np.stack([np.where(first, 0, heads - 1), heads], axis=-1).astype(np.int32)
 
-def canonical(spec: StarGraph, order: Int[AnyArray, " E"]) -> Problem:
-    """The problem labelled 0 = start, then node j = 1..M-1 of path p is p (M - 1) + j; path 0 is the answer.
-
-    ``order`` is a permutation of range(E) over the canonical edges, which run path by path from the start:
-    the i-th listed edge is the canonical edge order[i]. Arrays are int32.
-
-    Raises ValueError when ``order`` has another shape or, unless it is traced, is no permutation.
-    """
-    require.shape("order", order, (spec.edge_count,))
-    if _known(order):
-        values = np.asarray(order).tolist()
-        whole = sorted(values) == list(range(spec.edge_count))
-        require.that(whole, "order", f"must be a permutation of range({spec.edge_count})", values)
-    heads = np.arange(1, spec.node_count, dtype=np.int32)
-    first = (heads - 1) % (spec.nodes - 1) == 0
-    table = np.stack([np.where(first, 0, heads - 1), heads], axis=-1).astype(np.int32)
-    ends = np.asarray(0, dtype=np.int32), np.asarray(spec.nodes - 1, dtype=np.int32)
-    return Problem(_take(table, order), *ends, np.arange(spec.nodes, dtype=np.int32))
-
-
-def relabel(problem: Problem, labels: Int[AnyArray, " K"]) -> Problem:
-    """Replace canonical label k by labels[k] in every array; K = E + 1 distinct labels, each in range(2^31 - 1).
-
-    The problem may be one or a batch (which then shares the labels); its own labels lie in {0..K-1}.
-
-    Raises ValueError when ``labels`` has another shape or, unless traced, when ``labels`` repeats a label or
-    holds one out of range, or when the problem holds a label outside {0..K-1}.
-    """
-    node_count = problem.edges.shape[-2] + 1
-    require.shape("labels", labels, (node_count,))
-    if _known(labels):
-        values = np.asarray(labels).tolist()
-        require.that(len(set(values)) == node_count, "labels", "must be distinct", values)
-        rule = f"must lie in range({MOST_LABELS})"
-        require.that(min(values) >= 0 and max(values) < MOST_LABELS, "labels", rule, values)
-    for name, array in problem._asdict().items():
-        if _known(array):
-            # An index out of range would be clamped in silence, and give a wrong graph.
-            values = np.asarray(array)
-            outside = values[(values < 0) | (values >= node_count)]
-            rule = f"must hold canonical labels in range({node_count})"
-            require.that(outside.size == 0, f"problem.{name}", rule, outside[:1].tolist())
-    space = np if isinstance(labels, np.ndarray) else jnp
-    table = space.asarray(labels, dtype=np.int32)
-    return Problem(*(_take(table, array) for array in problem))
+    @property
+    def canonical_path(self) -> Int[np.ndarray, " M"]:
+        """Path 0, that is range(M)."""
+        return np.arange(self.nodes, dtype=np.int32)
 
 
 def encode(problem: Problem, query: str = "goal-start") -> Int[Array, " T"]:
@@ -145,22 +125,3 @@ def replay_context(tokens: Tokens, y1: Label) -> Int[Array, " T"]:
     """The paper's Z': the same tokens with the last replaced by ``y1``."""
     sequence = jnp.asarray(tokens)
     return sequence.at[-1].set(jnp.asarray(y1).astype(sequence.dtype))
-
-
-def single(argument: str, problem: Problem) -> None:
-    """Raise ValueError naming ``argument`` unless the problem is one problem, not a batch."""
-    ranks = tuple(np.ndim(array) for array in problem)
-    rule = "must be one problem (vmap over a batch), with arrays of ranks (2, 0, 0, 1)"
-    require.that(ranks == (2, 0, 0, 1), argument, rule, ranks)
-
-
-def _known(array: Any) -> bool:
-    # A traced array has no values yet, so only its shape can be checked.
-    return not isinstance(array, Tracer)
-
-
-def _take(table: AnyArray, places: AnyArray) -> AnyArray:
-    # Numpy gives numpy, for jax would compile a gather for each new shape.
-    if isinstance(table, np.ndarray) and isinstance(places, np.ndarray):
-        return np.asarray(table[places])
-    return jnp.asarray(table)[jnp.asarray(places)]

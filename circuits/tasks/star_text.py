@@ -5,14 +5,15 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from circuits import require
+from circuits.tasks.problem import MOST_LABELS, Problem, single
 from circuits.tasks.star_answers import solve
-from circuits.tasks.star_graph import MOST_LABELS, QUERIES, Problem, StarGraph, single
+from circuits.tasks.star_graph import QUERIES, StarGraph
 
 SPLITS = ("train", "test")
 
@@ -27,14 +28,16 @@ def parse_line(
     query: str = "start-goal",
     allow_unanswered: bool = False,
     number: int = 1,
+    solver: Callable[..., list[int]] = solve,
 ) -> Problem:
     """Read one line as a problem of int32 numpy arrays; blanks around separators and a line end are skipped.
 
     Labels are below ``labels``, when given. The answer must be the true path, which is filled in where the
-    line has none and ``allow_unanswered``. ``query`` "goal-start" reads ``.../goal,start=...``.
+    line has none and ``allow_unanswered``. ``query`` "goal-start" reads ``.../goal,start=...``. ``solver`` finds
+    the path from (edges, start, goal); ``solve_tree`` reads binary trees, which are written in the same way.
 
     Raises ValueError("line {number}: reason, got 'fragment'") for text that breaks the format, or when the
-    edges are no star (see ``solve``); and for another ``query``.
+    edges are no star (see ``solve``, or the other ``solver``); and for another ``query``.
     """
     require.choice("query", query, QUERIES)
     if labels is not None:
@@ -50,7 +53,7 @@ def parse_line(
     asked = _labels(line, "the query", ends, labels, 2)
     start, goal = asked if query == "start-goal" else asked[::-1]
     try:
-        path = solve(pairs, start, goal)
+        path = solver(pairs, start, goal)
     except ValueError as error:
         raise ValueError(f"{line}: {error}") from error
     if answer.strip() or not allow_unanswered:

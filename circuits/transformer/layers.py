@@ -1,0 +1,95 @@
+"""The parts of a block that are not attention: linear maps, norms and the MLP."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from circuits.taps import UNTAPPED, Tap
+from circuits.transformer.config import TransformerConfig
+
+
+def linear(
+    config: TransformerConfig, size_in: int, size_out: int, rngs: nnx.Rngs, residual: bool = False
+) -> nnx.Linear:
+    """A linear map with initial entries of variance 1 / size_in.
+
+    Maps that write to the residual stream (``residual``) start smaller by √(2 L), as in GPT-2, so that the stream's
+    variance does not grow with depth.
+    """
+    scale = 1 / (2 * config.layers) if residual else 1.0
+    return nnx.Linear(
+        size_in,
+        size_out,
+        use_bias=config.bias,
+        dtype=jnp.dtype(config.dtype),
+        param_dtype=jnp.dtype(config.param_dtype),
+        precision=config.precision,
+        kernel_init=nnx.initializers.variance_scaling(scale, "fan_in", "normal"),
+        rngs=rngs,
+    )
+
+
+class Norm(nnx.Module):
+    """LayerNorm, (x - mean) / √(variance + ε) · scale + bias, or RMSNorm, x / √(mean x² + ε) · scale.
+
+    Statistics are taken in float32 at least. flax's own norms do so by an implicit promotion, which strict callers
+    forbid in half precision.
+    """
+
+    def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
+        self.config = config
+        kind = jnp.dtype(config.param_dtype)
+        self.scale = nnx.Param(jnp.ones(config.width, kind))
+        if config.norm == "layer" and config.bias:
+            self.bias = nnx.Param(jnp.zeros(config.width, kind))
+
+    def __call__(self, x: Float[Array, "T d"]) -> Float[Array, "T d"]:
+        y = wide(x)
+        if self.config.norm == "layer":
+            y = y - jnp.mean(y, axis=-1, keepdims=True)
+        y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + self.config.norm_epsilon)
+        y = y * self.scale.astype(y.dtype)
+        if self.config.norm == "layer" and self.config.bias:
+            y = y + self.bias.astype(y.dtype)
+        return y.astype(x.dtype)
+
+
+class Mlp(nnx.Module):
+    """out(f(into x)), or with swiglu out(silu(gate x) · into x)."""
+
+    def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
+        self.activation = config.activation
+        self.into = linear(config, config.width, config.hidden, rngs)
+        if config.activation == "swiglu":
+            self.gate = linear(config, config.width, config.hidden, rngs)
+        self.out = linear(config, config.hidden, config.width, rngs, residual=True)
+
+    def __call__(self, x: Float[Array, "T d"], tap: Tap = UNTAPPED) -> Float[Array, "T d"]:
+        pre = tap("pre", self.into(x))
+        if self.activation == "swiglu":
+            post = jax.nn.silu(tap("gate", self.gate(x))) * pre
+        else:
+            post = ACTIVATIONS[self.activation](pre)
+        return self.out(tap("post", post))
+
+
+def wide(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """In float32, or float64 where it is that already: half precision is too coarse for sums and exponentials."""
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
+def _gelu_tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """x σ(2 u) with u = √(2/π) (x + 0.044715 x³): equal to x (1 + tanh u) / 2, and twice as fast where tanh is slow."""
+    cube, slope = (jnp.asarray(c, x.dtype) for c in (0.044715, 2 * math.sqrt(2 / math.pi)))
+    return x * jax.nn.sigmoid(slope * (x + cube * x * x * x))
+
+
+def _gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return jax.nn.gelu(x, approximate=False)
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": jax.nn.relu, "gelu": _gelu, "gelu-tanh": _gelu_tanh}
