@@ -6,11 +6,12 @@ output and a cache of what was captured. All of it happens while the call is tra
 grad and sharding.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jax import Array
 
@@ -44,6 +45,7 @@ class Taps:
                 raise ValueError(f"edit[{pattern!r}]: must be a function, got {function!r}")
 
 
+@runtime_checkable
 class Tap(Protocol):
     """What a model calls with each activation."""
 
@@ -90,7 +92,7 @@ class Recorder:
                     f"taps: pattern must match a tap of the model, got {pattern!r}; {_near(pattern, known)}"
                 )
         self._taps, self._names, self._prefix = taps, frozenset(known), ""
-        self.cache: Cache = {}
+        self.cache: Cache = OrderedDict()  # jit returns a plain dictionary sorted by name
 
     def __call__(self, name: str, value: Array) -> Array:
         full = self._prefix + name

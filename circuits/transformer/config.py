@@ -1,4 +1,4 @@
-"""The shape of a decoder-only transformer: one frozen record, checked when it is made."""
+"""The shape of a decoder-only transformer: frozen records, checked when they are made."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -12,15 +12,13 @@ Dtype = Literal["float64", "float32", "bfloat16", "float16"]
 Precision = Literal["default", "high", "highest"]
 
 
-@dataclass(frozen=True)
-class TransformerConfig:
-    """A pre-norm decoder-only transformer with k parallel prediction heads.
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What is chosen about a pre-norm decoder-only transformer; the rest follows from the task.
 
     Raises ValueError naming the field that is out of range.
 
     Args:
-        vocab: size of the vocabulary, V.
-        positions: longest sequence, at least 1.
         layers: number of blocks, L.
         heads: attention heads a block, H; must divide the width.
         width: of the residual stream, d.
@@ -31,7 +29,7 @@ class TransformerConfig:
         activation: of the MLP; swiglu has a third matrix, its gate.
         bias: biases in attention, MLP and norms.
         tied: the first prediction head reads with the token embedding.
-        prediction_heads: k, the heads of Eq. 2; head m predicts the token m places on. 1 is next-token prediction.
+        embed_scale: standard deviation of the initial embeddings; 0.02 as in GPT-2.
         norm_epsilon: added to the variance.
         rotary_base: of the rotary angles.
         dtype: of the activations.
@@ -39,8 +37,6 @@ class TransformerConfig:
         precision: of matrix products on accelerators; "highest" keeps float32 products in float32.
     """
 
-    vocab: int
-    positions: int
     layers: int = 8
     heads: int = 8
     width: int = 512
@@ -51,7 +47,7 @@ class TransformerConfig:
     activation: Activation = "gelu"
     bias: bool = False
     tied: bool = False
-    prediction_heads: int = 1
+    embed_scale: float = 0.02
     norm_epsilon: float = 1e-5
     rotary_base: float = 10_000.0
     dtype: Dtype = "float32"
@@ -59,7 +55,7 @@ class TransformerConfig:
     precision: Precision = "highest"
 
     def __post_init__(self) -> None:
-        for field in ("vocab", "positions", "layers", "heads", "width", "prediction_heads"):
+        for field in ("layers", "heads", "width"):
             require.integer(field, getattr(self, field), least=1)
         for field in ("kv_heads", "mlp_width"):
             require.integer(field, getattr(self, field), least=0)
@@ -71,7 +67,7 @@ class TransformerConfig:
         require.that(shared, "kv_heads", f"must divide the number of heads {self.heads}", self.kv_heads)
         even = self.position != "rotary" or self.head_width % 2 == 0
         require.that(even, "heads", f"must leave an even width a head for rotary positions of {self.width}", self.heads)
-        for field in ("norm_epsilon", "rotary_base"):
+        for field in ("embed_scale", "norm_epsilon", "rotary_base"):
             value = getattr(self, field)
             require.that(0 < value < float("inf"), field, "must be positive and finite", value)
 
@@ -89,3 +85,25 @@ class TransformerConfig:
     def hidden(self) -> int:
         """Hidden units of an MLP."""
         return self.mlp_width or 4 * self.width
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(Architecture):
+    """An architecture for one vocabulary and one length, with k parallel prediction heads.
+
+    Raises ValueError naming the field that is out of range.
+
+    Args:
+        vocab: size of the vocabulary, V.
+        positions: longest sequence, at least 1.
+        prediction_heads: k, the heads of Eq. 2; head m predicts the token m places on. 1 is next-token prediction.
+    """
+
+    vocab: int
+    positions: int
+    prediction_heads: int = 1
+
+    def __post_init__(self) -> None:
+        for field in ("vocab", "positions", "prediction_heads"):
+            require.integer(field, getattr(self, field), least=1)
+        super().__post_init__()

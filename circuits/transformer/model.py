@@ -34,8 +34,6 @@ from circuits.transformer.layers import Mlp, Norm
 
 Past = tuple[KeyValue, ...]
 """Keys and values of every layer."""
-EMBED_SCALE = 0.02
-"""Standard deviation of the initial embeddings, as in GPT-2."""
 
 
 class Block(nnx.Module):
@@ -64,7 +62,7 @@ class Transformer(nnx.Module):
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.config = config
-        draw, kind = nnx.initializers.normal(EMBED_SCALE), jnp.dtype(config.param_dtype)
+        draw, kind = nnx.initializers.normal(config.embed_scale), jnp.dtype(config.param_dtype)
         self.tokens = nnx.Param(draw(rngs.params(), (config.vocab, config.width), kind))
         if config.position == "learned":
             self.positions = nnx.Param(draw(rngs.params(), (config.positions, config.width), kind))

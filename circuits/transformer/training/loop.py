@@ -1,0 +1,198 @@
+"""Training: tokens of the step, a step on every seed, and now and then an evaluation and a checkpoint."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from circuits.transformer.training import data, run_folder
+from circuits.transformer.training.checkpoints import Checkpoints
+from circuits.transformer.training.config import TrainConfig
+from circuits.transformer.training.evaluation import Accuracy, accuracy
+from circuits.transformer.training.parallel import Devices, batch_sharding, everywhere, mesh, state_shardings
+from circuits.transformer.training.step import State, initial_state, model_of, update
+
+FREE = frozenset({"steps", "evaluate_every", "checkpoint_every", "keep", "keep_every"})
+"""What may differ when a run goes on: nothing that a step depends on. With a schedule, ``steps`` is not free."""
+
+
+class Report(NamedTuple):
+    """How a run stands after an evaluation: one record a seed, and what had to be passed over on the way."""
+
+    step: int
+    records: list[dict[str, Any]]
+    notes: list[str]
+
+
+def train(
+    config: TrainConfig,
+    folder: Path,
+    devices: Devices | None = None,
+    resume: bool = False,
+    show: Callable[[Report], None] = lambda report: None,
+) -> State:
+    """Train until ``config.steps``, and leave config.json, metrics.jsonl and checkpoints in the folder.
+
+    A run that was killed and resumed on the same devices ends with the same bits as one that was not. Every leaf of
+    the state that is returned has the seeds as its first axis.
+
+    Raises ValueError for a folder that holds another run, or data that can't be used; ArithmeticError when a loss is
+    not finite any more; OSError when nothing can be written.
+    """
+    on = mesh(devices or Devices(), config.batch // config.accumulate)
+    problems = data.load(config)
+    free = FREE if config.optimiser.schedule == "constant" else FREE - {"steps"}
+    first = jax.process_index() == 0
+    if first:
+        run_folder.claim(folder, config, resume, free)
+    meet("folder")
+    with Checkpoints(folder / "checkpoints", config.keep, config.keep_every) as checkpoints:
+        step, state, notes = begin(config, on, checkpoints)
+        if first:
+            run_folder.cut_metrics(folder, step)
+        advance, measure, tokens_at = compiled(config, on, problems)
+        since, counted = time.perf_counter(), step
+        while step < config.steps:
+            state, losses = advance(state, tokens_at(step))
+            step += 1
+            last = step == config.steps
+            if evaluated := step % config.evaluate_every == 0 or step == 1 or last:
+                check_finite(losses.loss, step)
+                speed = (step - counted) * tokens_a_step(config) / (time.perf_counter() - since)
+                records = evaluate(config, measure(state.params), losses, step, speed)
+                if first:
+                    run_folder.append_metrics(folder, records)
+                show(Report(step, records, notes))
+            if saved := step % config.checkpoint_every == 0 or last:
+                check_finite(losses.loss, step)
+                checkpoints.save(step, state)
+            if evaluated or saved:  # the time of an evaluation is not the training's
+                since, counted = time.perf_counter(), step
+    return state
+
+
+def begin(config: TrainConfig, on: Mesh, checkpoints: Checkpoints) -> tuple[int, State, list[str]]:
+    """(steps taken, state, notices about damaged checkpoints), from the latest whole checkpoint or from the seeds."""
+    fresh = partial(fresh_state, config)
+    like = jax.eval_shape(fresh)
+    where = state_shardings(on, like)
+    if checkpoints.latest() is None:
+        return 0, jax.jit(fresh, out_shardings=where)(), []
+    abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), like, where)
+    found = checkpoints.restore(abstract)
+    return found.step, found.state, found.passed_over
+
+
+def fresh_state(config: TrainConfig) -> State:
+    """The state before the first step, every leaf with the seeds first."""
+    seeds = range(config.first_seed, config.first_seed + config.seeds)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *(initial_state(config, seed) for seed in seeds))
+
+
+class Losses(NamedTuple):
+    """Of the batch of a step, for each seed."""
+
+    loss: Float[Array, " S"]
+    heads: Float[Array, "S k"]
+
+
+class Measured(NamedTuple):
+    """Accuracies on test and training problems; every leaf has the seeds first."""
+
+    test: Accuracy
+    train: Accuracy
+
+
+def compiled(
+    config: TrainConfig, on: Mesh, problems: data.Data
+) -> tuple[
+    Callable[[State, Int[Array, "S B T"]], tuple[State, Losses]],
+    Callable[[Any], Measured],
+    Callable[[int], Int[Array, "S B T"]],
+]:
+    """The step, the evaluation and the tokens of a step, for all seeds, on a mesh."""
+    like = jax.eval_shape(partial(initial_state, config, config.first_seed))
+    where = state_shardings(on, jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), like))
+    teacherless = config.objective.name == "teacherless"
+    sets = [jnp.asarray(rows, jnp.int32) for rows in (problems.test, problems.train_sample)]
+
+    def advance(state: State, tokens: Int[Array, "S B T"]) -> tuple[State, Losses]:
+        state, losses = over_seeds(partial(update, config), state, tokens)
+        return state, Losses(*losses)
+
+    def measure(params: Any) -> Measured:
+        def one(params: Any) -> Measured:
+            model = model_of(config, params)
+            return Measured(*(accuracy(model, config.task.format, rows, teacherless) for rows in sets))
+
+        return over_seeds(one, params)
+
+    return (
+        jax.jit(advance, donate_argnums=0, out_shardings=(where, everywhere(on))),
+        jax.jit(measure, out_shardings=everywhere(on)),
+        tokens_source(config, on, problems),
+    )
+
+
+def tokens_source(config: TrainConfig, on: Mesh, problems: data.Data) -> Callable[[int], Int[Array, "S B T"]]:
+    """From a step, counted from 0, to the tokens of each seed, split over the mesh."""
+    split, form = batch_sharding(on), config.task.format
+    if problems.train is not None:
+        rows = jax.device_put(problems.train, everywhere(on))
+        take = jax.jit(lambda rows, places: rows[places].astype(jnp.int32), out_shardings=split)
+        return lambda step: take(rows, data.rows_at(config, rows.shape[0], step))
+
+    def stream(step: Int[np.ndarray, ""]) -> Int[Array, "S B T"]:
+        seeds = jnp.arange(config.first_seed, config.first_seed + config.seeds, dtype=jnp.int32)
+        keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), step))(seeds)
+        return over_seeds(lambda key: data.fresh(form, "train", key, config.batch, config.task.one_in), keys)
+
+    drawn = jax.jit(stream, out_shardings=split)
+    return lambda step: drawn(np.int32(step))
+
+
+def over_seeds(function: Callable[..., Any], *arrays: Any) -> Any:
+    """The function on every seed, side by side; one seed alone is spared the extra axis, which compiles worse."""
+    if jax.tree.leaves(arrays)[0].shape[0] > 1:
+        return jax.vmap(function)(*arrays)
+    alone = function(*jax.tree.map(lambda leaf: leaf[0], arrays))
+    return jax.tree.map(lambda leaf: leaf[None], alone)
+
+
+def evaluate(config: TrainConfig, measured: Measured, losses: Losses, step: int, speed: float) -> list[dict[str, Any]]:
+    """A record for each seed: losses of the last batch, accuracies, and tokens a second since the last evaluation."""
+    found: tuple[Losses, Measured] = jax.device_get((losses, measured))
+    records = []
+    for number in range(config.seeds):
+        loss, of = jax.tree.map(lambda leaf, row=number: np.asarray(leaf[row], np.float64).tolist(), found)
+        parts = [(f"{name}_", part._asdict()) for name, part in of._asdict().items()]
+        accuracies = {name + key: value for name, part in parts for key, value in part.items()}
+        record = {"step": step, "seed": config.first_seed + number, "loss": loss.loss, "head_losses": loss.heads}
+        records.append(record | accuracies | {"tokens_per_second": round(speed)})
+    return records
+
+
+def tokens_a_step(config: TrainConfig) -> int:
+    """Tokens that all seeds' models read in a step."""
+    return config.seeds * config.batch * (config.task.format.length - 1)
+
+
+def check_finite(losses: Float[Array, " S"], step: int) -> None:
+    """Raise ArithmeticError naming the seed whose loss is not finite."""
+    for number, loss in enumerate(np.asarray(losses)):
+        if not np.isfinite(loss):
+            raise ArithmeticError(f"loss: must be finite, got {loss} for seed number {number} at step {step}")
+
+
+def meet(name: str) -> None:
+    """Wait for the other processes, if there are any."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)

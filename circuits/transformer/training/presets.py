@@ -1,0 +1,64 @@
+"""Runs by name."""
+
+from dataclasses import replace
+
+from circuits.transformer.config import Architecture
+from circuits.transformer.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, TrainConfig
+
+NTP, TEACHERLESS = ObjectiveConfig(), ObjectiveConfig(name="teacherless")
+MTP = ObjectiveConfig(name="mtp", heads=3)
+
+E3 = TrainConfig(
+    task=TaskConfig(paths=5, labels=100, examples=1_000_000),
+    optimiser=OptimiserConfig(learning_rate=1e-4),
+    steps=40 * 976,  # 40 epochs of whole batches
+    batch=1024,
+    evaluate_every=976,
+    checkpoint_every=976,
+)
+FIGURE_2 = TrainConfig(
+    task=TaskConfig(labels=100, examples=500_000),
+    model=Architecture(layers=8, heads=8, width=408),  # 16M
+    optimiser=OptimiserConfig(learning_rate=1e-4),
+    steps=100 * 1953,
+    evaluate_every=1953,
+    checkpoint_every=1953,
+)
+STAR = TrainConfig(
+    task=TaskConfig(labels=12, style="pairs", query="goal-start"),
+    model=Architecture(width=64, activation="relu"),
+    optimiser=OptimiserConfig(learning_rate=3e-3, warmup=200, schedule="cosine", b2=0.99),
+    steps=3000,
+    accumulate=4,  # faster here than one part: the activations of 64 sequences stay in the cache
+)
+TINY = replace(
+    STAR,
+    task=TaskConfig(nodes=4, labels=10, style="pairs", query="goal-start"),
+    model=Architecture(layers=4, heads=4, width=64, activation="relu"),
+    optimiser=OptimiserConfig(learning_rate=3e-3, warmup=200, b2=0.99),
+    steps=1000,
+    evaluate_every=50,
+    accumulate=1,
+)
+TREE = replace(STAR, task=TaskConfig(graph="tree", nodes=4, labels=20))
+
+
+def _with(config: TrainConfig, objective: ObjectiveConfig) -> TrainConfig:
+    return replace(config, objective=objective)
+
+
+PRESETS: dict[str, tuple[str, TrainConfig]] = {
+    "e3-ntp": ("Appendix E.3: 25M, 5-path 5-node stars, next-token; for a GPU", _with(E3, NTP)),
+    "e3-mtp3": ("Appendix E.3: the same with 3-token prediction; for a GPU", _with(E3, MTP)),
+    "figure-2-ntp": ("Figure 2: 16M, 2-path 5-node stars, 0.5M examples, next-token; for a GPU", _with(FIGURE_2, NTP)),
+    "figure-2-mtp2": ("Figure 2: the same with 2-token prediction", _with(FIGURE_2, replace(MTP, heads=2))),
+    "star-2x5-ntp": ("2-path 5-node stars at CPU size, 8 layers of 8 heads, next-token", _with(STAR, NTP)),
+    "star-2x5-mtp3": ("the same with 3-token prediction", _with(STAR, MTP)),
+    "star-2x5-teacherless": ("the same, teacherless", _with(STAR, TEACHERLESS)),
+    "tree-4-ntp": ("binary trees with paths of 4 nodes at CPU size, next-token", _with(TREE, NTP)),
+    "tree-4-mtp3": ("the same with 3-token prediction", _with(TREE, MTP)),
+    "tiny-ntp": ("2-path 4-node stars, 4 layers of 4 heads, next-token: minutes on a CPU", _with(TINY, NTP)),
+    "tiny-mtp3": ("the same with 3-token prediction: minutes on a CPU", _with(TINY, MTP)),
+    "tiny-teacherless": ("the same, teacherless", _with(TINY, TEACHERLESS)),
+}
+"""From a name to what it is, and the config."""

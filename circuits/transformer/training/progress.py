@@ -1,0 +1,40 @@
+"""How a run appears while it trains: a bar on a terminal, a line an evaluation in a file or a pipe."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from circuits.transformer.training.config import TrainConfig
+from circuits.transformer.training.loop import Report
+
+
+@contextmanager
+def shown(out: Console, config: TrainConfig) -> Iterator[Callable[[Report], None]]:
+    """What to call after each evaluation."""
+    columns = BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    bar = Progress(*columns, TextColumn("{task.description}"), console=out, disable=not out.is_terminal)
+    told: set[str] = set()
+    with bar:
+        task = bar.add_task("compiling", total=config.steps)
+
+        def show(report: Report) -> None:
+            for note in set(report.notes) - told:
+                out.print(f"passed over: {note}", style="yellow", soft_wrap=True, markup=False)
+            told.update(report.notes)
+            bar.update(task, completed=report.step, description=now(report))
+            if not out.is_terminal:
+                out.print(f"step {report.step:>7}/{config.steps}  {now(report)}", soft_wrap=True, markup=False)
+
+        yield show
+
+
+def now(report: Report) -> str:
+    """The last evaluation in a line: means over seeds, and tokens a second."""
+    mean = {name: np.mean([record[name] for record in report.records], axis=0) for name in report.records[0]}
+    test = f"test {mean['test_exact']:.1%} (hard {mean['test_hard']:.1%})"
+    return (
+        f"loss {mean['loss']:.4f}  {test}  train {mean['train_exact']:.1%}  {mean['tokens_per_second']:,.0f} tokens/s"
+    )

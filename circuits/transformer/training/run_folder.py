@@ -1,0 +1,193 @@
+"""The folder of a training run: config.json, metrics.jsonl, and checkpoints/ (see ``checkpoints``).
+
+    config.json      {"format": 1, ...the config, records in records}
+    metrics.jsonl    one JSON object a line, with its "step"; null where a number is not finite
+
+A line of metrics counts once its end is there: what a kill left of a last line is dropped, by readers and writers.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from math import isfinite
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from circuits import require
+from circuits.cli import write_text
+
+Record = TypeVar("Record")
+FORMAT = 1
+CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
+
+
+def claim(
+    folder: Path,
+    config: Any,
+    resume: bool,
+    free: frozenset[str] = frozenset(),
+    growing: frozenset[str] = frozenset({"steps"}),
+) -> None:
+    """Make a new or empty folder that of a run, or with ``resume`` show that it is, and write the config there.
+
+    ``config`` is a frozen dataclass. A run goes on only as it began, but for the fields, named like "task.nodes",
+    that are ``free`` to change or may grow.
+
+    Raises ValueError naming the folder when it holds something else or can't be written, or a run without ``resume``;
+    and the field that differs, with both values.
+    """
+    text = json.dumps({"format": FORMAT, **_as_json(config, "")}, indent=2, allow_nan=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = (folder / CONFIG).exists()
+        rule = "must be new or empty, for it holds a run, and --resume goes on with that"
+        require.that(resume or not there, "folder", rule, str(folder))
+        # A kill may have left a file by another name where the config was about to be.
+        others = [path.name for path in folder.iterdir() if not path.name.startswith(f".{CONFIG}")]
+        require.that(there or not others, "folder", f"must be empty or hold a run with {CONFIG}", str(folder))
+        if there:
+            _check_same(folder, read_config(folder, type(config)), config, free, growing)
+        write_text(folder / CONFIG, text)
+    except OSError as error:
+        raise ValueError(f"folder: must be a folder to write in, got {str(folder)!r} ({error.strerror})") from error
+
+
+def read_config(folder: Path, kind: type[Record]) -> Record:
+    """The config in a folder, a dataclass of that kind. Raises ValueError naming the file, and the field if one is."""
+    path = folder / CONFIG
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        require.that(isinstance(found, dict), "config", "must be a JSON object", found)
+        version = found.pop("format", None)
+        require.that(version == FORMAT, "format", f"must be {FORMAT}", version)
+        return _rebuilt(kind, found, "")
+    except (OSError, ValueError, OverflowError) as error:
+        raise ValueError(f"{CONFIG}: must be the config of a run, got {str(path)!r} ({error})") from error
+
+
+def append_metrics(folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Add lines, each with an integer "step", and see them to the disk. Values are those of JSON, or numpy's numbers.
+
+    Raises ValueError for a line without a step, or a value that JSON has no form for.
+    """
+    for line in lines:
+        require.integer("step", line.get("step"), 0)
+    try:
+        text = "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines)
+    except TypeError as error:
+        raise ValueError(f"lines: must be values for JSON, got {lines!r} ({error})") from error
+    with (folder / METRICS).open("a+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - 1, 0))
+        if file.read() not in (b"", b"\n"):
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines so far. Raises ValueError naming the line that is no object with a step."""
+    return [line for _, line in _lines(folder)]
+
+
+def cut_metrics(folder: Path, step: int) -> None:
+    """Drop the lines of later steps, at once. Raises ValueError as ``read_metrics``."""
+    if (folder / METRICS).exists():
+        write_text(folder / METRICS, "".join(raw + "\n" for raw, line in _lines(folder) if line["step"] <= step))
+
+
+def _lines(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Each whole line as it is written, and what it says."""
+    path, found = folder / METRICS, []
+    content = path.read_bytes() if path.exists() else b""
+    for number, raw in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            line = json.loads(raw.decode())
+            require.that(isinstance(line, dict), "line", "must be a JSON object", line)
+            require.integer("step", line.get("step"), 0)
+        except ValueError as error:
+            raise ValueError(f"{METRICS}: line {number} must be whole, got {str(path)!r} ({error})") from error
+        found.append((raw.decode(), line))
+    return found
+
+
+def _check_same(folder: Path, old: Any, new: Any, free: frozenset[str], growing: frozenset[str]) -> None:
+    before, after = _leaves(old, ""), _leaves(new, "")
+    unknown = free - after.keys()
+    require.that(not unknown, "free", f"must be fields of {type(new).__name__}", sorted(unknown))
+    for name, value in after.items():
+        if name not in free:
+            stored, grows = before.get(name), name in growing
+            same = value >= stored if grows else value == stored
+            rule = f"must be {stored!r}{' or more' * grows}, as in {str(folder / CONFIG)!r}"
+            require.that(same, name, rule, value)
+
+
+def _leaves(record: Any, name: str) -> dict[str, Any]:
+    """The fields of a record that are no records, by names like "task.nodes"."""
+    if not is_dataclass(record):
+        return {name: record}
+    found = {}
+    for field in fields(record):
+        found |= _leaves(getattr(record, field.name), _inner(name, field.name))
+    return found
+
+
+def _as_json(value: Any, name: str) -> Any:
+    """A record as plain values. Raises ValueError naming a field that JSON has no form for."""
+    if is_dataclass(value):
+        return {field.name: _as_json(getattr(value, field.name), _inner(name, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        return [_as_json(part, name) for part in value]
+    if isinstance(value, Path):
+        return str(value)
+    plain = value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and isfinite(value))
+    require.that(plain, name, "must be a finite number, a text, a path or None", value)
+    return value
+
+
+def _rebuilt(kind: Any, value: Any, name: str) -> Any:
+    """The inverse of ``_as_json`` for a type. Raises ValueError naming the field that is not of its type."""
+    if is_dataclass(kind):
+        names, found = [field.name for field in fields(kind)], value if isinstance(value, dict) else {}
+        require.that(isinstance(value, dict), name, "must be an object", value)
+        for field in sorted(found.keys() ^ set(names)):
+            rule = "must be there" if field in names else f"must be one of {', '.join(names)}"
+            require.that(False, _inner(name, field), rule, found.get(field, "nothing"))
+        hints = get_type_hints(kind)
+        make: Any = kind
+        return make(**{field: _rebuilt(hints[field], found[field], _inner(name, field)) for field in names})
+    origin, options = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        require.that(len(options) == 2 and NoneType in options, name, "must be of one type, or None", kind)
+        return None if value is None else _rebuilt(next(o for o in options if o is not NoneType), value, name)
+    if origin is Literal:
+        require.that(any(value == o and type(value) is type(o) for o in options), name, f"must be in {options}", value)
+        return value
+    if origin is tuple:
+        require.that(isinstance(value, list), name, "must be a list", value)
+        return tuple(_rebuilt(options[0], part, name) for part in value)
+    plain = {float: (float, int), Path: (str,)}.get(kind, (kind,))
+    require.that(type(value) in plain, name, f"must be of type {kind.__name__}", value)
+    return kind(value) if kind in (float, Path) else value
+
+
+def _inner(name: str, field: str) -> str:
+    return f"{name}.{field}" if name else field
+
+
+def _finite(value: Any) -> Any:
+    """The value with numpy's numbers as Python's, and None where they are not finite."""
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    if isinstance(value, np.generic):
+        return _finite(value.item())
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,0 +1,94 @@
+"""One optimiser step, for one seed; the loop runs it on every seed."""
+
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from circuits.transformer.model import Predictor
+from circuits.transformer.objectives import batch_losses, teacherless_inputs
+from circuits.transformer.training.config import OptimiserConfig, TrainConfig
+
+Params = Any
+"""Parameters: an ``nnx.State``."""
+
+
+class State(NamedTuple):
+    """What a step changes. The number of steps taken is kept beside it, and decides the data."""
+
+    params: Params
+    optimiser: Any
+
+
+def initial_state(config: TrainConfig, seed: int) -> State:
+    """Random parameters and a fresh optimiser."""
+    params: Params = nnx.state(Predictor(config.transformer, nnx.Rngs(seed)), nnx.Param)
+    return State(params, adamw(config.optimiser, config.steps).init(params))
+
+
+def model_of(config: TrainConfig, params: Params) -> Predictor:
+    """The model with these parameters."""
+    return nnx.merge(_graphdef(config), params)
+
+
+def update(
+    config: TrainConfig, state: State, tokens: Int[Array, "B T"]
+) -> tuple[State, tuple[Float[Array, ""], Float[Array, " k"]]]:
+    """The state after a step, and the loss and each head's mean cross-entropy before it."""
+    (loss, heads), gradient = loss_and_gradient(config, state.params, tokens)
+    with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
+        change, moments = adamw(config.optimiser, config.steps).update(gradient, state.optimiser, state.params)
+    return State(optax.apply_updates(state.params, change), moments), (loss, heads)
+
+
+def loss_and_gradient(
+    config: TrainConfig, params: Params, tokens: Int[Array, "B T"]
+) -> tuple[tuple[Float[Array, ""], Float[Array, " k"]], Params]:
+    """The loss with the heads' mean cross-entropies, and its gradient, over ``accumulate`` equal parts of a batch."""
+    parts = config.accumulate
+    one = jax.value_and_grad(partial(_loss, config), has_aux=True)
+    if parts == 1:
+        return one(params, tokens)
+    # Every part takes each so-many-th row, so that a batch split over devices stays split in the same way.
+    rows = tokens.reshape(-1, parts, tokens.shape[-1]).swapaxes(0, 1)
+    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, params, rows[0]))
+
+    def add(total, part):
+        return jax.tree.map(lambda a, b: a + b / parts, total, one(params, part)), None
+
+    return jax.lax.scan(add, zero, rows)[0]
+
+
+def adamw(config: OptimiserConfig, steps: int) -> optax.GradientTransformation:
+    """Clipping and AdamW with the schedule of a run of ``steps`` steps."""
+    peak, rest = config.learning_rate, max(1, steps - config.warmup)
+    after = {
+        "constant": optax.constant_schedule(peak),
+        "cosine": optax.cosine_decay_schedule(peak, rest, config.final_share),
+        "linear": optax.linear_schedule(peak, peak * config.final_share, rest),
+    }[config.schedule]
+    rate = optax.join_schedules([optax.linear_schedule(0.0, peak, config.warmup), after], [config.warmup])
+    decay = optax.adamw(rate, b1=config.b1, b2=config.b2, weight_decay=config.weight_decay)
+    return optax.chain(optax.clip_by_global_norm(config.clip), decay)
+
+
+def _loss(
+    config: TrainConfig, params: Params, tokens: Int[Array, "B T"]
+) -> tuple[Float[Array, ""], Float[Array, " k"]]:
+    form, inputs = config.task.format, tokens
+    if config.objective.name == "teacherless":
+        inputs = jax.vmap(lambda row: teacherless_inputs(row, form.prompt_length, form.dummy_token))(tokens)
+    each = batch_losses(model_of(config, params), inputs, tokens, config.first)
+    k, positions = config.objective.heads, form.length - 1 - config.first
+    weights = jnp.asarray(config.objective.weights, each.dtype)
+    existing = (positions - jnp.arange(k)) / positions  # head m has m - 1 targets fewer than the first
+    return jnp.sum(weights * each) / k, each / existing.astype(each.dtype)
+
+
+@cache
+def _graphdef(config: TrainConfig) -> nnx.GraphDef[Predictor]:
+    return nnx.split(nnx.eval_shape(lambda: Predictor(config.transformer, nnx.Rngs(0))))[0]

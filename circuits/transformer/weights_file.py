@@ -1,0 +1,186 @@
+"""A trained model as a folder that any program can read.
+
+    config.json          {"format": 1, "config": the ``TransformerConfig``, "token_format": or null, "notes": anything}
+    model.safetensors    the parameters, named like "transformer.blocks.0.attn.query.kernel"
+    tokenizer.json       for Hugging Face's tokenizers, where there is a token format
+
+The metadata of model.safetensors holds digests of its tensors and of what in config.json says how to read them, so
+neither a flipped bit nor a folder of two halves is taken for the model. Notes may be edited.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import nnx
+
+from circuits import require
+from circuits.tasks.binary_tree import BinaryTree
+from circuits.tasks.star_graph import StarGraph
+from circuits.tasks.token_format import TokenFormat
+from circuits.tasks.tokenizer import tokenizer
+from circuits.transformer.config import Dtype, TransformerConfig
+from circuits.transformer.model import Predictor
+
+FORMAT = 1
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+FAMILIES = {"star": StarGraph, "tree": BinaryTree}
+
+
+class Loaded(NamedTuple):
+    """A model, how its problems are written where that was saved, and what else was."""
+
+    model: Predictor
+    format: TokenFormat | None
+    notes: dict[str, Any]
+
+
+def save_model(
+    folder: Path, model: Predictor, format: TokenFormat | None, notes: Mapping[str, Any], dtype: Dtype | None = None
+) -> None:
+    """Write a model, each of its files at once; parameters as they are, or rounded to another dtype.
+
+    ``notes`` are values for JSON. Raises ValueError naming the argument that can't be written: another dtype, notes
+    that JSON has no form for, a format of another vocabulary than the model's; and OSError.
+    """
+    require.that(dtype is None or dtype in get_args(Dtype), "dtype", f"must be one of {get_args(Dtype)}", dtype)
+    if format is not None:
+        rule = f"must have the {model.config.vocab} tokens of the model"
+        require.that(format.vocab_size == model.config.vocab, "format", rule, format.vocab_size)
+    shape = {"config": asdict(model.config), "token_format": _as_dict(format)}
+    try:
+        text = json.dumps({"format": FORMAT, **shape, "notes": dict(notes)}, indent=2, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"notes: must be values for JSON, got {notes!r} ({error})") from error
+    kind = None if dtype is None else jnp.dtype(dtype)
+    tensors = {
+        ".".join(map(str, path)): np.ascontiguousarray(jax.device_get(leaf.get_value()), kind)
+        for path, leaf in nnx.to_flat_state(nnx.state(model))
+    }
+    metadata = {"format": "np", "tensors": _digest_of(tensors), "config": _digest(_canonical(shape))}
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / CONFIG, text.encode() + b"\n")
+    if format is not None:
+        _write(folder / TOKENIZER, tokenizer(format).to_str(pretty=True).encode())
+    else:
+        (folder / TOKENIZER).unlink(missing_ok=True)
+    _write(folder / WEIGHTS, safetensors.numpy.save(tensors, metadata))
+
+
+def load_model(folder: Path) -> Loaded:
+    """The model of a folder, its parameters in config.param_dtype. The tokenizer's file is not read.
+
+    Raises ValueError naming the file, and the field or tensor, that is missing, damaged or does not fit.
+    """
+    shape, notes = _read_config(folder / CONFIG)
+    try:
+        config = TransformerConfig(**shape["config"])
+        format = _as_format(shape["token_format"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{CONFIG}: must describe a model, got {str(folder / CONFIG)!r} ({error})") from error
+    tensors = _read_tensors(folder / WEIGHTS, _digest(_canonical(shape)))
+    exact = jax.dtypes.canonicalize_dtype(config.param_dtype) == jnp.dtype(config.param_dtype)
+    require.that(exact, "param_dtype", "must not be float64 unless jax_enable_x64 is on", config.param_dtype)
+    graph, abstract = nnx.split(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))
+    leaves = {".".join(map(str, path)): (path, leaf) for path, leaf in nnx.to_flat_state(abstract)}
+    for name in sorted(leaves.keys() | tensors.keys()):
+        wanted = leaves[name][1].get_value().shape if name in leaves else "absent"
+        found = tensors[name].shape if name in tensors else "absent"
+        require.that(found == wanted, f"{WEIGHTS}: {name}", f"must be {wanted} in {str(folder)!r}", found)
+    filled = [
+        (path, leaf.replace(jnp.asarray(tensors[name].astype(config.param_dtype))))
+        for name, (path, leaf) in leaves.items()
+    ]
+    return Loaded(nnx.merge(graph, nnx.from_flat_state(filled)), format, notes)
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What says how the tensors are to be read, and the notes."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        require.that(isinstance(found, dict), "config", "must be a JSON object", found)
+        require.that(found.get("format") == FORMAT, "format", f"must be {FORMAT}", found.get("format"))
+        names = {"format", "config", "token_format", "notes"}
+        require.that(found.keys() == names, "fields", f"must be {sorted(names)}", sorted(found))
+        known = {field.name for field in fields(TransformerConfig)}
+        rule = f"must be an object with the fields {sorted(known)}"
+        whole = isinstance(found["config"], dict) and found["config"].keys() == known
+        require.that(whole, "config", rule, found["config"])
+        whole = found["token_format"] is None or isinstance(found["token_format"], dict)
+        require.that(whole, "token_format", "must be an object or null", found["token_format"])
+        require.that(isinstance(found["notes"], dict), "notes", "must be an object", found["notes"])
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{CONFIG}: must describe a model, got {str(path)!r} ({error})") from error
+    return {name: found[name] for name in ("config", "token_format")}, found["notes"]
+
+
+def _read_tensors(path: Path, config_digest: str) -> dict[str, np.ndarray]:
+    """The tensors, after comparing them and the config with the digests."""
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+    except Exception as error:  # safetensors has an error of its own, and numpy's for a dtype it does not know
+        raise ValueError(f"{WEIGHTS}: must be a whole safetensors file, got {str(path)!r} ({error})") from error
+    stored, found = metadata.get("tensors"), _digest_of(tensors)
+    rule = f"must hold the tensors {str(path)!r} was written with, of digest {stored}"
+    require.that(stored == found, WEIGHTS, rule, found)
+    rule = f"must describe the model that {str(path)!r} was written with, of digest {metadata.get('config')}"
+    require.that(metadata.get("config") == config_digest, CONFIG, rule, config_digest)
+    return tensors
+
+
+def _as_dict(format: TokenFormat | None) -> dict[str, Any] | None:
+    if format is None:
+        return None
+    kind = next(name for name, family in FAMILIES.items() if isinstance(format.family, family))
+    return {"graph": kind, **asdict(format.family), "style": format.style, "query": format.query}
+
+
+def _as_format(found: Mapping[str, Any] | None) -> TokenFormat | None:
+    if found is None:
+        return None
+    require.choice("graph", found["graph"], tuple(FAMILIES))
+    sizes = {name: value for name, value in found.items() if name not in ("graph", "style", "query")}
+    return TokenFormat(FAMILIES[found["graph"]](**sizes), found["style"], found["query"])
+
+
+def _canonical(shape: Mapping[str, Any]) -> bytes:
+    return json.dumps(shape, sort_keys=True).encode()
+
+
+def _digest_of(tensors: Mapping[str, np.ndarray]) -> str:
+    """Of name, dtype, shape and bytes of each tensor, in the order of names."""
+    parts = []
+    for name, tensor in sorted(tensors.items()):
+        parts += [json.dumps([name, str(tensor.dtype), tensor.shape]).encode(), tensor.reshape(-1).view(np.uint8).data]
+    return _digest(*parts)
+
+
+def _digest(*parts: bytes | memoryview) -> str:
+    found = blake2b(digest_size=32)
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """A reader finds the old file or the new one, never a part."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
