@@ -3,13 +3,14 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import binomtest
 from tyro import MISSING
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, configure
 from tyro.extras import subcommand_type_from_defaults
@@ -22,7 +23,7 @@ from circuits.transformer.config import Dtype
 from circuits.transformer.training import data, loop, progress
 from circuits.transformer.training.config import TrainConfig
 from circuits.transformer.training.evaluation import Accuracy, accuracy
-from circuits.transformer.training.parallel import Devices, start
+from circuits.transformer.training.parallel import Devices, start, where
 from circuits.transformer.training.presets import PRESETS
 from circuits.transformer.training.stored import Stored, read, read_run
 
@@ -105,7 +106,9 @@ def evaluate(
         problems = data.draw(stored.format, split, data.TEST_SEED, examples, stored.one_in)
         found = jax.device_get(accuracy(stored.model, stored.format, jnp.asarray(problems), stored.teacherless))
         screen.print(accuracy_table(stored, found, examples, split))
-        rows.append({"model": stored.name, "examples": examples, "split": split, **_plain(found)})
+        figures = {name: np.asarray(value, np.float64).tolist() for name, value in found._asdict().items()}
+        about = {"model": stored.name, "notes": stored.notes, "device": where(), "jax": jax.__version__}
+        rows.append(about | {"examples": examples, "split": split} | figures)
     if json_file is not None:
         write_text(json_file, json.dumps(rows, indent=2) + "\n")
     return 0
@@ -138,7 +141,10 @@ def export(
 
 
 def accuracy_table(stored: Stored, found: Accuracy, examples: int, split: str) -> Table:
-    """Each token of the answer: greedy, given the true ones before it, and what an edge-follower gets."""
+    """Each token of the answer: greedy, given the true ones before it, and what an edge-follower gets.
+
+    The interval of the whole answer is Wilson's, at 95%.
+    """
     form = stored.format
     guess, cheat = chance(form, sees_goal=True), clever_hans(form, sees_goal=True)
     table = Table(title=f"{stored.name}: {examples} {split} problems")
@@ -148,10 +154,9 @@ def accuracy_table(stored: Stored, found: Accuracy, examples: int, split: str) -
         values = found.by_token[place], guess.by_token[place], found.forced[place], cheat.by_token[place]
         hard = " (hard)" if place in form.hard else ""
         table.add_row(f"token {place + 1}{hard}", *(f"{float(value):.1%}" for value in values))
-    exact, bound = float(found.exact), 1.96 * (max(float(found.exact * (1 - found.exact)), 0.0) / examples) ** 0.5
-    table.add_row("whole answer", f"{exact:.1%} ± {bound:.1%}", f"{float(guess.exact):.1%}", "", "")
+    exact = float(found.exact)
+    sure = binomtest(round(exact * examples), examples).proportion_ci(0.95, method="wilson")
+    table.add_row(
+        f"whole answer, {sure.low:.1%} to {sure.high:.1%}", f"{exact:.1%}", f"{float(guess.exact):.1%}", "", ""
+    )
     return table
-
-
-def _plain(found: Accuracy) -> dict[str, Any]:
-    return {name: np.asarray(value, np.float64).tolist() for name, value in found._asdict().items()}

@@ -17,7 +17,7 @@ from circuits.transformer.training import data, run_folder
 from circuits.transformer.training.checkpoints import Checkpoints
 from circuits.transformer.training.config import TrainConfig
 from circuits.transformer.training.evaluation import Accuracy, accuracy
-from circuits.transformer.training.parallel import Devices, batch_sharding, everywhere, mesh, state_shardings
+from circuits.transformer.training.parallel import Devices, batch_sharding, everywhere, mesh, state_shardings, where
 from circuits.transformer.training.step import State, initial_state, model_of, update
 
 FREE = frozenset({"steps", "evaluate_every", "checkpoint_every", "keep", "keep_every"})
@@ -83,10 +83,10 @@ def begin(config: TrainConfig, on: Mesh, checkpoints: Checkpoints) -> tuple[int,
     """(steps taken, state, notices about damaged checkpoints), from the latest whole checkpoint or from the seeds."""
     fresh = partial(fresh_state, config)
     like = jax.eval_shape(fresh)
-    where = state_shardings(on, like)
+    lies = state_shardings(on, like)
     if checkpoints.latest() is None:
-        return 0, jax.jit(fresh, out_shardings=where)(), []
-    abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), like, where)
+        return 0, jax.jit(fresh, out_shardings=lies)(), []
+    abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), like, lies)
     found = checkpoints.restore(abstract)
     return found.step, found.state, found.passed_over
 
@@ -120,7 +120,7 @@ def compiled(
 ]:
     """The step, the evaluation and the tokens of a step, for all seeds, on a mesh."""
     like = jax.eval_shape(partial(initial_state, config, config.first_seed))
-    where = state_shardings(on, jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), like))
+    lies = state_shardings(on, jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), like))
     teacherless = config.objective.name == "teacherless"
     sets = [jnp.asarray(rows, jnp.int32) for rows in (problems.test, problems.train_sample)]
 
@@ -136,7 +136,7 @@ def compiled(
         return over_seeds(one, params)
 
     return (
-        jax.jit(advance, donate_argnums=0, out_shardings=(where, everywhere(on))),
+        jax.jit(advance, donate_argnums=0, out_shardings=(lies, everywhere(on))),
         jax.jit(measure, out_shardings=everywhere(on)),
         tokens_source(config, on, problems),
     )
@@ -176,7 +176,7 @@ def evaluate(config: TrainConfig, measured: Measured, losses: Losses, step: int,
         parts = [(f"{name}_", part._asdict()) for name, part in of._asdict().items()]
         accuracies = {name + key: value for name, part in parts for key, value in part.items()}
         record = {"step": step, "seed": config.first_seed + number, "loss": loss.loss, "head_losses": loss.heads}
-        records.append(record | accuracies | {"tokens_per_second": round(speed)})
+        records.append(record | accuracies | {"tokens_per_second": round(speed), "device": where()})
     return records
 
 

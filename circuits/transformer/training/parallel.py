@@ -5,6 +5,7 @@ compiler does the rest. One device is a mesh of one, so there is no other code p
 """
 
 import os
+import platform
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,13 @@ def start(devices: Devices) -> None:
             devices.process,
             coordinator_bind_address=devices.coordinator if devices.process == 0 else None,
         )
+
+
+def where() -> str:
+    """The devices of all processes in words, for logs: how many, and of what kind."""
+    kind = jax.devices()[0].device_kind
+    named = f"{platform.machine()} cpu" if kind == "cpu" else kind
+    return f"{jax.device_count()} x {named}"
 
 
 def mesh(devices: Devices, batch: int) -> Mesh:
