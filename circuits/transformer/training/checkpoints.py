@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 from jax.experimental import multihost_utils
 
 from circuits import require
@@ -181,8 +180,8 @@ def _load(folder: Path, asked: Mapping[str, Any]) -> dict[str, jax.Array]:
     filled = {name: leaf for name, leaf in leaves.items() if leaf.size}
     restore_args = ocp.checkpoint_utils.construct_restore_args(filled)
     # The handler alone: a Checkpointer ends with a barrier, which a process that raises would never reach.
-    reader, there = ocp.PyTreeCheckpointHandler(), epath.Path(folder)
-    found = reader.restore(there, args=ocp.args.PyTreeRestore(filled, restore_args))
+    reader: Any = ocp.PyTreeCheckpointHandler()  # its type asks for orbax's own kind of path, and any will do
+    found = reader.restore(folder, args=ocp.args.PyTreeRestore(filled, restore_args))
     return {
         name: found[name] if name in filled else jax.device_put(np.empty(leaf.shape, leaf.dtype), leaf.sharding)
         for name, leaf in leaves.items()

@@ -47,7 +47,7 @@ def _one(model: Predictor, form: TokenFormat, teacherless: bool, tokens: Int[Arr
     prompt, answer = tokens[: form.prompt_length], tokens[form.prompt_length :]
     seen = teacherless_inputs(tokens, form.prompt_length, form.dummy_token) if teacherless else tokens
     logits = model(seen[:-1])[:, form.prompt_length - 1 :]
-    forced = jnp.argmax(logits[0], axis=-1) == answer
+    forced = _best(logits[0]) == answer
     right = forced if teacherless else greedy(model, prompt, form.answer_length) == answer
     hard = jnp.all(right[jnp.asarray(form.hard, jnp.int32)])
     return Accuracy(jnp.all(right), hard, right, forced, _ahead(logits, tokens, form))
@@ -55,4 +55,8 @@ def _one(model: Predictor, form: TokenFormat, teacherless: bool, tokens: Int[Arr
 
 def _ahead(logits: Float[Array, "k A V"], tokens: Int[Array, " T"], form: TokenFormat) -> Bool[Array, " k"]:
     wanted = parallel_targets(tokens, logits.shape[0], form.prompt_length - 1).tokens[:, 0]
-    return jnp.argmax(logits[:, 0], axis=-1) == wanted
+    return _best(logits[:, 0]) == wanted
+
+
+def _best(logits: Float[Array, "n V"]) -> Int[Array, " n"]:
+    return jnp.argmax(logits, axis=-1).astype(jnp.int32)

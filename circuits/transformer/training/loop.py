@@ -150,7 +150,7 @@ def tokens_source(config: TrainConfig, on: Mesh, problems: data.Data) -> Callabl
         take = jax.jit(lambda rows, places: rows[places].astype(jnp.int32), out_shardings=split)
         return lambda step: take(rows, data.rows_at(config, rows.shape[0], step))
 
-    def stream(step: Int[np.ndarray, ""]) -> Int[Array, "S B T"]:
+    def stream(step: Int[Array, ""]) -> Int[Array, "S B T"]:
         seeds = jnp.arange(config.first_seed, config.first_seed + config.seeds, dtype=jnp.int32)
         keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), step))(seeds)
         return over_seeds(lambda key: data.fresh(form, "train", key, config.batch, config.task.one_in), keys)

@@ -1,0 +1,213 @@
+"""A model's folder: bit for bit, readable by others, and refused when any file of it is not what was written."""
+
+import json
+import random
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer
+
+from circuits.tasks.binary_tree import BinaryTree
+from circuits.tasks.star_graph import StarGraph
+from circuits.tasks.token_format import TokenFormat
+from circuits.transformer import weights_file
+from circuits.transformer.config import TransformerConfig
+from circuits.transformer.model import Predictor
+from circuits.transformer.weights_file import load_model, save_model
+from tests.transformer.models import SHAPES, drawn, shape
+
+FORMAT = TokenFormat(StarGraph(2, 3, 7), "text", "start-goal")
+NOTES = {"steps": 7, "accuracy": [0.5, None], "from": "a test é"}
+
+
+def bits(model: Predictor) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    leaves = jax.tree.flatten_with_path(nnx.state(model))[0]
+    return {jax.tree_util.keystr(p): (str(a.dtype), a.shape, np.asarray(a).tobytes()) for p, a in leaves}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_model(tmp_path / "model", drawn(shape("biased")), FORMAT, NOTES)
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_model_comes_back_bit_for_bit(tmp_path, name):
+    model = drawn(shape(name, prediction_heads=1) if name == "approximate" else shape(name))
+    save_model(tmp_path, model, None, {})
+    found = load_model(tmp_path)
+    assert (found.model.config, found.format, found.notes) == (model.config, None, {})
+    assert bits(found.model) == bits(model)
+    if name == "llama":
+        tokens = jnp.arange(5, dtype=jnp.int32)
+        assert np.array_equal(found.model(tokens), model(tokens))
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32", "bfloat16", "float16"])
+def test_parameters_of_each_dtype(tmp_path, kind):
+    model = drawn(shape(param_dtype=kind))
+    save_model(tmp_path, model, None, {})
+    assert bits(load_model(tmp_path).model) == bits(model)
+    with safe_open(tmp_path / "model.safetensors", framework="np") as file:
+        assert file.get_tensor("transformer.tokens").dtype == jnp.dtype(kind)
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "float16"])
+def test_parameters_may_be_rounded(tmp_path, kind):
+    model = drawn(shape())
+    save_model(tmp_path, model, None, {}, dtype=kind)
+    with safe_open(tmp_path / "model.safetensors", framework="np") as file:
+        assert file.get_tensor("transformer.tokens").dtype == jnp.dtype(kind)
+    found = load_model(tmp_path).model
+    rounded = jax.tree.map(lambda a: a.astype(kind).astype(a.dtype), nnx.state(model))
+    nnx.update(model, rounded)
+    assert bits(found) == bits(model)
+
+
+@pytest.mark.parametrize("family", [StarGraph(2, 3, 7), BinaryTree(3, 7)])
+@pytest.mark.parametrize("style", ["text", "pairs"])
+def test_format_notes_and_tokenizer_come_back(tmp_path, family, style):
+    format = TokenFormat(family, style, "goal-start")
+    save_model(tmp_path, drawn(shape()), format, NOTES)
+    found = load_model(tmp_path)
+    assert (found.format, found.notes) == (format, NOTES)
+    made = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert made.encode("3 4|=").ids == [3, 4, 7, 8]
+    save_model(tmp_path, drawn(shape(), seed=1), None, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    assert load_model(tmp_path).format is None
+
+
+def test_others_can_read_it(folder):
+    tensors = load_file(folder / "model.safetensors")
+    assert tensors["transformer.blocks.0.attn.query.kernel"].shape == (16, 16)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["format"] == 1
+    assert config["config"].keys() == {field.name for field in fields(TransformerConfig)}
+    family = {"graph": "star", "paths": 2, "nodes": 3, "labels": 7}
+    assert config["token_format"] == {**family, "style": "text", "query": "start-goal"}
+    assert config["notes"] == NOTES
+
+
+def test_arguments_are_checked(tmp_path):
+    model = drawn(shape())
+    unchecked: Any = getattr(save_model, "__wrapped__", save_model)  # beartype would be first
+    with pytest.raises(ValueError, match=r"dtype: must be one of .*, got 'int8'"):
+        unchecked(tmp_path / "a", model, None, {}, dtype="int8")
+    with pytest.raises(ValueError, match="format: must have the 11 tokens of the model, got 12"):
+        save_model(tmp_path / "a", model, TokenFormat(StarGraph(2, 3, 8), "text", "start-goal"), {})
+    for value in (float("nan"), Path("x")):
+        with pytest.raises(ValueError, match="notes: must be values for JSON, got "):
+            save_model(tmp_path / "a", model, None, {"a": value})
+    assert not (tmp_path / "a").exists()
+
+
+def test_notes_may_be_edited_and_the_rest_may_not(folder):
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"notes": {"by": "hand"}}))
+    assert load_model(folder).notes == {"by": "hand"}
+    for change in ({"activation": "gelu"}, {"heads": 2}, {"norm_epsilon": 1e-4}):
+        path.write_text(json.dumps(content | {"config": content["config"] | change}))
+        with pytest.raises(ValueError, match=r"config.json: must describe the model that '.*' was written with"):
+            load_model(folder)
+    path.write_text(json.dumps(content | {"token_format": content["token_format"] | {"query": "goal-start"}}))
+    with pytest.raises(ValueError, match=r"config.json: must describe the model that '.*' was written with"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": 2}, "format: must be 1, got 2"),
+        ({"extra": 2}, "fields: must be .*, got"),
+        ({"config": {"layers": 2}}, "config: must be an object with the fields .*, got"),
+        ({"config": 3}, "config: must be an object with the fields .*, got 3"),
+        ({"notes": 3}, "notes: must be an object, got 3"),
+        ({"token_format": {"graph": "ring"}}, "graph: must be one of star, tree, got 'ring'"),
+        (
+            {"token_format": {"graph": "star", "style": "text", "query": "start-goal"}},
+            "missing a required argument|.*missing 3 required",
+        ),
+        ({"token_format": 3}, "token_format: must be an object or null, got 3"),
+    ],
+)
+def test_a_config_that_describes_no_model_is_named(folder, change, reason):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=rf"config.json: must describe a model, got '.*config.json' \(({reason})"):
+        load_model(folder)
+
+
+def test_a_field_out_of_range_is_named(folder):
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"config": content["config"] | {"layers": 0}}))
+    with pytest.raises(ValueError, match=r"config.json: must describe a model, got .*layers: must be an integer"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_damaged_file_is_never_another_model(folder, name):
+    """Every byte of the safetensors header and a sample of the rest, flipped; and cut at a sample of places."""
+    path, rng = folder / name, random.Random(0)
+    whole, expected = path.read_bytes(), bits(load_model(folder).model)
+    passed, refused = 0, []
+    for place in [*range(8), *rng.sample(range(len(whole)), 40)]:
+        for content in (
+            whole[:place],
+            whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1 :],
+        ):
+            path.write_bytes(content)
+            try:
+                found = load_model(folder)
+            except ValueError as error:
+                refused.append(str(error))
+                continue
+            passed += 1  # a byte of the notes, or of the format that safetensors' metadata names
+            assert (bits(found.model), found.format) == (expected, FORMAT)
+    assert passed < 20
+    assert all(message.startswith(("config.json: ", "model.safetensors: ")) for message in refused)
+    path.unlink()
+    with pytest.raises(ValueError, match=rf"{name}: must .*, got '.*{name}' \(.*No such file"):
+        load_model(folder)
+
+
+def change_tensors(folder: Path, change) -> None:
+    """Tensors changed by someone who knows how to sign them."""
+    path = folder / "model.safetensors"
+    with safe_open(path, framework="np") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata | {"tensors": weights_file._digest_of(tensors)})
+
+
+def test_missing_surplus_and_misshapen_tensors_are_named(folder):
+    name = "transformer.norm.scale"
+    whole = (folder / "model.safetensors").read_bytes()
+    for change, message in [
+        (lambda tensors: tensors.pop(name), rf"{name}: must be \(16,\) in '.*model', got 'absent'"),
+        (lambda tensors: tensors.update(more=np.ones(3)), r"more: must be absent in|more: must be 'absent' in"),
+        (lambda tensors: tensors.update({name: np.ones(17)}), rf"{name}: must be \(16,\) in '.*model', got \(17,\)"),
+    ]:
+        (folder / "model.safetensors").write_bytes(whole)
+        change_tensors(folder, change)
+        with pytest.raises(ValueError, match=f"model.safetensors: ({message})"):
+            load_model(folder)
+
+
+def test_halves_of_two_folders_are_no_model(folder, tmp_path):
+    other = replace(shape("biased"), activation="gelu")
+    save_model(tmp_path / "other", drawn(other), FORMAT, {})
+    (tmp_path / "other" / "config.json").replace(folder / "config.json")
+    with pytest.raises(ValueError, match=r"config.json: must describe the model that '.*' was written with"):
+        load_model(folder)
