@@ -1,0 +1,62 @@
+"""Small transformers that differ in every choice of the config, with every parameter drawn at random."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from circuits.transformer.config import TransformerConfig
+from circuits.transformer.model import Predictor
+
+VOCAB, POSITIONS = 11, 9
+SHAPES: dict[str, dict[str, Any]] = {
+    "gpt": {"norm": "layer", "position": "learned", "activation": "gelu"},
+    "biased": {"activation": "relu", "bias": True, "mlp_width": 20, "prediction_heads": 3},
+    "approximate": {"activation": "gelu-tanh", "kv_heads": 2, "norm_epsilon": 0.1, "tied": True},
+    "llama": {
+        "norm": "rms",
+        "position": "rotary",
+        "activation": "swiglu",
+        "kv_heads": 2,
+        "prediction_heads": 3,
+        "tied": True,
+    },
+    "one key head": {"position": "rotary", "kv_heads": 1, "bias": True, "rotary_base": 50.0, "layers": 3},
+    "all biased": {"norm": "rms", "position": "rotary", "activation": "swiglu", "bias": True, "heads": 2},
+}
+"""Each of norm, position, activation, grouping, bias and tying in more than one company."""
+
+
+def shape(name: str = "gpt", **changes: Any) -> TransformerConfig:
+    """A config of the table, in float64 unless changed."""
+    small: dict[str, Any] = {"vocab": VOCAB, "positions": POSITIONS, "layers": 2, "heads": 4, "width": 16}
+    double = {"dtype": "float64", "param_dtype": "float64"}
+    fields: dict[str, Any] = small | double | SHAPES[name] | changes
+    return TransformerConfig(**fields)
+
+
+def drawn(config: TransformerConfig, seed: int = 0) -> Predictor:
+    """A model whose parameters are all noise, so that biases and scales are neither 0 nor 1.
+
+    Drawn by numpy: the model's own initialisation compiles a program for every shape.
+    """
+    graph, shapes = nnx.split(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))
+    rng = np.random.default_rng(seed)
+
+    def noise(path: Any, leaf: Any) -> jax.Array:
+        centre = 1.0 if "scale" in jax.tree_util.keystr(path) else 0.0
+        return jnp.asarray(centre + 0.3 * rng.normal(size=leaf.shape), leaf.dtype)
+
+    return nnx.merge(graph, jax.tree_util.tree_map_with_path(noise, shapes))
+
+
+def sequence(length: int = POSITIONS, seed: int = 0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).integers(0, VOCAB, length), jnp.int32)
+
+
+def compiled(model: Predictor, *args: Any) -> Any:
+    """``model(*args)``, where the args are constants of the program."""
+    graph, state = nnx.split(model)
+    return jax.jit(lambda state: nnx.merge(graph, state)(*args))(state)

@@ -1,0 +1,109 @@
+"""An independent, slow twin of the transformer: numpy vectors, and loops over layers, heads, queries and keys.
+
+It takes from the library nothing but the config's fields and the names of the parameters.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+Vector = np.ndarray
+Parameters = dict[Any, Any]
+"""Nested dictionaries of arrays, as ``nnx.to_pure_dict`` makes them."""
+
+
+def naive_logits(config: Any, parameters: Parameters, tokens: list[int]) -> np.ndarray:
+    """Logits [k, T, V] of every prediction head at every position."""
+    body = parameters["transformer"]
+    final = [_norm(config, body["norm"], x) for x in naive_stream(config, body, tokens)]
+    kernels = list(parameters["heads"]["kernels"])
+    if config.tied:
+        kernels.insert(0, body["tokens"].T)
+    return np.array([[x @ kernel for x in final] for kernel in kernels])
+
+
+def naive_stream(config: Any, body: Parameters, tokens: list[int]) -> list[Vector]:
+    """The residual stream after the last block."""
+    stream = [body["tokens"][token] for token in tokens]
+    if config.position == "learned":
+        stream = [x + body["positions"][place] for place, x in enumerate(stream)]
+    for number in range(config.layers):
+        block = body["blocks"][number]
+        read = _attention(config, block["attn"], [_norm(config, block["norm_attn"], x) for x in stream])
+        stream = [x + y for x, y in zip(stream, read, strict=True)]
+        stream = [x + _mlp(config, block["mlp"], _norm(config, block["norm_mlp"], x)) for x in stream]
+    return stream
+
+
+def naive_head_losses(final: np.ndarray, kernels: np.ndarray, targets: np.ndarray, counted: np.ndarray) -> list[float]:
+    """Sum over counted positions of -log softmax at the target, for each head."""
+    losses = []
+    for kernel, wanted, kept in zip(kernels, targets, counted, strict=True):
+        total = 0.0
+        for x, target, count in zip(final, wanted, kept, strict=True):
+            if count:
+                total -= math.log(_softmax([float(x @ column) for column in kernel.T])[target])
+        losses.append(total)
+    return losses
+
+
+def _attention(config: Any, part: Parameters, inputs: list[Vector]) -> list[Vector]:
+    h, groups = config.width // config.heads, config.heads // (config.kv_heads or config.heads)
+    queries, keys, values = ([_affine(part[name], x) for x in inputs] for name in ("query", "key", "value"))
+    outputs = []
+    for i in range(len(inputs)):
+        read = []
+        for head in range(config.heads):
+            shared = slice(head // groups * h, (head // groups + 1) * h)
+            query = _turned(config, queries[i][head * h : (head + 1) * h], i)
+            scores = []
+            for j in range(i + 1):
+                scores.append(float(query @ _turned(config, keys[j][shared], j)) / math.sqrt(h))
+            read.append(sum(weight * values[j][shared] for j, weight in enumerate(_softmax(scores))))
+        outputs.append(_affine(part["out"], np.concatenate(read)))
+    return outputs
+
+
+def _turned(config: Any, x: Vector, place: int) -> Vector:
+    """Rotary positions as a product of complex numbers x_i + i x_{i + h/2}."""
+    if config.position != "rotary":
+        return x
+    half = len(x) // 2
+    turned = [
+        complex(x[i], x[i + half]) * np.exp(1j * place / config.rotary_base ** (2 * i / len(x))) for i in range(half)
+    ]
+    return np.array([z.real for z in turned] + [z.imag for z in turned])
+
+
+def _mlp(config: Any, part: Parameters, x: Vector) -> Vector:
+    hidden = _affine(part["into"], x)
+    if config.activation == "swiglu":
+        gate = _affine(part["gate"], x)
+        return _affine(part["out"], np.array([g / (1 + math.exp(-g)) * a for g, a in zip(gate, hidden, strict=True)]))
+    return _affine(part["out"], np.array([_ACTIVATIONS[config.activation](a) for a in hidden]))
+
+
+_ACTIVATIONS = {
+    "relu": lambda a: max(a, 0.0),
+    "gelu": lambda a: a * (1 + math.erf(a / math.sqrt(2))) / 2,
+    "gelu-tanh": lambda a: a / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (a + 0.044715 * a**3))),
+}
+
+
+def _norm(config: Any, part: Parameters, x: Vector) -> Vector:
+    shift = sum(x) / len(x) if config.norm == "layer" else 0.0
+    variance = sum((a - shift) ** 2 for a in x) / len(x)
+    y = (x - shift) / math.sqrt(variance + config.norm_epsilon) * part["scale"]
+    return y + part["bias"] if "bias" in part else y
+
+
+def _affine(part: Parameters, x: Vector) -> Vector:
+    y = x @ part["kernel"]
+    return y + part["bias"] if "bias" in part else y
+
+
+def _softmax(scores: list[float]) -> list[float]:
+    top = max(scores)
+    weights = [math.exp(score - top) for score in scores]
+    return [weight / sum(weights) for weight in weights]

@@ -1,0 +1,99 @@
+"""Rotary positions, and attention's two paths on keys and values given directly."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from circuits.transformer.attention import KeyValue, fused, reference, rotate
+from tests.cases import assert_close, seeds
+from tests.transformer.models import drawn, sequence, shape
+
+
+def normal(seed: int, *size: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).normal(size=size))
+
+
+def places(*numbers: int) -> jax.Array:
+    return jnp.asarray(numbers, jnp.int32)
+
+
+@settings(max_examples=20)
+@given(seed=seeds, i=st.integers(0, 100), j=st.integers(0, 100), shift=st.integers(0, 100))
+def test_rotary_scores_depend_on_the_difference_of_places_alone(seed, i, j, shift):
+    q, k = normal(seed, 2, 1, 3, 8)
+
+    def scores(at_query: int, at_key: int) -> jax.Array:
+        return jnp.sum(rotate(q, places(at_query), 100.0) * rotate(k, places(at_key), 100.0), axis=-1)
+
+    assert_close(scores(i + shift, j + shift), scores(i, j), atol=1e-11)
+    assert float(jnp.max(jnp.abs(scores(i + 1, j) - scores(i, j)))) > 1e-6
+
+
+def test_rotary_attention_does_not_see_a_shift_of_all_places():
+    attention = drawn(shape("llama")).transformer.blocks[0].attn
+    x = normal(0, 5, 16)
+    run = nnx.jit(lambda attention, places: attention(x, places)[0])
+    near, far, apart = (run(attention, jnp.asarray(at, jnp.int32)) for at in (range(5), range(30, 35), range(0, 10, 2)))
+    assert_close(near, far, atol=1e-12)
+    assert float(jnp.max(jnp.abs(near - apart))) > 1e-3
+
+
+def test_rotation_turns_complex_pairs_and_keeps_lengths():
+    x = normal(1, 4, 2, 6)
+    turned = np.asarray(rotate(x, places(0, 1, 5, 40), 50.0))
+    pairs, angles = np.asarray(x)[..., :3] + 1j * np.asarray(x)[..., 3:], 50.0 ** (-2 * np.arange(3) / 6)
+    truth = pairs * np.exp(1j * np.array([0, 1, 5, 40])[:, None, None] * angles)
+    assert_close(turned[..., :3] + 1j * turned[..., 3:], truth, atol=1e-13)
+    assert_close(turned[0], x[0], atol=0)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_both_paths_are_a_loop_over_queries_and_keys(heads):
+    """With fewer queries than keys, as in a cache, and any places seen, not only earlier ones."""
+    given = normal(2, 3, 4, 6), normal(3, 5, heads, 6), normal(4, 5, heads, 6)
+    visible = [[1, 0, 0, 0, 0], [1, 0, 1, 1, 0], [1, 1, 1, 1, 1]]
+    q, keys, values = (np.asarray(array) for array in given)
+    truth = np.zeros((3, 4, 6))
+    for t in range(3):
+        for head in range(4):
+            shared = head // (4 // heads)
+            weights = [np.exp(q[t, head] @ keys[s, shared] / np.sqrt(6)) * visible[t][s] for s in range(5)]
+            for s in range(5):
+                truth[t, head] += weights[s] / sum(weights) * values[s, shared]
+    for path in (fused, reference):
+        z = path(given[0], KeyValue(*given[1:]), jnp.asarray(visible, bool), "highest")
+        assert_close(z, truth, atol=1e-13)
+
+
+@pytest.mark.parametrize("path", [fused, reference])
+def test_large_scores_neither_overflow_nor_leak(path):
+    """A place that is not seen gets weight exactly zero, even where all that is seen scores far below it."""
+    q, keys = jnp.full((1, 1, 2), 1e3), jnp.asarray([-1e3, -1e3, 1e3])[:, None, None] * jnp.ones((3, 1, 2))
+    values = jnp.asarray([1.0, 3.0, 1e6])[:, None, None] * jnp.ones((3, 1, 2))
+    z = path(q, KeyValue(keys, values), jnp.asarray([[True, True, False]]), "highest")
+    assert_close(z, jnp.full((1, 1, 2), 2.0), atol=0)
+
+
+def test_gradients_of_both_paths_agree_and_are_finite():
+    """Minus infinity in the reference must not become NaN in its gradient."""
+    q, past = normal(5, 4, 2, 6), KeyValue(normal(6, 4, 1, 6), normal(7, 4, 1, 6))
+    seen = jnp.tril(jnp.ones((4, 4), bool))
+    ours, truth = (
+        jax.jit(jax.grad(lambda q, past, path=path: jnp.sum(path(q, past, seen, "highest") ** 3), (0, 1)))(q, past)
+        for path in (fused, reference)
+    )
+    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(truth))
+    assert_close(ours, truth, atol=1e-12)
+
+
+def test_new_keys_and_values_are_written_at_their_places_alone():
+    model = drawn(shape("one key head")).transformer
+    before = jax.tree.map(lambda array: array + 7.0, model.empty_past())
+    _, after = nnx.jit(lambda model, past: model(sequence(2), past, 3))(model, before)
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        changed = jnp.any(new != old, axis=(1, 2))
+        assert changed.tolist() == [False] * 3 + [True] * 2 + [False] * 4
