@@ -26,7 +26,7 @@ notebooks: $(STAMP)
 	$(BIN)/python -m pytest tests/test_notebooks.py
 
 bench: $(STAMP)
-	for script in benchmarks/gradients.py benchmarks/sampling.py benchmarks/flow.py; do $(BIN)/python $$script || exit 1; done
+	for script in gradients sampling flow heads_memory; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -29,7 +29,7 @@ from typing import Any
 SIZES = {"small": (4, 64, 4), "large": (8, 256, 8)}
 """Layers, width and attention heads."""
 ACTIVATIONS = ("relu", "gelu-tanh")
-BATCH, LENGTH, VOCAB, ANSWER, HEADS, RATE = 256, 31, 24, 4, 3, 1e-3
+BATCH, LENGTH, VOCAB, ANSWER, HEADS, RATE = 256, 31, 24, 5, 3, 1e-3
 
 
 @dataclass(frozen=True)
@@ -66,44 +66,28 @@ def ours(setting: Setting) -> tuple[Callable[[], Any], str]:
 
 
 def our_step(setting: Setting) -> tuple[Any, Any, Callable[..., Any]]:
-    """(state, tokens, step) with ``state, loss = step(state, tokens)``: where another step is to be put in."""
-    import jax
-    import jax.numpy as jnp
-    import optax
-    from flax import nnx
+    """(state, tokens, step) with ``state, loss = step(state, tokens)``: the step of ``circuits train``."""
+    from functools import partial
 
-    from circuits.transformer.config import TransformerConfig
-    from circuits.transformer.heads import head_losses
-    from circuits.transformer.model import Predictor
+    import jax
+
+    from circuits.transformer.config import Architecture
+    from circuits.transformer.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, TrainConfig
+    from circuits.transformer.training.step import initial_state, update
 
     shape = {key: getattr(setting, key) for key in ("layers", "width", "heads", "activation")}
-    model = Predictor(TransformerConfig(vocab=VOCAB, positions=LENGTH, prediction_heads=HEADS, **shape), nnx.Rngs(0))
-    graph, params = nnx.split(model)
-    optimiser = optax.adamw(RATE, weight_decay=0.0)
-
-    def loss(params, rows):
-        model = nnx.merge(graph, params)
-        final = jax.vmap(lambda row: model.transformer(row)[0])(rows[:, :LENGTH])[:, -ANSWER:]
-        first = LENGTH - ANSWER + 1
-        targets = jnp.stack([rows[:, first + m : first + m + ANSWER].reshape(-1) for m in range(HEADS)])
-        stacked = model.heads.stacked(model.transformer.tokens[...])
-        each = head_losses(final.reshape(-1, setting.width), stacked, targets, jnp.ones(targets.shape, bool))
-        return jnp.sum(each) / (BATCH * ANSWER)
-
-    def step(state, tokens):
-        params, moments = state
-        rows = tokens.reshape(-1, setting.parts, tokens.shape[1]).swapaxes(0, 1)
-
-        def add(total, part):
-            return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(params, part)), None
-
-        zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
-        value, gradient = jax.lax.scan(add, zero, rows)[0]
-        change, moments = optimiser.update(gradient, moments, params)
-        return (optax.apply_updates(params, change), moments), value
-
-    tokens = jax.random.randint(jax.random.key(1), (BATCH, LENGTH + HEADS), 0, VOCAB, jnp.int32)
-    return (params, optimiser.init(params)), tokens, jax.jit(step, donate_argnums=0)
+    config = TrainConfig(
+        task=TaskConfig(),  # 2-path 5-node stars of 20 labels as text: 31 tokens are read, 24 are known
+        objective=ObjectiveConfig(name="mtp", heads=HEADS),
+        model=Architecture(**shape),
+        optimiser=OptimiserConfig(learning_rate=RATE),
+        batch=BATCH,
+        accumulate=setting.parts,
+    )
+    assert (config.transformer.positions, config.transformer.vocab) == (LENGTH, VOCAB)
+    assert config.task.format.answer_length == ANSWER
+    tokens = jax.random.randint(jax.random.key(1), (BATCH, LENGTH + 1), 0, VOCAB, "int32")
+    return initial_state(config, 0), tokens, jax.jit(partial(update, config), donate_argnums=0)
 
 
 def peer(setting: Setting) -> tuple[Callable[[], Any], str]:

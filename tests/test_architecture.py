@@ -11,8 +11,11 @@ LAYERS = [
     ("circuits.tasks",),
     ("circuits.disentangled",),
     ("circuits.flow",),
-    ("circuits.plotting", "circuits.plotting_dynamics", "circuits.plotting_lines"),
+    ("circuits.taps",),
+    ("circuits.transformer",),
+    ("circuits.plotting", "circuits.plotting_dynamics", "circuits.plotting_lines", "circuits.plotting_sweeps"),
     ("circuits.cli",),
+    ("circuits.transformer.training", "circuits.transformer.sweeps"),
     ("circuits.training",),
     ("circuits",),
     ("proofs_check",),
@@ -67,6 +70,7 @@ def test_imports_run_downward(path):
 
 def test_the_rule_can_fail():
     assert level("circuits.disentangled.circuit") < level("circuits.flow.population") < level("proofs_check.lemma_3")
+    assert level("circuits.transformer.model") < level("circuits.cli") < level("circuits.transformer.training.loop")
     assert imported(ROOT / "proofs_check" / "lemma_3.py") >= {"circuits.disentangled.deep_head", "proofs_check.setting"}
 
 

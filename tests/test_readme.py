@@ -8,9 +8,10 @@ from proofs_check.registry import own
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
-def test_the_ten_lines_run_and_then_those_on_flows(capsys, monkeypatch):
+def test_the_blocks_run_one_after_the_other(capsys, monkeypatch):
     code = [
-        re.search(rf"## {title}\n.*?```python\n(.*?)```", README, re.S) for title in ("Ten lines of Python", "Flows")
+        re.search(rf"## {title}\n.*?```python\n(.*?)```", README, re.S)
+        for title in ("Ten lines of Python", "Flows", "Standard transformers")
     ]
     names = {}
     for block in code:
@@ -20,12 +21,14 @@ def test_the_ten_lines_run_and_then_those_on_flows(capsys, monkeypatch):
     assert "0.996" in printed
     assert "replay=Array(6.88678695" in printed
     assert "Rate(slope=1.0000" in printed
+    assert "(3, 18, 16) (8, 18, 18)" in printed
 
 
 def test_the_counts_are_those_of_the_registry():
     verdicts = [claim.recorded for claim in own()]
-    count = {verdict: verdicts.count(verdict) for verdict in ("holds", "amended", "fails")}
-    stated = f"{len(verdicts)} claims: {count['holds']} hold, {count['amended']} are amended, {count['fails']} fail"
+    count = {verdict: verdicts.count(verdict) for verdict in ("holds", "amended", "fails", "open")}
+    decided = f"{count['holds']} hold, {count['amended']} are amended, {count['fails']} fail"
+    stated = f"{len(verdicts)} claims: {decided}, {count['open']} are open"
     assert stated in README
 
 

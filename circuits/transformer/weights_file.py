@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -29,6 +28,7 @@ from circuits.tasks.star_graph import StarGraph
 from circuits.tasks.token_format import TokenFormat
 from circuits.tasks.tokenizer import tokenizer
 from circuits.transformer.config import Dtype, TransformerConfig
+from circuits.transformer.digests import arrays_digest, digest
 from circuits.transformer.model import Predictor
 
 FORMAT = 1
@@ -66,7 +66,7 @@ def save_model(
         ".".join(map(str, path)): np.ascontiguousarray(jax.device_get(leaf.get_value()), kind)
         for path, leaf in nnx.to_flat_state(nnx.state(model))
     }
-    metadata = {"format": "np", "tensors": _digest_of(tensors), "config": _digest(_canonical(shape))}
+    metadata = {"format": "np", "tensors": arrays_digest(tensors), "config": digest(_canonical(shape))}
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / CONFIG, text.encode() + b"\n")
     if format is not None:
@@ -87,7 +87,7 @@ def load_model(folder: Path) -> Loaded:
         format = _as_format(shape["token_format"])
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{CONFIG}: must describe a model, got {str(folder / CONFIG)!r} ({error})") from error
-    tensors = _read_tensors(folder / WEIGHTS, _digest(_canonical(shape)))
+    tensors = _read_tensors(folder / WEIGHTS, digest(_canonical(shape)))
     exact = jax.dtypes.canonicalize_dtype(config.param_dtype) == jnp.dtype(config.param_dtype)
     require.that(exact, "param_dtype", "must not be float64 unless jax_enable_x64 is on", config.param_dtype)
     graph, abstract = nnx.split(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))
@@ -131,7 +131,7 @@ def _read_tensors(path: Path, config_digest: str) -> dict[str, np.ndarray]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
     except Exception as error:  # safetensors has an error of its own, and numpy's for a dtype it does not know
         raise ValueError(f"{WEIGHTS}: must be a whole safetensors file, got {str(path)!r} ({error})") from error
-    stored, found = metadata.get("tensors"), _digest_of(tensors)
+    stored, found = metadata.get("tensors"), arrays_digest(tensors)
     rule = f"must hold the tensors {str(path)!r} was written with, of digest {stored}"
     require.that(stored == found, WEIGHTS, rule, found)
     rule = f"must describe the model that {str(path)!r} was written with, of digest {metadata.get('config')}"
@@ -156,21 +156,6 @@ def _as_format(found: Mapping[str, Any] | None) -> TokenFormat | None:
 
 def _canonical(shape: Mapping[str, Any]) -> bytes:
     return json.dumps(shape, sort_keys=True).encode()
-
-
-def _digest_of(tensors: Mapping[str, np.ndarray]) -> str:
-    """Of name, dtype, shape and bytes of each tensor, in the order of names."""
-    parts = []
-    for name, tensor in sorted(tensors.items()):
-        parts += [json.dumps([name, str(tensor.dtype), tensor.shape]).encode(), tensor.reshape(-1).view(np.uint8).data]
-    return _digest(*parts)
-
-
-def _digest(*parts: bytes | memoryview) -> str:
-    found = blake2b(digest_size=32)
-    for part in parts:
-        found.update(part)
-    return found.hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:

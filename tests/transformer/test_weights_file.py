@@ -18,8 +18,8 @@ from tokenizers import Tokenizer
 from circuits.tasks.binary_tree import BinaryTree
 from circuits.tasks.star_graph import StarGraph
 from circuits.tasks.token_format import TokenFormat
-from circuits.transformer import weights_file
 from circuits.transformer.config import TransformerConfig
+from circuits.transformer.digests import arrays_digest
 from circuits.transformer.model import Predictor
 from circuits.transformer.weights_file import load_model, save_model
 from tests.transformer.models import SHAPES, drawn, shape
@@ -188,7 +188,7 @@ def change_tensors(folder: Path, change) -> None:
         metadata = file.metadata()
     tensors = load_file(path)
     change(tensors)
-    save_file(tensors, path, metadata | {"tensors": weights_file._digest_of(tensors)})
+    save_file(tensors, path, metadata | {"tensors": arrays_digest(tensors)})
 
 
 def test_missing_surplus_and_misshapen_tensors_are_named(folder):

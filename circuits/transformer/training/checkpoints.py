@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from circuits import require
+from circuits.transformer.digests import array_entry, compare, file_digests, read_signed, signed
 
 FORMAT = 1
 STATE, MANIFEST = "state", "manifest.json"
@@ -73,9 +73,9 @@ class Checkpoints:
         try:
             self._writer.save(beside / STATE, args=ocp.args.PyTreeSave(filled), force=True)
             if jax.process_index() == 0:
-                manifest = {"format": FORMAT, "step": step, "arrays": entries, "files": _files(beside)}
+                manifest = {"format": FORMAT, "step": step, "arrays": entries, "files": file_digests(beside, STATE)}
                 with (beside / MANIFEST).open("w", encoding="utf-8") as file:
-                    json.dump(_signed(manifest), file, indent=1)
+                    json.dump(signed(manifest), file, indent=1)
                     file.flush()
                     os.fsync(file.fileno())
                 for superseded in (old for old in self.steps() if old >= step):
@@ -140,7 +140,7 @@ def _read(folder: Path, step: int, asked: Mapping[str, Any]) -> dict[str, jax.Ar
         wanted = f"{asked[name].dtype}{list(asked[name].shape)}" if name in asked else "absent"
         require.that(saved == wanted, name, f"must be {saved}, as in {str(folder)!r}", wanted)
     found = _agreed(folder, lambda: _load(folder / STATE, asked))
-    _agreed(folder, lambda: _compare(entries, _entries(found)))
+    _agreed(folder, lambda: compare(entries, _entries(found)))
     return found
 
 
@@ -160,13 +160,11 @@ def _agreed(folder: Path, read: Callable[[], Any]) -> Any:
 
 def _manifest(folder: Path, step: int) -> dict[str, Any]:
     """The manifest, after one process has compared the files with it."""
-    found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    unsigned = {key: value for key, value in found.items() if key != "digest"}
-    require.that(found == _signed(unsigned), MANIFEST, "must have its own digest", found.get("digest"))
+    found = read_signed(folder / MANIFEST)
     require.that(found["format"] == FORMAT, "format", f"must be {FORMAT}", found["format"])
     require.that(found["step"] == step, "step", f"must be {step}", found["step"])
     if jax.process_index() == 0:
-        _compare(found["files"], _files(folder))
+        compare(found["files"], file_digests(folder, STATE))
     return found
 
 
@@ -188,11 +186,6 @@ def _load(folder: Path, asked: Mapping[str, Any]) -> dict[str, jax.Array]:
     }
 
 
-def _compare(saved: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    for name, entry in saved.items():
-        require.that(found.get(name) == entry, name, "must be as saved", "other bytes" if name in found else "nothing")
-
-
 def _arrays(state: Any, kind: Any) -> dict[str, Any]:
     """The leaves of a tree by name. Raises ValueError for a leaf that is no array of numbers, or two of one name."""
     found = {}
@@ -207,12 +200,7 @@ def _arrays(state: Any, kind: Any) -> dict[str, Any]:
 
 def _entries(arrays: Mapping[str, jax.Array]) -> dict[str, dict[str, Any]]:
     """Dtype, shape and digest of each array, in an order that all processes share."""
-    entries = {}
-    for name in sorted(arrays):
-        form = {"dtype": str(arrays[name].dtype), "shape": list(arrays[name].shape)}
-        values = np.ascontiguousarray(_whole(arrays[name])).reshape(-1).view(np.uint8)
-        entries[name] = form | {"digest": _digest(json.dumps([name, form]).encode(), values.data)}
-    return entries
+    return {name: array_entry(name, _whole(arrays[name])) for name in sorted(arrays)}
 
 
 def _whole(array: jax.Array) -> np.ndarray:
@@ -222,23 +210,6 @@ def _whole(array: jax.Array) -> np.ndarray:
     if array.is_fully_replicated:
         return np.asarray(array.addressable_data(0))
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
-
-
-def _files(folder: Path) -> dict[str, str]:
-    """The digest of each file of a checkpoint but its manifest."""
-    paths = sorted(path for path in (folder / STATE).rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): _digest(path.read_bytes()) for path in paths}
-
-
-def _signed(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {**manifest, "digest": _digest(json.dumps(manifest, sort_keys=True).encode())}
-
-
-def _digest(*parts: bytes | memoryview) -> str:
-    found = blake2b(digest_size=32)
-    for part in parts:
-        found.update(part)
-    return found.hexdigest()
 
 
 def _line(error: Exception) -> str:

@@ -1,9 +1,9 @@
 """``circuits train``, ``circuits evaluate`` and ``circuits export``."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from circuits.cli import check_writable, usage, write_text
 from circuits.tasks.levels import chance, clever_hans
 from circuits.transformer import weights_file
 from circuits.transformer.config import Dtype
-from circuits.transformer.training import data, loop, progress
+from circuits.transformer.training import data, loop, progress, tensorboard
 from circuits.transformer.training.config import TrainConfig
 from circuits.transformer.training.evaluation import Accuracy, accuracy
 from circuits.transformer.training.parallel import Devices, start, where
@@ -31,27 +31,52 @@ Folder = Annotated[Path, arg(metavar="DIR")]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked(TrainConfig):
+    """A config from flags, where a value out of range is bad usage.
+
+    tyro makes a message of a ValueError for each record, but not for one whose flags have no prefix.
+    """
+
+    def __post_init__(self) -> None:
+        with usage():
+            super().__post_init__()
+
+
+def _as(kind: type[TrainConfig], config: TrainConfig) -> Any:
+    return kind(**{part.name: getattr(config, part.name) for part in fields(TrainConfig)})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """What to train, and where.
 
     Args:
         out: folder of the run; made if it is not there.
         resume: go on with the run in the folder.
+        tensorboard: write the metrics for TensorBoard too, into the folder's ``tensorboard``.
         devices: where to compute.
         config: what to train.
     """
 
     out: Folder
     resume: bool = False
+    tensorboard: bool = False
     devices: Devices = field(default_factory=Devices)
-    config: Annotated[TrainConfig, arg(name="")] = field(default_factory=TrainConfig)
+    config: Annotated[Asked, arg(name="")] = field(default_factory=Asked)
+
+
+def _asked_for(config: TrainConfig) -> Run:
+    """A run whose folder the user has to name."""
+    run = Run(out=Path(), config=_as(Asked, config))
+    object.__setattr__(run, "out", MISSING)  # no path, which a check of types at run time would not let pass
+    return run
 
 
 if TYPE_CHECKING:
     Preset = Run
 else:
     Preset = subcommand_type_from_defaults(
-        {name: Run(out=MISSING, config=config) for name, (_, config) in PRESETS.items()},
+        {name: _asked_for(config) for name, (_, config) in PRESETS.items()},
         {name: text for name, (text, _) in PRESETS.items()},
     )
 
@@ -72,7 +97,15 @@ def train(run: Annotated[Preset, arg(name="")]) -> int:
     screen.quiet = jax.process_index() > 0
     try:
         with progress.shown(screen, run.config) as show, usage():
-            loop.train(run.config, run.out, run.devices, run.resume, show)
+            shows = [show]
+            if run.tensorboard and jax.process_index() == 0:
+                shows.append(tensorboard.writer(run.out / tensorboard.FOLDER))
+
+            def show_all(report: loop.Report) -> None:
+                for each in shows:
+                    each(report)
+
+            loop.train(_as(TrainConfig, run.config), run.out, run.devices, run.resume, show_all)
     except (ArithmeticError, OSError) as error:
         screen.print(f"circuits: {error}", style="red", soft_wrap=True, markup=False)
         return 1
@@ -135,7 +168,10 @@ def export(
         wanted = min(models) if seed is None else seed
         require.that(wanted in models, "seed", f"must be one of the run's, {sorted(models)}", seed)
         stored = models[wanted]
-        weights_file.save_model(out, stored.model, stored.format, stored.notes, dtype=dtype)
+        try:
+            weights_file.save_model(out, stored.model, stored.format, stored.notes, dtype=dtype)
+        except OSError as error:
+            raise ValueError(f"out: must be a folder to write in, got {str(out)!r} ({error.strerror})") from error
     Console(highlight=False).print(f"wrote {out}", soft_wrap=True, markup=False)
     return 0
 

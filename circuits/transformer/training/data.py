@@ -4,12 +4,13 @@ Both are functions of the seed and the step alone, so nothing but the step has t
 """
 
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, UInt
 
 from circuits import require
 from circuits.tasks.sequence_files import read_sequences
@@ -26,7 +27,7 @@ CHUNK = 65_536
 class Data(NamedTuple):
     """What a run trains and is evaluated on. ``train`` is None for an endless stream."""
 
-    train: Int[np.ndarray, "n T"] | None
+    train: UInt[np.ndarray, "n T"] | None
     test: Int[np.ndarray, "m T"]
     train_sample: Int[np.ndarray, "m T"]
     """Training problems to evaluate on; of an endless stream, fresh problems of the training split."""
@@ -39,7 +40,7 @@ def load(config: TrainConfig) -> Data:
     """
     task, wanted = config.task, config.test_examples
     if task.data is not None and task.test_data is not None:
-        train, test = (read_sequences(task.format, path) for path in (task.data, task.test_data))
+        train, test = _read(task, "data", task.data), _read(task, "test_data", task.test_data)
         require.that(len(train) >= config.batch, "task.data", f"must hold at least a batch, {config.batch}", len(train))
         check_disjoint(task.format, train, test)
         return Data(_narrow(task, train), test[:wanted], train[:wanted])
@@ -85,11 +86,18 @@ def _graph(form: TokenFormat, row: Int[np.ndarray, " T"]) -> frozenset[tuple[int
     return frozenset((int(u), int(v)) for u, v in np.asarray(problem_of(form, row).edges))
 
 
+def _read(task: TaskConfig, name: str, path: Path) -> Int[np.ndarray, "n T"]:
+    try:
+        return read_sequences(task.format, path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"task.{name}: must hold problems of the task, got {str(path)!r} ({error})") from error
+
+
 @lru_cache(maxsize=16)
 def _order(seed: int, epoch: int, size: int) -> Int[np.ndarray, " n"]:
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(size)
 
 
-def _narrow(task: TaskConfig, rows: Int[np.ndarray, "n T"]) -> Int[np.ndarray, "n T"]:
-    """In the smallest type that holds the vocabulary, for millions of rows stay in memory."""
+def _narrow(task: TaskConfig, rows: Int[np.ndarray, "n T"]) -> UInt[np.ndarray, "n T"]:
+    """In the smallest type that holds the vocabulary, as millions of rows stay in memory."""
     return rows.astype(np.min_scalar_type(task.format.vocab_size - 1))

@@ -52,13 +52,14 @@ def train(
     free = FREE if config.optimiser.schedule == "constant" else FREE - {"steps"}
     first = jax.process_index() == 0
     if first:
-        run_folder.claim(folder, config, resume, free)
+        run_folder.claim(folder, config, resume, free, growing=frozenset())
     meet("folder")
     with Checkpoints(folder / "checkpoints", config.keep, config.keep_every) as checkpoints:
         step, state, notes = begin(config, on, checkpoints)
         if first:
             run_folder.cut_metrics(folder, step)
         advance, measure, tokens_at = compiled(config, on, problems)
+        largest = jax.jit(largest_entry, out_shardings=everywhere(on))
         since, counted = time.perf_counter(), step
         while step < config.steps:
             state, losses = advance(state, tokens_at(step))
@@ -73,6 +74,7 @@ def train(
                 show(Report(step, records, notes))
             if saved := step % config.checkpoint_every == 0 or last:
                 check_finite(losses.loss, step)
+                check_finite(largest(state), step, "state")  # the loss is that before the step
                 checkpoints.save(step, state)
             if evaluated or saved:  # the time of an evaluation is not the training's
                 since, counted = time.perf_counter(), step
@@ -185,11 +187,17 @@ def tokens_a_step(config: TrainConfig) -> int:
     return config.seeds * config.batch * (config.task.format.length - 1)
 
 
-def check_finite(losses: Float[Array, " S"], step: int) -> None:
-    """Raise ArithmeticError naming the seed whose loss is not finite."""
-    for number, loss in enumerate(np.asarray(losses)):
-        if not np.isfinite(loss):
-            raise ArithmeticError(f"loss: must be finite, got {loss} for seed number {number} at step {step}")
+def check_finite(values: Float[Array, " S"], step: int, name: str = "loss") -> None:
+    """Raise ArithmeticError naming the seed whose value is not finite."""
+    for number, value in enumerate(np.asarray(values)):
+        if not np.isfinite(value):
+            raise ArithmeticError(f"{name}: must be finite, got {value} for seed number {number} at step {step}")
+
+
+def largest_entry(state: State) -> Float[Array, " S"]:
+    """The largest absolute value in each seed's state; NaN where there is one."""
+    rows = [jnp.abs(leaf.astype(jnp.float32)).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(state)]
+    return jnp.max(jnp.stack([jnp.max(row, axis=1) for row in rows]), axis=0)
 
 
 def meet(name: str) -> None:

@@ -33,7 +33,8 @@ def shown(out: Console, config: TrainConfig) -> Iterator[Callable[[Report], None
 
 def now(report: Report) -> str:
     """The last evaluation in a line: means over seeds, and tokens a second."""
-    mean = {name: np.mean([record[name] for record in report.records], axis=0) for name in report.records[0]}
+    names = ("loss", "test_exact", "test_hard", "train_exact", "tokens_per_second")
+    mean = {name: np.mean([record[name] for record in report.records]) for name in names}
     test = f"test {mean['test_exact']:.1%} (hard {mean['test_hard']:.1%})"
     return (
         f"loss {mean['loss']:.4f}  {test}  train {mean['train_exact']:.1%}  {mean['tokens_per_second']:,.0f} tokens/s"

@@ -40,7 +40,7 @@ def claim(
     Raises ValueError naming the folder when it holds something else or can't be written, or a run without ``resume``;
     and the field that differs, with both values.
     """
-    text = json.dumps({"format": FORMAT, **_as_json(config, "")}, indent=2, allow_nan=False) + "\n"
+    text = json.dumps({"format": FORMAT, **as_json(config)}, indent=2, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         there = (folder / CONFIG).exists()
@@ -64,7 +64,7 @@ def read_config(folder: Path, kind: type[Record]) -> Record:
         require.that(isinstance(found, dict), "config", "must be a JSON object", found)
         version = found.pop("format", None)
         require.that(version == FORMAT, "format", f"must be {FORMAT}", version)
-        return _rebuilt(kind, found, "")
+        return rebuilt(kind, found)
     except (OSError, ValueError, OverflowError) as error:
         raise ValueError(f"{CONFIG}: must be the config of a run, got {str(path)!r} ({error})") from error
 
@@ -102,6 +102,55 @@ def cut_metrics(folder: Path, step: int) -> None:
         write_text(folder / METRICS, "".join(raw + "\n" for raw, line in _lines(folder) if line["step"] <= step))
 
 
+def leaves(record: Any, name: str = "") -> dict[str, Any]:
+    """The fields of a record that are no records, by names like "task.nodes"."""
+    if not is_dataclass(record):
+        return {name: record}
+    found = {}
+    for field in fields(record):
+        found |= leaves(getattr(record, field.name), _inner(name, field.name))
+    return found
+
+
+def as_json(value: Any, name: str = "") -> Any:
+    """A record as plain values. Raises ValueError naming a field that JSON has no form for."""
+    if is_dataclass(value):
+        return {field.name: as_json(getattr(value, field.name), _inner(name, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        return [as_json(part, name) for part in value]
+    if isinstance(value, Path):
+        return str(value)
+    plain = value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and isfinite(value))
+    require.that(plain, name, "must be a finite number, a text, a path or None", value)
+    return value
+
+
+def rebuilt(kind: Any, value: Any, name: str = "") -> Any:
+    """The inverse of ``as_json`` for a type. Raises ValueError naming the field that is not of its type."""
+    if is_dataclass(kind):
+        names, found = [field.name for field in fields(kind)], value if isinstance(value, dict) else {}
+        require.that(isinstance(value, dict), name, "must be an object", value)
+        for field in sorted(found.keys() ^ set(names)):
+            rule = "must be there" if field in names else f"must be one of {', '.join(names)}"
+            require.that(False, _inner(name, field), rule, found.get(field, "nothing"))
+        hints = get_type_hints(kind)
+        make: Any = kind
+        return make(**{field: rebuilt(hints[field], found[field], _inner(name, field)) for field in names})
+    origin, options = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        require.that(len(options) == 2 and NoneType in options, name, "must be of one type, or None", kind)
+        return None if value is None else rebuilt(next(o for o in options if o is not NoneType), value, name)
+    if origin is Literal:
+        require.that(any(value == o and type(value) is type(o) for o in options), name, f"must be in {options}", value)
+        return value
+    if origin is tuple:
+        require.that(isinstance(value, list), name, "must be a list", value)
+        return tuple(rebuilt(options[0], part, name) for part in value)
+    plain = {float: (float, int), Path: (str,)}.get(kind, (kind,))
+    require.that(type(value) in plain, name, f"must be of type {kind.__name__}", value)
+    return kind(value) if kind in (float, Path) else value
+
+
 def _lines(folder: Path) -> list[tuple[str, dict[str, Any]]]:
     """Each whole line as it is written, and what it says."""
     path, found = folder / METRICS, []
@@ -118,7 +167,7 @@ def _lines(folder: Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _check_same(folder: Path, old: Any, new: Any, free: frozenset[str], growing: frozenset[str]) -> None:
-    before, after = _leaves(old, ""), _leaves(new, "")
+    before, after = leaves(old), leaves(new)
     unknown = free - after.keys()
     require.that(not unknown, "free", f"must be fields of {type(new).__name__}", sorted(unknown))
     for name, value in after.items():
@@ -127,55 +176,6 @@ def _check_same(folder: Path, old: Any, new: Any, free: frozenset[str], growing:
             same = value >= stored if grows else value == stored
             rule = f"must be {stored!r}{' or more' * grows}, as in {str(folder / CONFIG)!r}"
             require.that(same, name, rule, value)
-
-
-def _leaves(record: Any, name: str) -> dict[str, Any]:
-    """The fields of a record that are no records, by names like "task.nodes"."""
-    if not is_dataclass(record):
-        return {name: record}
-    found = {}
-    for field in fields(record):
-        found |= _leaves(getattr(record, field.name), _inner(name, field.name))
-    return found
-
-
-def _as_json(value: Any, name: str) -> Any:
-    """A record as plain values. Raises ValueError naming a field that JSON has no form for."""
-    if is_dataclass(value):
-        return {field.name: _as_json(getattr(value, field.name), _inner(name, field.name)) for field in fields(value)}
-    if isinstance(value, tuple):
-        return [_as_json(part, name) for part in value]
-    if isinstance(value, Path):
-        return str(value)
-    plain = value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and isfinite(value))
-    require.that(plain, name, "must be a finite number, a text, a path or None", value)
-    return value
-
-
-def _rebuilt(kind: Any, value: Any, name: str) -> Any:
-    """The inverse of ``_as_json`` for a type. Raises ValueError naming the field that is not of its type."""
-    if is_dataclass(kind):
-        names, found = [field.name for field in fields(kind)], value if isinstance(value, dict) else {}
-        require.that(isinstance(value, dict), name, "must be an object", value)
-        for field in sorted(found.keys() ^ set(names)):
-            rule = "must be there" if field in names else f"must be one of {', '.join(names)}"
-            require.that(False, _inner(name, field), rule, found.get(field, "nothing"))
-        hints = get_type_hints(kind)
-        make: Any = kind
-        return make(**{field: _rebuilt(hints[field], found[field], _inner(name, field)) for field in names})
-    origin, options = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        require.that(len(options) == 2 and NoneType in options, name, "must be of one type, or None", kind)
-        return None if value is None else _rebuilt(next(o for o in options if o is not NoneType), value, name)
-    if origin is Literal:
-        require.that(any(value == o and type(value) is type(o) for o in options), name, f"must be in {options}", value)
-        return value
-    if origin is tuple:
-        require.that(isinstance(value, list), name, "must be a list", value)
-        return tuple(_rebuilt(options[0], part, name) for part in value)
-    plain = {float: (float, int), Path: (str,)}.get(kind, (kind,))
-    require.that(type(value) in plain, name, f"must be of type {kind.__name__}", value)
-    return kind(value) if kind in (float, Path) else value
 
 
 def _inner(name: str, field: str) -> str:

@@ -18,6 +18,7 @@ import optax
 import pytest
 from flax import nnx
 
+from circuits.transformer.digests import signed
 from circuits.transformer.training import checkpoints
 from circuits.transformer.training.checkpoints import Checkpoints
 
@@ -197,7 +198,7 @@ def test_arrays_are_compared_with_their_own_digests(folder):
     shutil.copytree(folder / "1" / "state", folder / "2" / "state")
     mine["files"] = json.loads((folder / "1" / "manifest.json").read_text())["files"]
     del mine["digest"]
-    (folder / "2" / "manifest.json").write_text(json.dumps(checkpoints._signed(mine)))
+    (folder / "2" / "manifest.json").write_text(json.dumps(signed(mine)))
     with Checkpoints(folder) as kept:
         found = kept.restore(mixed(0))
     assert found.step == 1
@@ -266,7 +267,7 @@ def test_a_kill_between_any_two_changes_leaves_whole_ones(tmp_path, monkeypatch,
 
         with monkeypatch.context() as patched:
             patched.setattr(kept._writer, "save", watched(kept._writer.save))
-            patched.setattr(checkpoints, "_files", watched(checkpoints._files))
+            patched.setattr(checkpoints, "file_digests", watched(checkpoints.file_digests))
             patched.setattr(checkpoints.os, "fsync", watched(os.fsync))
             patched.setattr(Path, "rename", watched(Path.rename))
             patched.setattr(shutil, "rmtree", watched(shutil.rmtree, remove_one))

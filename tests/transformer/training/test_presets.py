@@ -1,0 +1,62 @@
+"""Runs by name: what the paper says of its own, and that all can be made."""
+
+import jax
+import pytest
+
+from circuits.tasks.levels import chance
+from circuits.tasks.splits import FEWEST
+from circuits.tasks.star_graph import StarGraph
+from circuits.transformer.training.data import fresh
+from circuits.transformer.training.presets import PRESETS
+from circuits.transformer.training.step import initial_state
+
+MILLIONS = {"e3-ntp": 25, "e3-mtp3": 25, "figure-2-ntp": 16, "figure-2-mtp2": 16}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_shapes_of_state_and_tokens(name):
+    text, config = PRESETS[name]
+    assert text
+    assert text.split()[-1] not in ("the", "a")
+    state = jax.eval_shape(lambda: initial_state(config, 0))
+    size = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    if name in MILLIONS:
+        assert round(size / 1e6) == MILLIONS[name]
+    else:
+        assert size < 1e6
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    rows = jax.eval_shape(lambda key: fresh(config.task.format, "test", key, 4, config.task.one_in), key)
+    assert rows.shape == (4, config.task.format.length)
+    assert FEWEST > 0 < chance(config.task.format).exact < 1
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_names_tell_the_objective(name):
+    objective = PRESETS[name][1].objective
+    told = name.rsplit("-", 1)[1]
+    assert told == objective.name + str(objective.heads) * (objective.name == "mtp")
+
+
+def test_the_runs_of_the_paper():
+    """Appendix E.3, and Figure 2."""
+    config = PRESETS["e3-ntp"][1]
+    assert config.task.format.family == StarGraph(5, 5, 100)
+    assert config.task.examples == 1_000_000
+    assert (config.batch, config.optimiser.learning_rate, config.optimiser.weight_decay) == (1024, 1e-4, 0.0)
+    assert (config.model.layers, config.model.heads, config.model.width) == (8, 8, 512)
+    assert config.steps == 40 * (1_000_000 // 1024)
+    config = PRESETS["figure-2-mtp2"][1]
+    assert config.task.format.family == StarGraph(2, 5, 100)
+    assert config.task.examples == 500_000
+    assert config.steps == 100 * (500_000 // config.batch)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_runs_that_are_compared_differ_in_the_objective_alone(name):
+    family = name.rsplit("-", 1)[0]
+    others = [config for other, (_, config) in PRESETS.items() if other.rsplit("-", 1)[0] == family]
+    assert len(others) >= 2
+    mine = PRESETS[name][1]
+    for other in others:
+        same = (mine.task, mine.model, mine.optimiser, mine.steps, mine.batch)
+        assert same == (other.task, other.model, other.optimiser, other.steps, other.batch)
