@@ -7,6 +7,7 @@ bear a claim out, by the exact interval (Clopper and Pearson) of each.
 """
 
 import json
+from collections.abc import Callable
 from functools import cache
 from math import nan
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from scipy.stats import binomtest, ttest_ind
 
+from circuits import require
 from circuits.transformer.training.config import TrainConfig
 from circuits.transformer.training.run_folder import read_config, read_metrics
 from proofs_check.evidence import Evidence, at_most
@@ -41,12 +43,14 @@ class Run(NamedTuple):
 def finished(folder: str, at: int = -1) -> tuple[Run, ...]:
     """The runs of a set at an evaluation, the last if not said otherwise, in the order of their names.
 
-    The last evaluation is that of evaluation.json where there is one: it has more problems.
+    The last evaluation is that of evaluation.json where there is one: it has more problems. A set that is not there has
+    no runs. Raises ValueError for a run that is not finished, has several seeds, or an evaluation of something else.
     """
-    return tuple(_read(path, at) for path in sorted((MEASURED / folder).iterdir()) if path.is_dir())
+    there = MEASURED / folder
+    return tuple(_read(path, at) for path in sorted(there.iterdir()) if path.is_dir()) if there.is_dir() else ()
 
 
-def parameters(config: TrainConfig) -> int:
+def block_parameters(config: TrainConfig) -> int:
     """Parameters of the blocks, 12 d² L for the usual widths: the number by which models are named."""
     shape = config.transformer
     shared = shape.key_heads * shape.head_width
@@ -85,9 +89,15 @@ def ahead(name: str, better: tuple[Run, ...], worse: tuple[Run, ...]) -> Evidenc
     return at_most("statistical", quantity, -low, 0.0, _cases(better + worse), refuted_above=max(0.0, high - low))
 
 
-def not_run(what: str) -> Evidence:
-    """The claim's own size was not trained: nothing is shown about it."""
-    return at_most("statistical", f"{what}: no run at this size", nan, 0.0, 1)
+def at_size(runs: tuple[Run, ...], millions: float, examples: int) -> tuple[Run, ...]:
+    """The runs with the paper's number of parameters, to 10%, and examples."""
+    near = [run for run in runs if abs(block_parameters(run.config) / 1e6 - millions) <= millions / 10]
+    return tuple(run for run in near if run.config.task.examples == examples)
+
+
+def if_run(runs: tuple[Run, ...], what: str, test: Callable[[tuple[Run, ...]], Evidence]) -> Evidence:
+    """The test, if there are runs; without any nothing is shown."""
+    return test(runs) if runs else at_most("statistical", f"{what}: not run", nan, 0.0, 1)
 
 
 def _cases(runs: tuple[Run, ...]) -> int:
@@ -102,10 +112,16 @@ def _interval(count: int, problems: int, tests: int) -> tuple[float, float]:
 def _read(folder: Path, at: int) -> Run:
     config, records = read_config(folder, TrainConfig), read_metrics(folder)
     last, problems = records[at], config.test_examples
+    whole = records[-1]["step"] == config.steps and config.seeds == 1
+    require.that(whole, str(folder), f"must be a finished run of one seed, {config.steps} steps", records[-1]["step"])
     evaluation = folder / "evaluation.json"
     found = last | {"exact": last["test_exact"], "hard": last["test_hard"]}
     if at == -1 and evaluation.exists():
-        found |= json.loads(evaluation.read_text(encoding="utf-8"))[0]
-        problems = found["examples"]
+        final = json.loads(evaluation.read_text(encoding="utf-8"))[0]
+        of = final["notes"]["step"], final["notes"]["seed"], final["split"]
+        wanted = config.steps, config.first_seed, "test"
+        require.that(of == wanted, str(evaluation), f"must be of step, seed and split {wanted}", of)
+        found |= final
+        problems = final["examples"]
     exact, hard = (round(found[name] * problems) for name in ("exact", "hard"))
     return Run(folder.name, config, found["device"], problems, exact, hard, last["train_exact"])

@@ -9,10 +9,8 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def test_the_blocks_run_one_after_the_other(capsys, monkeypatch):
-    code = [
-        re.search(rf"## {title}\n.*?```python\n(.*?)```", README, re.S)
-        for title in ("Ten lines of Python", "Flows", "Standard transformers")
-    ]
+    titles = "Ten lines of Python", "Flows", "Standard transformers"
+    code = [re.search(rf"## {title}\n.*?```python\n(.*?)```", README, re.S) for title in titles]
     names = {}
     for block in code:
         assert block is not None

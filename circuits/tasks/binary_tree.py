@@ -2,7 +2,9 @@
 
 Section 4 of the paper trains on "5-node binary trees" and does not say what the 5 counts. Here it is read as in
 its "2-path 5-node star": the nodes of a path from the root to a leaf. So nodes = 5 is the complete binary tree
-of depth 4, with 31 nodes and 16 leaves. The start is the root, the goal a leaf, the answer the path between.
+of depth 4, with 31 nodes and 16 leaves. (Remark 1 of its Appendix E.1 has large models memorise all problems of a fixed
+tree from 0.5M examples, which speaks for fewer nodes, perhaps 5 in all; such a tree is not complete, and not here.)
+The start is the root, the goal a leaf, the answer the path between.
 """
 
 from dataclasses import dataclass

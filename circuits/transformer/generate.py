@@ -5,16 +5,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from circuits import require
-from circuits.transformer.model import Past, Predictor
+from circuits.transformer.model import Past, Predictor, check_tokens
 
 
 def greedy(model: Predictor, prompt: Int[Array, " P"], count: int) -> Int[Array, " {count}"]:
     """The next ``count`` tokens, each the most likely one of the first head (standard next-token inference).
 
     Of equally likely tokens the one with the lowest id is taken. Raises ValueError when prompt and answer together
-    are longer than the model's positions, or ``count`` is no positive integer.
+    are longer than the model's positions, ``count`` is no positive integer, or the prompt is a batch or holds an id
+    outside the vocabulary.
     """
     require.integer("count", count, least=1)
+    check_tokens("prompt", prompt, model.config)
     length, most = prompt.shape[0] + count, model.config.positions + 1
     require.that(length <= most, "count", f"must leave prompt and answer at most {most} tokens long", count)
     final, past = model.transformer(prompt, model.transformer.empty_past())

@@ -23,6 +23,7 @@ from typing import overload
 
 import jax.numpy as jnp
 from flax import nnx
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from circuits import require
@@ -112,10 +113,10 @@ class Predictor(nnx.Module):
     def __call__(self, tokens, taps=None):
         """Logits of every head at every position; with taps also the cache of what they captured.
 
-        Raises ValueError when the sequence is longer than ``config.positions``, or a pattern matches no tap.
+        Raises ValueError for a batch, for a sequence longer than ``config.positions`` or with an id outside the
+        vocabulary (unless it is traced), and for a pattern that matches no tap.
         """
-        length, most = tokens.shape[0], self.config.positions
-        require.that(0 < length <= most, "tokens", f"must be 1 to {most} tokens (config.positions)", length)
+        check_tokens("tokens", tokens, self.config)
         if taps is None:
             return self._logits(tokens, UNTAPPED)
         recorder = Recorder(taps, tap_names(self.config))
@@ -129,6 +130,20 @@ class Predictor(nnx.Module):
     def _logits(self, tokens: Int[Array, " T"], tap: Tap) -> Float[Array, "k T V"]:
         final, _ = self.transformer(tokens, tap=tap)
         return jnp.stack([self.logits(final, m, tap) for m in range(self.config.prediction_heads)])
+
+
+def check_tokens(argument: str, tokens: Int[Array, "..."], config: TransformerConfig) -> None:
+    """Raise ValueError unless this is one sequence that fits the model; ids are looked at where they are known.
+
+    A batch would be taken for a sequence of rows without causality, and an id outside the vocabulary be clamped.
+    """
+    require.that(tokens.ndim == 1, argument, "must be one sequence (vmap over a batch)", tokens.shape)
+    length, most = tokens.shape[0], config.positions
+    require.that(0 < length <= most, argument, f"must be 1 to {most} tokens (config.positions)", length)
+    if not isinstance(tokens, Tracer):
+        least, largest = int(tokens.min()), int(tokens.max())
+        inside = least >= 0 and largest < config.vocab
+        require.that(inside, argument, f"must hold ids in range({config.vocab})", (least, largest))
 
 
 def tap_names(config: TransformerConfig) -> list[str]:

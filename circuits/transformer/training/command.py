@@ -124,8 +124,9 @@ def evaluate(
 
     Args:
         checkpoint: folder of a run, or of a saved model.
-        examples: how many problems, drawn from the split of the model's task.
-        split: test problems share no graph with the training problems.
+        examples: how many problems, at most.
+        split: train are those that the model was trained on, or fresh ones like them if they were a stream; test
+            problems share no graph with them.
         step: of the run; the latest if left out.
         json_file: write the figures there too.
     """
@@ -136,12 +137,14 @@ def evaluate(
         models = read(checkpoint, step)
     screen, rows = Console(highlight=False), []
     for stored in models:
-        problems = data.draw(stored.format, split, data.TEST_SEED, examples, stored.one_in)
-        found = jax.device_get(accuracy(stored.model, stored.format, jnp.asarray(problems), stored.teacherless))
-        screen.print(accuracy_table(stored, found, examples, split))
+        with usage():
+            taken = data.problems(stored.task, split, examples)
+        problems = jnp.asarray(taken, jnp.int32)
+        found = jax.device_get(accuracy(stored.model, stored.task.format, problems, stored.teacherless))
+        screen.print(accuracy_table(stored, found, len(problems), split))
         figures = {name: np.asarray(value, np.float64).tolist() for name, value in found._asdict().items()}
         about = {"model": stored.name, "notes": stored.notes, "device": where(), "jax": jax.__version__}
-        rows.append(about | {"examples": examples, "split": split} | figures)
+        rows.append(about | {"examples": len(problems), "split": split} | figures)
     if json_file is not None:
         write_text(json_file, json.dumps(rows, indent=2) + "\n")
     return 0
@@ -169,7 +172,7 @@ def export(
         require.that(wanted in models, "seed", f"must be one of the run's, {sorted(models)}", seed)
         stored = models[wanted]
         try:
-            weights_file.save_model(out, stored.model, stored.format, stored.notes, dtype=dtype)
+            weights_file.save_model(out, stored.model, stored.task.format, stored.notes, dtype=dtype)
         except OSError as error:
             raise ValueError(f"out: must be a folder to write in, got {str(out)!r} ({error.strerror})") from error
     Console(highlight=False).print(f"wrote {out}", soft_wrap=True, markup=False)
@@ -181,7 +184,7 @@ def accuracy_table(stored: Stored, found: Accuracy, examples: int, split: str) -
 
     The interval of the whole answer is Wilson's, at 95%.
     """
-    form = stored.format
+    form = stored.task.format
     guess, cheat = chance(form, sees_goal=True), clever_hans(form, sees_goal=True)
     table = Table(title=f"{stored.name}: {examples} {split} problems")
     for column in ("", "greedy", "by chance", "given the true tokens", "following edges"):

@@ -1,6 +1,6 @@
 """What a training run of a standard transformer is: frozen records, checked when they are made."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -203,8 +203,3 @@ class TrainConfig:
     def first(self) -> int:
         """The first position that is counted, from 0."""
         return self.task.format.prompt_length - 1 if self.objective.count == "answer" else 0
-
-
-def as_dict(config: TrainConfig) -> dict[str, object]:
-    """Nested plain values, for JSON."""
-    return asdict(config)

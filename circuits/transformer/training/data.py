@@ -52,6 +52,19 @@ def load(config: TrainConfig) -> Data:
     return Data(_narrow(task, train), test, train[:wanted])
 
 
+def problems(task: TaskConfig, split: str, count: int) -> Int[np.ndarray, "n T"]:
+    """Up to ``count`` of the problems that a model of this task is trained on, or tested on.
+
+    Of an endless stream, "train" gives fresh problems of the training split.
+    """
+    file = task.test_data if split == "test" else task.data
+    if file is not None:
+        return _read(task, "test_data" if split == "test" else "data", file)[:count]
+    if split == "train" and task.examples:
+        return draw(task.format, "train", task.data_seed, task.examples, task.one_in)[:count]
+    return draw(task.format, split, TEST_SEED, count, task.one_in)
+
+
 def draw(form: TokenFormat, split: str, seed: int, count: int, one_in: int) -> Int[np.ndarray, "n T"]:
     """``count`` random problems of a split, as tokens; of two seeds they are independent."""
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]

@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
+from circuits import require
 from circuits.transformer.training import data, run_folder
 from circuits.transformer.training.checkpoints import Checkpoints
 from circuits.transformer.training.config import TrainConfig
@@ -20,8 +21,8 @@ from circuits.transformer.training.evaluation import Accuracy, accuracy
 from circuits.transformer.training.parallel import Devices, batch_sharding, everywhere, mesh, state_shardings, where
 from circuits.transformer.training.step import State, initial_state, model_of, update
 
-FREE = frozenset({"steps", "evaluate_every", "checkpoint_every", "keep", "keep_every"})
-"""What may differ when a run goes on: nothing that a step depends on. With a schedule, ``steps`` is not free."""
+FREE = frozenset({"evaluate_every", "checkpoint_every", "keep", "keep_every"})
+"""What may differ when a run goes on: nothing that a step depends on."""
 
 
 class Report(NamedTuple):
@@ -49,15 +50,12 @@ def train(
     """
     on = mesh(devices or Devices(), config.batch // config.accumulate)
     problems = data.load(config)
-    free = FREE if config.optimiser.schedule == "constant" else FREE - {"steps"}
-    first = jax.process_index() == 0
-    if first:
-        run_folder.claim(folder, config, resume, free, growing=frozenset())
-    meet("folder")
+    # The rates of a schedule depend on the number of steps; without one a finished run can be given more.
+    growing = frozenset({"steps"} if config.optimiser.schedule == "constant" else ())
+    on_first("folder", lambda: run_folder.claim(folder, config, resume, FREE, growing))
     with Checkpoints(folder / "checkpoints", config.keep, config.keep_every) as checkpoints:
         step, state, notes = begin(config, on, checkpoints)
-        if first:
-            run_folder.cut_metrics(folder, step)
+        on_first("folder", lambda: run_folder.cut_metrics(folder, step))
         advance, measure, tokens_at = compiled(config, on, problems)
         largest = jax.jit(largest_entry, out_shardings=everywhere(on))
         since, counted = time.perf_counter(), step
@@ -69,8 +67,7 @@ def train(
                 check_finite(losses.loss, step)
                 speed = (step - counted) * tokens_a_step(config) / (time.perf_counter() - since)
                 records = evaluate(config, measure(state.params), losses, step, speed)
-                if first:
-                    run_folder.append_metrics(folder, records)
+                on_first("folder", partial(run_folder.append_metrics, folder, records))
                 show(Report(step, records, notes))
             if saved := step % config.checkpoint_every == 0 or last:
                 check_finite(losses.loss, step)
@@ -200,7 +197,20 @@ def largest_entry(state: State) -> Float[Array, " S"]:
     return jnp.max(jnp.stack([jnp.max(row, axis=1) for row in rows]), axis=0)
 
 
-def meet(name: str) -> None:
-    """Wait for the other processes, if there are any."""
+def on_first(argument: str, action: Callable[[], None]) -> None:
+    """Do something on process 0 alone; if it fails there, all processes stop, for the others would wait for ever.
+
+    Raises what the action raised, and on other processes ValueError naming the argument.
+    """
+    error: Exception | None = None
+    if jax.process_index() == 0:
+        try:
+            action()
+        except Exception as caught:
+            error = caught
+    failed = error is not None
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+        failed = bool(multihost_utils.broadcast_one_to_all(np.int32(failed)))
+    if error is not None:
+        raise error
+    require.that(not failed, argument, "must be usable by process 0", "an error there")

@@ -39,6 +39,7 @@ TINY = replace(
     optimiser=OptimiserConfig(learning_rate=3e-3, warmup=200, b2=0.99),
     steps=1000,
     evaluate_every=50,
+    checkpoint_every=200,
     accumulate=1,
 )
 TREE = replace(STAR, task=replace(STAR.task, graph="tree", nodes=4, labels=16))

@@ -6,12 +6,11 @@ from typing import NamedTuple
 import jax
 
 from circuits import require
-from circuits.tasks.token_format import TokenFormat
 from circuits.transformer import weights_file
 from circuits.transformer.model import Predictor
 from circuits.transformer.training import loop, run_folder
 from circuits.transformer.training.checkpoints import Checkpoints
-from circuits.transformer.training.config import TrainConfig
+from circuits.transformer.training.config import TaskConfig, TrainConfig
 from circuits.transformer.training.step import model_of
 
 
@@ -20,8 +19,7 @@ class Stored(NamedTuple):
 
     name: str
     model: Predictor
-    format: TokenFormat
-    one_in: int
+    task: TaskConfig
     teacherless: bool
     seed: int
     notes: dict[str, object]
@@ -38,15 +36,14 @@ def read_run(folder: Path, step: int | None = None) -> list[Stored]:
         shapes = jax.eval_shape(lambda: loop.fresh_state(config))
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), shapes)
         found = checkpoints.restore(like, step)
-    objective, one_in = config.objective, config.task.one_in
-    notes = {"step": found.step, "objective": objective.name, "heads": objective.heads, "one_in": one_in}
+    notes = {"step": found.step, "objective": config.objective.name, "heads": config.objective.heads}
+    notes["task"] = run_folder.as_json(config.task)
     teacherless = config.objective.name == "teacherless"
     return [
         Stored(
             f"{folder.name}, seed {seed}, step {found.step}",
             model_of(config, jax.tree.map(lambda leaf, row=number: leaf[row], found.state.params)),
-            config.task.format,
-            config.task.one_in,
+            config.task,
             teacherless,
             seed,
             {**notes, "seed": seed},
@@ -64,9 +61,9 @@ def read(folder: Path, step: int | None = None) -> list[Stored]:
     if not (folder / "model.safetensors").exists():
         return read_run(folder, step)
     require.that(step is None, "step", "must be left out for a saved model, which holds one", step)
-    model, form, notes = weights_file.load_model(folder)
-    require.that(form is not None, "checkpoint", "must say what it was trained on to be evaluated", str(folder))
-    assert form is not None
-    teacherless = notes.get("objective") == "teacherless"
-    one_in, seed = (int(str(notes.get(name, usual))) for name, usual in (("one_in", 64), ("seed", 0)))
-    return [Stored(folder.name, model, form, one_in, teacherless, seed, notes)]
+    model, _, notes = weights_file.load_model(folder)
+    rule = "must say what it was trained on (notes.task) to be evaluated"
+    require.that("task" in notes, "checkpoint", rule, str(folder))
+    task: TaskConfig = run_folder.rebuilt(TaskConfig, notes["task"], "notes.task")
+    teacherless, seed = notes.get("objective") == "teacherless", int(str(notes.get("seed", 0)))
+    return [Stored(folder.name, model, task, teacherless, seed, notes)]

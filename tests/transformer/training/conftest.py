@@ -63,7 +63,7 @@ def _compile_once(_cache: Path) -> Iterator[None]:
             yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> TrainConfig:
     return TINY
 

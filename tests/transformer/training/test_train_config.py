@@ -10,7 +10,8 @@ from circuits.tasks.binary_tree import BinaryTree
 from circuits.tasks.star_graph import StarGraph
 from circuits.transformer.config import Architecture
 from circuits.transformer.training import run_folder
-from circuits.transformer.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, TrainConfig, as_dict
+from circuits.transformer.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, TrainConfig
+from circuits.transformer.training.run_folder import as_json
 
 INFINITE, HERE = float("inf"), Path("a")
 BAD = [
@@ -98,4 +99,4 @@ def test_a_config_goes_through_json_and_back(tmp_path):
     config = TrainConfig(task=task, objective=objective, steps=7)
     run_folder.claim(tmp_path, config, resume=False)
     assert run_folder.read_config(tmp_path, TrainConfig) == config
-    assert json.loads(json.dumps(as_dict(TrainConfig())))["objective"]["name"] == "ntp"
+    assert json.loads(json.dumps(as_json(TrainConfig())))["objective"]["name"] == "ntp"

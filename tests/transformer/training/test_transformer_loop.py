@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import jax
@@ -29,6 +30,13 @@ def steps_in(folder) -> list[int]:
 def timeless(folder) -> list[dict]:
     lines = run_folder.read_metrics(folder)
     return [{k: v for k, v in line.items() if k not in ("tokens_per_second", "device")} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, tiny):
+    """The unbroken run that nobody may change, and its last state."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, train(tiny, folder)
 
 
 class Stopped(BaseException):
@@ -63,12 +71,12 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bits(tmp_path, tiny, examp
     assert steps_in(tmp_path / "whole") == [1, 3, 6, 8]
 
 
-def test_a_run_stopped_before_its_first_checkpoint_begins_again(tmp_path, tiny):
+def test_a_run_stopped_before_its_first_checkpoint_begins_again(tmp_path, tiny, whole):
     with pytest.raises(Stopped):
         train(tiny, tmp_path / "broken", show=stop_at(3))
     assert not (tmp_path / "broken" / "checkpoints").exists()
     state = train(tiny, tmp_path / "broken", resume=True)
-    assert bits(state) == bits(train(tiny, tmp_path / "whole"))
+    assert bits(state) == bits(whole[1])
     assert steps_in(tmp_path / "broken") == [1, 3, 6, 8]
 
 
@@ -133,11 +141,10 @@ def test_a_folder_that_holds_a_run_asks_for_resume(tmp_path, tiny):
         train(tiny, tmp_path)
 
 
-def test_more_steps_are_the_same_run_unless_a_schedule_depends_on_them(tmp_path, tiny):
-    whole = train(tiny, tmp_path / "whole")
+def test_more_steps_are_the_same_run_unless_a_schedule_depends_on_them(tmp_path, tiny, whole):
     train(replace(tiny, steps=5, evaluate_every=2, checkpoint_every=3, keep=9), tmp_path / "grown")
     grown = train(replace(tiny, keep_every=2), tmp_path / "grown", resume=True)
-    assert bits(grown) == bits(whole)
+    assert bits(grown) == bits(whole[1])
     assert steps_in(tmp_path / "grown") == [1, 2, 4, 5, 6, 8]
     cosine = replace(tiny, optimiser=replace(tiny.optimiser, schedule="cosine"))
     run_folder.claim(tmp_path / "cosine", cosine, resume=False)
@@ -164,7 +171,7 @@ def test_a_run_that_breaks_down_ends_and_leaves_what_was_good(tmp_path, tiny, ra
 
 
 @pytest.mark.parametrize("where", ["checkpoint", "metrics"])
-def test_a_full_disk_ends_the_run_and_leaves_what_was_there(tmp_path, tiny, monkeypatch, where):
+def test_a_full_disk_ends_the_run_and_leaves_what_was_there(tmp_path, tiny, whole, monkeypatch, where):
     module = {"checkpoint": checkpoints, "metrics": run_folder}[where]
     count, fsync = 0, os.fsync
 
@@ -181,19 +188,19 @@ def test_a_full_disk_ends_the_run_and_leaves_what_was_there(tmp_path, tiny, monk
             train(replace(tiny, checkpoint_every=2), tmp_path)
     assert read_run(tmp_path)[0].notes["step"] == (2 if where == "checkpoint" else 4)
     state = train(replace(tiny, checkpoint_every=2), tmp_path, resume=True)
-    assert bits(state) == bits(train(tiny, tmp_path / "whole"))
+    assert bits(state) == bits(whole[1])
     assert steps_in(tmp_path) == [1, 3, 6, 8]
 
 
-def test_a_damaged_checkpoint_is_passed_over_with_a_notice(tmp_path, tiny):
-    whole = train(tiny, tmp_path)
+def test_a_damaged_checkpoint_is_passed_over_with_a_notice(tmp_path, tiny, whole):
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
     largest = max((tmp_path / "checkpoints" / "8").rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
     largest.write_bytes(content)
     shown = []
     state = train(tiny, tmp_path, resume=True, show=shown.append)
-    assert bits(state) == bits(whole)
+    assert bits(state) == bits(whole[1])
     assert [report.step for report in shown] == [6, 8]
     for report in shown:
         (note,) = report.notes
