@@ -16,9 +16,9 @@ def greedy(model: Predictor, prompt: Int[Array, " P"], count: int) -> Int[Array,
     outside the vocabulary.
     """
     require.integer("count", count, least=1)
-    check_tokens("prompt", prompt, model.config)
     length, most = prompt.shape[0] + count, model.config.positions + 1
     require.that(length <= most, "count", f"must leave prompt and answer at most {most} tokens long", count)
+    check_tokens("prompt", prompt, model.config)
     final, past = model.transformer(prompt, model.transformer.empty_past())
     first = _best(model, final[-1:])
 

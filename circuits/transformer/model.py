@@ -22,6 +22,7 @@ Names of taps, in the order in which they fire:
 from typing import overload
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
@@ -141,7 +142,8 @@ def check_tokens(argument: str, tokens: Int[Array, "..."], config: TransformerCo
     length, most = tokens.shape[0], config.positions
     require.that(0 < length <= most, argument, f"must be 1 to {most} tokens (config.positions)", length)
     if not isinstance(tokens, Tracer):
-        least, largest = int(tokens.min()), int(tokens.max())
+        ids = np.asarray(tokens)
+        least, largest = int(ids.min()), int(ids.max())
         inside = least >= 0 and largest < config.vocab
         require.that(inside, argument, f"must hold ids in range({config.vocab})", (least, largest))
 

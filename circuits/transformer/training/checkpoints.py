@@ -70,23 +70,29 @@ class Checkpoints:
         require.that(bool(filled), "state", "must hold an array that is not empty", sorted(arrays))
         there, beside = self._folder / str(step), self._folder / f"{step}{WRITING}"
         entries = _entries(arrays)
-        try:
+
+        def write() -> None:
             self._writer.save(beside / STATE, args=ocp.args.PyTreeSave(filled), force=True)
             if jax.process_index() == 0:
-                manifest = {"format": FORMAT, "step": step, "arrays": entries, "files": file_digests(beside, STATE)}
-                with (beside / MANIFEST).open("w", encoding="utf-8") as file:
-                    json.dump(signed(manifest), file, indent=1)
-                    file.flush()
-                    os.fsync(file.fileno())
-                for superseded in (old for old in self.steps() if old >= step):
-                    shutil.rmtree(self._folder / f"{superseded}{ASIDE}", ignore_errors=True)
-                    (self._folder / str(superseded)).rename(self._folder / f"{superseded}{ASIDE}")
-                beside.rename(there)
-                self._tidy()
-        except Exception as error:  # orbax and its store have errors of many kinds for a disk that is full
-            raise OSError(f"checkpoints: must be writable, got {str(there)!r} ({_line(error)})") from error
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices(str(there))
+                self._commit(step, entries)
+
+        _, reason = _together(write)
+        if reason:
+            raise OSError(f"checkpoints: must be writable, got {str(there)!r} ({reason})")
+
+    def _commit(self, step: int, entries: dict[str, Any]) -> None:
+        """Add the manifest to what orbax wrote, give the folder its name, and tidy up."""
+        beside = self._folder / f"{step}{WRITING}"
+        manifest = {"format": FORMAT, "step": step, "arrays": entries, "files": file_digests(beside, STATE)}
+        with (beside / MANIFEST).open("w", encoding="utf-8") as file:
+            json.dump(signed(manifest), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        for superseded in (old for old in self.steps() if old >= step):
+            shutil.rmtree(self._folder / f"{superseded}{ASIDE}", ignore_errors=True)
+            (self._folder / str(superseded)).rename(self._folder / f"{superseded}{ASIDE}")
+        beside.rename(self._folder / str(step))
+        self._tidy()
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints, in order, be they whole or damaged."""
@@ -145,17 +151,23 @@ def _read(folder: Path, step: int, asked: Mapping[str, Any]) -> dict[str, jax.Ar
 
 
 def _agreed(folder: Path, read: Callable[[], Any]) -> Any:
-    """What a function returns, if it does on all processes, for one that went on alone would wait for ever."""
-    found, reason = None, ""
-    try:
-        found = read()
-    except Exception as error:  # orbax's errors for a damaged file are of many kinds
-        reason = _line(error)
-    if jax.process_count() > 1 and not np.all(multihost_utils.process_allgather(np.asarray(not reason))):
-        reason = reason or "another process could not read it"
+    """What a function returns, if it does on all processes. Raises _Damaged otherwise."""
+    found, reason = _together(read)
     if reason:
         raise _Damaged(f"{folder} ({reason})")
     return found
+
+
+def _together(action: Callable[[], Any]) -> tuple[Any, str]:
+    """What an action returns, and "" or why it failed on some process: one that went on alone would wait for ever."""
+    found, reason = None, ""
+    try:
+        found = action()
+    except Exception as error:  # orbax and its store have errors of many kinds for a damaged file or a full disk
+        reason = _line(error)
+    if jax.process_count() > 1 and not np.all(multihost_utils.process_allgather(np.asarray(not reason))):
+        reason = reason or "another process failed"
+    return found, reason
 
 
 def _manifest(folder: Path, step: int) -> dict[str, Any]:

@@ -55,6 +55,8 @@ def train(
     on_first("folder", lambda: run_folder.claim(folder, config, resume, FREE, growing))
     with Checkpoints(folder / "checkpoints", config.keep, config.keep_every) as checkpoints:
         step, state, notes = begin(config, on, checkpoints)
+        if resume:
+            notes = [*notes, f"going on from step {step}"]
         on_first("folder", lambda: run_folder.cut_metrics(folder, step))
         advance, measure, tokens_at = compiled(config, on, problems)
         largest = jax.jit(largest_entry, out_shardings=everywhere(on))
@@ -67,8 +69,9 @@ def train(
                 check_finite(losses.loss, step)
                 speed = (step - counted) * tokens_a_step(config) / (time.perf_counter() - since)
                 records = evaluate(config, measure(state.params), losses, step, speed)
-                on_first("folder", partial(run_folder.append_metrics, folder, records))
+                # Shown first: a caller that must stop, such as a queue that gave the run to another, raises there.
                 show(Report(step, records, notes))
+                on_first("folder", partial(run_folder.append_metrics, folder, records))
             if saved := step % config.checkpoint_every == 0 or last:
                 check_finite(losses.loss, step)
                 check_finite(largest(state), step, "state")  # the loss is that before the step
@@ -79,7 +82,7 @@ def train(
 
 
 def begin(config: TrainConfig, on: Mesh, checkpoints: Checkpoints) -> tuple[int, State, list[str]]:
-    """(steps taken, state, notices about damaged checkpoints), from the latest whole checkpoint or from the seeds."""
+    """(steps taken, state, notes about damaged checkpoints), from the latest whole checkpoint or from the seeds."""
     fresh = partial(fresh_state, config)
     like = jax.eval_shape(fresh)
     lies = state_shardings(on, like)
@@ -87,7 +90,7 @@ def begin(config: TrainConfig, on: Mesh, checkpoints: Checkpoints) -> tuple[int,
         return 0, jax.jit(fresh, out_shardings=lies)(), []
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), like, lies)
     found = checkpoints.restore(abstract)
-    return found.step, found.state, found.passed_over
+    return found.step, found.state, [f"passed over {damage}" for damage in found.passed_over]
 
 
 def fresh_state(config: TrainConfig) -> State:

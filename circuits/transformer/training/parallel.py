@@ -75,7 +75,8 @@ def mesh(devices: Devices, batch: int) -> Mesh:
     count = jax.device_count()
     require.that(count % devices.model_axis == 0, "model_axis", f"must divide the {count} devices", devices.model_axis)
     data = count // devices.model_axis
-    require.that(batch % data == 0, "batch", f"must be a multiple of the {data} devices that share it", batch)
+    rule = f"must be a multiple of the {data} devices that share it"
+    require.that(batch % data == 0, "batch / accumulate", rule, batch)
     grid = np.asarray(jax.devices()).reshape(data, devices.model_axis)
     return Mesh(grid, ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
 

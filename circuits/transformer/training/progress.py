@@ -21,8 +21,8 @@ def shown(out: Console, config: TrainConfig) -> Iterator[Callable[[Report], None
         task = bar.add_task("compiling", total=config.steps)
 
         def show(report: Report) -> None:
-            for note in set(report.notes) - told:
-                out.print(f"passed over: {note}", style="yellow", soft_wrap=True, markup=False)
+            for note in (note for note in report.notes if note not in told):
+                out.print(note, style="yellow", soft_wrap=True, markup=False)
             told.update(report.notes)
             bar.update(task, completed=report.step, description=now(report))
             if not out.is_terminal:

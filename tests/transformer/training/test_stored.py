@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from circuits.transformer.training.run_folder import as_json
 from circuits.transformer.training.stored import read, read_run
 from circuits.transformer.weights_file import save_model
 
@@ -20,16 +21,16 @@ def test_a_run_is_its_last_state(finished, stored):
     for row, one in enumerate(stored):
         assert equal(one.model, state, row)
         assert not equal(one.model, state, 1 - row)
-        assert (one.format, one.one_in, one.teacherless) == (config.task.format, 32, False)
+        assert (one.task, one.teacherless) == (config.task, False)
         assert one.model.config == config.transformer
-        assert one.notes == {"step": 8, "seed": 5 + row, "objective": "mtp", "heads": 2, "one_in": 32}
+        assert one.notes == {"step": 8, "seed": 5 + row, "objective": "mtp", "heads": 2, "task": as_json(one.task)}
     assert [one.notes["step"] for one in read(folder, 4)] == [4, 4]
     assert not equal(read(folder, 4)[0].model, state, 0)
 
 
 def test_a_saved_model_says_the_same(tmp_path, stored, finished):
     one = stored[1]
-    save_model(tmp_path / "model", one.model, one.format, one.notes)
+    save_model(tmp_path / "model", one.model, one.task.format, one.notes)
     (found,) = read(tmp_path / "model")
     assert found._replace(model=one.model, name=one.name) == one
     assert found.name == "model"
@@ -39,10 +40,11 @@ def test_a_saved_model_says_the_same(tmp_path, stored, finished):
 
 
 def test_a_teacherless_model_stays_one(tmp_path, stored):
-    save_model(tmp_path, stored[0].model, stored[0].format, {"objective": "teacherless"})
+    task = stored[0].task
+    save_model(tmp_path, stored[0].model, task.format, {"objective": "teacherless", "task": as_json(task)})
     (found,) = read(tmp_path)
     assert found.teacherless
-    assert (found.one_in, found.seed) == (64, 0)
+    assert (found.task, found.seed) == (task, 0)
 
 
 def test_what_is_neither(tmp_path, finished, stored):
@@ -53,8 +55,9 @@ def test_what_is_neither(tmp_path, finished, stored):
     with pytest.raises(ValueError, match=r"checkpoints: must hold a whole one in .*/7 \(FileNotFoundError"):
         read_run(finished[0], 7)
     save_model(tmp_path, stored[0].model, None, {})
-    with pytest.raises(ValueError, match="checkpoint: must say what it was trained on to be evaluated"):
+    with pytest.raises(ValueError, match="checkpoint: must say what it was trained on"):
         read(tmp_path)
-    save_model(tmp_path, stored[0].model, stored[0].format, {"one_in": "some"})
-    with pytest.raises(ValueError, match="some"):
+    task = as_json(stored[0].task) | {"one_in": "some"}
+    save_model(tmp_path, stored[0].model, stored[0].task.format, {"task": task})
+    with pytest.raises(ValueError, match=r"notes\.task\.one_in: .*some"):
         read(tmp_path)

@@ -58,12 +58,12 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bits(tmp_path, tiny, examp
     whole = train(config, tmp_path / "whole")
     with pytest.raises(Stopped):
         train(config, tmp_path / "broken", show=stop_at(6))
-    assert steps_in(tmp_path / "broken") == [1, 3, 6]
+    assert steps_in(tmp_path / "broken") == [1, 3]  # what stopped it was shown, and not yet written
     shown = []
     state = train(config, tmp_path / "broken", resume=True, show=lambda report: shown.append(report))
     assert bits(state) == bits(whole)
     assert [report.step for report in shown] == [6, 8]
-    assert all(report.notes == [] for report in shown)
+    assert all(report.notes == ["going on from step 4"] for report in shown)
     assert steps_in(tmp_path / "broken") == [1, 3, 6, 8]
     assert timeless(tmp_path / "broken") == timeless(tmp_path / "whole")
     # A finished run stays as it is.
@@ -203,9 +203,10 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_notice(tmp_path, tiny, whole
     assert bits(state) == bits(whole[1])
     assert [report.step for report in shown] == [6, 8]
     for report in shown:
-        (note,) = report.notes
-        assert note.startswith(f"{tmp_path}/checkpoints/8 (")
+        note, begun = report.notes
+        assert note.startswith(f"passed over {tmp_path}/checkpoints/8 (")
         assert largest.name in note
+        assert begun == "going on from step 4"
     assert steps_in(tmp_path) == [1, 3, 6, 8]
     assert read_run(tmp_path)[0].notes["step"] == 8
 
