@@ -68,7 +68,7 @@ def figure_2_star() -> Findings:
             Control("MTP after one step", solves("untrained", untrained, MOST_WRONG)),
         ),
         f"{_size(runs)} on {runs[0].device}, held-out paths by number of training examples. NTP: {_by_size(runs, 1)}. "
-        f"{heads}-MTP: {_by_size(runs, heads)}.",
+        + " ".join(f"{k}-MTP: {_by_size(runs, k)}." for k in sorted(set(map(_heads, runs)) - {1})),
     )
 
 
