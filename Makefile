@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: verify test test-slow lint figures notebooks bench clean
+.PHONY: verify test test-slow lint figures notebooks bench sweeps clean
 
 verify: $(STAMP)
 	$(BIN)/circuits verify
@@ -27,6 +27,10 @@ notebooks: $(STAMP)
 
 bench: $(STAMP)
 	for script in gradients sampling flow heads_memory; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+# About an hour on two cores; what is there already is not done again.
+sweeps: $(STAMP)
+	for grid in examples/sweeps/*.yaml; do $(BIN)/circuits sweep $$grid --out results/$$(basename $$grid .yaml) --workers 2 || exit 1; done
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -19,7 +19,7 @@ from tests.transformer.naive_transformer import naive_logits
 
 FORMATS = {
     "star": TokenFormat(StarGraph(2, 3, 8), "text", "start-goal"),
-    "tree": TokenFormat(BinaryTree(3, 9), "pairs", "goal-start"),
+    "tree": TokenFormat(BinaryTree(4, 15), "pairs", "goal-start"),
 }
 HEADS = 2
 
@@ -86,7 +86,7 @@ def test_shares_are_those_of_strings_compared_one_by_one(monkeypatch, name, teac
 
 def test_hard_tokens_are_those_that_branch():
     assert FORMATS["star"].hard == (1,)
-    assert FORMATS["tree"].hard == (0,)
+    assert FORMATS["tree"].hard == (0, 1)
     deep = TokenFormat(BinaryTree(4, 16), "text", "start-goal")
     assert deep.hard == (1, 2)
 
