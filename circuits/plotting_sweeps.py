@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import ceil
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,10 @@ class SweepPanel(NamedTuple):
     chance: float | None = None
 
 
+LETTERS = 13
+"""Of a note, that stand in an inch."""
+
+
 def accuracy_panels(
     panels: Sequence[SweepPanel],
     xlabel: str,
@@ -65,6 +70,7 @@ def accuracy_panels(
         _check(f"panels[{number}]", panel)
     across = min(columns, len(panels))
     down = ceil(len(panels) / across)
+    note = fill(note, int(LETTERS * size[0] * min(columns, len(panels))))  # a long line would be cut at the edges
     words = 0.5 * bool(title) + 0.25 * (note.count("\n") + 1) * bool(note)
     engine = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, wspace=0.02, hspace=0.03)
     figure = Shown(figsize=(across * size[0], down * size[1] + words), layout=engine)

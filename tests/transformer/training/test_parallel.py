@@ -84,8 +84,7 @@ def pair(start, address: str, *arguments: object) -> list[str]:
     both = [start("train", "tiny-ntp", *arguments, *places, f"--devices.process={number}") for number in (0, 1)]
     said = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    # The library that joins processes tells of each connection.
-    return ["".join(line + "\n" for line in text.splitlines() if not line.startswith("[Gloo]")) for text in said]
+    return said
 
 
 @pytest.mark.slow
@@ -96,8 +95,9 @@ def test_two_processes_of_two_devices_have_the_losses_of_one(tmp_path, tiny, fla
     train(config, tmp_path / "whole")
     more = [f"--steps={steps}", "--evaluate-every=1", f"--devices.model-axis={model_axis}"]
     said = pair(start, address, *flags, *more, "--out", tmp_path / "two")
-    assert said[1] == "", "only the first process speaks"
-    assert said[0].splitlines()[-1] == f"wrote {tmp_path}/two"
+    # The library that joins processes tells of each connection, from several threads at once.
+    assert [f"wrote {tmp_path}/two" in text for text in said] == [True, False], "only the first process speaks"
+    assert "loss" not in said[1]
     assert_close(losses(tmp_path / "two"), losses(tmp_path / "whole"), atol=ROUNDING)
     (model,) = read_run(tmp_path / "two")
     assert model.notes["step"] == steps
