@@ -104,8 +104,11 @@ def test_a_disk_that_fills_up_is_exit_code_1_and_the_run_can_go_on(tmp_path, fla
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (500, 500))
     said = process.communicate(timeout=120)[0]
     assert process.returncode == 1, said
-    assert "File too large" in said.splitlines()[-1]
-    assert said.splitlines()[-1].startswith("circuits: ")
+    assert "File too large" in said
+    # One line is ours; orbax's threads may tell of the same before it and after.
+    told = [line for line in said.splitlines() if line.startswith("circuits: ")]
+    assert len(told) == 1, said
+    assert "checkpoints: must be writable, got" in told[0] or "File too large" in told[0]
     step, _ = bits(folder)
     assert SAVES <= step < steps
     again = start(*arguments(flags, step + 1), "--out", folder, "--resume")

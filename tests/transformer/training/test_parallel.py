@@ -148,5 +148,5 @@ def test_a_mesh_must_divide_the_devices_and_the_batch(monkeypatch):
     with pytest.raises(ValueError, match=r"^model_axis: must divide the 1 devices, got 2$"):
         mesh(Devices(model_axis=2), 8)
     monkeypatch.setattr(jax, "device_count", lambda: 6)
-    with pytest.raises(ValueError, match=r"^batch: must be a multiple of the 3 devices that share it, got 8$"):
+    with pytest.raises(ValueError, match=r"^batch / accumulate: must be a multiple of the 3 devices .*, got 8$"):
         mesh(Devices(model_axis=2), 8)

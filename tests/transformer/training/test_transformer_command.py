@@ -46,8 +46,9 @@ def test_a_run_on_a_pipe_is_a_line_an_evaluation(tmp_path, tiny, flags, capsys):
     (largest,) = (path for path in (out / "checkpoints" / "8" / "manifest.json",))
     largest.write_text("{}")
     assert main(["train", "tiny-ntp", *flags, "--out", str(out), "--resume"]) == 0
-    first, *rest = capsys.readouterr().out.splitlines()
-    assert first.startswith(f"passed over: {out}/checkpoints/8 (")
+    first, begun, *rest = capsys.readouterr().out.splitlines()
+    assert begun == "going on from step 4"
+    assert first.startswith(f"passed over {out}/checkpoints/8 (")
     assert [text.split()[1] for text in rest] == ["6/8", "8/8", str(out)]
 
 
