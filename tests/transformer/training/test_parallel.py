@@ -53,7 +53,8 @@ print("on", {line["device"] for line in run_folder.read_metrics(Path(sys.argv[2]
 """
 
 
-@pytest.mark.parametrize("axis", [2, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("axis", [2, 1])
 def test_four_devices_of_one_process_have_the_losses_of_one(tmp_path, alone, start, axis):
     """The batch over four; or over two, and each matrix over two."""
     folder, config, state = alone
