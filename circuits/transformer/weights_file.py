@@ -29,6 +29,7 @@ from circuits.tasks.token_format import TokenFormat
 from circuits.tasks.tokenizer import tokenizer
 from circuits.transformer.config import Dtype, TransformerConfig
 from circuits.transformer.digests import arrays_digest, digest
+from circuits.transformer.fill import filled
 from circuits.transformer.model import Predictor
 
 FORMAT = 1
@@ -88,19 +89,7 @@ def load_model(folder: Path) -> Loaded:
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{CONFIG}: must describe a model, got {str(folder / CONFIG)!r} ({error})") from error
     tensors = _read_tensors(folder / WEIGHTS, digest(_canonical(shape)))
-    exact = jax.dtypes.canonicalize_dtype(config.param_dtype) == jnp.dtype(config.param_dtype)
-    require.that(exact, "param_dtype", "must not be float64 unless jax_enable_x64 is on", config.param_dtype)
-    graph, abstract = nnx.split(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))
-    leaves = {".".join(map(str, path)): (path, leaf) for path, leaf in nnx.to_flat_state(abstract)}
-    for name in sorted(leaves.keys() | tensors.keys()):
-        wanted = leaves[name][1].get_value().shape if name in leaves else "absent"
-        found = tensors[name].shape if name in tensors else "absent"
-        require.that(found == wanted, f"{WEIGHTS}: {name}", f"must be {wanted} in {str(folder)!r}", found)
-    filled = [
-        (path, leaf.replace(jnp.asarray(tensors[name].astype(config.param_dtype))))
-        for name, (path, leaf) in leaves.items()
-    ]
-    return Loaded(nnx.merge(graph, nnx.from_flat_state(filled)), format, notes)
+    return Loaded(filled(config, tensors, str(folder / WEIGHTS)), format, notes)
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

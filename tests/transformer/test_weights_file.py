@@ -195,9 +195,9 @@ def test_missing_surplus_and_misshapen_tensors_are_named(folder):
     name = "transformer.norm.scale"
     whole = (folder / "model.safetensors").read_bytes()
     for change, message in [
-        (lambda tensors: tensors.pop(name), rf"{name}: must be \(16,\) in '.*model', got 'absent'"),
-        (lambda tensors: tensors.update(more=np.ones(3)), r"more: must be absent in|more: must be 'absent' in"),
-        (lambda tensors: tensors.update({name: np.ones(17)}), rf"{name}: must be \(16,\) in '.*model', got \(17,\)"),
+        (lambda tensors: tensors.pop(name), rf"{name}: must be \(16,\), got 'absent'"),
+        (lambda tensors: tensors.update(more=np.ones(3)), r"more: must be absent, got \(3,\)"),
+        (lambda tensors: tensors.update({name: np.ones(17)}), rf"{name}: must be \(16,\), got \(17,\)"),
     ]:
         (folder / "model.safetensors").write_bytes(whole)
         change_tensors(folder, change)
