@@ -42,7 +42,7 @@ def check(maps: AttentionMaps) -> None:
     require.that(square, "patterns", "must be [L, H, T, T], none of them 0", shape)
     require.finite("patterns", maps.patterns)
     least, most = float(maps.patterns.min()), float(maps.patterns.max())
-    require.that(0 <= least and most <= 1 + 1e-3, "patterns", "must lie between 0 and 1", (least, most))
+    require.that(least >= 0 and most <= 1 + 1e-3, "patterns", "must lie between 0 and 1", (least, most))
     for field, length in (("tokens", shape[2]), ("roles", shape[2]), ("heads", shape[1])):
         found = len(getattr(maps, field))
         require.that(found == length, field, f"must hold {length} texts", found)

@@ -67,7 +67,7 @@ def killed(process, folder: Path, before: int, in_a_save: bool, rng: random.Rand
     process.communicate()
 
 
-@pytest.mark.parametrize(("kills", "steps"), [(2, 40), pytest.param(10, 320, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "steps"), [(2, 32), pytest.param(10, 320, marks=pytest.mark.slow)])
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(tmp_path, tiny, flags, start, kills, steps):
     task = replace(tiny.task, examples=100)  # the same run as that of the flags, in this process
     config = replace(tiny, task=task, steps=steps, checkpoint_every=SAVES, evaluate_every=EVALUATIONS, keep=3)

@@ -1,0 +1,66 @@
+"""What scores are worth: the same scores where there is nothing to find.
+
+Two nulls, each with the error rate held over all heads at once:
+
+    untrained   the model with fresh initial parameters, many times. A head of the trained one is beyond chance when its
+                score is above the largest of any head in all but a share α of the untrained ones (Westfall and Young).
+    shuffled    the same patterns scored with the layout of another problem, for scores that depend on labels. Example
+                by example, the difference has to be above 0, by Student's one-sided t with Bonferroni's correction.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+from scipy.stats import t as student
+
+from circuits import require
+from circuits.probes.streaming import Moments, Tree
+from circuits.transformer.config import TransformerConfig
+from circuits.transformer.model import Predictor
+
+
+def untrained(
+    function: Callable[..., Tree], config: TransformerConfig, examples: tuple, *, models: int = 119, seed: int = 0
+) -> Tree:
+    """``function(model, *example)``, averaged over examples, for freshly initialised models: a leading axis [models].
+
+    NaN in an example is left out. One model at a time, so memory is that of one. Raises ValueError unless ``models``
+    is a positive integer.
+    """
+    require.integer("models", models, least=1)
+    graph = nnx.split(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))[0]
+
+    def one(key: Array) -> Tree:
+        model = nnx.merge(graph, nnx.state(Predictor(config, nnx.Rngs(key))))
+        found = jax.vmap(lambda *example: function(model, *example))(*examples)
+        return jax.tree.map(lambda values: jnp.nanmean(values, axis=0), found)
+
+    return jax.jit(partial(jax.lax.map, one))(jax.random.split(jax.random.key(seed), models))
+
+
+def familywise(scores: Float[np.ndarray, "L H"], null: Float[np.ndarray, "R L H"]) -> Float[np.ndarray, "L H"]:
+    """p-values of heads against R untrained models: (1 + how many have a head that scores as high) / (R + 1)."""
+    require.shape("null", null, (len(null), *scores.shape))
+    highest = null.reshape(len(null), -1).max(axis=1)
+    above = (highest[:, None, None] >= scores).sum(axis=0)
+    return np.where(np.isnan(scores), np.nan, (1 + above) / (1 + len(null)))
+
+
+def above_zero(differences: Moments, tests: int) -> Tree:
+    """For each entry the p-value that its mean is not above 0, by one-sided t, times ``tests`` (1 at the most)."""
+    require.integer("tests", tests, least=1)
+
+    def one(count: Array, mean: Array, squares: Array) -> Float[np.ndarray, "..."]:
+        n, centre, spread = (np.asarray(part, np.float64) for part in (count, mean, squares))
+        free = np.maximum(n - 1, 1)
+        error = np.sqrt(spread / free / np.maximum(n, 1))
+        certain = np.where(centre > 0, np.inf, -np.inf)  # all differences are equal: above 0, or not
+        level = np.divide(centre, error, out=certain, where=error > 0)
+        return np.where(n > 1, np.minimum(1.0, tests * student.sf(level, free)), 1.0)
+
+    return jax.tree.map(one, differences.count, differences.mean, differences.squares)
