@@ -83,13 +83,18 @@ def check_writable(argument: str, path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text at once: a reader finds the old file or the new one, never a part."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file at once, as ``write_text``."""
     if _special(path):
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
         return
     target = path.resolve()
     beside = _beside(target)
     try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+        beside.write_bytes(content)
         if target.exists():
             shutil.copymode(target, beside)
         os.replace(beside, target)

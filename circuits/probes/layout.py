@@ -52,10 +52,11 @@ def chosen_position(format: TokenFormat, answer: int | None = None) -> int:
 
     Raises ValueError for a place outside the answer, and where no token needs look-ahead and none is named.
     """
-    place = next(iter(format.hard), None) if answer is None else answer
-    require.that(place is not None, "answer", "must be given, for no token needs look-ahead", answer)
-    require.integer("answer", place, least=0, most=format.answer_length - 1)
-    return format.prompt_length - 1 + place
+    if answer is None:
+        require.that(len(format.hard) > 0, "answer", "must be given, for no token needs look-ahead", answer)
+        answer = min(format.hard)
+    require.integer("answer", answer, least=0, most=format.answer_length - 1)
+    return format.prompt_length - 1 + answer
 
 
 def layout(format: TokenFormat, tokens: Int[Array, " T"], query: int) -> Layout:
@@ -75,7 +76,7 @@ def layout(format: TokenFormat, tokens: Int[Array, " T"], query: int) -> Layout:
     is_node = np.ones(query + 1, bool)
     is_node[_symbols(format, query)] = False
     seen = tokens[: query + 1]
-    level = jnp.where(is_node, jnp.sum((seen[:, None] == heads) * levels, axis=1), 0)
+    level = jnp.where(is_node, jnp.sum(jnp.where(seen[:, None] == heads, levels, 0), axis=1), 0)
     return Layout(
         jnp.asarray(query, jnp.int32),
         jnp.asarray(goal, jnp.int32),
@@ -132,7 +133,7 @@ def _levels(tails: Int[Array, " E"], heads: Int[Array, " E"], nodes: int) -> Int
     parent = tails[:, None] == heads[None, :]
     level = jnp.ones(len(tails), jnp.int32)
     for _ in range(nodes - 1):
-        level = 1 + jnp.sum(parent * level, axis=1, dtype=jnp.int32)
+        level = 1 + jnp.sum(jnp.where(parent, level, 0), axis=1, dtype=jnp.int32)
     return level
 
 
@@ -156,7 +157,7 @@ def _order(
     """Edges on the path, then by level, at each level those that leave the path first; all else where it is."""
     off = ~jnp.any(heads[:, None] == path, axis=1)
     hangs = ~jnp.any(tails[:, None] == path, axis=1)
-    key = (off * format.family.nodes + levels) * 2 + hangs
+    key = 2 * (jnp.where(off, format.family.nodes, 0) + levels) + jnp.where(hangs, 1, 0)
     edges = jnp.argsort(key, stable=True)
     step = 3 if format.style == "text" else 2
     places = (step * edges[:, None] + np.arange(step)).reshape(-1)

@@ -9,6 +9,7 @@ NaN marks what an example does not have: it is left out of its own entry alone.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -49,23 +50,18 @@ def stream(
 ) -> Moments:
     """Moments of ``function(model, *example)`` over examples: a tuple of arrays [n, ...], or an iterable of such.
 
-    ``function`` is about one example and returns floats in any tree; it is compiled once for a whole chunk and once for
-    what is left over. Sums are kept in float64 where that is on. ``show`` is called with the number of examples done.
+    ``function`` is about one example and returns floats in any tree. It is compiled once for a whole chunk and once for
+    what is left over, and not again for another model of the same shape. Sums are kept in float64 where that is on.
+    ``show`` is called with the number of examples done.
 
     Raises ValueError for a chunk that is no positive integer, and where there is no example.
     """
     require.integer("chunk", chunk, least=1)
     graph, state = nnx.split(model)
 
-    @jax.jit
-    def add(state: Tree, total: Moments | None, batch: tuple) -> Moments:
-        rebuilt = nnx.merge(graph, state)
-        found = jax.vmap(lambda *example: function(rebuilt, *example))(*batch)
-        return _of_batch(found) if total is None else merge(total, _of_batch(found))
-
     total, done = None, 0
     for batch in _chunks(examples, chunk):
-        total = add(state, total, batch)
+        total = _add(function, graph, state, total, batch)
         done += len(jax.tree.leaves(batch)[0])
         if show is not None:
             jax.block_until_ready(total)
@@ -114,6 +110,13 @@ def errors(moments: Moments) -> Tree:
         return np.where(n > 1, np.sqrt(np.asarray(squares, np.float64) / np.maximum((n - 1) * n, 1)), np.nan)
 
     return jax.tree.map(one, moments.count, moments.squares)
+
+
+@partial(jax.jit, static_argnames=("function", "graph"))
+def _add(function: Callable[..., Tree], graph: Any, state: Tree, total: Moments | None, batch: tuple) -> Moments:
+    model = nnx.merge(graph, state)
+    found = _of_batch(jax.vmap(lambda *example: function(model, *example))(*batch))
+    return found if total is None else merge(total, found)
 
 
 def _of_batch(found: Tree) -> Moments:

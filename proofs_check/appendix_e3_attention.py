@@ -1,0 +1,171 @@
+"""Appendix E.3, Figures 5 and 6: where standard transformers look while they predict the difficult token.
+
+The models are the pair that comes with the repository, in ``checkpoints/``, three seeds of each objective. All is
+computed from their weights: attention on held-out problems, averaged over problems. Where the appendix averages over the
+heads of a layer, so do we; a head counts as attending to a node if it gives it more than half of its attention.
+"""
+
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from circuits.probes.attention import holding, scores
+from circuits.probes.layout import chosen_position, layout
+from circuits.probes.planning import attention_patterns
+from circuits.probes.streaming import Interval, interval, stream
+from circuits.tasks.token_format import TokenFormat
+from circuits.transformer.model import Predictor
+from circuits.transformer.training import data
+from circuits.transformer.training.stored import Stored, read
+from proofs_check.evidence import Control, Evidence, Findings, Of, at_most
+
+CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
+SEEDS = ("", "-seed-1", "-seed-2")
+PROBLEMS = 544
+"""As many as the appendix averages over."""
+MIDDLE, LATE, FIRST = slice(2, 4), slice(6, 8), slice(0, 2)
+"""Layers 3 and 4, 7 and 8, 1 and 2, counted from 1."""
+MOST = 0.5
+NEAR = 0.05
+"""How far from uniform attention still counts as no preference."""
+
+
+class Looks(NamedTuple):
+    """One model: intervals, over problems, of what it attends to at the difficult position. All hold at once."""
+
+    name: str
+    goal: Interval
+    """Mass on the end node, [L, H]."""
+    start: Interval
+    """Mass on the start node."""
+    other_goal: Interval
+    """Mass on where the end node of another problem stands."""
+    middle: Interval
+    """Over heads, mass on the end node in layers 3 and 4 minus that in all other layers."""
+    late: Interval
+    """Over heads, mass on the start node minus that of uniform attention, mean of layers 7 and 8."""
+    late_each: Interval
+    """The same in each of the two layers."""
+
+
+def appendix_e3_attention() -> Findings:
+    """3-MTP looks at the end node in layers 3 and 4, NTP at the start node in layers 7 and 8."""
+    multi, single = (tuple(_looks(f"star-2x5-{kind}{seed}") for seed in SEEDS) for kind in ("mtp3", "ntp"))
+    fresh = _untrained()
+    return Findings(
+        (
+            positive("3-MTP: attention to the end node, layers 3 and 4 minus all others", [m.middle for m in multi]),
+            positive("NTP: attention to the start node in layers 7 and 8 minus uniform", [m.late for m in single]),
+            reads("3-MTP: a head of layers 3 and 4 on the end node", [_in(m.goal, MIDDLE) for m in multi], "amended"),
+            avoids("NTP: any head of layers 3 and 4 on the end node", [_in(m.goal, MIDDLE) for m in single]),
+            uniform("NTP: attention to the start node in layers 7 and 8", [m.late_each for m in single]),
+        ),
+        (
+            Control("NTP's heads put to the test of 3-MTP", reads("NTP", [_in(m.goal, MIDDLE) for m in single])),
+            Control("3-MTP's heads put to the test of NTP", avoids("3-MTP", [_in(m.goal, MIDDLE) for m in multi])),
+            Control("untrained heads put to the test of 3-MTP", reads("untrained", [_in(fresh.goal, MIDDLE)])),
+            Control("the start node in place of the end node", reads("3-MTP", [_in(m.start, MIDDLE) for m in multi])),
+            Control("the end node of another problem", reads("3-MTP", [_in(m.other_goal, MIDDLE) for m in multi])),
+            Control("layers 1 and 2", reads("3-MTP", [_in(m.goal, FIRST) for m in multi])),
+            Control("3-MTP's late layers put to the test of NTP", uniform("3-MTP", [m.late_each for m in multi])),
+        ),
+        f"{PROBLEMS} held-out problems, mean over heads, layers 1 to 8, by seed. Attention to the end node, 0.11 if "
+        f"uniform: 3-MTP {_by_layer(multi)}; NTP {_by_layer(single)}. NTP's attention to the start node in layers 7 and "
+        f"8, 0.17 if uniform: {', '.join(f'{np.mean(m.start.mean[LATE]):.2f}' for m in single)}. Best head of layers 3 "
+        f"and 4 on the end node: 3-MTP {_best(multi)}; NTP {_best(single)}.",
+    )
+
+
+def positive(name: str, found: list[Interval], of: Of = "printed") -> Evidence:
+    """A difference is above 0 in every model."""
+    low, high = min((float(each.low), float(each.high)) for each in found)
+    quantity = f"{name}: by how much the worst seed falls short, upper end"
+    return at_most("statistical", quantity, -low, 0.0, _cases(found), of=of, refuted_above=max(0.0, high - low))
+
+
+def reads(name: str, found: list[Interval], of: Of = "printed") -> Evidence:
+    """Every model has a head that gives more than half of its attention there."""
+    low, high = min((float(each.low.max()), float(each.high.max())) for each in found)
+    quantity = f"{name}: attention that the best head of the worst seed leaves to others, upper end"
+    return at_most("statistical", quantity, 1 - low, MOST, _cases(found), of=of, refuted_above=MOST + high - low)
+
+
+def avoids(name: str, found: list[Interval], of: Of = "amended") -> Evidence:
+    """No head of any model gives half of its attention there."""
+    low, high = max((float(each.low.max()), float(each.high.max())) for each in found)
+    quantity = f"{name}: the largest of any seed, upper end"
+    return at_most("statistical", quantity, high, MOST, _cases(found), of=of, refuted_above=MOST + high - low)
+
+
+def uniform(name: str, found: list[Interval], of: Of = "amended") -> Evidence:
+    """A difference from uniform attention is small in every model."""
+    ends = [(np.abs(each.mean), each.high - each.mean) for each in found]
+    most, reach = (
+        float(np.max(part)) for part in ([mean + reach for mean, reach in ends], [reach for _, reach in ends])
+    )
+    quantity = f"{name}: distance from uniform attention, upper end of the worst seed"
+    return at_most("statistical", quantity, most, NEAR, _cases(found), of=of, refuted_above=NEAR + 2 * reach)
+
+
+@cache
+def _looks(name: str) -> Looks:
+    (stored,) = read(CHECKPOINTS / name)
+    return _looks_of(stored, stored.model)
+
+
+@cache
+def _untrained() -> Looks:
+    (stored,) = read(CHECKPOINTS / f"star-2x5-mtp3{SEEDS[0]}")
+    return _looks_of(stored, Predictor(stored.model.config, nnx.Rngs(0)))
+
+
+def _looks_of(stored: Stored, model: Predictor) -> Looks:
+    tokens = np.asarray(data.problems(stored.task, "test", PROBLEMS), np.int32)
+    moments = stream(_on(stored.task.format), model, (tokens, np.roll(tokens, 1, axis=0)), chunk=68)
+    tests = len(Looks._fields) * model.config.layers * model.config.heads * 2 * len(SEEDS)
+    return Looks(stored.name, **interval(moments, 0.95, tests))
+
+
+@cache
+def _on(form: TokenFormat) -> partial[dict[str, Array]]:
+    """One function for all models, so that it is compiled once for those of one shape."""
+    return partial(_measured, form, chosen_position(form))
+
+
+def _measured(
+    form: TokenFormat, query: int, model: Predictor, tokens: Int[Array, " T"], other: Int[Array, " T"]
+) -> dict[str, Float[Array, "..."]]:
+    patterns = attention_patterns(model, tokens[: query + 1])
+    at = layout(form, tokens, query)
+    found, shuffled = scores(patterns, at), scores(patterns, layout(form, other, query))
+    goal, start = found.goal.mean(axis=1), found.start.mean(axis=1)
+    share = jnp.mean(holding(at, at.start), dtype=start.dtype)
+    return {
+        "goal": found.goal,
+        "start": found.start,
+        "other_goal": shuffled.goal - shuffled.goal_in_query,  # the query names the goal at one place in all problems
+        "middle": 2 * goal[MIDDLE].sum() - goal.sum(),
+        "late": start[LATE].mean() - share,
+        "late_each": start[LATE] - share,
+    }
+
+
+def _in(found: Interval, layers: slice) -> Interval:
+    return Interval(*(part[layers] for part in found))
+
+
+def _cases(found: list[Interval]) -> int:
+    return PROBLEMS * len(found)
+
+
+def _by_layer(models: tuple[Looks, ...]) -> str:
+    return " / ".join(" ".join(f"{mass:.2f}" for mass in each.goal.mean.mean(axis=1)) for each in models)
+
+
+def _best(models: tuple[Looks, ...]) -> str:
+    return ", ".join(f"{each.goal.mean[MIDDLE].max():.2f}" for each in models)
