@@ -1,8 +1,8 @@
 """Appendix E.3, Figures 5 and 6: where standard transformers look while they predict the difficult token.
 
 The models are the pair that comes with the repository, in ``checkpoints/``, three seeds of each objective. All is
-computed from their weights: attention on held-out problems, averaged over problems. Where the appendix averages over the
-heads of a layer, so do we; a head counts as attending to a node if it gives it more than half of its attention.
+computed from their weights: attention on held-out problems, averaged over problems. Where the appendix averages over
+the heads of a layer, so do we; a head counts as attending to a node if it gives it more than half of its attention.
 """
 
 from functools import cache, partial
@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from circuits.probes.attention import holding, scores
 from circuits.probes.layout import chosen_position, layout
-from circuits.probes.planning import attention_patterns
+from circuits.probes.patterns import attention_patterns
 from circuits.probes.streaming import Interval, interval, stream
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
@@ -75,9 +75,9 @@ def appendix_e3_attention() -> Findings:
             Control("3-MTP's late layers put to the test of NTP", uniform("3-MTP", [m.late_each for m in multi])),
         ),
         f"{PROBLEMS} held-out problems, mean over heads, layers 1 to 8, by seed. Attention to the end node, 0.11 if "
-        f"uniform: 3-MTP {_by_layer(multi)}; NTP {_by_layer(single)}. NTP's attention to the start node in layers 7 and "
-        f"8, 0.17 if uniform: {', '.join(f'{np.mean(m.start.mean[LATE]):.2f}' for m in single)}. Best head of layers 3 "
-        f"and 4 on the end node: 3-MTP {_best(multi)}; NTP {_best(single)}.",
+        f"uniform: 3-MTP {_by_layer(multi)}; NTP {_by_layer(single)}. NTP's attention to the start node in layers 7 "
+        f"and 8, 0.17 if uniform: {', '.join(f'{np.mean(m.start.mean[LATE]):.2f}' for m in single)}. Best head of "
+        f"layers 3 and 4 on the end node: 3-MTP {_best(multi)}; NTP {_best(single)}.",
     )
 
 

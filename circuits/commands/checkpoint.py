@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tokenizers import Tokenizer
 
 from circuits import require
-from circuits.pretrained.directory import is_pretrained, load_pretrained
+from circuits.pretrained.directory import load_pretrained
+from circuits.pretrained.folder import read_json
 from circuits.pretrained.gguf import load_gguf
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
@@ -36,14 +37,21 @@ def open_checkpoint(path: Path, step: int | None = None, seed: int | None = None
     ``step`` and ``seed`` choose among those of a run, the latest and the first if None. Raises ValueError for anything
     else, for damage, and for a step or seed that is not there.
     """
-    pretrained = path.suffix == ".gguf" or is_pretrained(path)
-    if not pretrained:
+    if path.suffix != ".gguf" and not _names_its_family(path / "config.json"):
         chosen = by_seed(read(path, step), seed)
         return Opened(chosen.name, chosen.model, chosen.task, None)
     rule = "must be left out for a checkpoint that holds one model"
     require.that(step is None and seed is None, "step and seed", rule, (step, seed))
     found = load_gguf(path) if path.suffix == ".gguf" else load_pretrained(path)
     return Opened(path.name, found.model, None, found.tokenizer)
+
+
+def _names_its_family(config: Path) -> bool:
+    """Whether this is a config in the Hugging Face layout."""
+    try:
+        return "model_type" in read_json(config)
+    except (OSError, ValueError):  # what reads our own folders says what is wrong
+        return False
 
 
 def by_seed(stored: list[Stored], seed: int | None) -> Stored:

@@ -7,13 +7,15 @@ of the path, k = 1..M-1:
     start           Σ A[q, s] over the positions that hold the start node
     goal_in_query   A[q, the goal in the query], and likewise start_in_query
     predecessor     mean over listed edges of A[head, tail]: a token looks at the one before it
-    content_match   mean over positions t whose token stood before of Σ A[t, s], s < t of the same token
+    content_match   mean over positions t whose node stood before of Σ A[t, s], s < t of the same node; symbols do
+                    not count
     trace           hop i = 1..M-1: A[q, a_k] + A[q, b_k] with k = M - i: the query reads the edge i steps from the
                     goal
     astray          hop i: the same, averaged over the edges off the path as far from the start; what a model does
                     that does not know the goal is in trace and in astray alike
     link            hop i: the same sum as in trace, but from the positions that hold n_k and come after edge k,
-                    averaged; NaN where there is none. At hop 1 the goal in the query is one of them
+                    averaged, q left out; NaN where there is none. At hop 1 the goal in the query is one of them, unless
+                    that is q
 
 All are masses of attention, from 0 to 1. Trace is the backward walk of a model that decides at the query; link is that
 of a model which joins edges on their own positions first. The first step of the circuit (attend to the goal) is
@@ -90,24 +92,28 @@ def content_match(patterns: Patterns, at: Layout) -> Float[Array, "L H"]:
 def _astray(row: Float[Array, "L H Q"], at: Layout) -> Float[Array, "L H hops"]:
     """From the query to edges off the path, entry k - 1 for those at level k."""
     level, off = at.levels[at.listed + 1], at.roles[at.listed + 1] == DISTRACTOR
-    chosen = off & (level == jnp.arange(1, at.tails.shape[0] + 1)[:, None])
+    chosen = off & (level == jnp.arange(1, at.tails.shape[0] + 1, dtype=level.dtype)[:, None])
     mass = row[..., at.listed] + row[..., at.listed + 1]
-    return _mass(mass[:, :, None], chosen) / jnp.maximum(jnp.sum(chosen, axis=1), 1)
+    return _mass(mass[:, :, None], chosen) / _count(chosen, mass)
 
 
 def _link(edges: Float[Array, "L H Q hops"], at: Layout) -> Float[Array, "L H hops"]:
     """From the positions of node n_k after edge k to that edge, entry k - 1."""
-    place = jnp.arange(at.tokens.shape[0])[:, None]
+    place = jnp.arange(at.tokens.shape[0], dtype=at.heads.dtype)[:, None]
     holds = (at.tokens[:, None] == at.tokens[at.heads]) & (at.roles != SYMBOL)[:, None]
     readers = holds & (place > at.heads) & (place != at.query)
-    count = jnp.sum(readers, axis=0)
-    mean = jnp.sum(edges * readers, axis=2) / jnp.maximum(count, 1)
-    return jnp.where(count > 0, mean, jnp.nan)
+    mean = jnp.sum(jnp.where(readers, edges, 0), axis=2) / _count(readers.T, edges)
+    return jnp.where(jnp.any(readers, axis=0), mean, jnp.nan)
 
 
 def _mass(rows: Float[Array, "... Q"], mask: Bool[Array, "... Q"]) -> Float[Array, "..."]:
-    return jnp.sum(rows * mask, axis=-1)
+    return jnp.sum(jnp.where(mask, rows, 0), axis=-1)
 
 
 def _mean(values: Float[Array, "L H n"], mask: Bool[Array, " n"]) -> Float[Array, "L H"]:
-    return jnp.sum(values * mask, axis=-1) / jnp.maximum(jnp.sum(mask), 1)
+    return _mass(values, mask) / _count(mask, values)
+
+
+def _count(mask: Bool[Array, "... n"], like: Float[Array, "..."]) -> Float[Array, "..."]:
+    """How many are true, and 1 where none is."""
+    return jnp.maximum(jnp.sum(mask, axis=-1, dtype=like.dtype), 1)

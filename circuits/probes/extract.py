@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from circuits import require
 from circuits.probes.layout import Layout, layout, place_names
 from circuits.probes.maps import AttentionMaps
-from circuits.probes.planning import attention_patterns
+from circuits.probes.patterns import attention_patterns
 from circuits.probes.streaming import errors, stream
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor

@@ -47,7 +47,7 @@ def familywise(scores: Float[np.ndarray, "L H"], null: Float[np.ndarray, "R L H"
     """p-values of heads against R untrained models: (1 + how many have a head that scores as high) / (R + 1)."""
     require.shape("null", null, (len(null), *scores.shape))
     highest = null.reshape(len(null), -1).max(axis=1)
-    above = (highest[:, None, None] >= scores).sum(axis=0)
+    above = (~(highest[:, None, None] < scores)).sum(axis=0)  # a model without the score counts as above
     return np.where(np.isnan(scores), np.nan, (1 + above) / (1 + len(null)))
 
 

@@ -14,12 +14,11 @@ from circuits import require
 from circuits.probes.attention import READS_CONTENT, Scores, scores
 from circuits.probes.layout import layout
 from circuits.probes.nulls import above_zero, familywise, untrained
+from circuits.probes.patterns import attention_patterns
 from circuits.probes.streaming import Interval, Moments, interval, stream
-from circuits.taps import Taps
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
-PATTERNS = Taps(capture=["blocks.*.attn.pattern"])
 NULL_EXAMPLES = 64
 """Problems on which each untrained model is scored."""
 BY_HOP = ("trace", "astray", "link")
@@ -41,12 +40,6 @@ class Finding(NamedTuple):
     astray: Float[np.ndarray, "..."] | None
     """p-values of trace against astray: is the path to the goal read more than the others? None for other scores."""
     significant: Bool[np.ndarray, "..."]
-
-
-def attention_patterns(model: Predictor, tokens: Int[Array, " Q"]) -> Float[Array, "L H Q Q"]:
-    """The patterns of every layer and head on one sequence."""
-    _, cache = model(tokens, PATTERNS)
-    return jnp.stack(list(cache.values()))
 
 
 def scores_of(format: TokenFormat, query: int, model: Predictor, tokens: Int[Array, " T"]) -> Scores:

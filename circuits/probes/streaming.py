@@ -61,7 +61,8 @@ def stream(
 
     total, done = None, 0
     for batch in _chunks(examples, chunk):
-        total = _add(function, graph, state, total, batch)
+        found = _of_chunk(function, graph, state, batch)
+        total = found if total is None else _merged(total, found)
         done += len(jax.tree.leaves(batch)[0])
         if show is not None:
             jax.block_until_ready(total)
@@ -113,10 +114,12 @@ def errors(moments: Moments) -> Tree:
 
 
 @partial(jax.jit, static_argnames=("function", "graph"))
-def _add(function: Callable[..., Tree], graph: Any, state: Tree, total: Moments | None, batch: tuple) -> Moments:
+def _of_chunk(function: Callable[..., Tree], graph: Any, state: Tree, batch: tuple) -> Moments:
     model = nnx.merge(graph, state)
-    found = _of_batch(jax.vmap(lambda *example: function(model, *example))(*batch))
-    return found if total is None else merge(total, found)
+    return _of_batch(jax.vmap(lambda *example: function(model, *example))(*batch))
+
+
+_merged = jax.jit(merge)
 
 
 def _of_batch(found: Tree) -> Moments:

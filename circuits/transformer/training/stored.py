@@ -25,6 +25,13 @@ class Stored(NamedTuple):
     notes: dict[str, object]
 
 
+def kept_steps(folder: Path) -> list[int]:
+    """The steps at which a run was kept, in order. Raises ValueError for a folder that is no run."""
+    config = run_folder.read_config(folder, TrainConfig)
+    with Checkpoints(folder / run_folder.CHECKPOINTS, config.keep, config.keep_every) as checkpoints:
+        return checkpoints.steps()
+
+
 def read_run(folder: Path, step: int | None = None) -> list[Stored]:
     """The models of a run, one a seed, at a step that was kept, or at the latest whole checkpoint.
 

@@ -1,0 +1,128 @@
+"""``circuits probe development``: the scores of every head over the checkpoints of a run."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional, arg
+
+from circuits import require
+from circuits.cli import usage
+from circuits.commands.checkpoint import by_seed, progress, test_problems
+from circuits.commands.files import write_figure, writing
+from circuits.plotting_dynamics import Line, Panel, line_panels
+from circuits.probes.attention import Scores
+from circuits.probes.development import formation, strengths
+from circuits.probes.layout import chosen_position
+from circuits.probes.nulls import untrained
+from circuits.probes.planning import scores_of
+from circuits.probes.streaming import stream
+from circuits.training.files import read_arrays, write_arrays
+from circuits.transformer.training.stored import Stored, kept_steps, read_run
+
+ARRAYS = "development.npz"
+NULL_MODELS, NULL_EXAMPLES = 20, 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Development:
+    """When each step of the circuit forms: scores over the checkpoints of a run, and the step at which each rose.
+
+    Writes as it goes; the same command again goes on where it stopped.
+
+    Args:
+        run: folder of a run that kept several checkpoints.
+        out: folder for development.{npz,png,pdf}; made if it is not there.
+        examples: held-out problems at each checkpoint.
+        seed: of the run; the first if left out.
+    """
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    out: Annotated[Path, arg(metavar="DIR")]
+    examples: int = 256
+    seed: int | None = None
+
+
+def development(asked: Development) -> int:
+    """Score every checkpoint that is not scored yet, and draw all of them."""
+    screen = Console(highlight=False)
+    with usage(), writing(asked.out):
+        steps = kept_steps(asked.run)
+        rule = "must hold at least 2 checkpoints: train with --keep-every"
+        require.that(len(steps) >= 2, "run", rule, str(asked.run))
+        first = by_seed(read_run(asked.run, steps[0]), asked.seed)
+        done = _done(asked, first)
+        problems = test_problems(first.task, asked.examples)
+        function = partial(scores_of, first.task.format, chosen_position(first.task.format))
+        with progress(screen) as part:
+            show = part("checkpoints", len(steps))
+            for number, step in enumerate(steps):
+                if step not in done:
+                    model = by_seed(read_run(asked.run, step), first.seed).model
+                    moments = stream(function, model, (problems,))
+                    done[step] = jax.tree.map(np.asarray, moments.mean)
+                    _write(asked, first, done)
+                show(number + 1)
+        kept = np.array(sorted(done))
+        found = strengths([done[step] for step in kept.tolist()])
+        write_figure(asked.out, "development", development_figure(first.name.split(",")[0], kept, found))
+    baseline = _untrained(function, first, problems[:NULL_EXAMPLES])
+    table = Table(title=f"{asked.run.name}, seed {first.seed}: when each part came to stay above half-way")
+    for column in ("part", "untrained", "formed at step", "final"):
+        table.add_column(column, justify="left" if column == "part" else "right")
+    for name, values in found.items():
+        when = formation(kept, values, baseline=baseline[name])
+        formed = "never" if when.step is None else str(when.step)
+        table.add_row(name, f"{baseline[name]:.2f}", formed, f"{when.final:.2f}")
+    screen.print(table)
+    screen.print(f"wrote {asked.out}", soft_wrap=True, markup=False)
+    return 0
+
+
+def _untrained(function: Callable[..., Scores], first: Stored, problems: np.ndarray) -> dict[str, float]:
+    """Mean strengths of untrained models."""
+    null = jax.tree.map(np.asarray, untrained(function, first.model.config, (problems,), models=NULL_MODELS))
+    each = [jax.tree.map(lambda values, number=number: values[number], null) for number in range(NULL_MODELS)]
+    return {name: float(values.mean()) for name, values in strengths(each).items()}
+
+
+def development_figure(title: str, steps: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
+    """One panel of every strength over training steps."""
+    lines = [Line(name, steps, values, number) for number, (name, values) in enumerate(found.items())]
+    panel = Panel("strongest head", "mass of attention", lines, limits=(-0.03, 1.03))
+    return line_panels([panel], "training steps", log_x=False, title=title)
+
+
+def _done(asked: Development, first: Stored) -> dict[int, Scores]:
+    """What an earlier call with the same run, seed and problems has scored."""
+    path = asked.out / ARRAYS
+    if not path.exists():
+        return {}
+    arrays = read_arrays(path)
+    about = json.loads(str(arrays["about"]))
+    rule = f"must be new, or hold the scores of {_about(asked, first)}"
+    require.that(about == _about(asked, first), "out", rule, about)
+    return {
+        int(step): Scores(*(arrays[name][number] for name in Scores._fields))
+        for number, step in enumerate(arrays["steps"])
+    }
+
+
+def _write(asked: Development, first: Stored, done: dict[int, Scores]) -> None:
+    steps = sorted(done)
+    arrays = {name: np.stack([getattr(done[step], name) for step in steps]) for name in Scores._fields}
+    about = np.asarray(json.dumps(_about(asked, first)))
+    write_arrays(asked.out / ARRAYS, arrays | {"steps": np.asarray(steps), "about": about})
+
+
+def _about(asked: Development, first: Stored) -> dict[str, object]:
+    objective = first.notes["objective"]
+    return {"run": asked.run.name, "seed": first.seed, "examples": asked.examples, "objective": objective}
