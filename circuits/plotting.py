@@ -37,11 +37,21 @@ MOST_ANNOTATED = 16
 SHOWN_FROM = 0.005
 """Smaller values, relative to the largest that the colours span, are left unwritten."""
 
-_CELL = 0.44
+CELL = 0.44
 """Inches."""
-_UNSEEN, _UNSEEN_HATCH, OUTLINE, QUIET = "#f3f3f3", "#cccccc", "#0072B2", "#666666"
+UNSEEN, UNSEEN_HATCH, OUTLINE, QUIET = "#f3f3f3", "#cccccc", "#0072B2", "#666666"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito: told apart with any colour vision."""
+ROLE_COLOURS = {
+    "start": COLOURS[0],
+    "goal": COLOURS[1],
+    "path": COLOURS[2],
+    "distractor": COLOURS[4],
+    "answer": COLOURS[3],
+    "symbol": COLOURS[5],
+}
+"""Of the parts that positions play; anything else is ``OTHER_ROLE``."""
+OTHER_ROLE = "#686868"
 
 
 class Shown(Figure):
@@ -71,10 +81,10 @@ def attention_heatmap(
     its length.
     """
     pattern = _pattern("attention", attention)
-    names = _names("tokens", tokens, len(pattern))
+    names = label_texts("tokens", tokens, len(pattern))
     target = _grid_of_axes(1, 1, len(names))[0] if ax is None else ax
     image = _draw_pattern(target, pattern, names, title, roles, mark)
-    return _with_colour_bar([target], image, "attention") if colour_bar else target.figure.figure
+    return with_colour_bar([target], image, "attention") if colour_bar else target.figure.figure
 
 
 def attention_heatmaps(
@@ -97,7 +107,7 @@ def attention_heatmaps(
     patterns = [_pattern(f"panels[{number}]", attention) for number, (_, attention) in enumerate(panels)]
     for number, pattern in enumerate(patterns):
         require.shape(f"panels[{number}]", pattern, patterns[0].shape)
-    names = _names("tokens", tokens, len(patterns[0]))
+    names = label_texts("tokens", tokens, len(patterns[0]))
     across = min(columns, len(panels))
     axes = _grid_of_axes(ceil(len(panels) / across), across, len(names), title)
     for spare in axes[len(panels) :]:
@@ -107,7 +117,7 @@ def attention_heatmaps(
         _draw_pattern(ax, pattern, names, name, roles, cells)
         for ax, pattern, (name, _), cells in zip(used, patterns, panels, marks, strict=True)
     ]
-    return _with_colour_bar(used, images[0], "attention")
+    return with_colour_bar(used, images[0], "attention")
 
 
 def weight_heatmap(
@@ -123,23 +133,37 @@ def weight_heatmap(
 
     Raises ValueError for entries that are not finite, and for labels of another number.
     """
-    values = _finite("matrix", matrix)
-    rows = _names("row_labels", row_labels, values.shape[0])
-    columns = _names("column_labels", column_labels, values.shape[1])
-    figure = Shown(figsize=(len(columns) * _CELL + 2.2, len(rows) * _CELL + 1.5), layout="constrained")
+    values = finite_matrix("matrix", matrix)
+    rows = label_texts("row_labels", row_labels, values.shape[0])
+    columns = label_texts("column_labels", column_labels, values.shape[1])
+    figure = Shown(figsize=(len(columns) * CELL + 2.2, len(rows) * CELL + 1.5), layout="constrained")
     ax = figure.add_subplot()
     largest = float(np.max(np.abs(values))) or 1.0
     image = ax.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
-    _frame(ax, rows, columns, title)
-    _name_axes(ax, row_name, column_name)
-    _write_values(ax, image, values, largest, "{:.2g}".format)
-    return _with_colour_bar([ax], image, "")
+    frame(ax, rows, columns, title)
+    name_axes(ax, row_name, column_name)
+    write_values(ax, image, values, largest, "{:.2g}".format)
+    return with_colour_bar([ax], image, "")
+
+
+def role_colour(role: str) -> str:
+    """The colour of a role, the same in figures and pages."""
+    return ROLE_COLOURS.get(role, OTHER_ROLE)
+
+
+def visible(token: str) -> str:
+    """A token in which spaces at its ends, and the ends of lines, can be seen."""
+    body = token.strip(" ")
+    left = len(token) - len(token.lstrip(" ")) if body else len(token)
+    right = len(token) - left - len(body)
+    return ("␣" * left + body + "␣" * right).replace("\n", "↵").replace("\t", "→")
 
 
 # ------------------------------------------------------------------------------------------- arguments
 
 
-def _finite(argument: str, array: Matrix) -> np.ndarray:
+def finite_matrix(argument: str, array: Matrix) -> np.ndarray:
+    """The array in float64. Raises ValueError unless it is a matrix of finite numbers that is not empty."""
     values = np.asarray(array, float)
     require.that(values.ndim == 2 and values.size > 0, argument, "must be a matrix that is not empty", values.shape)
     require.finite(argument, values)
@@ -147,7 +171,7 @@ def _finite(argument: str, array: Matrix) -> np.ndarray:
 
 
 def _pattern(argument: str, array: Matrix) -> np.ndarray:
-    values = _finite(argument, array)
+    values = finite_matrix(argument, array)
     require.shape(argument, values, (len(values), len(values)))
     require.that(bool(np.all(values >= 0)), argument, "must not be negative", float(values.min()))
     unseen = float(np.max(np.triu(values, 1)))
@@ -159,7 +183,8 @@ def _pattern(argument: str, array: Matrix) -> np.ndarray:
     return values
 
 
-def _names(argument: str, labels: Labels, length: int) -> list[str]:
+def label_texts(argument: str, labels: Labels, length: int) -> list[str]:
+    """The labels as texts. Raises ValueError unless there are ``length`` of them."""
     require.that(len(labels) == length, argument, f"must hold {length} labels", len(labels))
     return [str(label) for label in (labels if isinstance(labels, Sequence) else np.asarray(labels).tolist())]
 
@@ -168,7 +193,7 @@ def _names(argument: str, labels: Labels, length: int) -> list[str]:
 
 
 def _grid_of_axes(down: int, across: int, length: int, title: str = "") -> list[Axes]:
-    size = (across * (length * _CELL + 1.5) + 0.8, down * (length * _CELL + 2.5) + (0.4 if title else 0))
+    size = (across * (length * CELL + 1.5) + 0.8, down * (length * CELL + 2.5) + (0.4 if title else 0))
     figure = Shown(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.17))
     figure.suptitle(title, fontsize=13, fontweight="bold")
     return list(figure.subplots(down, across, squeeze=False).flat)
@@ -185,25 +210,25 @@ def _draw_pattern(
     length = len(names)
     unseen = np.triu(np.ones((length, length), bool), 1)
     image = ax.imshow(np.ma.masked_array(pattern, unseen), cmap="magma_r", vmin=0, vmax=1, zorder=1)
-    ax.patch.set(facecolor=_UNSEEN, edgecolor=_UNSEEN_HATCH, hatch="////")
-    _frame(ax, names, names, title)
-    _write_values(ax, image, np.where(unseen, 0, pattern), 1.0, _share)
-    _positions(ax, names)
+    ax.patch.set(facecolor=UNSEEN, edgecolor=UNSEEN_HATCH, hatch="////")
+    frame(ax, names, names, title)
+    write_values(ax, image, np.where(unseen, 0, pattern), 1.0, share)
+    number_positions(ax, names)
     if roles is None:
-        _name_axes(ax, "query: who reads", "key: what is read")
+        name_axes(ax, "query: who reads", "key: what is read")
     else:
-        _bands(ax, names, _names("roles", roles, length))
-        _name_axes(ax, "query: who reads", "key: what is read", pad=24)
+        bands(ax, names, label_texts("roles", roles, length))
+        name_axes(ax, "query: who reads", "key: what is read", pad=24)
     _outline(ax, mark, length)
     return image
 
 
-def _frame(ax: Axes, rows: list[str], columns: list[str], title: str) -> None:
+def frame(ax: Axes, rows: list[str], columns: list[str], title: str) -> None:
     """Labels on the left and above, so that there is room for words below; no frame, and white between cells."""
     ax.spines[:].set_visible(False)
     ax.tick_params(which="both", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
-    ax.set_yticks(range(len(rows)), rows, fontsize=_font_size(rows))
-    ax.set_xticks(range(len(columns)), columns, fontsize=_font_size(columns), rotation=90 if _upright(columns) else 0)
+    ax.set_yticks(range(len(rows)), rows, fontsize=font_size(rows))
+    ax.set_xticks(range(len(columns)), columns, fontsize=font_size(columns), rotation=90 if _upright(columns) else 0)
     for place in range(1, len(rows)):
         ax.axhline(place - 0.5, color="white", linewidth=0.6, zorder=1.5)
     for place in range(1, len(columns)):
@@ -211,40 +236,63 @@ def _frame(ax: Axes, rows: list[str], columns: list[str], title: str) -> None:
     ax.set_title(title, fontsize=11, pad=10)
 
 
-def _name_axes(ax: Axes, row_name: str, column_name: str, pad: int = 4) -> None:
+def name_axes(ax: Axes, row_name: str, column_name: str, pad: int = 4) -> None:
+    """What runs down and what runs across, ``pad`` points outside of the labels."""
     ax.xaxis.set_label_position("top")
     ax.set_ylabel(row_name, color=QUIET, fontsize=9, labelpad=pad)
     ax.set_xlabel(column_name, color=QUIET, fontsize=9, labelpad=pad)
 
 
-def _positions(ax: Axes, names: list[str]) -> None:
-    """1 .. T in small digits, outside of the labels: minor ticks at the places of the major ones."""
-    numbers = [str(number) for number in range(1, len(names) + 1)]
-    for axis, reach in zip((ax.yaxis, ax.xaxis), _reach(names), strict=True):
+def number_positions(ax: Axes, names: list[str], places: Sequence[int] | None = None, rows: bool = True) -> None:
+    """1 .. T, or ``places`` + 1, in small digits outside of the labels: minor ticks at the places of the major ones."""
+    numbers = [str(place + 1) for place in (range(len(names)) if places is None else places)]
+    left, up = _reach(names)
+    for axis, reach in ((ax.yaxis, left), (ax.xaxis, up)) if rows else ((ax.xaxis, up),):
         axis.remove_overlapping_locs = False
-        axis.set_ticks(range(len(names)), numbers, minor=True, fontsize=0.65 * _font_size(names), color=QUIET)
+        axis.set_ticks(range(len(names)), numbers, minor=True, fontsize=0.65 * font_size(names), color=QUIET)
         axis.set_tick_params(which="minor", pad=reach)
 
 
-def _bands(ax: Axes, names: list[str], roles: list[str]) -> None:
-    """A bar with a word outside of the positions, for each run of equal roles, on both axes."""
-    left, up = (reach + 1.2 * _font_size(names) for reach in _reach(names))
+def bands(
+    ax: Axes,
+    names: list[str],
+    roles: list[str],
+    *,
+    colours: Callable[[str], str] | None = None,
+    words: bool = True,
+    rows: bool = True,
+    reach: float | None = None,
+) -> None:
+    """A bar, with the role as a word or not, outside of the positions of each run of equal roles that is named.
+
+    It is grey, or as ``colours`` has it. On both axes, or the upper one alone. ``reach`` points outside of the matrix,
+    by default as far as labels and positions need.
+    """
+    left, up = (far + 1.2 * font_size(names) for far in _reach(names)) if reach is None else (reach, reach)
     beside = ax.get_yaxis_transform() + _shift(ax, -left, 0.0)
     above = ax.get_xaxis_transform() + _shift(ax, 0.0, up)
-    bar: dict[str, Any] = {"color": QUIET, "linewidth": 1.2, "clip_on": False}
     word: dict[str, Any] = {"color": QUIET, "fontsize": 8}
     start = 0
     for role, run in groupby(roles):
         end = start + len(list(run))
-        ends, middle = (start - 0.38, end - 0.62), (start + end - 1) / 2
-        ax.add_line(Line2D((0, 0), ends, transform=beside, **bar))
+        ends, middle, start = (start - 0.38, end - 0.62), (start + end - 1) / 2, end
+        if colours is not None and not role:
+            continue
+        bar: dict[str, Any] = {"color": QUIET, "linewidth": 1.2, "clip_on": False}
+        if colours is not None:
+            bar |= {"color": colours(role), "linewidth": 4, "solid_capstyle": "butt"}
         ax.add_line(Line2D(ends, (1, 1), transform=above, **bar))
-        ax.text(0, middle, role, transform=beside + _shift(ax, -3.0, 0.0), ha="right", va="center", rotation=90, **word)
-        ax.text(middle, 1, role, transform=above + _shift(ax, 0.0, 3.0), ha="center", va="bottom", **word)
-        start = end
+        if rows:
+            ax.add_line(Line2D((0, 0), ends, transform=beside, **bar))
+        if words:
+            ax.text(middle, 1, role, transform=above + _shift(ax, 0.0, 3.0), ha="center", va="bottom", **word)
+        if words and rows:
+            outside = beside + _shift(ax, -3.0, 0.0)
+            ax.text(0, middle, role, transform=outside, ha="right", va="center", rotation=90, **word)
 
 
-def _font_size(names: list[str]) -> float:
+def font_size(names: list[str]) -> float:
+    """Points, less for more labels."""
     return max(4.0, min(10.0, 400 / len(names)))
 
 
@@ -255,8 +303,8 @@ def _upright(names: list[str]) -> bool:
 
 def _reach(names: list[str]) -> tuple[float, float]:
     """How many points labels extend to the left of the matrix, and above it, with the space around them."""
-    width = 0.65 * _font_size(names) * max(map(len, names))
-    return 12 + width, 10 + (width if _upright(names) else 1.1 * _font_size(names))
+    width = 0.65 * font_size(names) * max(map(len, names))
+    return 12 + width, 10 + (width if _upright(names) else 1.1 * font_size(names))
 
 
 def _shift(ax: Axes, right: float, up: float) -> ScaledTranslation:
@@ -264,9 +312,10 @@ def _shift(ax: Axes, right: float, up: float) -> ScaledTranslation:
     return ScaledTranslation(right / 72, up / 72, ax.figure.figure.dpi_scale_trans)
 
 
-def _write_values(
+def write_values(
     ax: Axes, image: AxesImage, values: np.ndarray, largest: float, written: Callable[[float], str]
 ) -> None:
+    """The values in the cells, if these are few, in ink that is read on their colours."""
     if max(values.shape) > MOST_ANNOTATED:
         return
     brightness = image.to_rgba(values)[..., :3] @ np.array([0.3, 0.6, 0.1])
@@ -275,7 +324,7 @@ def _write_values(
         ax.text(column, row, written(values[row, column]), ha="center", va="center", fontsize=7, color=ink)
 
 
-def _share(value: float) -> str:
+def share(value: float) -> str:
     """Two digits, or three where two would make 1 of what is less: ".50", ".997"."""
     return (f"{value:.3f}" if 0.995 <= value < 0.9995 else f"{value:.2f}").removeprefix("0")
 
@@ -291,7 +340,7 @@ def _outline(ax: Axes, mark: Sequence[Mark], length: int) -> None:
         ax.add_patch(outline)
         style: dict[str, Any] = {"fontsize": 9, "color": OUTLINE, "annotation_clip": False, "zorder": 5}
         style["arrowprops"] = {"arrowstyle": "-|>", "color": OUTLINE, "shrinkA": 1, "shrinkB": 1, "linewidth": 1.2}
-        if 0.066 * len(text) / _CELL + 1.2 <= length - 1 - row:
+        if 0.066 * len(text) / CELL + 1.2 <= length - 1 - row:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
             ax.annotate(text, (column + 0.5, row), (row + 1, row), va="center", bbox=box, **style)
             continue
@@ -303,7 +352,8 @@ def _outline(ax: Axes, mark: Sequence[Mark], length: int) -> None:
         below += 15
 
 
-def _with_colour_bar(axes: list[Axes], image: AxesImage, label: str) -> Figure:
+def with_colour_bar(axes: list[Axes], image: AxesImage, label: str) -> Figure:
+    """The figure of the axes, with one bar for all of them."""
     figure = axes[0].figure.figure
     figure.colorbar(image, ax=axes, label=label, shrink=0.7, aspect=28, pad=0.02).outline.set_visible(False)
     return figure

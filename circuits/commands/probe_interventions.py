@@ -163,8 +163,15 @@ def ablated_layers(study: Study) -> Result:
     found = [ablate(study.model, study.twins, site, "mean", show=study.show) for site in ("attn_out", "mlp_out")]
     lost = -np.stack([part.accuracy_change for part in found])
     title = f"{study.name}: accuracy lost when a layer is mean-ablated"
-    labels = {"row_name": "", "column_name": "layer", "label": "accuracy lost"}
-    figure = sweep_heatmap(lost, ("attention", "MLP"), _layers(study), title=title, **labels)
+    figure = sweep_heatmap(
+        lost,
+        ("attention", "MLP"),
+        _layers(study),
+        title=title,
+        row_name="",
+        column_name="layer",
+        label="accuracy lost",
+    )
     worst = np.unravel_index(int(lost.argmax()), lost.shape)
     says = f"most lost without {('attention', 'MLP')[int(worst[0])]} of layer {int(worst[1]) + 1}: {lost.max():.3f}"
     return Result({"lost": lost}, figure, says)
@@ -192,9 +199,9 @@ def lens(study: Study) -> Result:
     found = logit_lens(study.model, study.format, study.twins.layout, show=study.show)
     names = [*_path(study), *(f"off {k}" for k in range(1, found.probability.shape[-1] - len(_path(study)) + 1))]
     title = f"{study.name}: what the first head would say after each layer"
-    labels = {"column_name": "node", "label": "probability"}
-    figure = sweep_heatmap(found.probability[0], _streams(study), names, title=title, diverging=False, **labels)
-    says = " ".join(f"{value:.2f}" for value in found.probability[0, :, 1])
+    shown = found.probability[0]
+    figure = _nodes_figure(study, shown, names, title, "probability")
+    says = " ".join(f"{value:.2f}" for value in shown[:, 1])
     return Result({"probability": found.probability, "rank": found.rank}, figure, f"n1 after each layer: {says}")
 
 
@@ -206,8 +213,7 @@ def probes(study: Study) -> Result:
     shuffled = fit_probes(study.model, study.others.layout, shuffle=jax.random.key(3))
     chance = score_probes(study.model, shuffled, study.twins.layout).accuracy[:, 0]
     title = f"{study.name}: nodes that can be read off linearly at the query"
-    labels = {"column_name": "node", "label": "accuracy"}
-    figure = sweep_heatmap(accuracy, _streams(study), _path(study), title=title, diverging=False, **labels)
+    figure = _nodes_figure(study, accuracy, _path(study), title, "accuracy")
     first = [f"{name}: {_first(accuracy[:, node])}" for node, name in enumerate(_path(study))]
     return Result(
         {"accuracy": accuracy, "shuffled": chance}, figure, f"first above 90% after layer: {', '.join(first)}"
@@ -225,6 +231,12 @@ SWEEPS: dict[str, Callable[[Study], Result]] = {
     "logit lens": lens,
     "linear probes": probes,
 }
+
+
+def _nodes_figure(study: Study, values: np.ndarray, names: list[str], title: str, label: str) -> Figure:
+    """Streams down, nodes across."""
+    options: dict[str, Any] = {"title": title, "column_name": "node", "label": label, "diverging": False}
+    return sweep_heatmap(values, _streams(study), names, **options)
 
 
 def _places(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
