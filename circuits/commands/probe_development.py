@@ -118,7 +118,7 @@ def _done(asked: Development, first: Stored) -> dict[int, Scores]:
 
 def _write(asked: Development, first: Stored, done: dict[int, Scores]) -> None:
     steps = sorted(done)
-    arrays = {name: np.stack([getattr(done[step], name) for step in steps]) for name in Scores._fields}
+    arrays = {name: np.stack([getattr(done[s], name) for s in steps]).astype(np.float32) for name in Scores._fields}
     about = np.asarray(json.dumps(_about(asked, first)))
     write_arrays(asked.out / ARRAYS, arrays | {"steps": np.asarray(steps), "about": about})
 
