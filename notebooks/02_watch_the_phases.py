@@ -80,14 +80,15 @@ assert share == [0, Fraction(1, 4)] * 4
 # %%
 tied = coordinates(family, position_1=toeplitz(T))
 field = gradient_flow(tied, GOAL, family)
-velocity = jax.jit(field)(jnp.zeros(T))
+compiled = jax.jit(field)
+velocity = compiled(jnp.zeros(T))
 print("exact   w'(1), w'(even), w'(odd), w'(0):", *(round(float(velocity[k]), 4) for k in (1, 2, 3, 0)))
 print("printed w'(1), w'(context), w'(0):      ", *(round(float(x), 4) for x in printed.phase_1(jnp.zeros(3))))
 
 at = 0.5 * np.random.default_rng(0).normal(size=4)[[3, 0, 1, 2, 1, 2, 1, 2, 1, 2]]  # w(0), p, then even, odd, ..
 s = np.exp(at) / np.exp(at).sum()
 rewarded = np.array([0, 1, *[1 / 4, 0] * 4])
-np.testing.assert_allclose(field(jnp.asarray(at)), -s + rewarded * s / (s[1] + s[2]), atol=1e-15)
+np.testing.assert_allclose(compiled(jnp.asarray(at)), -s + rewarded * s / (s[1] + s[2]), atol=1e-15)
 
 # %%
 phase_1 = solve(field, jnp.zeros(T), times, rtol=1e-10, atol=1e-12, dense=True)
@@ -124,13 +125,13 @@ np.testing.assert_allclose(times[-1] * loss, 0.9, rtol=1e-6)
 
 # %%
 start = jnp.linspace(-1.0, 1.0, T)
-elsewhere = solve(field, start, times, rtol=1e-10, atol=1e-12).states
+elsewhere = solve(field, start, times, rtol=1e-10, atol=1e-12, dense=True).states  # the same program
 np.testing.assert_allclose(elsewhere.sum(axis=1), 0, atol=1e-8)
 np.testing.assert_allclose(
     jnp.exp(-elsewhere[:, 3]) - jnp.exp(-elsewhere[:, 0]), jnp.exp(1 / 3) - jnp.exp(1.0), rtol=1e-8
 )
 
-compiled, jacobian = jax.jit(field), jax.jit(jax.jacfwd(field))
+jacobian = jax.jit(jax.jacfwd(field))
 oracle = solve_ivp(
     lambda t, x: compiled(x), (0, 1e6), np.zeros(T), "Radau", jac=lambda t, x: jacobian(x), rtol=1e-9, atol=1e-11
 )
@@ -160,7 +161,7 @@ row[T - 2] = True
 unmoved = Layer(jnp.zeros((N, N)), jnp.zeros((T, T)))
 second = coordinates(family, content_2=orbits(N), position_2=free(row), at=(pointer, unmoved))
 field_2 = gradient_flow(second, PLAN, family)
-first_move = np.asarray(field_2(jnp.zeros(12)))
+first_move = np.asarray(jax.jit(field_2)(jnp.zeros(12)))
 print("velocity at 0 of the diagonal:", first_move[0].round(4), " of row T - 1:", first_move[2:].round(4))
 
 phase_2 = solve(field_2, jnp.zeros(12), times, rtol=1e-9, atol=1e-10)

@@ -136,7 +136,7 @@ for exact, gradient, mixture in (
 ):
     along = [float(jnp.trace(gradient[0].position, offset=-k)) for k in range(T)]
     np.testing.assert_allclose([float(x) for x in exact], along, atol=1e-15)
-    np.testing.assert_allclose(-gradient_flow(tied, mixture, family)(jnp.zeros(T)), along, atol=1e-15)
+    np.testing.assert_allclose(-jax.jit(gradient_flow(tied, mixture, family))(jnp.zeros(T)), along, atol=1e-15)
 
 mu_0 = mean(probability(u) for u in indicators)
 as_printed = np.array([np.nan, *(-float(d / mu_0) for d in printed_mean)])

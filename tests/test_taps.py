@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuits.taps import UNTAPPED, Recorder, Taps
-from circuits.transformer.attention import KeyValue, fused, rotate
+from circuits.transformer.attention import KeyValue, frequencies, fused, rotate
 from circuits.transformer.layers import ACTIVATIONS
 from circuits.transformer.model import tap_names
 from tests.cases import assert_close
@@ -50,7 +50,7 @@ def test_every_name_fires_once_and_in_order(name):
     assert any(name.endswith("mlp.gate") for name in fired) == (config.activation == "swiglu")
 
 
-@pytest.mark.parametrize("name", ["biased", "llama", "one key head"])
+@pytest.mark.parametrize("name", ["biased", "llama", "one key head", "neox", "qwen", "mistral", "windowed"])
 def test_an_edit_of_any_name_changes_the_output(name):
     """A hook that is accepted and never fires is the failure to fear, so all names are walked."""
     model, tokens = drawn(shape(name)), sequence(5)
@@ -69,7 +69,7 @@ def _stretched(x: jax.Array) -> jax.Array:
     return 1.5 * x + jnp.linspace(0, 1, x.shape[-1], dtype=x.dtype)
 
 
-@pytest.mark.parametrize("name", ["biased", "llama"])
+@pytest.mark.parametrize("name", ["biased", "llama", "neox", "qwen"])
 def test_captures_are_what_their_names_say(name):
     """Each one follows from those before it by the formula of the model."""
     config = shape(name)
@@ -90,13 +90,13 @@ def test_captures_are_what_their_names_say(name):
             "attn.scores": jnp.where(jnp.tri(6, dtype=bool), scores, -jnp.inf),
             "attn.pattern": jax.nn.softmax(part["attn.scores"], axis=-1),
             "attn.z": jnp.einsum("hij,jhd->ihd", part["attn.pattern"], values),
-            "attn_out": block.attn.out(part["attn.z"].reshape(6, config.width)),
-            "resid_mid": part["resid_pre"] + part["attn_out"],
-            "mlp_in": block.norm_mlp(part["resid_mid"]),
+            "attn_out": block.attn.out(part["attn.z"].reshape(6, config.heads * config.head_width)),
+            **({} if config.parallel else {"resid_mid": part["resid_pre"] + part["attn_out"]}),
+            "mlp_in": block.norm_mlp(part["resid_pre" if config.parallel else "resid_mid"]),
             "mlp.pre": block.mlp.into(part["mlp_in"]),
             "mlp.post": post,
             "mlp_out": block.mlp.out(part["mlp.post"]),
-            "resid_post": part["resid_mid"] + part["mlp_out"],
+            "resid_post": part["resid_pre"] + part["attn_out"] + part["mlp_out"],
         }
         for key, truth in claims.items():
             assert_close({key: part[key]}, {key: truth}, atol=1e-12)
@@ -122,8 +122,9 @@ def _captured(config, patterns: tuple[str, ...]):
     return jax.eval_shape(lambda tokens: model(tokens, Taps(capture=patterns)), sequence())[1]
 
 
-def test_captures_under_jit_vmap_and_grad_are_the_eager_ones():
-    model = drawn(shape("llama", layers=1))
+@pytest.mark.parametrize("name", ["llama", "neox", "qwen", "mistral"])
+def test_captures_under_jit_vmap_and_grad_are_the_eager_ones(name):
+    model = drawn(shape(name, layers=1))
     graph, state = nnx.split(model)
     rows = jnp.stack([sequence(5, seed) for seed in range(2)])
     eager = [model(row, EVERYTHING) for row in rows]
@@ -189,8 +190,8 @@ def _forward_without_taps(model, tokens):
     if config.position == "learned":
         x = x + body.positions[places]
     for block in body.blocks:
-        x = x + _attention_without_taps(block.attn, block.norm_attn(x), places)
-        x = x + _mlp_without_taps(block.mlp, block.norm_mlp(x))
+        mid = x + _attention_without_taps(block.attn, block.norm_attn(x), places)
+        x = mid + _mlp_without_taps(block.mlp, block.norm_mlp(x if config.parallel else mid))
     final, embedding = body.norm(x), body.tokens[...]
     return jnp.stack([model.heads(final, m, embedding) for m in range(config.prediction_heads)])
 
@@ -200,11 +201,15 @@ def _attention_without_taps(attn, x, places):
     q = attn.query(x).reshape(-1, config.heads, config.head_width)
     k = attn.key(x).reshape(-1, config.key_heads, config.head_width)
     v = attn.value(x).reshape(-1, config.key_heads, config.head_width)
+    if config.qk_norm:
+        q, k = attn.query_norm(q), attn.key_norm(k)
     if config.position == "rotary":
-        q, k = rotate(q, places, config.rotary_base), rotate(k, places, config.rotary_base)
+        q, k = rotate(q, places, frequencies(config)), rotate(k, places, frequencies(config))
     seen = places[None, :] <= places[:, None]
+    if config.window:
+        seen = seen & (places[None, :] > places[:, None] - config.window)
     z = fused(q, KeyValue(k, v), seen, config.precision)
-    return attn.out(z.reshape(-1, config.width))
+    return attn.out(z.reshape(z.shape[0], -1))
 
 
 def _mlp_without_taps(mlp, x):

@@ -29,6 +29,7 @@ from jaxtyping import Array, Bool, Float
 
 from circuits import require
 from circuits.probes.layout import DISTRACTOR, SYMBOL, Layout
+from circuits.transformer.layers import wide
 
 Patterns = Float[Array, "L H Q Q"]
 
@@ -53,10 +54,14 @@ look at the same positions in every problem, or nearly."""
 
 
 def scores(patterns: Patterns, at: Layout) -> Scores:
-    """All scores of one problem. Raises ValueError unless the patterns are over the layout's Q positions."""
+    """All scores of one problem, in float32 at least.
+
+    Raises ValueError unless the patterns are over the layout's Q positions.
+    """
     length = at.tokens.shape[0]
     square = patterns.shape[2:] == (length, length)
     require.that(square, "patterns", f"must be [L, H, {length}, {length}]", patterns.shape)
+    patterns = wide(patterns)  # sums in bfloat16 would lose a percent
     row = patterns[:, :, at.query]
     edges = patterns[..., at.tails] + patterns[..., at.heads]  # [L, H, Q, M-1]: the mass on each edge of the path
     return Scores(

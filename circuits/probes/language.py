@@ -23,9 +23,8 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from circuits import require
+from circuits.probes.patterns import attention_patterns
 from circuits.probes.streaming import Interval, interval, stream
-from circuits.taps import Taps
-from circuits.transformer.model import Predictor
 from circuits.typing import AnyArray, Tokens
 
 Patterns = Float[AnyArray, "L H T T"]
@@ -128,12 +127,6 @@ def duplicate_token_score(patterns: Patterns, tokens: Tokens) -> Heads:
 def induction_score(patterns: Patterns, tokens: Tokens) -> Heads:
     """Mean attention from a token that came before to what followed it; 0 to 1, NaN where none did."""
     return attention_to(patterns, targets("induction", tokens))
-
-
-def attention_patterns(model: Predictor, tokens: Int[Array, " T"]) -> Float[Array, "L H T T"]:
-    """The patterns of all layers and heads on one sequence."""
-    _, cache = model(tokens, Taps(capture=("blocks.*.attn.pattern",)))
-    return jnp.stack(list(cache.values()))
 
 
 def evidence(patterns: Patterns, tokens: Tokens, fresh_patterns: Patterns) -> dict[str, Evidence]:

@@ -5,7 +5,7 @@ a node says that it is there, not that the model uses it: compare with labels sh
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -68,7 +68,7 @@ def fit_probes(
     graph, state = nnx.split(model)
 
     @jax.jit
-    def add(state: nnx.State, sums: tuple, layout: Layout, names: Int[Array, "b M"]) -> tuple:
+    def add(state: Any, sums: tuple, layout: Layout, names: Int[Array, "b M"]) -> tuple:
         x, y = _features(nnx.merge(graph, state), layout, places), _one_hot(names, model.config.vocab)
         y = y.astype(x.dtype)
         new = (x.sum(0), y.sum(0), jnp.einsum("blwi,blwj->lwij", x, x), jnp.einsum("blwi,bt->lwit", x, y))

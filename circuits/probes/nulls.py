@@ -23,6 +23,9 @@ from circuits.probes.streaming import Moments, Tree
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 
+ROUNDING = 1e-7
+"""Of masses of attention, which are at most 1, in float32."""
+
 
 def untrained(
     function: Callable[..., Tree], config: TransformerConfig, examples: tuple, *, models: int = 119, seed: int = 0
@@ -33,14 +36,17 @@ def untrained(
     is a positive integer.
     """
     require.integer("models", models, least=1)
-    graph = nnx.split(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))[0]
+    return _of_models(function, config, jax.random.split(jax.random.key(seed), models), examples)
 
+
+@partial(jax.jit, static_argnames=("function", "config"))
+def _of_models(function: Callable[..., Tree], config: TransformerConfig, keys: Array, examples: tuple) -> Tree:
     def one(key: Array) -> Tree:
-        model = nnx.merge(graph, nnx.state(Predictor(config, nnx.Rngs(key))))
+        model = Predictor(config, nnx.Rngs(key))
         found = jax.vmap(lambda *example: function(model, *example))(*examples)
         return jax.tree.map(lambda values: jnp.nanmean(values, axis=0), found)
 
-    return jax.jit(partial(jax.lax.map, one))(jax.random.split(jax.random.key(seed), models))
+    return jax.lax.map(one, keys)
 
 
 def familywise(scores: Float[np.ndarray, "L H"], null: Float[np.ndarray, "R L H"]) -> Float[np.ndarray, "L H"]:
@@ -52,15 +58,16 @@ def familywise(scores: Float[np.ndarray, "L H"], null: Float[np.ndarray, "R L H"
 
 
 def above_zero(differences: Moments, tests: int) -> Tree:
-    """For each entry the p-value that its mean is not above 0, by one-sided t, times ``tests`` (1 at the most)."""
+    """For each entry the p-value that its mean is not above 0, by one-sided t, times ``tests`` (1 at the most).
+
+    The standard error is taken to be no less than the rounding of float32, or saturated heads would differ for certain.
+    """
     require.integer("tests", tests, least=1)
 
     def one(count: Array, mean: Array, squares: Array) -> Float[np.ndarray, "..."]:
         n, centre, spread = (np.asarray(part, np.float64) for part in (count, mean, squares))
         free = np.maximum(n - 1, 1)
-        error = np.sqrt(spread / free / np.maximum(n, 1))
-        certain = np.where(centre > 0, np.inf, -np.inf)  # all differences are equal: above 0, or not
-        level = np.divide(centre, error, out=certain, where=error > 0)
-        return np.where(n > 1, np.minimum(1.0, tests * student.sf(level, free)), 1.0)
+        error = np.maximum(np.sqrt(spread / free / np.maximum(n, 1)), ROUNDING)
+        return np.where(n > 1, np.minimum(1.0, tests * student.sf(centre / error, free)), 1.0)
 
     return jax.tree.map(one, differences.count, differences.mean, differences.squares)

@@ -1,7 +1,7 @@
 """The reverse reasoning circuit in a model that plans: scores of every head, with intervals and nulls."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from math import ceil
 from typing import NamedTuple
 
@@ -70,9 +70,9 @@ def find_circuit(
     require.that(models == 0 or models >= least, "models", f"must be 0, or at least {least} at this level", models)
     tokens = np.asarray(problems, np.int32)
     others = np.roll(tokens, 1, axis=0)
-    found = stream(partial(_compared, format, query), model, (tokens, others), show=show)
-    alone, few = partial(scores_of, format, query), (tokens[:NULL_EXAMPLES],)
-    null = untrained(alone, model.config, few, models=models or least, seed=seed)
+    found = stream(_about(_compared, format, query), model, (tokens, others), show=show)
+    few = (tokens[:NULL_EXAMPLES],)
+    null = untrained(_about(scores_of, format, query), model.config, few, models=models or least, seed=seed)
     tests = model.config.layers * model.config.heads * families
     own, against_others, against_astray = (Moments(*(part[i] for part in found)) for i in range(3))
     intervals, shuffled = interval(own, 1 - level, tests), above_zero(against_others, tests)
@@ -89,6 +89,12 @@ def find_circuit(
         significant = np.all([null <= level for null in nulls if null is not None], axis=0)
         findings[name] = Finding(score, fresh.mean(axis=0), *nulls, significant)
     return findings
+
+
+@cache
+def _about(function: Callable, format: TokenFormat, query: int) -> Callable:
+    """The same partial function for the same arguments, so that what is compiled for it serves again."""
+    return partial(function, format, query)
 
 
 def _compared(

@@ -4,6 +4,7 @@ Two paths compute the same thing: ``reference``, which makes the pattern and sho
 leaves it to the compiler. The fused one is taken unless scores or pattern are wanted.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from circuits.taps import UNTAPPED, Tap
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.layers import linear, wide
+from circuits.transformer.layers import HeadNorm, linear, wide
 
 
 class KeyValue(NamedTuple):
@@ -28,11 +29,14 @@ class Attention(nnx.Module):
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.config = config
-        inner, shared = config.width, config.key_heads * config.head_width
-        self.query = linear(config, config.width, inner, rngs)
-        self.key = linear(config, config.width, shared, rngs)
-        self.value = linear(config, config.width, shared, rngs)
-        self.out = linear(config, inner, config.width, rngs, residual=True)
+        inner, shared = config.heads * config.head_width, config.key_heads * config.head_width
+        bias = config.biased("qkv")
+        self.query = linear(config, config.width, inner, bias, rngs)
+        self.key = linear(config, config.width, shared, bias, rngs)
+        self.value = linear(config, config.width, shared, bias, rngs)
+        self.out = linear(config, inner, config.width, config.biased("out"), rngs, residual=True)
+        if config.qk_norm:
+            self.query_norm, self.key_norm = HeadNorm(config, rngs), HeadNorm(config, rngs)
 
     def __call__(
         self,
@@ -49,19 +53,21 @@ class Attention(nnx.Module):
         q = self.query(x).reshape(-1, config.heads, config.head_width)
         k = self.key(x).reshape(-1, config.key_heads, config.head_width)
         v = self.value(x).reshape(-1, config.key_heads, config.head_width)
+        if config.qk_norm:
+            q, k = self.query_norm(q), self.key_norm(k)
         if config.position == "rotary":
-            q, k = (rotate(a, places, config.rotary_base) for a in (q, k))
+            q, k = (rotate(a, places, frequencies(config)) for a in (q, k))
         q, k, v = tap("q", q), tap("k", k), tap("v", v)
         now = KeyValue(k, v)
         if past is not None:
             corner = (places[0], *jnp.zeros(2, places.dtype))
             now = KeyValue(*(jax.lax.dynamic_update_slice(a, b, corner) for a, b in zip(past, now, strict=True)))
         here = places if past is None else jnp.arange(now.keys.shape[0], dtype=places.dtype)
-        seen = here[None, :] <= places[:, None]
+        seen = visible(places, here, config.window)
         shown = tap.wants("scores") or tap.wants("pattern")
         z = reference(q, now, seen, config.precision, tap) if shown else fused(q, now, seen, config.precision)
         z = tap("z", z)
-        return self.out(z.reshape(-1, config.width)), now
+        return self.out(z.reshape(z.shape[0], -1)), now
 
 
 def reference(
@@ -90,16 +96,39 @@ def fused(q: Float[Array, "T H h"], past: KeyValue, seen: Bool[Array, "T S"], pr
     return z.reshape(z.shape[0], -1, z.shape[-1])
 
 
-def rotate(x: Float[Array, "T H h"], places: Int[Array, " T"], base: float) -> Float[Array, "T H h"]:
-    """Rotary positions: the pair (x_i, x_{i + h/2}) turned by the angle place · base^(-2 i / h).
+def visible(places: Int[Array, " T"], here: Int[Array, " S"], window: int) -> Bool[Array, "T S"]:
+    """Which keys at ``here`` a query at each of ``places`` sees: none later, and with a window only the last ones."""
+    seen = here[None, :] <= places[:, None]
+    return seen & (here[None, :] > places[:, None] - window) if window else seen
+
+
+def frequencies(config: TransformerConfig) -> Float[Array, " half"]:
+    """Rotary angles a place, base^(-2 i / r) over the r entries of a head that are turned, scaled as the config says.
+
+    With ``rotary_original`` positions P, an angle f makes P f / 2π turns over them; the share that is kept rises from
+    0 at ``rotary_low`` turns to 1 at ``rotary_high`` (Llama 3.1). In float32 at least, as the rotation is.
+    """
+    half, kind = config.rotary_width // 2, jnp.float64 if config.dtype == "float64" else jnp.float32
+    plain = config.rotary_base ** (-jnp.arange(half, dtype=kind) / half)
+    if config.rotary_factor == 1:
+        return plain
+    if not config.rotary_original:
+        return plain / config.rotary_factor
+    turns = config.rotary_original / (2 * math.pi) * plain
+    kept = jnp.clip((turns - config.rotary_low) / (config.rotary_high - config.rotary_low), 0, 1)
+    return plain * (kept + (1 - kept) / config.rotary_factor)
+
+
+def rotate(x: Float[Array, "T H h"], places: Int[Array, " T"], angles: Float[Array, " half"]) -> Float[Array, "T H h"]:
+    """Rotary positions: the pair (x_i, x_{i + r/2}) turned by place · angle i; entries from r on stay.
 
     The halves are paired as in Llama and GPT-NeoX, not neighbours as in the first paper (Su et al. 2021).
     """
-    half, y = x.shape[-1] // 2, wide(x)
-    angles = places[:, None].astype(y.dtype) * base ** (-jnp.arange(half, dtype=y.dtype) / half)
-    cos, sin = (f(angles)[:, None, :] for f in (jnp.cos, jnp.sin))
-    a, b = jnp.split(y, 2, axis=-1)
-    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x.dtype)
+    half, y = angles.shape[0], wide(x)
+    turns = places[:, None].astype(y.dtype) * angles
+    cos, sin = (f(turns)[:, None, :] for f in (jnp.cos, jnp.sin))
+    a, b, *rest = jnp.split(y, (half, 2 * half) if 2 * half < y.shape[-1] else 2, axis=-1)
+    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin, *rest], axis=-1).astype(x.dtype)
 
 
 def _scale(q: Float[Array, "... h"]) -> Float[Array, ""]:

@@ -10,6 +10,8 @@ PositionCode = Literal["learned", "rotary"]
 Activation = Literal["relu", "gelu", "gelu-tanh", "swiglu"]
 Dtype = Literal["float64", "float32", "bfloat16", "float16"]
 Precision = Literal["default", "high", "highest"]
+MOST_PLACES = 2**31 - 1
+"""Places are counted in 32 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,21 +57,8 @@ class Architecture:
     precision: Precision = "highest"
 
     def __post_init__(self) -> None:
-        for field in ("layers", "heads", "width"):
-            require.integer(field, getattr(self, field), least=1)
-        for field in ("kv_heads", "mlp_width"):
-            require.integer(field, getattr(self, field), least=0)
-        choices = {"norm": Norm, "position": PositionCode, "activation": Activation, "precision": Precision}
-        for field, options in (choices | {"dtype": Dtype, "param_dtype": Dtype}).items():
-            require.choice(field, getattr(self, field), get_args(options))
-        require.that(self.width % self.heads == 0, "heads", f"must divide the width {self.width}", self.heads)
-        shared = self.heads % self.key_heads == 0
-        require.that(shared, "kv_heads", f"must divide the number of heads {self.heads}", self.kv_heads)
-        even = self.position != "rotary" or self.head_width % 2 == 0
-        require.that(even, "heads", f"must leave an even width a head for rotary positions of {self.width}", self.heads)
-        for field in ("embed_scale", "norm_epsilon", "rotary_base"):
-            value = getattr(self, field)
-            require.that(0 < value < float("inf"), field, "must be positive and finite", value)
+        _check_ranges(self)
+        _check_division(self)
 
     @property
     def head_width(self) -> int:
@@ -87,23 +76,117 @@ class Architecture:
         return self.mlp_width or 4 * self.width
 
 
+def _check_ranges(shape: Architecture) -> None:
+    for field in ("layers", "heads", "width"):
+        require.integer(field, getattr(shape, field), least=1)
+    for field in ("kv_heads", "mlp_width"):
+        require.integer(field, getattr(shape, field), least=0)
+    choices = {"norm": Norm, "position": PositionCode, "activation": Activation, "precision": Precision}
+    for field, options in (choices | {"dtype": Dtype, "param_dtype": Dtype}).items():
+        require.choice(field, getattr(shape, field), get_args(options))
+    shared = shape.heads % shape.key_heads == 0
+    require.that(shared, "kv_heads", f"must divide the number of heads {shape.heads}", shape.kv_heads)
+    for field in ("embed_scale", "norm_epsilon", "rotary_base"):
+        _check_positive(shape, field)
+
+
+def _check_division(shape: Architecture) -> None:
+    """Where the width of a head follows from that of the stream."""
+    require.that(shape.width % shape.heads == 0, "heads", f"must divide the width {shape.width}", shape.heads)
+    even = shape.position != "rotary" or shape.head_width % 2 == 0
+    require.that(even, "heads", f"must leave an even width a head for rotary positions of {shape.width}", shape.heads)
+
+
+def _check_positive(shape: Architecture, field: str) -> None:
+    value = getattr(shape, field)
+    require.that(0 < value < float("inf"), field, "must be positive and finite", value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig(Architecture):
     """An architecture for one vocabulary and one length, with k parallel prediction heads.
 
-    Raises ValueError naming the field that is out of range.
+    The fields from ``head_dim`` on are what models of other people choose; without them the model is as the
+    ``Architecture`` says. Raises ValueError naming the field that is out of range.
 
     Args:
         vocab: size of the vocabulary, V.
         positions: longest sequence, at least 1.
         prediction_heads: k, the heads of Eq. 2; head m predicts the token m places on. 1 is next-token prediction.
+        head_dim: width h of one attention head. 0: d / H.
+        qkv_bias: biases of queries, keys and values. None: as ``bias``.
+        out_bias: bias of attention's output. None: as ``bias``.
+        mlp_bias: biases in the MLP. None: as ``bias``.
+        qk_norm: RMSNorm over each query and each key, before rotary positions (Qwen3).
+        rotary_fraction: of a head's width that is turned, its first entries, in (0, 1] (GPT-NeoX).
+        rotary_factor: by which rotary angles are divided, for a longer context than trained on.
+        rotary_original: positions trained on. 0: every angle is divided. Otherwise as in Llama 3: those that make less
+            than ``rotary_low`` turns over these positions are divided, those that make more than ``rotary_high``
+            stay, and between the two it is interpolated.
+        rotary_low: turns, at least 0 and less than ``rotary_high``.
+        rotary_high: turns.
+        parallel: attention and MLP read the same stream, x + attention(norm x) + mlp(norm x) (GPT-NeoX).
+        window: of places that a place sees, itself counted (Mistral). 0: all earlier ones.
     """
 
     vocab: int
     positions: int
     prediction_heads: int = 1
+    head_dim: int = 0
+    qkv_bias: bool | None = None
+    out_bias: bool | None = None
+    mlp_bias: bool | None = None
+    qk_norm: bool = False
+    rotary_fraction: float = 1.0
+    rotary_factor: float = 1.0
+    rotary_original: int = 0
+    rotary_low: float = 1.0
+    rotary_high: float = 4.0
+    parallel: bool = False
+    window: int = 0
 
     def __post_init__(self) -> None:
         for field in ("vocab", "positions", "prediction_heads"):
             require.integer(field, getattr(self, field), least=1)
-        super().__post_init__()
+        for field in ("head_dim", "rotary_original", "window"):
+            require.integer(field, getattr(self, field), least=0, most=None if field == "head_dim" else MOST_PLACES)
+        for field in ("qk_norm", "parallel"):
+            value = getattr(self, field)
+            require.that(isinstance(value, bool), field, "must be true or false", value)
+        for field in ("qkv_bias", "out_bias", "mlp_bias"):
+            value = getattr(self, field)
+            require.that(value is None or isinstance(value, bool), field, "must be true, false or none", value)
+        _check_ranges(self)
+        if not self.head_dim:
+            _check_division(self)
+        _check_rotary(self)
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head, d / H unless ``head_dim`` says otherwise."""
+        return self.head_dim or self.width // self.heads
+
+    @property
+    def rotary_width(self) -> int:
+        """Entries of a head that rotary positions turn."""
+        return int(self.head_width * self.rotary_fraction)
+
+    def biased(self, part: Literal["qkv", "out", "mlp"]) -> bool:
+        """Whether the linear maps of a part have biases."""
+        chosen = {"qkv": self.qkv_bias, "out": self.out_bias, "mlp": self.mlp_bias}[part]
+        return self.bias if chosen is None else chosen
+
+
+def _check_rotary(shape: TransformerConfig) -> None:
+    inside = 0 < shape.rotary_fraction <= 1
+    require.that(inside, "rotary_fraction", "must be in (0, 1]", shape.rotary_fraction)
+    _check_positive(shape, "rotary_factor")
+    _check_positive(shape, "rotary_high")
+    below = 0 <= shape.rotary_low < shape.rotary_high
+    require.that(below, "rotary_low", f"must be at least 0 and less than {shape.rotary_high}", shape.rotary_low)
+    if shape.position != "rotary":
+        return
+    field = "head_dim" if shape.rotary_fraction == 1 else "rotary_fraction"
+    even = shape.rotary_width % 2 == 0 and shape.rotary_width > 0
+    rule = f"must turn an even number of the {shape.head_width} entries of a head, at least 2"
+    require.that(even, field, rule, getattr(shape, field))

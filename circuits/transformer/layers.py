@@ -13,7 +13,7 @@ from circuits.transformer.config import TransformerConfig
 
 
 def linear(
-    config: TransformerConfig, size_in: int, size_out: int, rngs: nnx.Rngs, residual: bool = False
+    config: TransformerConfig, size_in: int, size_out: int, bias: bool, rngs: nnx.Rngs, residual: bool = False
 ) -> nnx.Linear:
     """A linear map with initial entries of variance 1 / size_in.
 
@@ -24,7 +24,7 @@ def linear(
     return nnx.Linear(
         size_in,
         size_out,
-        use_bias=config.bias,
+        use_bias=bias,
         dtype=jnp.dtype(config.dtype),
         param_dtype=jnp.dtype(config.param_dtype),
         precision=config.precision,
@@ -51,11 +51,22 @@ class Norm(nnx.Module):
         y = wide(x)
         if self.config.norm == "layer":
             y = y - jnp.mean(y, axis=-1, keepdims=True)
-        y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + self.config.norm_epsilon)
-        y = y * self.scale.astype(y.dtype)
+        y = _unit(y, self.config.norm_epsilon) * self.scale.astype(y.dtype)
         if self.config.norm == "layer" and self.config.bias:
             y = y + self.bias.astype(y.dtype)
         return y.astype(x.dtype)
+
+
+class HeadNorm(nnx.Module):
+    """RMSNorm over each head's width, with one scale for all heads."""
+
+    def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
+        self.epsilon = config.norm_epsilon
+        self.scale = nnx.Param(jnp.ones(config.head_width, jnp.dtype(config.param_dtype)))
+
+    def __call__(self, x: Float[Array, "T H h"]) -> Float[Array, "T H h"]:
+        y = wide(x)
+        return (_unit(y, self.epsilon) * self.scale.astype(y.dtype)).astype(x.dtype)
 
 
 class Mlp(nnx.Module):
@@ -63,10 +74,11 @@ class Mlp(nnx.Module):
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.activation = config.activation
-        self.into = linear(config, config.width, config.hidden, rngs)
+        bias = config.biased("mlp")
+        self.into = linear(config, config.width, config.hidden, bias, rngs)
         if config.activation == "swiglu":
-            self.gate = linear(config, config.width, config.hidden, rngs)
-        self.out = linear(config, config.hidden, config.width, rngs, residual=True)
+            self.gate = linear(config, config.width, config.hidden, bias, rngs)
+        self.out = linear(config, config.hidden, config.width, bias, rngs, residual=True)
 
     def __call__(self, x: Float[Array, "T d"], tap: Tap = UNTAPPED) -> Float[Array, "T d"]:
         pre = tap("pre", self.into(x))
@@ -80,6 +92,11 @@ class Mlp(nnx.Module):
 def wide(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """In float32, or float64 where it is that already: half precision is too coarse for sums and exponentials."""
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
+def _unit(x: Float[Array, "... d"], epsilon: float) -> Float[Array, "... d"]:
+    """x / √(mean x² + ε)."""
+    return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + epsilon)
 
 
 def _gelu_tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:

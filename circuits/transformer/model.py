@@ -5,12 +5,12 @@ Names of taps, in the order in which they fire:
     embed                          the residual stream that enters block 0
     blocks.{i}.resid_pre           the residual stream that enters block i
     blocks.{i}.attn_in             the same after its norm: what attention reads
-    blocks.{i}.attn.{q,k,v}        queries and keys (after rotary positions), and values: [T, heads, h]
+    blocks.{i}.attn.{q,k,v}        queries and keys (after norms and rotary positions), and values: [T, heads, h]
     blocks.{i}.attn.scores         attention scores, [H, T, S]; minus infinity where not seen
     blocks.{i}.attn.pattern        attention distributions, [H, T, S]
     blocks.{i}.attn.z              what each head read, [T, H, h]
     blocks.{i}.attn_out            what attention adds to the stream
-    blocks.{i}.resid_mid           the stream between attention and MLP
+    blocks.{i}.resid_mid           the stream between attention and MLP; none where the two are parallel
     blocks.{i}.mlp_in              the same after its norm: what the MLP reads
     blocks.{i}.mlp.{pre,gate,post} hidden units before and after the activation; gate with swiglu alone
     blocks.{i}.mlp_out             what the MLP adds to the stream
@@ -39,9 +39,10 @@ Past = tuple[KeyValue, ...]
 
 
 class Block(nnx.Module):
-    """x + attention(norm x), then x + mlp(norm x)."""
+    """x + attention(norm x), then x + mlp(norm x); or with ``parallel`` x + attention(norm x) + mlp(norm x)."""
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
+        self.parallel = config.parallel
         self.norm_attn = Norm(config, rngs)
         self.attn = Attention(config, rngs)
         self.norm_mlp = Norm(config, rngs)
@@ -53,9 +54,11 @@ class Block(nnx.Module):
         """The stream that leaves the block, and the keys and values of its attention."""
         x = tap("resid_pre", x)
         out, now = self.attn(tap("attn_in", self.norm_attn(x)), places, past, tap.within("attn"))
-        x = tap("resid_mid", x + tap("attn_out", out))
+        mid = x + tap("attn_out", out)
+        if not self.parallel:
+            x = mid = tap("resid_mid", mid)
         hidden = tap("mlp_in", self.norm_mlp(x))
-        x = x + tap("mlp_out", self.mlp(hidden, tap.within("mlp")))
+        x = mid + tap("mlp_out", self.mlp(hidden, tap.within("mlp")))
         return tap("resid_post", x), now
 
 
@@ -76,9 +79,11 @@ class Transformer(nnx.Module):
     ) -> tuple[Float[Array, "T d"], Past]:
         """The final stream, and keys and values. With ``past``, the tokens stand at places start, start + 1, ..."""
         places = jnp.arange(tokens.shape[0], dtype=jnp.int32) + jnp.asarray(start, jnp.int32)
-        x = self.tokens[tokens]
+        # Stored in less than they are computed in, the two must not be added as they are stored.
+        wider = max(self.tokens.dtype, jnp.dtype(self.config.dtype), key=lambda kind: kind.itemsize)
+        x = self.tokens[tokens].astype(wider)
         if self.config.position == "learned":
-            x = x + self.positions[places]
+            x = x + self.positions[places].astype(wider)
         x = tap("embed", x.astype(self.config.dtype))
         now = []
         for i, block in enumerate(self.blocks):
@@ -152,7 +157,8 @@ def tap_names(config: TransformerConfig) -> list[str]:
     """Every tap of a model of this shape, in the order in which they fire."""
     gate = ["mlp.gate"] * (config.activation == "swiglu")
     attention = [f"attn.{name}" for name in ("q", "k", "v", "scores", "pattern", "z")]
-    block = ["resid_pre", "attn_in", *attention, "attn_out", "resid_mid"]
+    middle = ["resid_mid"] * (not config.parallel)
+    block = ["resid_pre", "attn_in", *attention, "attn_out", *middle]
     block += ["mlp_in", "mlp.pre", *gate, "mlp.post", "mlp_out", "resid_post"]
     blocks = [f"blocks.{i}.{name}" for i in range(config.layers) for name in block]
     return ["embed", *blocks, "final", *(f"heads.{m}.logits" for m in range(config.prediction_heads))]

@@ -1,6 +1,7 @@
 """A trained model as a folder that any program can read.
 
-    config.json          {"format": 1, "config": the ``TransformerConfig``, "token_format": or null, "notes": anything}
+    config.json          {"format": 1, "config": the ``TransformerConfig``, "token_format": or null, "notes": anything};
+                         a field of the config that is absent has its default
     model.safetensors    the parameters, named like "transformer.blocks.0.attn.query.kernel"
     tokenizer.json       for Hugging Face's tokenizers, where there is a token format
 
@@ -11,7 +12,7 @@ neither a flipped bit nor a folder of two halves is taken for the model. Notes m
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -100,16 +101,22 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         require.that(found.get("format") == FORMAT, "format", f"must be {FORMAT}", found.get("format"))
         names = {"format", "config", "token_format", "notes"}
         require.that(found.keys() == names, "fields", f"must be {sorted(names)}", sorted(found))
-        known = {field.name for field in fields(TransformerConfig)}
-        rule = f"must be an object with the fields {sorted(known)}"
-        whole = isinstance(found["config"], dict) and found["config"].keys() == known
-        require.that(whole, "config", rule, found["config"])
+        needed, optional = _fields()
+        rule = f"must be an object with the fields {needed}, and none but these and {optional}"
+        given = found["config"].keys() if isinstance(found["config"], dict) else set()
+        require.that(given >= {*needed} and given <= {*needed, *optional}, "config", rule, found["config"])
         whole = found["token_format"] is None or isinstance(found["token_format"], dict)
         require.that(whole, "token_format", "must be an object or null", found["token_format"])
         require.that(isinstance(found["notes"], dict), "notes", "must be an object", found["notes"])
     except (OSError, ValueError) as error:
         raise ValueError(f"{CONFIG}: must describe a model, got {str(path)!r} ({error})") from error
     return {name: found[name] for name in ("config", "token_format")}, found["notes"]
+
+
+def _fields() -> tuple[list[str], list[str]]:
+    """Fields of a config that must be there, and those with defaults, which an older file may lack."""
+    needed = [field.name for field in fields(TransformerConfig) if field.default is MISSING]
+    return needed, [field.name for field in fields(TransformerConfig) if field.default is not MISSING]
 
 
 def _read_tensors(path: Path, config_digest: str) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from circuits.disentangled.closed_form import forward
-from circuits.disentangled.losses import Losses
+from circuits.disentangled.losses import Losses, losses
 from circuits.disentangled.objective import objective
 from circuits.disentangled.weights import Layer, Weights
 from circuits.flow.population import extremes_exhaustive, mean_by_symmetry, mean_exhaustive, relabeled_mean
@@ -32,6 +32,7 @@ def test_the_reduction_is_brute_force(spec, query):
     assert float(jnp.max(jnp.abs(reduced.gradients.plan[0].content))) > 1e-3
 
 
+@pytest.mark.slow  # test_fields goes through all of them as well, with weights of a flow
 def test_the_reduction_is_brute_force_over_all_725760_sequences():
     weights = symmetric_weights(PAPER, seed=2)
     assert count(PAPER) == 725_760
@@ -65,9 +66,7 @@ def test_brute_force_is_a_plain_loop_for_any_weights():
 def test_chunks_do_not_matter():
     spec = SMALL[0]
     weights = weights_for(spec, seed=4)
-    assert_close(
-        mean_exhaustive(objective, weights, spec, chunk=50), mean_exhaustive(objective, weights, spec), atol=1e-13
-    )
+    assert_close(mean_exhaustive(losses, weights, spec, chunk=50), mean_exhaustive(losses, weights, spec), atol=1e-13)
 
 
 def test_relabeled_mean_is_the_mean_over_permutations():
@@ -81,7 +80,7 @@ def test_gradients_pass_through_the_averages():
     spec = SMALL[0]
     weights = symmetric_weights(spec, seed=7)
     for mean in (mean_exhaustive, mean_by_symmetry):
-        slope = jax.grad(lambda w, mean=mean: mean(lambda v, *p: objective(v, *p).losses.plan, w, spec))(weights)
+        slope = jax.grad(lambda w, mean=mean: mean(lambda v, *p: losses(v, *p).plan, w, spec))(weights)
         assert_close(slope[0].position, mean(objective, weights, spec).gradients.plan[0].position, atol=1e-12)
 
 

@@ -25,8 +25,41 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
     "one key head": {"position": "rotary", "kv_heads": 1, "bias": True, "rotary_base": 50.0, "layers": 3},
     "all biased": {"norm": "rms", "position": "rotary", "activation": "swiglu", "bias": True, "heads": 2},
+    "neox": {
+        "position": "rotary",
+        "bias": True,
+        "parallel": True,
+        "head_dim": 8,
+        "rotary_fraction": 0.25,
+        "rotary_factor": 3.0,
+    },
+    "qwen": {
+        "norm": "rms",
+        "position": "rotary",
+        "activation": "swiglu",
+        "head_dim": 6,
+        "kv_heads": 2,
+        "qk_norm": True,
+        "qkv_bias": True,
+        "heads": 6,
+    },
+    "mistral": {
+        "norm": "rms",
+        "position": "rotary",
+        "activation": "swiglu",
+        "window": 3,
+        "kv_heads": 1,
+        "rotary_factor": 4.0,
+        "rotary_original": 20,
+        "rotary_base": 20.0,
+        "rotary_high": 3.0,
+        "width": 32,
+    },
+    "windowed": {"window": 4, "parallel": True, "bias": True, "out_bias": False, "qk_norm": True, "norm_epsilon": 0.1},
+    "biased mlp": {"mlp_bias": True, "out_bias": True, "rotary_fraction": 0.5, "position": "rotary", "window": 1},
 }
-"""Each of norm, position, activation, grouping, bias and tying in more than one company."""
+"""Each of norm, position, activation, grouping, biases, tying, head norms, window and rotary choice, most of them in
+more than one company."""
 
 
 def shape(name: str = "gpt", **changes: Any) -> TransformerConfig:

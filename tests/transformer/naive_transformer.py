@@ -31,8 +31,10 @@ def naive_stream(config: Any, body: Parameters, tokens: list[int]) -> list[Vecto
     for number in range(config.layers):
         block = body["blocks"][number]
         read = _attention(config, block["attn"], [_norm(config, block["norm_attn"], x) for x in stream])
-        stream = [x + y for x, y in zip(stream, read, strict=True)]
-        stream = [x + _mlp(config, block["mlp"], _norm(config, block["norm_mlp"], x)) for x in stream]
+        middle = [x + y for x, y in zip(stream, read, strict=True)]
+        seen = stream if config.parallel else middle
+        added = [_mlp(config, block["mlp"], _norm(config, block["norm_mlp"], x)) for x in seen]
+        stream = [x + y for x, y in zip(middle, added, strict=True)]
     return stream
 
 
@@ -49,31 +51,51 @@ def naive_head_losses(final: np.ndarray, kernels: np.ndarray, targets: np.ndarra
 
 
 def _attention(config: Any, part: Parameters, inputs: list[Vector]) -> list[Vector]:
-    h, groups = config.width // config.heads, config.heads // (config.kv_heads or config.heads)
+    h, groups = config.head_dim or config.width // config.heads, config.heads // (config.kv_heads or config.heads)
     queries, keys, values = ([_affine(part[name], x) for x in inputs] for name in ("query", "key", "value"))
+    if config.qk_norm:
+        queries = [_head_norms(config, part["query_norm"]["scale"], x) for x in queries]
+        keys = [_head_norms(config, part["key_norm"]["scale"], x) for x in keys]
     outputs = []
     for i in range(len(inputs)):
         read = []
         for head in range(config.heads):
             shared = slice(head // groups * h, (head // groups + 1) * h)
             query = _turned(config, queries[i][head * h : (head + 1) * h], i)
-            scores = []
-            for j in range(i + 1):
-                scores.append(float(query @ _turned(config, keys[j][shared], j)) / math.sqrt(h))
-            read.append(sum(weight * values[j][shared] for j, weight in enumerate(_softmax(scores))))
+            seen = [j for j in range(i + 1) if not config.window or i - j < config.window]
+            scores = [float(query @ _turned(config, keys[j][shared], j)) / math.sqrt(h) for j in seen]
+            read.append(sum(w * values[j][shared] for j, w in zip(seen, _softmax(scores), strict=True)))
         outputs.append(_affine(part["out"], np.concatenate(read)))
     return outputs
 
 
+def _head_norms(config: Any, scale: Vector, x: Vector) -> Vector:
+    parts = [x[start : start + len(scale)] for start in range(0, len(x), len(scale))]
+    return np.concatenate([p / math.sqrt(sum(p * p) / len(p) + config.norm_epsilon) * scale for p in parts])
+
+
 def _turned(config: Any, x: Vector, place: int) -> Vector:
-    """Rotary positions as a product of complex numbers x_i + i x_{i + h/2}."""
+    """Rotary positions as a product of complex numbers x_i + i x_{i + r/2} of the first r entries."""
     if config.position != "rotary":
         return x
-    half = len(x) // 2
-    turned = [
-        complex(x[i], x[i + half]) * np.exp(1j * place / config.rotary_base ** (2 * i / len(x))) for i in range(half)
-    ]
-    return np.array([z.real for z in turned] + [z.imag for z in turned])
+    width = int(len(x) * config.rotary_fraction)
+    half = width // 2
+    angles = [_slowed(config, config.rotary_base ** (-2 * i / width)) for i in range(half)]
+    turned = [complex(x[i], x[i + half]) * np.exp(1j * place * angle) for i, angle in enumerate(angles)]
+    return np.array([z.real for z in turned] + [z.imag for z in turned] + [*x[width:]])
+
+
+def _slowed(config: Any, angle: float) -> float:
+    """By cases of the wavelength, as Llama 3.1 states it."""
+    if not config.rotary_original:
+        return angle / config.rotary_factor
+    wavelength, trained = 2 * math.pi / angle, config.rotary_original
+    if wavelength < trained / config.rotary_high:
+        return angle
+    if wavelength > trained / config.rotary_low:
+        return angle / config.rotary_factor
+    smooth = (trained / wavelength - config.rotary_low) / (config.rotary_high - config.rotary_low)
+    return (1 - smooth) * angle / config.rotary_factor + smooth * angle
 
 
 def _mlp(config: Any, part: Parameters, x: Vector) -> Vector:

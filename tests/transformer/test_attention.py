@@ -8,13 +8,17 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuits.transformer.attention import KeyValue, fused, reference, rotate
+from circuits.transformer.attention import KeyValue, frequencies, fused, reference, rotate, visible
 from tests.cases import assert_close, seeds
 from tests.transformer.models import drawn, sequence, shape
 
 
 def normal(seed: int, *size: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).normal(size=size))
+
+
+def angles(base: float, half: int) -> jax.Array:
+    return jnp.asarray(base ** (-np.arange(half) / half))
 
 
 def places(*numbers: int) -> jax.Array:
@@ -24,10 +28,10 @@ def places(*numbers: int) -> jax.Array:
 @settings(max_examples=20)
 @given(seed=seeds, i=st.integers(0, 100), j=st.integers(0, 100), shift=st.integers(0, 100))
 def test_rotary_scores_depend_on_the_difference_of_places_alone(seed, i, j, shift):
-    q, k = normal(seed, 2, 1, 3, 8)
+    (q, k), turns = normal(seed, 2, 1, 3, 8), angles(100.0, 4)
 
     def scores(at_query: int, at_key: int) -> jax.Array:
-        return jnp.sum(rotate(q, places(at_query), 100.0) * rotate(k, places(at_key), 100.0), axis=-1)
+        return jnp.sum(rotate(q, places(at_query), turns) * rotate(k, places(at_key), turns), axis=-1)
 
     assert_close(scores(i + shift, j + shift), scores(i, j), atol=1e-11)
     assert float(jnp.max(jnp.abs(scores(i + 1, j) - scores(i, j)))) > 1e-6
@@ -44,11 +48,42 @@ def test_rotary_attention_does_not_see_a_shift_of_all_places():
 
 def test_rotation_turns_complex_pairs_and_keeps_lengths():
     x = normal(1, 4, 2, 6)
-    turned = np.asarray(rotate(x, places(0, 1, 5, 40), 50.0))
-    pairs, angles = np.asarray(x)[..., :3] + 1j * np.asarray(x)[..., 3:], 50.0 ** (-2 * np.arange(3) / 6)
-    truth = pairs * np.exp(1j * np.array([0, 1, 5, 40])[:, None, None] * angles)
+    turned = np.asarray(rotate(x, places(0, 1, 5, 40), angles(50.0, 3)))
+    pairs, turns = np.asarray(x)[..., :3] + 1j * np.asarray(x)[..., 3:], 50.0 ** (-2 * np.arange(3) / 6)
+    truth = pairs * np.exp(1j * np.array([0, 1, 5, 40])[:, None, None] * turns)
     assert_close(turned[..., :3] + 1j * turned[..., 3:], truth, atol=1e-13)
     assert_close(turned[0], x[0], atol=0)
+
+
+def test_a_partial_rotation_turns_the_first_entries_and_leaves_the_rest():
+    x, turns = normal(1, 4, 2, 10), angles(50.0, 2)
+    turned = rotate(x, places(0, 1, 5, 40), turns)
+    assert_close(turned[..., :4], rotate(x[..., :4], places(0, 1, 5, 40), turns), atol=0)
+    assert_close(turned[..., 4:], x[..., 4:], atol=0)
+
+
+def test_frequencies_are_divided_where_they_turn_rarely():
+    """Of 16 angles over 8192 positions trained on, as in Llama 3.1: some kept, some divided, some between."""
+    scaled = {"rotary_factor": 8.0, "rotary_original": 8192, "rotary_base": 5e5}
+    config = shape("llama", head_dim=32, **scaled)
+    plain = 5e5 ** (-2 * np.arange(16) / 32)
+    turns, share = 8192 * plain / (2 * np.pi), np.asarray(frequencies(config)) / plain
+    assert_close(share[turns > 4], np.ones(sum(turns > 4)), atol=1e-12)
+    assert_close(share[turns < 1], np.full(sum(turns < 1), 1 / 8), atol=1e-12)
+    between = share[(turns >= 1) & (turns <= 4)]
+    assert len(between) > 0
+    assert all((between > 1 / 8) & (between < 1))
+    assert (sum(turns > 4), sum(turns < 1)) >= (3, 3)
+    linear = frequencies(shape("llama", head_dim=32, rotary_factor=8.0, rotary_base=5e5))
+    assert_close(linear, plain / 8, atol=1e-12)
+    single = shape("llama", head_dim=32, dtype="float32", **scaled)
+    assert_close(frequencies(single).astype(float), np.asarray(frequencies(config)), atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [0, 1, 3, 9])
+def test_a_window_shows_the_last_places_alone(window):
+    truth = [[j <= i and (window == 0 or i - j < window) for j in range(7)] for i in (0, 2, 6)]
+    assert visible(places(0, 2, 6), jnp.arange(7, dtype=jnp.int32), window).tolist() == truth
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4])

@@ -23,7 +23,16 @@ def naive_greedy(model, prompt: list[int], count: int) -> list[int]:
     return tokens[len(prompt) :]
 
 
-@pytest.mark.parametrize(("name", "changes"), [("biased", SMALL), ("llama", SMALL | {"kv_heads": 1, "layers": 2})])
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("biased", SMALL),
+        ("llama", SMALL | {"kv_heads": 1, "layers": 2}),
+        ("neox", SMALL | {"width": 16, "heads": 4}),
+        ("mistral", SMALL),
+        ("qwen", SMALL | {"kv_heads": 1}),
+    ],
+)
 def test_tokens_are_those_of_whole_forward_passes(name, changes):
     """Up to the last position: nothing reads the last token, so the text may be one longer."""
     model, length = drawn(shape(name, **changes)), 4

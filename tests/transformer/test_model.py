@@ -48,7 +48,7 @@ def test_low_precision_stays_near_float64(name, dtype):
     assert_close(_double(fused), _double(reference), atol=bound)
 
 
-@pytest.mark.parametrize("name", ["gpt", "llama", "one key head"])
+@pytest.mark.parametrize("name", ["gpt", "llama", "one key head", "neox", "qwen"])
 def test_no_position_sees_a_later_token(name):
     model, tokens = drawn(shape(name)), sequence()
     graph, state = nnx.split(model)
@@ -63,7 +63,15 @@ def test_no_position_sees_a_later_token(name):
 
 @pytest.mark.parametrize(
     ("name", "parts"),
-    [("gpt", (3, 1, 1, 3)), ("llama", (1,) * 8), ("one key head", (3, 1, 1, 3)), ("approximate", (3, 4))],
+    [
+        ("gpt", (3, 1, 1, 3)),
+        ("llama", (1,) * 8),
+        ("one key head", (3, 1, 1, 3)),
+        ("approximate", (3, 4)),
+        ("neox", (2, 1, 4)),
+        ("qwen", (3, 1, 1, 3)),
+        ("mistral", (2, 1, 1, 4)),
+    ],
     ids=str,
 )
 def test_cached_keys_and_values_give_the_full_forward(name, parts):
@@ -86,6 +94,36 @@ def test_cached_keys_and_values_give_the_full_forward(name, parts):
     assert_close(jnp.concatenate(streams), full, atol=1e-12)
     filled = jax.tree.map(lambda array: array[: len(tokens)], past)
     assert_close(filled, full_past, atol=1e-12)
+
+
+def test_a_window_hides_what_is_further_back():
+    """With windows of 3, a token reaches 2 places a layer: 4 of 9 places after it see it in two layers."""
+    model, tokens = drawn(shape("mistral")), sequence()
+    before, after = compiled(model, tokens)[0], compiled(model, tokens.at[1].set((tokens[1] + 1) % VOCAB))[0]
+    moved = (jnp.max(jnp.abs(after - before), axis=-1) > 1e-6).tolist()
+    assert moved == [False] + [True] * 5 + [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("neox", {"parallel": False}),
+        ("neox", {"rotary_fraction": 0.5}),
+        ("neox", {"rotary_factor": 1.0}),
+        ("qwen", {"norm_epsilon": 0.3}),
+        ("mistral", {"window": 4}),
+        ("mistral", {"window": 0}),
+        ("mistral", {"rotary_original": 0}),
+        ("mistral", {"rotary_low": 0.5}),
+        ("mistral", {"rotary_high": 8.0}),
+    ],
+    ids=str,
+)
+def test_each_choice_matters(name, change):
+    """The same parameters under another choice give other logits: a field that nothing reads would not."""
+    one, other = drawn(shape(name)), drawn(shape(name, **change))
+    assert_close(jax.tree.leaves(nnx.state(one)), jax.tree.leaves(nnx.state(other)), atol=0)
+    assert float(jnp.max(jnp.abs(compiled(one, sequence()) - compiled(other, sequence())))) > 1e-3
 
 
 def test_empty_past_has_room_for_every_place_and_key_head():
@@ -134,6 +172,11 @@ def test_parameters_follow_the_shape():
     attention = 4 * (d * d + d)
     biased = 2 * (attention + 2 * d * 20 + 20 + d + 4 * d) + 2 * d + (VOCAB + 9 + 3 * VOCAB) * d
     assert _count(drawn(shape("biased"))) == biased
+    qkv = d * 36 + 36 + 2 * (d * 12 + 12)
+    qwen = 2 * (qkv + 2 * 6 + 36 * d + 3 * d * hidden + 2 * d) + d + 2 * VOCAB * d
+    assert _count(drawn(shape("qwen"))) == qwen
+    neox = 2 * (3 * (d * 32 + 32) + 32 * d + d + 2 * d * hidden + hidden + d + 4 * d) + 2 * d + 2 * VOCAB * d
+    assert _count(drawn(shape("neox"))) == neox
 
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float16"])

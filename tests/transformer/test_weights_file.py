@@ -19,7 +19,7 @@ from circuits.tasks.binary_tree import BinaryTree
 from circuits.tasks.star_graph import StarGraph
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.digests import arrays_digest
+from circuits.transformer.digests import arrays_digest, digest
 from circuits.transformer.model import Predictor
 from circuits.transformer.weights_file import load_model, save_model
 from tests.transformer.models import SHAPES, drawn, shape
@@ -122,6 +122,40 @@ def test_notes_may_be_edited_and_the_rest_may_not(folder):
     path.write_text(json.dumps(content | {"token_format": content["token_format"] | {"query": "goal-start"}}))
     with pytest.raises(ValueError, match=r"config.json: must describe the model that '.*' was written with"):
         load_model(folder)
+
+
+def test_fields_with_defaults_may_be_absent_and_digests_are_of_what_is_written(folder):
+    """As in folders written before those fields were."""
+    new = ["head_dim", "qkv_bias", "qk_norm", "rotary_factor", "parallel", "window"]
+    strip_config(folder, new)
+    assert load_model(folder).model.config == shape("biased")
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"config": content["config"] | {"window": 0}}))
+    with pytest.raises(ValueError, match=r"config.json: must describe the model that"):
+        load_model(folder)
+    strip_config(folder, ["vocab"])
+    with pytest.raises(ValueError, match=r"config: must be an object with the fields \['vocab', 'positions'\]"):
+        load_model(folder)
+
+
+def strip_config(folder: Path, names: list[str]) -> None:
+    """Fields taken out by someone who knows how to sign what is left."""
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    content["config"] = {name: value for name, value in content["config"].items() if name not in names}
+    path.write_text(json.dumps(content))
+    shape = json.dumps({name: content[name] for name in ("config", "token_format")}, sort_keys=True)
+    with safe_open(folder / "model.safetensors", framework="np") as file:
+        metadata = file.metadata()
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors, folder / "model.safetensors", metadata | {"config": digest(shape.encode())})
+
+
+@pytest.mark.parametrize("name", ["star-2x5-ntp", "star-2x5-mtp3"])
+def test_the_shipped_models_load(name):
+    found = load_model(Path(__file__).parents[2] / "checkpoints" / name)
+    assert (found.model.config.layers, found.model.config.window, found.model.config.parallel) == (8, 0, False)
 
 
 @pytest.mark.parametrize(

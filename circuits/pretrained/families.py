@@ -1,0 +1,190 @@
+"""Model types of Hugging Face's config.json as configurations of our transformer, and their tensors by our names.
+
+    llama, mistral, qwen2, qwen3   RMSNorm, rotary positions, SwiGLU; SmolLM and SmolLM2 call themselves llama
+    gpt2                           LayerNorm, learned positions, kernels stored [in, out], one for q, k and v
+    gpt_neox                       LayerNorm, partly rotary, kernels stored [out, in], q, k and v side by side in a head
+
+A field that neither is read here nor has to have a certain value is one that the reference does not compute with.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from circuits import require
+from circuits.pretrained.fields import Fields, choice, fixed, flag, integer, number
+from circuits.pretrained.rotary import rotary
+from circuits.pretrained.tensor_names import Source, gpt2_sources, llama_sources, neox_sources
+from circuits.transformer.config import MOST_PLACES, TransformerConfig
+
+
+class Family(NamedTuple):
+    """How one kind of model is read.
+
+    ``settings`` makes fields of a ``TransformerConfig`` from a config.json, ``sources`` a source for every parameter.
+    ``prefix`` stands before every name but those that the unembedding may have; files of a model without unembedding
+    lack it. ``buffers`` matches names of tensors that hold no parameter.
+    """
+
+    settings: Callable[[Fields], dict[str, Any]]
+    sources: Callable[[TransformerConfig], dict[str, Source]]
+    prefix: str
+    embedding: str
+    unembedding: tuple[str, ...]
+    buffers: re.Pattern[str]
+
+
+EVERYWHERE: dict[str, tuple[Any, ...]] = {
+    "quantization_config": (None,),
+    "is_encoder_decoder": (False,),
+    "add_cross_attention": (False,),
+    "rope_interleaved": (False, None),
+    "pruned_heads": (None, {}),
+}
+"""Fields that change any model, and the values at which they do not."""
+GELU = {
+    "gelu": "gelu",
+    "gelu_new": "gelu-tanh",
+    "gelu_fast": "gelu-tanh",
+    "gelu_pytorch_tanh": "gelu-tanh",
+    "relu": "relu",
+}
+SILU = {"silu": "swiglu", "swish": "swiglu"}
+
+
+def gpt2(fields: Fields) -> dict[str, Any]:
+    """GPT-2."""
+    fixed(fields, {"scale_attn_weights": (True,), "scale_attn_by_inverse_layer_idx": (False,)})
+    return {
+        "width": integer(fields, "n_embd"),
+        "layers": integer(fields, "n_layer"),
+        "heads": integer(fields, "n_head"),
+        "mlp_width": integer(fields, "n_inner", 4 * integer(fields, "n_embd")),
+        "vocab": integer(fields, "vocab_size"),
+        "positions": _context(fields, "n_positions"),
+        "activation": choice(fields, "activation_function", GELU, "gelu_new"),
+        "norm_epsilon": number(fields, "layer_norm_epsilon", 1e-5),
+        "tied": flag(fields, "tie_word_embeddings", True),
+        "norm": "layer",
+        "position": "learned",
+        "bias": True,
+    }
+
+
+def neox(fields: Fields) -> dict[str, Any]:
+    """GPT-NeoX, Pythia."""
+    attention = flag(fields, "attention_bias", True)
+    theta, fraction = ("rotary_emb_base", "rope_theta"), ("rotary_pct", "partial_rotary_factor")
+    return _sizes(fields) | {
+        "activation": choice(fields, "hidden_act", GELU, "gelu"),
+        "norm_epsilon": number(fields, "layer_norm_eps", 1e-5),
+        "tied": flag(fields, "tie_word_embeddings", False),
+        "parallel": flag(fields, "use_parallel_residual", True),
+        "norm": "layer",
+        "position": "rotary",
+        "bias": True,
+        "qkv_bias": attention,
+        "out_bias": attention,
+        **rotary(fields, theta, fraction, 0.25),
+    }
+
+
+def llama(fields: Fields) -> dict[str, Any]:
+    """Llama 1 to 3, SmolLM, SmolLM2."""
+    attention = flag(fields, "attention_bias", False)
+    biases = {"qkv_bias": attention, "out_bias": attention, "mlp_bias": flag(fields, "mlp_bias", False)}
+    return _rms(fields) | biases
+
+
+def mistral(fields: Fields) -> dict[str, Any]:
+    """Mistral: all layers see a window, or none does."""
+    absent = "sliding_window" not in fields  # the reference's default is a window; null is none
+    window = 4096 if absent else integer(fields, "sliding_window", 0)
+    kinds = fields.get("layer_types")
+    kind = "sliding_attention" if window else "full_attention"
+    same = kinds is None or (isinstance(kinds, list) and all(one == kind for one in kinds))
+    require.that(same, "layer_types", f"must all be {kind}", kinds)
+    return _grouped(fields) | {"window": window}
+
+
+def qwen2(fields: Fields) -> dict[str, Any]:
+    """Qwen2, Qwen2.5: biases on queries, keys and values."""
+    _no_window(fields)
+    return _grouped(fields) | {"qkv_bias": True}
+
+
+def qwen3(fields: Fields) -> dict[str, Any]:
+    """Qwen3: norms on queries and keys."""
+    _no_window(fields)
+    integer(fields, "head_dim")  # where it is absent, the reference has a width of its own
+    attention = flag(fields, "attention_bias", False)
+    return _grouped(fields) | {"qk_norm": True, "qkv_bias": attention, "out_bias": attention}
+
+
+def _grouped(fields: Fields) -> dict[str, Any]:
+    """Of families whose reference has a number of its own where the config has none."""
+    require.that("num_key_value_heads" in fields, "num_key_value_heads", "must be given", None)
+    return _rms(fields)
+
+
+def _rms(fields: Fields) -> dict[str, Any]:
+    """What the descendants of Llama share."""
+    return _sizes(fields) | {
+        "kv_heads": integer(fields, "num_key_value_heads", 0),
+        "head_dim": integer(fields, "head_dim", 0),
+        "activation": choice(fields, "hidden_act", SILU, "silu"),
+        "norm_epsilon": number(fields, "rms_norm_eps", 1e-6),
+        "tied": flag(fields, "tie_word_embeddings", False),
+        "norm": "rms",
+        "position": "rotary",
+        "bias": False,
+        **rotary(fields),
+    }
+
+
+def _sizes(fields: Fields) -> dict[str, Any]:
+    return {
+        "width": integer(fields, "hidden_size"),
+        "layers": integer(fields, "num_hidden_layers"),
+        "heads": integer(fields, "num_attention_heads"),
+        "mlp_width": integer(fields, "intermediate_size"),
+        "vocab": integer(fields, "vocab_size"),
+        "positions": _context(fields, "max_position_embeddings"),
+    }
+
+
+def _context(fields: Fields, name: str) -> int:
+    return integer(fields, name, most=MOST_PLACES)
+
+
+def _no_window(fields: Fields) -> None:
+    fixed(fields, {"use_sliding_window": (False,)})
+    kinds = fields.get("layer_types")
+    same = kinds is None or (isinstance(kinds, list) and all(one == "full_attention" for one in kinds))
+    require.that(same, "layer_types", "must all be full_attention", kinds)
+
+
+_LLAMA = ("model.", "embed_tokens.weight", ("lm_head.weight",))
+_ANGLES = re.compile(r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
+FAMILIES = {
+    "gpt2": Family(
+        gpt2,
+        gpt2_sources,
+        "transformer.",
+        "wte.weight",
+        ("lm_head.weight",),
+        re.compile(r"h\.\d+\.attn\.(bias|masked_bias)"),
+    ),
+    "gpt_neox": Family(
+        neox,
+        neox_sources,
+        "gpt_neox.",
+        "embed_in.weight",
+        ("embed_out.weight", "lm_head.weight"),
+        re.compile(r"layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)"),
+    ),
+    "llama": Family(llama, llama_sources, *_LLAMA, _ANGLES),
+    "mistral": Family(mistral, llama_sources, *_LLAMA, _ANGLES),
+    "qwen2": Family(qwen2, llama_sources, *_LLAMA, _ANGLES),
+    "qwen3": Family(qwen3, llama_sources, *_LLAMA, _ANGLES),
+}

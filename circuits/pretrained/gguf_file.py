@@ -1,0 +1,213 @@
+"""What a GGUF file holds: its metadata, and where its tensors lie. No number in it is believed before it is checked.
+
+    "GGUF"  version  count of tensors  count of pairs  pairs (key, type, value)  tensor infos  padding  data
+
+All numbers are little-endian. The data stays in the file, which is mapped and not read; so do arrays of metadata,
+until they are asked for. The time taken and the memory are at most in proportion to the file's length.
+"""
+
+import struct
+from collections.abc import Iterator
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from circuits import require
+
+MAGIC, VERSIONS = b"GGUF", (2, 3)
+DEFAULT_ALIGNMENT, DIMENSIONS = 32, 4
+MOST_TENSORS, MOST_PAIRS, LONGEST_TEXT = 2**14, 2**12, 2**20
+SCALARS = dict(enumerate(("<B", "<b", "<H", "<h", "<I", "<i", "<f", "<?"))) | {10: "<Q", 11: "<q", 12: "<d"}
+"""From the number of a metadata type to its form for ``struct``."""
+STRING, ARRAY = 8, 9
+KINDS = {
+    0: ("F32", 1, 4),
+    1: ("F16", 1, 2),
+    2: ("Q4_0", 32, 18),
+    3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24),
+    8: ("Q8_0", 32, 34),
+    12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210),
+    30: ("BF16", 1, 2),
+}
+"""From the number of a tensor type to its name, the weights of a block and the bytes of a block."""
+
+
+class Values(NamedTuple):
+    """An array of metadata: the type of its items, how many there are, and at which byte the first one starts."""
+
+    type: int
+    length: int
+    start: int
+
+
+class Tensor(NamedTuple):
+    """Type, shape (rows first) and the bytes from ``start`` up to ``stop``."""
+
+    kind: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+Scalar = int | float | bool | str
+
+
+class GgufFile(NamedTuple):
+    """An open file. ``texts`` and ``numbers`` read its arrays."""
+
+    data: np.ndarray
+    metadata: dict[str, Scalar | Values]
+    tensors: dict[str, Tensor]
+
+
+def open_gguf(file: Path) -> GgufFile:
+    """Map a file and find its parts.
+
+    Raises ValueError naming the file and the part that is missing, cut short, too large, doubled or of an unknown type.
+    """
+    try:
+        data = np.memmap(file, np.uint8, mode="r").view(np.ndarray)
+        return _parsed(data)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"file: must be a whole GGUF file, got {str(file)!r} ({error})") from error
+
+
+def texts(file: GgufFile, key: str) -> list[str]:
+    """The strings of an array; raises ValueError where there is no such array."""
+    found = _array(file, key)
+    require.that(found.type == STRING, key, "must be an array of strings", found.type)
+    reader = _Reader(file.data, found.start)
+    return [reader.text(f"{key}[{i}]") for i in range(found.length)]
+
+
+def numbers(file: GgufFile, key: str) -> np.ndarray:
+    """The numbers of an array, in the file; raises ValueError where there is no such array."""
+    found = _array(file, key)
+    require.that(found.type in SCALARS, key, "must be an array of numbers", found.type)
+    kind = np.dtype(SCALARS[found.type])
+    return file.data[found.start : found.start + found.length * kind.itemsize].view(kind)
+
+
+def _array(file: GgufFile, key: str) -> Values:
+    found = file.metadata.get(key)
+    if not isinstance(found, Values):
+        raise ValueError(f"{key}: must be an array, got {found!r}")
+    return found
+
+
+class _Reader:
+    """A place in the bytes that moves on by what is read, and never past their end."""
+
+    def __init__(self, data: np.ndarray, at: int) -> None:
+        self.data, self.at = data, at
+
+    def skip(self, name: str, size: int) -> int:
+        """Pass over so many bytes; where they start."""
+        left, start = len(self.data) - self.at, self.at
+        require.that(size <= left, name, f"must take at most the {left} bytes that are left", size)
+        self.at += size
+        return start
+
+    def number(self, name: str, form: str = "<I") -> int | float | bool:
+        start = self.skip(name, struct.calcsize(form))
+        return struct.unpack(form, self.data[start : self.at].tobytes())[0]
+
+    def count(self, name: str, form: str = "<Q") -> int:
+        return int(self.number(name, form))
+
+    def text(self, name: str) -> str:
+        size = self.count(f"length of {name}")
+        require.that(size <= LONGEST_TEXT, name, f"must be at most {LONGEST_TEXT} bytes long", size)
+        start = self.skip(name, size)
+        content = self.data[start : self.at].tobytes()
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name}: must be UTF-8, got {content[:40]!r}") from error
+
+
+def _parsed(data: np.ndarray) -> GgufFile:
+    reader = _Reader(data, 0)
+    magic = data[reader.skip("magic", len(MAGIC)) : reader.at].tobytes()
+    require.that(magic == MAGIC, "magic", f"must be {MAGIC!r}", magic)
+    version = reader.count("version", "<I")
+    require.that(version in VERSIONS, "version", f"must be one of {VERSIONS}, little-endian", version)
+    tensors, pairs = reader.count("count of tensors"), reader.count("count of metadata")
+    require.that(tensors <= MOST_TENSORS, "count of tensors", f"must be at most {MOST_TENSORS}", tensors)
+    require.that(pairs <= MOST_PAIRS, "count of metadata", f"must be at most {MOST_PAIRS}", pairs)
+    metadata = _unique("metadata", (_pair(reader) for _ in range(pairs)))
+    infos = _unique("tensors", (_info(reader) for _ in range(tensors)))
+    alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
+    fits = isinstance(alignment, int) and 0 < alignment <= 2**20 and alignment & (alignment - 1) == 0
+    require.that(fits, "general.alignment", "must be a power of two of at most 2**20", alignment)
+    first = -(-reader.at // int(alignment)) * int(alignment)
+    found = {name: _placed(name, info, first, int(alignment), len(data)) for name, info in infos.items()}
+    _apart(found)
+    return GgufFile(data, metadata, found)
+
+
+def _unique(what: str, named: Iterator[tuple[str, object]]) -> dict:
+    found = {}
+    for name, value in named:
+        require.that(name not in found, what, "must have different names", name)
+        found[name] = value
+    return found
+
+
+def _pair(reader: _Reader) -> tuple[str, Scalar | Values]:
+    key = reader.text("key")
+    return key, _value(reader, key, reader.count(f"type of {key}", "<I"))
+
+
+def _value(reader: _Reader, key: str, type: int) -> Scalar | Values:
+    if type == STRING:
+        return reader.text(key)
+    if type != ARRAY:
+        require.that(type in SCALARS, key, "must have a known type", type)
+        return reader.number(key, SCALARS[type])
+    items, count = reader.count(f"type of {key}", "<I"), reader.count(f"count of {key}")
+    require.that(items in SCALARS or items == STRING, key, "must be an array of numbers or strings", items)
+    values = Values(items, count, reader.at)
+    if items != STRING:
+        reader.skip(key, count * struct.calcsize(SCALARS[items]))
+        return values
+    left = len(reader.data) - reader.at
+    require.that(8 * count <= left, key, f"must hold as many strings as {left} bytes have room for", count)
+    for _ in range(count):
+        reader.skip(key, reader.count(f"length in {key}"))
+    return values
+
+
+def _info(reader: _Reader) -> tuple[str, tuple[tuple[int, ...], int, int]]:
+    name = reader.text("name of a tensor")
+    count = reader.count(f"{name}: dimensions", "<I")
+    require.that(1 <= count <= DIMENSIONS, name, f"must have 1 to {DIMENSIONS} dimensions", count)
+    shape = tuple(reader.count(f"{name}: shape") for _ in range(count))[::-1]  # the file has columns first
+    return name, (shape, reader.count(f"{name}: type", "<I"), reader.count(f"{name}: offset"))
+
+
+def _placed(name: str, info: tuple[tuple[int, ...], int, int], first: int, alignment: int, end: int) -> Tensor:
+    shape, kind, offset = info
+    known = ", ".join(entry[0] for entry in KINDS.values())
+    require.that(kind in KINDS, name, f"must be of a type among {known}", f"type {kind}")
+    word, block, size = KINDS[kind]
+    require.that(min(shape) > 0 and shape[-1] % block == 0, name, f"must have rows of whole blocks of {block}", shape)
+    require.that(offset % alignment == 0, name, f"must start at a multiple of {alignment}", offset)
+    start, length = first + offset, prod(shape) // block * size
+    rule = f"must lie within the file's {end} bytes, {word} of shape {shape}"
+    require.that(start + length <= end, name, rule, f"bytes {start} to {start + length}")
+    return Tensor(word, shape, start, start + length)
+
+
+def _apart(tensors: dict[str, Tensor]) -> None:
+    """Bytes that serve two tensors would let a small file ask for any amount of memory."""
+    in_order = sorted(tensors.items(), key=lambda item: item[1].start)
+    for (name, before), (other, after) in pairwise(in_order):
+        require.that(before.stop <= after.start, other, f"must not lie over {name}", f"byte {after.start}")

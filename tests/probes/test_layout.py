@@ -1,0 +1,165 @@
+"""Where things stand in a problem, against a reading of its words from left to right."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from circuits.probes.layout import ROLES, Layout, chosen_position, ends, layout, place_names
+from circuits.tasks import BinaryTree, StarGraph, TokenFormat, problem_of, tokens
+from circuits.tasks.problem import Problem
+from tests.cases import assert_close
+from tests.probes.naive_layout import Naive, naive_layout
+from tests.probes.planted import PAIRS, rows
+
+FORMATS = {
+    "star pairs": TokenFormat(StarGraph(2, 4, 9), "pairs", "goal-start"),
+    "star pairs, goal last": TokenFormat(StarGraph(2, 3, 7), "pairs", "start-goal"),
+    "star text": TokenFormat(StarGraph(3, 3, 9), "text", "start-goal"),
+    "star text, start last": TokenFormat(StarGraph(2, 3, 6), "text", "goal-start"),
+    "tree pairs": TokenFormat(BinaryTree(3, 8), "pairs", "goal-start"),
+    "tree text": TokenFormat(BinaryTree(4, 17), "text", "start-goal"),
+}
+CASES = [(name, answer) for name in FORMATS for answer in (0, FORMATS[name].answer_length - 1)]
+COUNT = 12
+
+
+def found(format: TokenFormat, ids: np.ndarray, query: int) -> Layout:
+    """The layouts of a batch."""
+    return jax.jit(jax.vmap(lambda row: layout(format, row, query)))(ids)
+
+
+def one(batch: Layout, number: int) -> Layout:
+    return jax.tree.map(lambda part: np.asarray(part)[number], batch)
+
+
+def as_layout(naive: Naive) -> Layout:
+    fields = naive._asdict() | {"roles": [ROLES.index(role) for role in naive.roles]}
+    return Layout(*(jnp.asarray(fields[name], jnp.int32) for name in Layout._fields))
+
+
+@pytest.mark.parametrize(("name", "answer"), CASES)
+def test_layouts_are_what_a_reader_finds(name, answer):
+    format = FORMATS[name]
+    query = chosen_position(format, answer)
+    ids = rows(format, COUNT, seed=answer)
+    batch, names = found(format, ids, query), set()
+    for i, row in enumerate(ids.tolist()):
+        ours, naive = one(batch, i), naive_layout(format, row, query)
+        assert_close(ours, as_layout(naive), atol=0)
+        assert all(part.dtype == np.int32 for part in ours)
+        assert sorted(ours.order.tolist()) == list(range(query + 1))
+        path = problem_of(format, np.asarray(row)).path.tolist()
+        assert [row[t] for t in ours.heads] == path[1:]
+        assert [row[t] for t in ours.tails] == path[:-1]
+        assert (row[ours.start], row[ours.goal]) == (path[0], path[-1])
+        texts, roles = place_names(ours)
+        assert roles == tuple(naive.roles[t] for t in naive.order)
+        assert texts == tuple(text(naive, t) for t in naive.order)
+        names.add((texts, roles))
+    assert len({tuple(row) for row in batch.order.tolist()}) > 1
+    assert len(names) == 1
+
+
+def text(naive: Naive, place: int) -> str:
+    """The name of what stands at a place."""
+    node, role = naive.tokens[place], naive.roles[place]
+    if role == "symbol":
+        return "·"
+    if node in naive.path:
+        number = naive.path.index(node)
+        return "s" if number == 0 else "g" if number == len(naive.path) - 1 else f"n{number}"
+    return f"x{naive.levels[place]}"
+
+
+def test_place_names_by_hand():
+    """The paper's problem 3 7 | 6 0 | 7 2 | 3 6, from 3 to 0."""
+    ids = jnp.asarray([3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0], jnp.int32)
+    at = layout(PAIRS, ids, 9)
+    assert place_names(at)[0] == ("s", "n1", "n1", "g", "s", "x1", "x1", "x2", "g", "s")
+    assert at.order.tolist() == [6, 7, 2, 3, 0, 1, 4, 5, 8, 9]
+    assert (at.tails.tolist(), at.heads.tolist()) == ([6, 2], [7, 3])
+    assert at.levels.tolist() == [0, 1, 1, 2, 1, 2, 0, 1, 2, 0]
+    spoken = [ROLES[role] for role in at.roles.tolist()]
+    listed = ["start", "distractor", "path", "goal", "distractor", "distractor", "start", "path"]
+    assert spoken == [*listed, "goal", "start"]
+
+
+def test_place_names_tell_an_edge_that_leaves_the_path_from_one_that_does_not():
+    """Three levels down a tree, both stand off the path: they have to keep their places in every problem."""
+    format = TokenFormat(BinaryTree(4, 15), "pairs", "goal-start")
+    batch = found(format, rows(format, 200), format.prompt_length - 1)
+    names = {place_names(one(batch, i)) for i in range(200)}
+    assert len(names) == 1
+    texts = names.pop()[0]
+    pairs = [" ".join(texts[t : t + 2]) for t in range(0, 28, 2)]
+    assert pairs == ["s n1", "n1 n2", "n2 g", "s x1", "n1 x2", *["x1 x2"] * 2, "n2 x3", *["x2 x3"] * 6]
+
+
+@pytest.mark.parametrize("name", ["star text", "tree pairs"])
+def test_other_names_of_nodes_move_nothing(name):
+    format = FORMATS[name]
+    query, rng = chosen_position(format), np.random.default_rng(3)
+    ids = rows(format, COUNT)
+    renamed = []
+    for row in ids:
+        names = rng.permutation(format.family.labels).astype(np.int32)
+        renamed.append(tokens(format, Problem(*(names[part] for part in problem_of(format, row)))))
+    ours, theirs = found(format, ids, query), found(format, np.stack(renamed), query)
+    assert np.any(ours.tokens != theirs.tokens)
+    assert_close(theirs._replace(tokens=ours.tokens), ours, atol=0)
+
+
+def test_eager_jitted_and_batched_are_the_same():
+    format = FORMATS["star text"]
+    query = chosen_position(format)
+    ids = rows(format, 2)
+    eager = layout(format, jnp.asarray(ids[1]), query)
+    jitted = jax.jit(partial(layout, format, query=query))(jnp.asarray(ids[1]))
+    assert_close(jitted, eager, atol=0)
+    assert_close(one(found(format, ids, query), 1), eager, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("style", "query", "start", "goal"), [("pairs", "goal-start", 9, 8), ("text", "start-goal", 12, 13)]
+)
+def test_ends_stand_in_the_query(style, query, start, goal):
+    assert ends(TokenFormat(StarGraph(2, 3, 10), style, query)) == (start, goal)
+
+
+@pytest.mark.parametrize(
+    ("format", "answer", "position"),
+    [
+        (PAIRS, None, 9),  # the last of the prompt predicts the first node after the start
+        (PAIRS, 1, 10),
+        (TokenFormat(StarGraph(2, 3, 10), "text", "start-goal"), None, 15),  # after the prompt comes the start
+        (TokenFormat(StarGraph(2, 3, 10), "text", "start-goal"), 0, 14),
+        (TokenFormat(StarGraph(2, 3, 10), "text", "start-goal"), 2, 16),
+        (TokenFormat(StarGraph(2, 2, 5), "pairs", "goal-start"), 0, 5),
+    ],
+)
+def test_the_chosen_position_predicts_the_chosen_token(format, answer, position):
+    assert chosen_position(format, answer) == position
+
+
+SHORT = TokenFormat(StarGraph(2, 2, 5), "pairs", "goal-start")
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (chosen_position, (PAIRS, 2), "answer: must be an integer between 0 and 1, got 2"),
+        (chosen_position, (PAIRS, -1), "answer: must be an integer between 0 and 1, got -1"),
+        (chosen_position, (SHORT,), "answer: must be given, for no token needs look-ahead, got None"),
+        (layout, (PAIRS, np.zeros(11, np.int32), 9), r"tokens: must have shape \(12,\), got \(11,\)"),
+        (layout, (PAIRS, np.zeros(12, np.int32), 8), "query: must be an integer between 9 and 10, got 8"),
+        (layout, (PAIRS, np.zeros(12, np.int32), 11), "query: must be an integer between 9 and 10, got 11"),
+    ],
+)
+def test_errors(function: Any, arguments: tuple, message: str):
+    arrays = (jnp.asarray(value) if isinstance(value, np.ndarray) else value for value in arguments)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        function(*arrays)
