@@ -20,6 +20,8 @@ lint: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 figures: $(STAMP)
+	$(BIN)/circuits attention checkpoints/star-2x5-ntp --out figures/figure_5_ours
+	$(BIN)/circuits attention checkpoints/star-2x5-mtp3 --out figures/figure_6_ours
 	for script in $(filter-out figures/measured.py,$(wildcard figures/*.py)); do $(BIN)/python $$script || exit 1; done
 
 notebooks: $(STAMP)
