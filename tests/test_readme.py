@@ -11,10 +11,14 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 def test_the_blocks_run_one_after_the_other(capsys, monkeypatch):
     titles = "Ten lines of Python", "Flows", "Standard transformers"
     code = [re.search(rf"## {title}\n.*?```python\n(.*?)```", README, re.S) for title in titles]
+    finding = README[README.index("## Finding the circuit") : README.index("## The ledger")]
+    code += re.finditer(r"```python\n(.*?)```", finding, re.S)
     names = {}
     for block in code:
         assert block is not None
         exec(block[1], names)
+    assert names["found"]["trace"].significant[..., :3].any(axis=(0, 1)).all()
+    assert names["patterns"][""].shape == (1, 2, 5, 5)
     printed = capsys.readouterr().out
     assert "0.996" in printed
     assert "replay=Array(6.88678695" in printed
