@@ -90,7 +90,7 @@ def test_a_wrong_config_is_seen(tmp_path, name, change):
         ("gpt_neox", "query.bias", jnp.zeros_like),
         ("llama", "key.kernel", lambda x: x.reshape(8, 2, 16)[:, ::-1].reshape(8, 32)),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_wrong_tensor_is_seen(name, part, wrong):
     """One parameter of the first layer's attention read as a careless reader would."""
