@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from circuits.plotting_attention import head_scores, sweep_heatmap
-from circuits.probes.interventions import ablate, knock_out, patch, path_patch, twins
+from circuits.probes.interventions import Receiver, ablate, knock_out, patch, path_patch, twins
 from circuits.probes.layout import place_names
 from circuits.probes.linear_probes import fit_probes, score_probes
 from circuits.tasks import decode_ids
@@ -83,6 +83,33 @@ head_scores(heads.effect, "3-MTP: heads patched", label="effect")
 # %%
 direct = path_patch(mtp, pairs)
 head_scores(direct.effect[0], "3-MTP: direct effect on the answer", label="effect")
+
+# %% [markdown]
+# And the others? Each tells the next one where to look. Path patching into the *queries* of a head asks which earlier
+# head reaches the answer through what that head looks for:
+
+# %%
+chain = ((3, 5), (4, 3), (6, 2), (7, 7), (8, 4))  # layer and head from 1: goal, goal, hop 1, hop 2, hop 3
+receivers = [Receiver("q", layer - 1, head - 1) for layer, head in chain[2:]]
+into = path_patch(mtp, pairs, receivers, mlps="free")
+for (layer, head), effect in zip(chain[2:], into.effect, strict=True):
+    best = np.argsort(-effect, axis=None)[:3]
+    senders = [f"{i // 8 + 1}.{i % 8 + 1} {effect.ravel()[i]:.2f}" for i in best.tolist()]
+    print(f"into the queries of {layer}.{head}: {', '.join(senders)}")
+
+# %% [markdown]
+# So the chain is closed: the goal heads tell head 6.2 what to look for, that one tells 7.7, and that one 8.4, which
+# writes the first node. Are these five heads enough? All others of layers 3 to 8 replaced by their means, and then
+# these five alone:
+
+# %%
+chosen = np.zeros((8, 1, 8), bool)
+for layer, head in chain:
+    chosen[layer - 1, 0, head - 1] = True
+late = np.arange(8)[:, None, None] >= 2
+for text, mask in (("the other 43", late & ~chosen), ("these five", chosen)):
+    after = ablate(mtp, pairs, "attn.z", "mean", masks=mask[None])
+    print(f"without {text}: accuracy {after.accuracy[0]:.2f}")
 
 # %% [markdown]
 # ## What breaks without them

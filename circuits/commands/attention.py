@@ -11,8 +11,8 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg, configure
 
 from circuits import require
 from circuits.cli import usage, write_text
-from circuits.commands.checkpoint import Opened, open_checkpoint, planning_task, progress, test_problems
-from circuits.commands.files import write_figure, writing
+from circuits.commands.checkpoint import Opened, answer_place, open_checkpoint, planning_task, progress, test_problems
+from circuits.commands.files import check_folder, write_figure, writing
 from circuits.html import attention_page
 from circuits.plotting_attention import attention_grid, query_rows
 from circuits.probes.extract import planning_maps, text_maps
@@ -53,9 +53,10 @@ def attention(
     """
     screen = Console(highlight=False)
     with usage():
-        require.that(not out.exists() or out.is_dir(), "out", "must be a folder", str(out))
+        check_folder(out)
         opened = open_checkpoint(checkpoint, step, seed)
         if opened.task is None:
+            require.that(token is None, "token", "must be left out for a language model", token)
             maps = _of_text(opened, text, not average_heads)
         else:
             require.that(text is None, "text", "must be left out for a model of planning problems", text)
@@ -83,7 +84,7 @@ def _of_problems(
     screen: Console, opened: Opened, examples: int, token: int | None, per_head: bool, aligned: bool
 ) -> AttentionMaps:
     task, form = planning_task(opened)
-    query = chosen_position(form, None if token is None else token - 1)
+    query = chosen_position(form, answer_place(form, token))
     problems = test_problems(task, examples)
     with progress(screen) as part:
         return planning_maps(
@@ -101,6 +102,8 @@ def _of_problems(
 def _of_text(opened: Opened, text: str | None, per_head: bool) -> AttentionMaps:
     require.that(bool(text), "text", "must be given for a language model", text)
     ids, words = encoded(opened.tokenizer, str(text))
+    most = opened.model.config.positions
+    require.that(0 < len(ids) <= most, "text", f"must be 1 to {most} tokens", len(ids))
     return text_maps(opened.model, ids, words, title=f"{opened.name}: {text}", per_head=per_head)
 
 

@@ -70,6 +70,14 @@ def planning_task(opened: Opened) -> tuple[TaskConfig, TokenFormat]:
     return task, task.format
 
 
+def answer_place(form: TokenFormat, token: int | None) -> int | None:
+    """The place in the answer, from 0, of the token that is counted from 1. Raises ValueError for one that is not."""
+    if token is None:
+        return None
+    require.integer("token", token, least=1, most=form.answer_length)
+    return token - 1
+
+
 def test_problems(task: TaskConfig, examples: int) -> Int[np.ndarray, "n T"]:
     """Held-out problems with their answers, as tokens. Raises ValueError unless ``examples`` is a positive integer."""
     require.integer("examples", examples, least=1)

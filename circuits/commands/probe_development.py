@@ -9,6 +9,7 @@ from typing import Annotated
 
 import jax
 import numpy as np
+from jax import Array
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +18,7 @@ from tyro.conf import Positional, arg
 from circuits import require
 from circuits.cli import usage
 from circuits.commands.checkpoint import by_seed, progress, test_problems
-from circuits.commands.files import write_figure, writing
+from circuits.commands.files import check_folder, write_figure, writing
 from circuits.plotting_dynamics import Line, Panel, line_panels
 from circuits.probes.attention import Scores
 from circuits.probes.development import formation, strengths
@@ -26,6 +27,9 @@ from circuits.probes.nulls import untrained
 from circuits.probes.planning import scores_of
 from circuits.probes.streaming import stream
 from circuits.training.files import read_arrays, write_arrays
+from circuits.transformer.digests import digest
+from circuits.transformer.training import run_folder
+from circuits.transformer.training.config import TrainConfig
 from circuits.transformer.training.stored import Stored, kept_steps, read_run
 
 ARRAYS = "development.npz"
@@ -54,37 +58,50 @@ class Development:
 def development(asked: Development) -> int:
     """Score every checkpoint that is not scored yet, and draw all of them."""
     screen = Console(highlight=False)
-    with usage(), writing(asked.out):
+    with usage():
+        check_folder(asked.out)
         steps = kept_steps(asked.run)
         rule = "must hold at least 2 checkpoints: train with --keep-every"
         require.that(len(steps) >= 2, "run", rule, str(asked.run))
         first = by_seed(read_run(asked.run, steps[0]), asked.seed)
         done = _done(asked, first)
         problems = test_problems(first.task, asked.examples)
-        function = partial(scores_of, first.task.format, chosen_position(first.task.format))
-        with progress(screen) as part:
-            show = part("checkpoints", len(steps))
-            for number, step in enumerate(steps):
-                if step not in done:
+    function = partial(scores_of, first.task.format, chosen_position(first.task.format))
+    with progress(screen) as part:
+        show = part("checkpoints", len(steps))
+        for number, step in enumerate(steps):
+            if step not in done:
+                with usage():
                     model = by_seed(read_run(asked.run, step), first.seed).model
-                    moments = stream(function, model, (problems,))
-                    done[step] = jax.tree.map(np.asarray, moments.mean)
+                moments = stream(function, model, (problems,))
+                done[step] = jax.tree.map(_mean, moments.count, moments.mean)
+                with usage(), writing(asked.out):
                     _write(asked, first, done)
-                show(number + 1)
-        kept = np.array(sorted(done))
-        found = strengths([done[step] for step in kept.tolist()])
+            show(number + 1)
+    kept = np.array(sorted(done))
+    found = strengths([done[step] for step in kept.tolist()])
+    with usage(), writing(asked.out):
         write_figure(asked.out, "development", development_figure(first.name.split(",")[0], kept, found))
     baseline = _untrained(function, first, problems[:NULL_EXAMPLES])
-    table = Table(title=f"{asked.run.name}, seed {first.seed}: when each part came to stay above half-way")
+    screen.print(_table(f"{asked.run.name}, seed {first.seed}", kept, found, baseline))
+    screen.print(f"wrote {asked.out}", soft_wrap=True, markup=False)
+    return 0
+
+
+def _mean(count: Array, mean: Array) -> np.ndarray:
+    """NaN for what no problem has."""
+    return np.where(np.asarray(count) > 0, np.asarray(mean), np.nan)
+
+
+def _table(title: str, steps: np.ndarray, found: dict[str, np.ndarray], baseline: dict[str, float]) -> Table:
+    table = Table(title=f"{title}: when each part came to stay above half-way")
     for column in ("part", "untrained", "formed at step", "final"):
         table.add_column(column, justify="left" if column == "part" else "right")
     for name, values in found.items():
-        when = formation(kept, values, baseline=baseline[name])
+        when = formation(steps, values, baseline=baseline[name])
         formed = "never" if when.step is None else str(when.step)
         table.add_row(name, f"{baseline[name]:.2f}", formed, f"{when.final:.2f}")
-    screen.print(table)
-    screen.print(f"wrote {asked.out}", soft_wrap=True, markup=False)
-    return 0
+    return table
 
 
 def _untrained(function: Callable[..., Scores], first: Stored, problems: np.ndarray) -> dict[str, float]:
@@ -107,9 +124,9 @@ def _done(asked: Development, first: Stored) -> dict[int, Scores]:
     if not path.exists():
         return {}
     arrays = read_arrays(path)
-    about = json.loads(str(arrays["about"]))
-    rule = f"must be new, or hold the scores of {_about(asked, first)}"
-    require.that(about == _about(asked, first), "out", rule, about)
+    about = str(arrays.get("about"))
+    whole = arrays.keys() == {*Scores._fields, "steps", "about"} and about == _about(asked, first)
+    require.that(whole, "out", f"must be new, or hold the scores of {_about(asked, first)}", about)
     return {
         int(step): Scores(*(arrays[name][number] for name in Scores._fields))
         for number, step in enumerate(arrays["steps"])
@@ -119,10 +136,14 @@ def _done(asked: Development, first: Stored) -> dict[int, Scores]:
 def _write(asked: Development, first: Stored, done: dict[int, Scores]) -> None:
     steps = sorted(done)
     arrays = {name: np.stack([getattr(done[s], name) for s in steps]).astype(np.float32) for name in Scores._fields}
-    about = np.asarray(json.dumps(_about(asked, first)))
-    write_arrays(asked.out / ARRAYS, arrays | {"steps": np.asarray(steps), "about": about})
+    about = {"steps": np.asarray(steps), "about": np.asarray(_about(asked, first))}
+    write_arrays(asked.out / ARRAYS, arrays | about)
 
 
-def _about(asked: Development, first: Stored) -> dict[str, object]:
-    objective = first.notes["objective"]
-    return {"run": asked.run.name, "seed": first.seed, "examples": asked.examples, "objective": objective}
+def _about(asked: Development, first: Stored) -> str:
+    """Which run, seed and problems: runs of one name are told apart by their config, but for how long they went on."""
+    config = run_folder.as_json(run_folder.read_config(asked.run, TrainConfig))
+    trained = {name: config[name] for name in ("task", "objective", "model", "optimiser", "batch")}
+    found = digest(json.dumps(trained, sort_keys=True).encode())
+    said = {"run": asked.run.name, "seed": first.seed, "examples": asked.examples}
+    return json.dumps(said | {"objective": first.notes["objective"], "config": found})

@@ -16,8 +16,8 @@ from tyro.conf import Positional, arg
 
 from circuits import require
 from circuits.cli import usage, write_text
-from circuits.commands.checkpoint import open_checkpoint, planning_task, progress, test_problems
-from circuits.commands.files import write_figure, writing
+from circuits.commands.checkpoint import answer_place, open_checkpoint, planning_task, progress, test_problems
+from circuits.commands.files import check_folder, write_figure, writing
 from circuits.plotting_attention import head_scores, sweep_heatmap
 from circuits.probes.interventions import Twins, ablate, knock_out, patch, path_patch, twins, windows
 from circuits.probes.layout import place_names
@@ -77,37 +77,47 @@ class Study(NamedTuple):
 def interventions(asked: Interventions) -> int:
     """Run every sweep, writing each as it is done."""
     screen = Console(highlight=False)
-    with usage(), writing(asked.out):
-        require.integer("examples", asked.examples, least=2)
-        opened = open_checkpoint(asked.checkpoint, asked.step, asked.seed)
-        task, form = planning_task(opened)
-        problems = jnp.asarray(test_problems(task, 2 * asked.examples))
-        half = len(problems) // 2
-        answer = None if asked.token is None else asked.token - 1
-        first, second = (
-            twins(form, part, jax.random.key(number), answer)
-            for number, part in enumerate((problems[:half], problems[half:]))
-        )
-        table = Table(title=f"{opened.name}: {half} held-out problems")
-        for column in ("sweep", "what it says"):
-            table.add_column(column)
-        summary: dict[str, Any] = {"model": opened.name, "problems": half}
-        arrays: dict[str, np.ndarray] = {}
-        with progress(screen) as part:
-            for name, sweep in SWEEPS.items():
-                bar = part(name, half)
-                study = Study(opened.name, opened.model, form, first, second, lambda done, _, bar=bar: bar(done))
-                found = sweep(study)
-                bar(half)
-                arrays |= {f"{name}/{key}": value for key, value in found.arrays.items()}
-                summary[name] = found.says
-                table.add_row(name, found.says)
-                write_figure(asked.out, name.replace(" ", "-"), found.figure)
+    with usage():
+        check_folder(asked.out)
+        name, model, form, first, second = _opened(asked)
+    half = len(first.corrupt)
+    table = Table(title=f"{name}: {half} held-out problems")
+    for column in ("sweep", "what it says"):
+        table.add_column(column)
+    summary: dict[str, Any] = {"model": name, "problems": half}
+    arrays: dict[str, np.ndarray] = {}
+    with progress(screen) as part:
+        for sweep_name, sweep in SWEEPS.items():
+            bar = part(sweep_name, half)
+            found = sweep(Study(name, model, form, first, second, lambda done, _, bar=bar: bar(done)))
+            bar(half)
+            arrays |= {f"{sweep_name}/{key}": value for key, value in found.arrays.items()}
+            summary[sweep_name] = found.says
+            table.add_row(sweep_name, found.says)
+            with usage(), writing(asked.out):
+                write_figure(asked.out, sweep_name.replace(" ", "-"), found.figure)
                 write_arrays(asked.out / "interventions.npz", arrays)
                 write_text(asked.out / "summary.json", json.dumps(summary, indent=2) + "\n")
     screen.print(table)
     screen.print(f"wrote {asked.out}", soft_wrap=True, markup=False)
     return 0
+
+
+def _opened(asked: Interventions) -> tuple[str, Predictor, TokenFormat, Twins, Twins]:
+    """Name, model and format, twins to look at, and others to fit on. Raises ValueError for bad usage."""
+    require.integer("examples", asked.examples, least=2)
+    opened = open_checkpoint(asked.checkpoint, asked.step, asked.seed)
+    task, form = planning_task(opened)
+    answer = answer_place(form, asked.token)
+    least = 1 - form.first_node
+    rule = "must not be that of the start, which is the same in twins"
+    require.that(answer is None or answer >= least, "token", rule, asked.token)
+    problems = jnp.asarray(test_problems(task, 2 * asked.examples))
+    half = len(problems) // 2
+    require.that(half >= 2, "checkpoint", "must have at least 4 test problems", len(problems))
+    parts = enumerate((problems[:half], problems[half:]))
+    first, second = (twins(form, part, jax.random.key(number), answer) for number, part in parts)
+    return opened.name, opened.model, form, first, second
 
 
 def patched_stream(study: Study) -> Result:

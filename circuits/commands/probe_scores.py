@@ -15,8 +15,8 @@ from tyro.conf import Positional, arg
 
 from circuits import require
 from circuits.cli import usage, write_text
-from circuits.commands.checkpoint import Opened, open_checkpoint, planning_task, progress, test_problems
-from circuits.commands.files import write_figure, writing
+from circuits.commands.checkpoint import Opened, answer_place, open_checkpoint, planning_task, progress, test_problems
+from circuits.commands.files import check_folder, write_figure, writing
 from circuits.plotting_attention import head_scores
 from circuits.probes.language import Evidence, measure_heads, repeated_sequences, standing_out
 from circuits.probes.layout import chosen_position
@@ -55,7 +55,9 @@ def score(asked: Scored) -> int:
     """Score a checkpoint."""
     screen = Console(highlight=False)
     with usage():
+        check_folder(asked.out)
         require.integer("examples", asked.examples, least=2)
+        require.that(0 < asked.level < 1, "level", "must lie between 0 and 1", asked.level)
         opened = open_checkpoint(asked.checkpoint, asked.step, asked.seed)
     if opened.task is None:
         report, table, figures = _of_language(opened, asked)
@@ -74,7 +76,7 @@ def _of_planning(screen: Console, opened: Opened, asked: Scored) -> tuple[dict[s
     """What goes into scores.json, the table, and the figures by name."""
     with usage():
         task, form = planning_task(opened)
-        query = chosen_position(form, None if asked.token is None else asked.token - 1)
+        query = chosen_position(form, answer_place(form, asked.token))
         problems = test_problems(task, asked.examples)
         with progress(screen) as part:
             found = find_circuit(
@@ -113,6 +115,8 @@ def _by_hop(found: dict[str, Finding]) -> Iterator[tuple[str, Finding]]:
 def _of_language(opened: Opened, asked: Scored) -> tuple[dict[str, Any], Table, dict[str, Figure]]:
     with usage():
         require.that(asked.token is None, "token", "must be left out for a language model", asked.token)
+        most = opened.model.config.positions // 2
+        require.integer("length", asked.length, least=1, most=most)
         sequences = repeated_sequences(opened.model.config.vocab, asked.length, asked.examples, seed=0)
         found = measure_heads(opened.model, sequences, confidence=1 - asked.level)
     table = Table(title=f"{opened.name}: {asked.examples} random sequences of {asked.length} tokens, twice")

@@ -31,15 +31,17 @@ def strengths(scores: Sequence[Scores]) -> dict[str, Float[np.ndarray, " steps"]
         hop i                    max of trace - astray at hop i: the second step, at the query. What looks at all paths
                                  alike is in no hop
 
-    From 0 to 1, where hops may be below 0. Raises ValueError for no checkpoint.
+    From 0 to 1, where hops may be below 0. A link that is NaN, as no position could look back, is left out. Raises
+    ValueError for no checkpoint.
     """
     require.that(len(scores) > 0, "scores", "must hold at least one checkpoint", len(scores))
     hops = np.array([np.max(np.asarray(one.trace) - np.asarray(one.astray), axis=(0, 1)) for one in scores])
-    return {
+    found = {
         PREDECESSOR: np.array([np.max(one.predecessor) for one in scores]),
         GOAL: np.array([np.max(one.goal_in_query) for one in scores]),
         LINK: np.array([np.max(np.asarray(one.link)[..., 0]) for one in scores]),
     } | {f"hop {hop + 1}": hops[:, hop] for hop in range(hops.shape[1])}
+    return {name: values for name, values in found.items() if not (name == LINK and np.all(np.isnan(values)))}
 
 
 def formation(

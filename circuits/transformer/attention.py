@@ -82,7 +82,8 @@ def reference(
     scores = jnp.einsum("thd,shd->hts", q, k, precision=precision) * _scale(q)
     scores = tap("scores", jnp.where(seen, scores, -jnp.inf))
     pattern = tap("pattern", jax.nn.softmax(wide(scores), axis=-1).astype(q.dtype))
-    return jnp.einsum("hts,shd->thd", pattern, v, precision=precision)
+    # Heads first: asked for "thd", the compiler makes a transposed copy of the pattern on a batch of one.
+    return jnp.einsum("hts,shd->htd", pattern, v, precision=precision).swapaxes(0, 1)
 
 
 def fused(q: Float[Array, "T H h"], past: KeyValue, seen: Bool[Array, "T S"], precision: str) -> Float[Array, "T H h"]:

@@ -47,7 +47,8 @@ class Patched(NamedTuple):
     shift: Float[np.ndarray, "..."]
     """mean(D_patched - D_base), in logits."""
     flips: Float[np.ndarray, "..."]
-    """Share of answers that become that of the source run, where the two unpatched runs answer differently."""
+    """Share of answers that become that of the source run, where the two unpatched runs answer differently;
+    0 where none do."""
     span: float
     """mean(D_source - D_base), in logits. Where it is small the model ignores the goal, and effects mean nothing."""
     span_error: float
