@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -29,11 +30,21 @@ WORDS = ("the", "cat", "sat", "on", "mat", "and", "a", "dog", "ran", "to", "it",
 
 
 @pytest.fixture(autouse=True, scope="package")
-def unoptimised() -> Iterator[None]:
-    """Programs that compute little: compiling them is what takes time."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Programs that compute little: compiling them is what takes time. Each is compiled once, without optimisations."""
+    changes = {
+        "jax_disable_most_optimizations": True,
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {"jax_disable_most_optimizations": False, "jax_compilation_cache_dir": None}
+    for values in (changes, before):
+        for name, value in values.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()  # whether there is one is looked up once
+        if values is changes:
+            yield
 
 
 def save_tiny(folder: Path, task: TaskConfig) -> Path:
@@ -107,6 +118,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refused:
 
     def check(message: str, *arguments: object) -> None:
         before = sorted(tmp_path.rglob("*"))
+        capsys.readouterr()
         assert main([str(part) for part in arguments]) == 2, arguments
         printed = capsys.readouterr()
         said = " ".join((printed.out + printed.err).replace("│", " ").split())

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from circuits.cli import main
-from circuits.commands import files, probe_development
+from circuits.commands import files, probe_development, probe_interventions
 from circuits.commands.checkpoint import open_checkpoint
 from circuits.commands.checkpoint import test_problems as held_out
 from circuits.probes.attention import Scores
@@ -106,7 +106,7 @@ def test_scores_of_a_language_model(language, tmp_path, capsys):
     report = json.loads((tmp_path / "scores.json").read_text())
     opened = open_checkpoint(language)
     truth = measure_heads(opened.model, repeated_sequences(19, 6, COUNT, seed=0), confidence=0.9)
-    assert list(report["scores"]) == list(truth) == ["previous", "duplicate", "induction"]
+    assert report["scores"].keys() == truth.keys() == {"previous", "duplicate", "induction"}
     for kind, found in report["scores"].items():
         for part in ("score", "over_shuffled", "over_fresh"):
             if getattr(truth[kind], part) is None:
@@ -129,6 +129,27 @@ def intervened(pairs, tmp_path_factory) -> Path:
     return out
 
 
+def test_sweeps_are_written_as_they_are_done(pairs, tmp_path, monkeypatch):
+    """Two of them, the second of which fails: what the first found is there, whole."""
+
+    def fails(study):
+        raise KeyboardInterrupt
+
+    sweeps = {"logit lens": probe_interventions.lens, "linear probes": fails}
+    monkeypatch.setattr(probe_interventions, "SWEEPS", sweeps)
+    assert main(["probe", "interventions", str(pairs), "--out", str(tmp_path), "--examples", str(COUNT)]) == 130
+    found = {"interventions.npz", "logit-lens.pdf", "logit-lens.png", "summary.json"}
+    assert {path.name for path in tmp_path.iterdir()} == found
+    assert json.loads((tmp_path / "summary.json").read_text()).keys() == {"model", "problems", "logit lens"}
+    arrays, problems = read_arrays(tmp_path / "interventions.npz"), jnp.asarray(held_out(TASK, 2 * COUNT))[:COUNT]
+    first = twins(TASK.format, problems, jax.random.key(0))
+    truth = logit_lens(open_checkpoint(pairs).model, TASK.format, first.layout)
+    assert arrays.keys() == {"logit lens/probability", "logit lens/rank"}
+    assert_close(arrays["logit lens/rank"], truth.rank, atol=1e-12)
+    assert_close(arrays["logit lens/probability"], truth.probability, atol=1e-12)
+
+
+@pytest.mark.slow
 def test_every_sweep_leaves_arrays_a_figure_and_a_summary(intervened):
     arrays = read_arrays(intervened / "interventions.npz")
     assert set(arrays) == {f"{name}/{part}" for name, parts in SWEEPS.items() for part in parts}
@@ -141,6 +162,7 @@ def test_every_sweep_leaves_arrays_a_figure_and_a_summary(intervened):
     assert all(isinstance(summary[name], str) and summary[name] for name in SWEEPS)
 
 
+@pytest.mark.slow
 def test_the_numbers_of_sweeps_are_those_of_direct_calls(intervened, pairs):
     arrays, model = read_arrays(intervened / "interventions.npz"), open_checkpoint(pairs).model
     problems = jnp.asarray(held_out(TASK, 2 * COUNT))
@@ -178,6 +200,7 @@ def test_the_numbers_of_sweeps_are_those_of_direct_calls(intervened, pairs):
     assert np.abs(arrays["patched stream/effect"]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_knock_outs_are_one_layer_at_a_time_and_then_all(intervened, pairs):
     lost = read_arrays(intervened / "interventions.npz")["knocked out/lost"]
     problems = jnp.asarray(held_out(TASK, 2 * COUNT))[:COUNT]
@@ -223,7 +246,9 @@ def mean_scores(run: Path, step: int, seed: int) -> Scores:
     (model,) = (one.model for one in read_run(run, step) if one.seed == seed)
     one = jax.jit(lambda row: scores_of(TASK.format, TASK.format.prompt_length - 1, model, row))
     each = [one(row) for row in held_out(TASK, COUNT)]
-    return Scores(*(np.nanmean([np.asarray(part, np.float64) for part in parts], axis=0) for parts in zip(*each)))
+    return Scores(
+        *(np.nanmean([np.asarray(part, np.float64) for part in parts], axis=0) for parts in zip(*each, strict=True))
+    )
 
 
 def test_development_goes_on_where_it_stopped_and_leaves_the_run_alone(run, tmp_path, read_steps, capsys):
@@ -248,7 +273,9 @@ def test_development_goes_on_where_it_stopped_and_leaves_the_run_alone(run, tmp_
     assert develop(run, tmp_path) == 0
     assert read_steps == [2, 6]
     again = read_arrays(path)
-    assert_close(again.pop("predecessor") - np.float32([[[0.125]], [[0.125]], [[0]]]), whole["predecessor"], atol=1e-6)
+    assert_close(
+        again.pop("predecessor") - np.array([[[0.125]], [[0.125]], [[0]]], np.float32), whole["predecessor"], atol=1e-6
+    )
     for name, part in again.items():
         assert np.array_equal(part, whole[name]), name
     # Done: nothing is scored.
@@ -337,13 +364,13 @@ def test_bad_usage_names_the_argument(refused, pairs, text, run, language, tmp_p
     ):
         refused(message, *arguments, "--out", out)
     refused("scores", "probe")
-    refused("invalid choice", "probe", "score")
+    refused("Unrecognized options: score", "probe", "score")
 
 
 def test_too_few_problems_to_compare_are_named(refused, pairs, tmp_path, tmp_path_factory):
     """A file may hold fewer than are asked for."""
     folder = tmp_path_factory.mktemp("few")
-    lines = ["3,1|1,2|3,4|4,5/3,5=3,4,5", "0,1|1,2|0,4|4,5/0,2=0,1,2", "6,1|1,2|6,4|4,5/6,5=6,4,5"]
+    lines = ["3,1|1,2|3,4|4,5/5,3=3,4,5", "0,1|1,2|0,4|4,5/2,0=0,1,2", "6,1|1,2|6,4|4,5/5,6=6,4,5"]
     for name in ("train", "test"):
         (folder / name).write_text("\n".join(lines) + "\n")
     for name in ("config.json", "model.safetensors"):
