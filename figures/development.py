@@ -17,7 +17,7 @@ SHOWN = {"attends to the goal": 0, "predecessor": 6, "the goal reads its edge": 
 NOTE = (
     "Attention of the strongest head of each kind, on 256 held-out graphs; 2-path 5-node stars, 8 layers of 8 heads, "
     "0.4M parameters. Hop i: the query reads the edge i steps back from the goal,\nminus what it reads of the other "
-    "path's edge. Seed 1 walks back at the query, one hop a layer; in seed 2 the goal's own position does the first hop."
+    "path's edge. Seed 1 walks back at the query, one hop a layer; in seed 2 the goal's own position does hop 1."
 )
 
 

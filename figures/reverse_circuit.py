@@ -49,7 +49,7 @@ def main() -> None:
     )
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=130)
 
-    layouts = [jax.vmap(lambda row: layout(form, row, query))(jnp.asarray(part)) for part in (first, others)]
+    layouts = [jax.vmap(partial(layout, form, query=query))(jnp.asarray(part)) for part in (first, others)]
     known = score_probes(model, fit_probes(model, layouts[1]), layouts[0]).accuracy[:, 0]
     names = [*(f"n{level}" for level in range(1, form.family.nodes - 1)), "goal"]
     layers = [str(number) for number in range(1, model.config.layers + 1)]

@@ -62,12 +62,6 @@ def of_heads(*best: float, others: float = 0.1, half: float = MADE_UP) -> list[I
         (claim.avoids, of_heads(0.2, 0.6, 0.3), "contradicts", 0.62),
         (claim.avoids, of_heads(0.2, 0.49, 0.3), "undecided", 0.51),
         (claim.avoids, of_heads(0.2, 0.51, 0.3), "undecided", 0.53),
-        (claim.uniform, each(0.01, -0.01, 0.0), "supports", 0.03),
-        (claim.uniform, each(0.01, 0.2, 0.0), "contradicts", 0.22),
-        (claim.uniform, each(0.01, -0.2, 0.0), "contradicts", 0.22),
-        (claim.uniform, each(0.01, 0.05, 0.0), "undecided", 0.07),
-        (claim.uniform, each(0.01, -0.06, 0.0), "undecided", 0.08),
-        (claim.uniform, [around([0.0, 0.2]), around([0.0, 0.0])], "contradicts", 0.22),  # one of the two layers
     ],
 )
 def test_each_test_goes_every_way(test, found, shows, value):
@@ -102,12 +96,10 @@ def looks(name: str, goal: Sequence[float], start: Sequence[float], best: float)
     ends[2] = (8 * goal[2] - best) / 7
     ends[2, 5] = best
     middle = sum(goal[2:4]) - sum(goal[:2]) - sum(goal[4:])
-    late = np.asarray(start[6:]) - 1 / 6
+    late = np.mean(start[6:]) - 1 / 6
     narrow = partial(around, half=0.01)
     other = np.full((8, 8), 0.1)
-    return claim.Looks(
-        name, narrow(ends), narrow(starts), narrow(other), narrow(middle), narrow(late.mean()), narrow(late)
-    )
+    return claim.Looks(name, narrow(ends), narrow(starts), narrow(other), narrow(middle), narrow(late))
 
 
 EVEN = [1 / 6] * 8
@@ -136,7 +128,7 @@ def shown(findings):
 
 def test_data_as_found_give_the_recorded_verdict(monkeypatch):
     findings = decided(monkeypatch, AS_FOUND)
-    assert shown(findings) == ["contradicts", "contradicts", "supports", "supports", "supports"]
+    assert shown(findings) == ["contradicts", "contradicts", "supports", "supports"]
     assert verdict(findings.evidence) == "amended"
     assert [control.name for control in findings.controls if not control.rejected] == []
     (entry,) = select(own(), ["appendix-e3.attention"])
@@ -144,20 +136,9 @@ def test_data_as_found_give_the_recorded_verdict(monkeypatch):
     assert result.agrees, result.complaint
 
 
-def test_data_as_printed_are_not_the_correction(monkeypatch):
-    """What the appendix says is then supported, and the correction that NTP is uniform is not."""
+def test_data_as_printed_make_the_claim_hold(monkeypatch):
     findings = decided(monkeypatch, AS_PRINTED)
-    assert shown(findings) == ["supports", "supports", "supports", "supports", "contradicts"]
-    assert verdict(findings.evidence) == "open"
-    printed = tuple(item for item in findings.evidence if item.of == "printed")
-    assert verdict(printed) == "holds"
-
-
-def test_a_small_preference_of_ntp_for_the_start_node_makes_the_claim_hold(monkeypatch):
-    """Above uniform for certain, and near it: then all that is printed is so."""
-    start = [*EVEN[:6], 0.19, 0.19]
-    findings = decided(monkeypatch, AS_PRINTED | {"ntp": looks("ntp", [0.11] * 8, start, 0.15)})
-    assert shown(findings) == ["supports"] * 5
+    assert shown(findings) == ["supports"] * 4
     assert verdict(findings.evidence) == "holds"
 
 
@@ -166,11 +147,10 @@ def test_a_small_preference_of_ntp_for_the_start_node_makes_the_claim_hold(monke
     [
         ({"star-2x5-mtp3-seed-2": AS_FOUND["ntp"]}, 2, "contradicts"),  # a seed without a head on the end node
         ({"star-2x5-ntp-seed-1": AS_FOUND["mtp3"]}, 3, "contradicts"),  # a seed of NTP with one
-        ({"star-2x5-ntp-seed-1": AS_PRINTED["ntp"]}, 4, "contradicts"),  # one that looks at the start node
         ({f"star-2x5-mtp3{seed}": AS_PRINTED["mtp3"] for seed in claim.SEEDS}, 0, "supports"),
         ({f"star-2x5-ntp{seed}": AS_PRINTED["ntp"] for seed in claim.SEEDS}, 1, "supports"),
     ],
-    ids=["3-MTP without a head", "NTP with a head", "NTP at the start", "3-MTP as printed", "NTP as printed"],
+    ids=["3-MTP without a head", "NTP with a head", "3-MTP as printed", "NTP as printed"],
 )
 def test_one_part_that_disagrees_leaves_the_claim_open(monkeypatch, seeds, place, shows):
     findings = decided(monkeypatch, AS_FOUND, seeds)
@@ -216,7 +196,6 @@ def test_what_is_measured_is_what_a_loop_over_words_measures():
         assert even == pytest.approx(3 / 18)
         expected["middle"] = goal[2] + goal[3] - sum(goal[layer] for layer in (0, 1, 4, 5, 6, 7))
         expected["late"] = (start[6] + start[7]) / 2 - even
-        expected["late_each"] = np.array([start[6] - even, start[7] - even])
         ours = {name: np.asarray(value, np.float64) for name, value in found.items()}
         assert_close(ours, {name: np.asarray(value) for name, value in expected.items()}, atol=2e-6)
         assert words.tokens != others.tokens
@@ -231,7 +210,6 @@ def test_uniform_attention_is_no_preference():
         block.attn.query.kernel[...] = jnp.zeros_like(block.attn.query.kernel[...])
     found = jax.jit(lambda row, other: claim._measured(form, form.prompt_length - 1, even, row, other))(*rows)
     assert float(found["late"]) == pytest.approx(0, abs=1e-6)
-    assert_close(np.asarray(found["late_each"]), np.zeros(2, np.float32), atol=1e-6)
     assert_close(np.asarray(found["goal"]), np.full((8, 8), 2 / 18, np.float32), atol=1e-6)
     assert float(found["middle"]) == pytest.approx(-4 * 2 / 18, abs=1e-6)
 
@@ -243,5 +221,5 @@ def test_the_shipped_models_decide_as_recorded():
     assert result.agrees, result.complaint
     assert result.verdict == "amended"
     assert result.findings is not None
-    assert len(result.findings.controls) == 7
+    assert len(result.findings.controls) == 6
     assert all(control.rejected for control in result.findings.controls)

@@ -101,7 +101,7 @@ def test_one_head_is_next_token_prediction():
     scores = np.asarray(logits)[:, 0, FIRST:]
     log_p = scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True))
     truth = -np.mean(np.take_along_axis(log_p, np.asarray(tokens)[:, FIRST + 1 :, None], axis=-1))
-    assert_close(found, truth[None], atol=1e-13)
+    assert_close(found, np.array([truth]), atol=1e-13)
 
 
 def test_gradients_are_those_of_the_loops_leaf_by_leaf_and_finite_differences():
