@@ -97,9 +97,9 @@ attention_page(maps["3-MTP"])
 # ## Scores, and what they are worth
 #
 # Each score is a mass of attention, from 0 to 1. `trace` at hop i is what the query reads of the edge i steps back
-# from the goal. A head counts when its score is beyond every null, over all heads and scores together: it is above
-# the highest head of hundreds of untrained models, above what the same patterns give with another problem's layout,
-# and, for `trace`, above what is read of the other path.
+# from the goal. A head counts when its score is beyond every null, over all heads and scores together: above the
+# highest head of hundreds of untrained models; where the score depends on labels, above what the same patterns give
+# with another problem's layout; and, for `trace`, above what is read of the other path.
 
 # %%
 found = {name: find_circuit(model, form, problems, query) for name, model in (("NTP", ntp), ("3-MTP", mtp))}

@@ -23,6 +23,9 @@ from circuits.probes.layout import chosen_position
 from circuits.probes.planning import Finding, find_circuit
 from circuits.probes.streaming import Interval
 
+LENGTH = 25
+"""Of half a sequence, where there is room for it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
@@ -35,8 +38,9 @@ class Scored:
         out: folder for scores.json and a figure for each score; made if it is not there.
         examples: held-out problems, or random sequences for a language model.
         token: of the answer, from 1; the first that needs look-ahead if left out.
-        level: rate of false findings, over all heads and scores together.
-        length: of the part of a random sequence that is repeated, for a language model.
+        level: rate of false findings, over all heads and scores together; at least 0.005 for a planning model.
+        length: of the part of a random sequence that is repeated, for a language model; 25, or what its context and
+            vocabulary have room for, if left out.
         step: of a run; the latest if left out.
         seed: of a run; the first if left out.
     """
@@ -46,7 +50,7 @@ class Scored:
     examples: int = 256
     token: int | None = None
     level: float = 0.05
-    length: int = 25
+    length: int | None = None
     step: int | None = None
     seed: int | None = None
 
@@ -76,6 +80,7 @@ def _of_planning(screen: Console, opened: Opened, asked: Scored) -> tuple[dict[s
     """What goes into scores.json, the table, and the figures by name."""
     with usage():
         task, form = planning_task(opened)
+        require.that(asked.length is None, "length", "must be left out for a model of planning problems", asked.length)
         query = chosen_position(form, answer_place(form, asked.token))
         problems = test_problems(task, asked.examples)
         with progress(screen) as part:
@@ -116,10 +121,11 @@ def _of_language(opened: Opened, asked: Scored) -> tuple[dict[str, Any], Table, 
     with usage():
         require.that(asked.token is None, "token", "must be left out for a language model", asked.token)
         most = opened.model.config.positions // 2
-        require.integer("length", asked.length, least=1, most=most)
-        sequences = repeated_sequences(opened.model.config.vocab, asked.length, asked.examples, seed=0)
+        length = min(LENGTH, most, opened.model.config.vocab // 2) if asked.length is None else asked.length
+        require.integer("length", length, least=1, most=most)
+        sequences = repeated_sequences(opened.model.config.vocab, length, asked.examples, seed=0)
         found = measure_heads(opened.model, sequences, confidence=1 - asked.level)
-    table = Table(title=f"{opened.name}: {asked.examples} random sequences of {asked.length} tokens, twice")
+    table = Table(title=f"{opened.name}: {asked.examples} random sequences of {length} tokens, twice")
     for column in ("score", "heads", "strongest, layer.head from 1"):
         table.add_column(column, justify="right" if column == "heads" else "left")
     figures = {}
@@ -129,7 +135,7 @@ def _of_language(opened: Opened, asked: Scored) -> tuple[dict[str, Any], Table, 
             clear[head.layer, head.head] = True
         table.add_row(kind, str(int(clear.sum())), _strongest(evidence.score.mean, clear))
         figures[kind] = head_scores(evidence.score.mean, f"{opened.name}: {kind}", significant=clear, limits=(0.0, 1.0))
-    about = {"model": opened.name, "sequences": asked.examples, "length": asked.length, "level": asked.level}
+    about = {"model": opened.name, "sequences": asked.examples, "length": length, "level": asked.level}
     return {**about, "scores": {kind: _as_json(part) for kind, part in found.items()}}, table, figures
 
 

@@ -49,8 +49,8 @@ class Scores(NamedTuple):
 
 
 READS_CONTENT = ("content_match", "trace", "astray", "link")
-"""Scores whose positions depend on the labels of a problem. Another problem's layout is a null for them; the others
-look at the same positions in every problem, or nearly."""
+"""Scores whose positions depend on the labels of a problem. Another problem's layout is a null for them alone: goal and
+start are mostly read in the query, which stands at the same positions in every problem, and so does predecessor."""
 
 
 def scores(patterns: Patterns, at: Layout) -> Scores:

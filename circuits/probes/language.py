@@ -151,7 +151,7 @@ def measure_heads(
     confidence: float = 0.99,
     chunk: int = 4,
 ) -> dict[str, Evidence]:
-    """The evidence of each kind with intervals over sequences: Student's t, joint over the L H heads (Bonferroni).
+    """The evidence of each kind with intervals over sequences: Student's t, joint over kinds and heads (Bonferroni).
 
     ``patterns_of(model, tokens)`` gives patterns [L, H, T, T]. Of each sequence only [L, H] are kept, so memory is that
     of ``chunk`` sequences. Raises ValueError for fewer than 2 sequences, and where the two parts differ in shape.
@@ -166,7 +166,7 @@ def measure_heads(
 
     moments = stream(of_one, model, (jnp.asarray(repeated), jnp.asarray(fresh)), chunk=chunk)
     heads = moments.mean["previous"].score.size
-    return interval(moments, confidence, tests=heads)
+    return interval(moments, confidence, tests=len(KINDS) * heads)
 
 
 def standing_out(found: Evidence, least: float = 0.1) -> list[Head]:

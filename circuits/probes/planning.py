@@ -21,6 +21,8 @@ from circuits.transformer.model import Predictor
 
 NULL_EXAMPLES = 64
 """Problems on which each untrained model is scored."""
+LEAST_LEVEL = 0.005
+"""A lower one takes more untrained models than anyone waits for: some 20 divided by the level."""
 BY_HOP = ("trace", "astray", "link")
 
 
@@ -61,10 +63,10 @@ def find_circuit(
     """A ``Finding`` for each of ``Scores``, from at least 2 problems with their answers.
 
     It is compared with ``models`` untrained ones; 0 takes as few as can reach the level. Raises ValueError for fewer
-    problems or models, a level outside (0, 1), and for what ``layout`` refuses.
+    problems or models, a level below ``LEAST_LEVEL``, and for what ``layout`` refuses.
     """
     require.that(len(problems) >= 2, "problems", "must be at least 2", len(problems))
-    require.that(0 < level < 1, "level", "must lie between 0 and 1", level)
+    require.that(LEAST_LEVEL <= level < 1, "level", f"must be at least {LEAST_LEVEL} and below 1", level)
     families = len(Scores._fields) - len(BY_HOP) + len(BY_HOP) * (format.family.nodes - 1)
     least = ceil(families / level)
     require.that(models == 0 or models >= least, "models", f"must be 0, or at least {least} at this level", models)

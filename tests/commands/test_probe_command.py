@@ -12,12 +12,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from circuits.cli import main
-from circuits.commands import files, probe_development, probe_interventions
+from circuits.commands import files, intervention_sweeps, probe_development, probe_interventions
 from circuits.commands.checkpoint import open_checkpoint
 from circuits.commands.checkpoint import test_problems as held_out
 from circuits.probes.attention import Scores
 from circuits.probes.development import formation, strengths
-from circuits.probes.interventions import ablate, knock_out, patch, path_patch, twins
+from circuits.probes.interventions import Patched, ablate, knock_out, patch, path_patch, twins
 from circuits.probes.language import measure_heads, repeated_sequences
 from circuits.probes.linear_probes import fit_probes, score_probes
 from circuits.probes.planning import find_circuit, scores_of
@@ -27,11 +27,12 @@ from circuits.transformer.training.stored import read_run
 from tests.cases import assert_close
 from tests.commands.conftest import TASK
 
+PATCHED = list(Patched._fields)
 SWEEPS = {
-    "patched stream": ["effect", "error", "flips"],
-    "patched heads": ["effect", "error", "flips"],
-    "patched heads by place": ["effect", "error"],
-    "direct paths": ["effect", "error"],
+    "patched stream": PATCHED,
+    "patched heads": PATCHED,
+    "patched heads by place": PATCHED,
+    "direct paths": PATCHED,
     "ablated heads": ["accuracy", "accuracy_error", "loss"],
     "ablated layers": ["lost"],
     "knocked out": ["lost"],
@@ -135,7 +136,7 @@ def test_sweeps_are_written_as_they_are_done(pairs, tmp_path, monkeypatch):
     def fails(study):
         raise KeyboardInterrupt
 
-    sweeps = {"logit lens": probe_interventions.lens, "linear probes": fails}
+    sweeps = {"logit lens": intervention_sweeps.lens, "linear probes": fails}
     monkeypatch.setattr(probe_interventions, "SWEEPS", sweeps)
     assert main(["probe", "interventions", str(pairs), "--out", str(tmp_path), "--examples", str(COUNT)]) == 130
     found = {"interventions.npz", "logit-lens.pdf", "logit-lens.png", "summary.json"}
@@ -149,14 +150,28 @@ def test_sweeps_are_written_as_they_are_done(pairs, tmp_path, monkeypatch):
     assert_close(arrays["logit lens/probability"], truth.probability, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("span", "counted", "drawn"), [(1.0, 3, True), (-1.0, 3, True), (0.1, 3, False), (1.0, 0, False)]
+)
+def test_effects_of_a_goal_that_makes_no_difference_are_not_drawn(span, counted, drawn):
+    """The error of the span is 0.2, and effects are ratios to the span."""
+    found = Patched(*(np.full((2, 2), 7.0) for _ in range(4)), span=span, span_error=0.2, counted=counted)
+    figure = Figure()
+    result = intervention_sweeps._if_the_goal_matters(found, figure, "heads")
+    assert result.figure is (figure if drawn else None)
+    assert result.says == "heads" if drawn else "the goal makes no difference" in result.says
+    assert result.arrays["span"] == span
+
+
 @pytest.mark.slow
 def test_every_sweep_leaves_arrays_a_figure_and_a_summary(intervened):
     arrays = read_arrays(intervened / "interventions.npz")
     assert set(arrays) == {f"{name}/{part}" for name, parts in SWEEPS.items() for part in parts}
-    figures = {name.replace(" ", "-") for name in SWEEPS}
-    assert names(intervened, "png") == names(intervened, "pdf") == figures
-    assert len(list(intervened.iterdir())) == 2 * len(SWEEPS) + 2
     summary = json.loads((intervened / "summary.json").read_text())
+    drawn = [name for name in SWEEPS if not summary[name].startswith("the goal makes no difference")]
+    assert {"ablated heads", "linear probes"} <= set(drawn)
+    assert names(intervened, "png") == names(intervened, "pdf") == {name.replace(" ", "-") for name in drawn}
+    assert len(list(intervened.iterdir())) == 2 * len(drawn) + 2
     assert summary.keys() == {"model", "problems", *SWEEPS}
     assert (summary["model"], summary["problems"]) == ("pairs", COUNT)
     assert all(isinstance(summary[name], str) and summary[name] for name in SWEEPS)
@@ -180,10 +195,10 @@ def test_the_numbers_of_sweeps_are_those_of_direct_calls(intervened, pairs):
     fitted = fit_probes(model, second.layout)
     chance = fit_probes(model, second.layout, shuffle=jax.random.key(3))
     expected = {
-        **{f"patched stream/{part}": getattr(stream, part) for part in ("effect", "error", "flips")},
-        **{f"patched heads/{part}": getattr(heads, part) for part in ("effect", "error", "flips")},
-        **{f"patched heads by place/{part}": getattr(placed, part) for part in ("effect", "error")},
-        **{f"direct paths/{part}": getattr(direct, part) for part in ("effect", "error")},
+        **{f"patched stream/{part}": getattr(stream, part) for part in PATCHED},
+        **{f"patched heads/{part}": getattr(heads, part) for part in PATCHED},
+        **{f"patched heads by place/{part}": getattr(placed, part) for part in PATCHED},
+        **{f"direct paths/{part}": getattr(direct, part) for part in PATCHED},
         **{f"ablated heads/{part}": getattr(ablated, part) for part in ("accuracy", "accuracy_error", "loss")},
         "ablated layers/lost": -np.stack(layers),
         **{f"logit lens/{part}": getattr(lens, part) for part in ("probability", "rank")},
@@ -354,7 +369,8 @@ def test_bad_usage_names_the_argument(refused, pairs, text, run, language, tmp_p
         ("token: must be an integer between 1 and 2, got 0", *interventions, pairs, "--token=0"),
         ("token: must not be that of the start, which is the same in twins, got 1", *interventions, text, "--token=1"),
         ("token: must be left out for a language model, got 1", *scores, language, "--token=1"),
-        ("level: must lie between 0 and 1, got 0.0", *scores, pairs, "--level=0"),
+        ("level: must be at least 0.005 and below 1, got 1e-07", *scores, pairs, "--level=1e-7"),
+        ("length: must be left out for a model of planning problems, got 5", *scores, pairs, "--length=5"),
         ("level: must lie between 0 and 1, got 1.5", *scores, language, "--level=1.5"),
         ("length: must be an integer between 1 and 7, got 8", *scores, language, "--length=8"),
         ("length: must be an integer between 1 and 7, got 0", *scores, language, "--length=0"),

@@ -86,8 +86,8 @@ def tiny_search(**changes: object) -> Callable[[], dict[str, Finding]]:
     ("changes", "message"),
     [
         ({"problems": rows(PAIRS, 1)}, "problems: must be at least 2, got 1"),
-        ({"level": 0.0}, "level: must lie between 0 and 1, got 0.0"),
-        ({"level": 1.0}, "level: must lie between 0 and 1, got 1.0"),
+        ({"level": 0.004}, "level: must be at least 0.005 and below 1, got 0.004"),
+        ({"level": 1.0}, "level: must be at least 0.005 and below 1, got 1.0"),
         ({"models": 239}, "models: must be 0, or at least 240 at this level, got 239"),
         ({"query": 8, "level": 0.5}, "query: must be an integer between 9 and 10, got 8"),
         ({"problems": rows(STAR, 3), "level": 0.5}, r"tokens: must have shape \(12,\), got \(17,\)"),
