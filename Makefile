@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: verify test test-slow lint figures notebooks bench sweeps clean
+.PHONY: verify test test-slow parity lint figures notebooks bench sweeps clean
 
 verify: $(STAMP)
 	$(BIN)/circuits verify
@@ -13,6 +13,14 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n auto -m slow
+
+# The reference implementations, in an environment of their own: PyTorch is a peer of tests and no dependency.
+parity: requirements.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --no-deps --requirement requirements.txt
+	.venv-peers/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	.venv-peers/bin/python -m pip install --quiet torch==2.13.0 transformers==5.23.0
+	.venv-peers/bin/python -m pytest tests/pretrained/test_parity.py tests/pretrained/test_smollm2.py -m ""
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -35,7 +43,7 @@ sweeps: $(STAMP)
 	for grid in examples/sweeps/*.yaml; do $(BIN)/circuits sweep $$grid --out results/$$(basename $$grid .yaml) --workers 2 || exit 1; done
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-peers build *.egg-info
 
 $(STAMP): requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(f"Python 3.11 or newer is needed, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ..." if v < (3, 11) else 0)'

@@ -1,7 +1,8 @@
 """When each part of the circuit forms: strongest heads over training, three seeds of 3-MTP and of NTP.
 
-The scores in ``development/`` were written by ``circuits probe development runs/mtp3-0 --out ...`` and so on, from the
-checkpoints that ``circuits train star-2x5-mtp3 --first-seed 0 --keep-every 100`` keeps.
+``circuits train star-2x5-mtp3 --out runs/mtp3-0 --first-seed 0 --checkpoint-every 100 --keep-every 100`` and so on keeps
+the checkpoints, and ``circuits probe development runs/mtp3-0 --out DIR`` writes DIR/development.npz, which is
+``development/mtp3-0.npz`` here.
 """
 
 from pathlib import Path

@@ -38,7 +38,7 @@ from circuits.transformer.weights_file import load_model
 
 mtp, form, _ = load_model(Path("checkpoints/star-2x5-mtp3-seed-1"))
 ntp, _, _ = load_model(Path("checkpoints/star-2x5-ntp-seed-1"))
-problems = jnp.asarray(draw(form, "test", TEST_SEED, 96, one_in=64))
+problems = jnp.asarray(draw(form, "test", TEST_SEED, 64, one_in=64))
 pairs = twins(form, problems, jax.random.key(0))
 
 # %% [markdown]
