@@ -10,6 +10,11 @@ Axes, as they stand in every shape annotation:
     L   layers
     B   a batch that a caller has vmapped or stacked
     O   edge orders
+    H   attention heads of a layer
+    K   heads of keys and values; nodes of a graph
+    Q   positions up to the one at which a chosen token is predicted
+    S   keys' positions where they are more than T; residual streams, the embedding's and one after each layer
+    V   tokens of the vocabulary
     d   width of a residual stream
 
 Code counts positions, nodes and layers from 0. The paper counts from 1: its position T - 1, which holds

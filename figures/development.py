@@ -1,7 +1,7 @@
 """When each part of the circuit forms: strongest heads over training, three seeds of 3-MTP and of NTP.
 
-``circuits train star-2x5-mtp3 --out runs/mtp3-0 --first-seed 0 --checkpoint-every 100 --keep-every 100`` and so on keeps
-the checkpoints, and ``circuits probe development runs/mtp3-0 --out DIR`` writes DIR/development.npz, which is
+``circuits train star-2x5-mtp3 --out runs/mtp3-0 --first-seed 0 --checkpoint-every 100 --keep-every 100``, and so on,
+keeps the checkpoints, and ``circuits probe development runs/mtp3-0 --out DIR`` writes DIR/development.npz, which is
 ``development/mtp3-0.npz`` here.
 """
 
