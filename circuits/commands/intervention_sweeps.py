@@ -15,6 +15,8 @@ from circuits.probes.residual import logit_lens
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
+FEW = 4
+"""Problems to a feature, below which linear probes are said to be uncertain."""
 KEYS = ("goal in query", "start in query", "path", "distractor")
 
 
@@ -145,9 +147,11 @@ def probes(study: Study) -> Result:
     title = f"{study.name}: nodes that can be read off linearly at the query"
     figure = _nodes_figure(study, accuracy, _path(study), title, "accuracy")
     first = [f"{name}: {_first(accuracy[:, node])}" for node, name in enumerate(_path(study))]
-    return Result(
-        {"accuracy": accuracy, "shuffled": chance}, figure, f"first above 90% after layer: {', '.join(first)}"
-    )
+    says = f"first above 90% after layer: {', '.join(first)}; on shuffled labels at most {chance[:, 1:].max():.0%}"
+    problems, width = len(study.others.corrupt), study.model.config.width
+    if problems < FEW * width:
+        says += f"; {problems} problems are few to fit {width} features on"
+    return Result({"accuracy": accuracy, "shuffled": chance}, figure, says)
 
 
 def _if_the_goal_matters(found: Patched, figure: Figure, says: str) -> Result:

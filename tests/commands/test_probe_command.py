@@ -175,6 +175,8 @@ def test_every_sweep_leaves_arrays_a_figure_and_a_summary(intervened):
     assert summary.keys() == {"model", "problems", *SWEEPS}
     assert (summary["model"], summary["problems"]) == ("pairs", COUNT)
     assert all(isinstance(summary[name], str) and summary[name] for name in SWEEPS)
+    assert "on shuffled labels at most" in summary["linear probes"]
+    assert f"{COUNT} problems are few" in summary["linear probes"]
 
 
 @pytest.mark.slow
