@@ -19,7 +19,7 @@ parity: requirements.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --no-deps --requirement requirements.txt
 	.venv-peers/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	.venv-peers/bin/python -m pip install --quiet torch==2.13.0 transformers==5.23.0
+	.venv-peers/bin/python -m pip install --quiet torch==2.13.0 transformers==5.23.0 accelerate==1.15.0
 	.venv-peers/bin/python -m pytest tests/pretrained/test_parity.py tests/pretrained/test_smollm2.py -m ""
 
 lint: $(STAMP)
