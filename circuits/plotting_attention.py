@@ -153,6 +153,7 @@ def sweep_heatmap(
 ) -> Figure:
     """An effect at each row, such as a layer, and column, such as a position, with bands of roles over the columns.
 
+    With ``roles`` columns are positions, and numbered; without them they are anything else, and their labels are all.
     ``diverging``: white is 0, and the colours reach equally far on both sides. Else they start at 0 or the least
     value. Raises ValueError for values that are not finite, and labels and roles of another number.
     """
@@ -164,7 +165,7 @@ def sweep_heatmap(
     low, high = _limits(numbers, diverging)
     figure, ax = _single(*numbers.shape, extra=1.1)
     image = ax.imshow(numbers, cmap="RdBu_r" if diverging else "magma_r", vmin=low, vmax=high, aspect="auto")
-    _across_positions(ax, [_literal(row) for row in rows], along)
+    _across_positions(ax, [_literal(row) for row in rows], along, numbered=roles is not None)
     if len(names) <= MOST_LABELLED:
         _write(ax, image, numbers, None, shares=False)
     plotting.name_axes(ax, row_name, column_name, pad=20 if any(bands) else 12)
@@ -286,11 +287,12 @@ def _draw_pattern(
         ax.set_title(title, fontsize=8 if plain else 13, pad=8 if plain else 27)
 
 
-def _across_positions(ax: Axes, rows: list[str], along: _Positions) -> None:
-    """Names of the rows, and the positions above their columns."""
+def _across_positions(ax: Axes, rows: list[str], along: _Positions, numbered: bool = True) -> None:
+    """Names of the rows, and the positions above their columns, with their numbers if columns are positions."""
     if len(along.names) <= MOST_LABELLED:
         plotting.frame(ax, rows, along.names, "")
-        plotting.number_positions(ax, along.names, along.places, rows=False)
+        if numbered:
+            plotting.number_positions(ax, along.names, along.places, rows=False)
         plotting.bands(ax, along.names, along.roles, colours=role_colour, words=False, rows=False)
         return
     plotting.frame(ax, rows, [""] * len(along.names), "")

@@ -237,3 +237,11 @@ REFUSED = [
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
+
+
+def test_columns_are_numbered_where_they_are_positions():
+    values, names = np.eye(3), ["a", "b", "c"]
+    for roles, numbers in ((None, []), (["path"] * 3, ["1", "2", "3"])):
+        ax = sweep_heatmap(values, names, names, roles=roles).axes[0]
+        assert [text for text in labels(ax.xaxis, minor=True) if text] == numbers
+        assert labels(ax.xaxis) == names

@@ -1,6 +1,7 @@
 """What is changed about a run, sweep by sweep: each gives arrays, a heatmap, and a line that says what was found."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,8 @@ from matplotlib.figure import Figure
 
 from circuits.plotting_attention import head_scores, sweep_heatmap
 from circuits.probes.interventions import Patched, Twins, ablate, knock_out, patch, path_patch, windows
-from circuits.probes.layout import place_names
+from circuits.probes.interventions.ablation import METHODS
+from circuits.probes.layout import ROLES, place_names
 from circuits.probes.linear_probes import fit_probes, score_probes
 from circuits.probes.residual import logit_lens
 from circuits.tasks.token_format import TokenFormat
@@ -81,11 +83,11 @@ def direct_paths(study: Study) -> Result:
     return _if_the_goal_matters(found, figure, _heads(found.effect[0]))
 
 
-def ablated_heads(study: Study) -> Result:
-    """Each head replaced by what it was on another problem."""
-    found = ablate(study.model, study.twins, "attn.z", "resample", key=jax.random.key(2), show=study.show)
+def ablated_heads(method: str, study: Study) -> Result:
+    """Each head replaced: by nothing, by its mean, or by what it was on another problem."""
+    found = ablate(study.model, study.twins, "attn.z", method, key=jax.random.key(2), show=study.show)
     lost = -found.accuracy_change
-    figure = head_scores(lost, f"{study.name}: accuracy lost when a head is resampled", label="accuracy lost")
+    figure = head_scores(lost, f"{study.name}: accuracy lost, {method} ablation of a head", label="accuracy lost")
     arrays = {"accuracy": found.accuracy, "accuracy_error": found.accuracy_error, "loss": found.loss}
     return Result(arrays, figure, f"accuracy {found.base_accuracy:.3f}; lost without {_heads(lost)}")
 
@@ -124,6 +126,18 @@ def knocked_out(study: Study) -> Result:
     says = ", ".join(f"layer {i + 1} to {keys[j]} {lost[i, j]:.2f}" for i, j in places)
     total = ", ".join(f"{key} {lost[-1, j]:.2f}" for j, key in enumerate(KEYS))
     return Result({"lost": lost}, figure, f"{says}; in all layers: {total}")
+
+
+def knocked_out_roles(study: Study) -> Result:
+    """Positions of one role forbidden to look at those of another, in all layers."""
+    roles = tuple(role for role in ROLES if (np.asarray(study.twins.layout.roles) == ROLES.index(role)).any())
+    found = knock_out(study.model, study.twins, roles, roles, show=study.show)
+    lost = -found.accuracy_change
+    title = f"{study.name}: accuracy lost without attention between roles"
+    figure = sweep_heatmap(lost, roles, roles, title=title, row_name="from", column_name="to", label="accuracy lost")
+    order = np.unravel_index(np.argsort(-lost, axis=None)[:4], lost.shape)
+    says = ", ".join(f"{roles[i]} to {roles[j]} {lost[i, j]:.2f}" for i, j in zip(*order, strict=True))
+    return Result({"lost": lost, "roles": np.asarray(roles)}, figure, says)
 
 
 def lens(study: Study) -> Result:
@@ -169,9 +183,10 @@ SWEEPS: dict[str, Callable[[Study], Result]] = {
     "patched heads": patched_heads,
     "patched heads by place": patched_heads_by_place,
     "direct paths": direct_paths,
-    "ablated heads": ablated_heads,
+    **{f"heads, {method} ablation": partial(ablated_heads, method) for method in METHODS},
     "ablated layers": ablated_layers,
     "knocked out": knocked_out,
+    "knocked out roles": knocked_out_roles,
     "logit lens": lens,
     "linear probes": probes,
 }

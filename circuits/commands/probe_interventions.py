@@ -68,7 +68,7 @@ def interventions(asked: Interventions) -> int:
             table.add_row(sweep_name, found.says)
             with usage(), writing(asked.out):
                 if found.figure is not None:
-                    write_figure(asked.out, sweep_name.replace(" ", "-"), found.figure)
+                    write_figure(asked.out, sweep_name.replace(",", "").replace(" ", "-"), found.figure)
                 write_arrays(asked.out / "interventions.npz", arrays)
                 write_text(asked.out / "summary.json", json.dumps(summary, indent=2) + "\n")
     screen.print(table)

@@ -16,6 +16,9 @@ from circuits.probes.streaming import errors, stream
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
+ALIGNED = "parts of the graph: s start, n1, n2, ... the path, g goal, x1, x2, ... nodes off the path"
+WRITTEN = "positions as written: u to v an edge, g goal, s start, n1, ... the answer"
+
 
 def planning_maps(
     model: Predictor,
@@ -44,7 +47,7 @@ def planning_maps(
     notes: dict[str, object] = {
         "examples": len(tokens),
         "chosen token": f"number {query - format.prompt_length + 2} of the answer",
-        "rows and columns": "parts of the graph" if aligned else "positions as written",
+        "rows and columns": ALIGNED if aligned else WRITTEN,
     }
     mean = np.clip(np.asarray(found.mean), 0, 1)  # sums in float32 may exceed 1 by rounding
     return AttentionMaps(mean, names, roles, query, heads, title, notes, spread)

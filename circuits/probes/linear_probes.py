@@ -4,7 +4,7 @@ Stream 0 is the embedding, stream l what leaves block l (counted from 1), so S =
 a node says that it is there, not that the model uses it: compare with labels shuffled, and with an untrained model.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,11 +17,8 @@ from scipy.stats import norm
 from circuits import require
 from circuits.probes.layout import Layout
 from circuits.probes.residual import position, streams, targets
-from circuits.probes.streaming import stream
+from circuits.probes.streaming import Show, stream
 from circuits.transformer.model import Predictor
-
-Show = Callable[[int, int], None]
-"""Called with how many examples are done and how many there are."""
 
 
 class Linear(NamedTuple):

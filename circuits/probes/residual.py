@@ -3,7 +3,6 @@
 Stream 0 is the embedding, stream l what leaves block l (counted from 1), so S = L + 1 of them.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -13,14 +12,11 @@ from jaxtyping import Array, Float, Int
 
 from circuits import require
 from circuits.probes.layout import Layout
-from circuits.probes.streaming import errors, stream
+from circuits.probes.streaming import Show, errors, stream
 from circuits.taps import Taps
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.layers import wide
 from circuits.transformer.model import Predictor
-
-Show = Callable[[int, int], None]
-"""Called with how many examples are done and how many there are."""
 
 
 class Lens(NamedTuple):

@@ -22,6 +22,8 @@ from circuits import require
 
 Tree = Any
 """Arrays in tuples, records or dictionaries."""
+Show = Callable[[int, int], None]
+"""Called with how much is done and how much there is."""
 
 
 class Moments(NamedTuple):

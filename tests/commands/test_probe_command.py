@@ -33,9 +33,10 @@ SWEEPS = {
     "patched heads": PATCHED,
     "patched heads by place": PATCHED,
     "direct paths": PATCHED,
-    "ablated heads": ["accuracy", "accuracy_error", "loss"],
+    **{f"heads, {how} ablation": ["accuracy", "accuracy_error", "loss"] for how in ("zero", "mean", "resample")},
     "ablated layers": ["lost"],
     "knocked out": ["lost"],
+    "knocked out roles": ["lost", "roles"],
     "logit lens": ["probability", "rank"],
     "linear probes": ["accuracy", "shuffled"],
 }
@@ -169,8 +170,12 @@ def test_every_sweep_leaves_arrays_a_figure_and_a_summary(intervened):
     assert set(arrays) == {f"{name}/{part}" for name, parts in SWEEPS.items() for part in parts}
     summary = json.loads((intervened / "summary.json").read_text())
     drawn = [name for name in SWEEPS if not summary[name].startswith("the goal makes no difference")]
-    assert {"ablated heads", "linear probes"} <= set(drawn)
-    assert names(intervened, "png") == names(intervened, "pdf") == {name.replace(" ", "-") for name in drawn}
+    assert {"heads, mean ablation", "linear probes"} <= set(drawn)
+    assert (
+        names(intervened, "png")
+        == names(intervened, "pdf")
+        == {name.replace(",", "").replace(" ", "-") for name in drawn}
+    )
     assert len(list(intervened.iterdir())) == 2 * len(drawn) + 2
     assert summary.keys() == {"model", "problems", *SWEEPS}
     assert (summary["model"], summary["problems"]) == ("pairs", COUNT)
@@ -191,7 +196,7 @@ def test_the_numbers_of_sweeps_are_those_of_direct_calls(intervened, pairs):
     heads = patch(model, first, "attn.z", ("layer", "head"))
     placed = patch(model, first, "attn.z", ("layer", "head", "position"), aligned=True)
     direct = path_patch(model, first)
-    ablated = ablate(model, first, "attn.z", "resample", key=jax.random.key(2))
+    ablated = {how: ablate(model, first, "attn.z", how, key=jax.random.key(2)) for how in ("zero", "mean", "resample")}
     layers = [ablate(model, first, site, "mean").accuracy_change for site in ("attn_out", "mlp_out")]
     lens = logit_lens(model, TASK.format, first.layout)
     fitted = fit_probes(model, second.layout)
@@ -201,18 +206,22 @@ def test_the_numbers_of_sweeps_are_those_of_direct_calls(intervened, pairs):
         **{f"patched heads/{part}": getattr(heads, part) for part in PATCHED},
         **{f"patched heads by place/{part}": getattr(placed, part) for part in PATCHED},
         **{f"direct paths/{part}": getattr(direct, part) for part in PATCHED},
-        **{f"ablated heads/{part}": getattr(ablated, part) for part in ("accuracy", "accuracy_error", "loss")},
+        **{
+            f"heads, {how} ablation/{part}": getattr(found, part)
+            for how, found in ablated.items()
+            for part in ("accuracy", "accuracy_error", "loss")
+        },
         "ablated layers/lost": -np.stack(layers),
         **{f"logit lens/{part}": getattr(lens, part) for part in ("probability", "rank")},
         "linear probes/accuracy": score_probes(model, fitted, first.layout).accuracy[:, 0],
         "linear probes/shuffled": score_probes(model, chance, first.layout).accuracy[:, 0],
     }
-    assert expected.keys() == arrays.keys() - {"knocked out/lost"}
+    assert expected.keys() == arrays.keys() - {"knocked out/lost", "knocked out roles/lost", "knocked out roles/roles"}
     for name, truth in expected.items():
         assert_close(np.nan_to_num(arrays[name], nan=-7.0), np.nan_to_num(np.asarray(truth), nan=-7.0), atol=1e-12)
     assert arrays["patched stream/effect"].shape == (2, size)
     assert arrays["patched heads by place/effect"].shape == (2, 2, size)
-    assert arrays["ablated heads/loss"].shape == (2, 2)
+    assert arrays["heads, mean ablation/loss"].shape == (2, 2)
     assert arrays["logit lens/rank"].shape == (2, 3, 5)  # heads, streams, nodes
     assert np.abs(arrays["patched stream/effect"]).max() > 0.1
 

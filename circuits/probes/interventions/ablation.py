@@ -13,8 +13,8 @@ from circuits import require
 from circuits.probes.interventions.effects import Change, Effects, effects
 from circuits.probes.interventions.pairs import Twins
 from circuits.probes.interventions.sites import Masks, captured, check_masks, edits, grid
-from circuits.probes.interventions.variants import Show, flattened
-from circuits.probes.streaming import stream
+from circuits.probes.interventions.variants import flattened
+from circuits.probes.streaming import Show, stream
 from circuits.transformer.model import Predictor
 
 METHODS = ("zero", "mean", "resample")

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Int
 
 from circuits import require
 from circuits.probes.interventions.sites import last_logits
-from circuits.probes.interventions.variants import Show, Tree, counted, in_blocks
-from circuits.probes.streaming import errors, stream
+from circuits.probes.interventions.variants import counted, in_blocks
+from circuits.probes.streaming import Show, Tree, errors, stream
 from circuits.taps import Edit
 from circuits.transformer.layers import wide
 from circuits.transformer.model import Predictor

@@ -15,8 +15,9 @@ from circuits import require
 from circuits.probes.interventions.effects import Change, Effects, effects
 from circuits.probes.interventions.pairs import Twins
 from circuits.probes.interventions.sites import Masks, check_masks
-from circuits.probes.interventions.variants import Show, flattened
+from circuits.probes.interventions.variants import flattened
 from circuits.probes.layout import ROLES, Layout
+from circuits.probes.streaming import Show
 from circuits.taps import Edit
 from circuits.transformer.model import Predictor
 

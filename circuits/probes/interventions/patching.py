@@ -29,8 +29,8 @@ from circuits.probes.interventions.sites import (
     last_logits,
     placed,
 )
-from circuits.probes.interventions.variants import Show, counted, flattened, in_blocks
-from circuits.probes.streaming import Moments, stream
+from circuits.probes.interventions.variants import counted, flattened, in_blocks
+from circuits.probes.streaming import Moments, Show, stream
 from circuits.transformer.layers import wide
 from circuits.transformer.model import Predictor
 

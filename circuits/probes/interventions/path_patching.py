@@ -17,8 +17,8 @@ from circuits import require
 from circuits.probes.interventions.pairs import Twins
 from circuits.probes.interventions.patching import DIRECTIONS, Patched, compared, in_direction, summary
 from circuits.probes.interventions.sites import captured, edits, grid, heads_at
-from circuits.probes.interventions.variants import Show, counted, flattened, in_blocks
-from circuits.probes.streaming import stream
+from circuits.probes.interventions.variants import counted, flattened, in_blocks
+from circuits.probes.streaming import Show, stream
 from circuits.taps import Edit, Taps
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor

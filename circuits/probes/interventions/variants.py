@@ -1,18 +1,13 @@
 """Many variants of one run, some at a time: one compiled program, and memory for one block of them."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from circuits import require
-
-Tree = Any
-"""Arrays in tuples, records or dictionaries."""
-Show = Callable[[int, int], None]
-"""Called with how much is done and how much there is."""
+from circuits.probes.streaming import Show, Tree
 
 
 def in_blocks(function: Callable[[Tree], Tree], variants: Tree, block: int) -> Tree:
