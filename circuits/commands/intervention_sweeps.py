@@ -133,7 +133,7 @@ def knocked_out_roles(study: Study) -> Result:
     roles = tuple(role for role in ROLES if (np.asarray(study.twins.layout.roles) == ROLES.index(role)).any())
     found = knock_out(study.model, study.twins, roles, roles, show=study.show)
     lost = -found.accuracy_change
-    title = f"{study.name}: accuracy lost without attention between roles"
+    title = f"{study.name}:\naccuracy lost without attention"
     figure = sweep_heatmap(lost, roles, roles, title=title, row_name="from", column_name="to", label="accuracy lost")
     order = np.unravel_index(np.argsort(-lost, axis=None)[:4], lost.shape)
     says = ", ".join(f"{roles[i]} to {roles[j]} {lost[i, j]:.2f}" for i, j in zip(*order, strict=True))
