@@ -1,0 +1,97 @@
+"""Independent, slow twins for graphs, walks and blocks: loops, sets and powers of matrices, without networkx."""
+
+import itertools
+
+import numpy as np
+
+Edges = set[tuple[int, int]]
+
+
+def powers(edges: np.ndarray) -> np.ndarray:
+    """[n - 1, u, v]: there is a walk of exactly n edges from u to v, n = 1..N."""
+    step, found = edges.astype(np.int64), [edges.astype(bool)]
+    for _ in range(len(edges) - 1):
+        found.append((found[-1].astype(np.int64) @ step) > 0)
+    return np.stack(found)
+
+
+def reach(edges: np.ndarray) -> np.ndarray:
+    return np.logical_or.reduce(powers(edges))
+
+
+def distance(edges: np.ndarray, u: int, v: int) -> int | None:
+    """The least power of the matrix with an entry at (u, v), 0 on the diagonal."""
+    if u == v:
+        return 0
+    lengths = np.flatnonzero(powers(edges)[:, u, v])
+    return int(lengths[0]) + 1 if len(lengths) else None
+
+
+def simple_paths(edges: Edges, source: int, target: int) -> list[list[int]]:
+    """Every path from source to target without a node twice."""
+    found, unfinished = [], [[source]]
+    while unfinished:
+        path = unfinished.pop()
+        if path[-1] == target:
+            found.append(path)
+        else:
+            unfinished += [[*path, v] for u, v in edges if u == path[-1] and v not in path]
+    return found
+
+
+def verdict(edges: Edges, source: int, target: int, answer: list[int], nodes: int) -> str:
+    """What ``check_walk`` should say, by taking the answer apart instead of reading it on."""
+    if not answer or answer[0] != source:
+        return "wrong start"
+    path = list(itertools.takewhile(lambda token: token != nodes, answer))
+    if any(pair not in edges for pair in itertools.pairwise(path)):
+        return "no such edge"
+    if len(path) == len(answer):
+        return "no end"
+    return "valid" if path[-1] == target else "wrong end"
+
+
+def seen(nodes: int, rows: list[list[int]]) -> tuple[Edges, Edges]:
+    """The edges that lines of ids show, and the pairs (u, t): u is in a walk to t after its first place."""
+    edges, reached = set(), set()
+    for _, target, *answer in rows:
+        path = [token for token in answer if token < nodes]
+        edges |= set(itertools.pairwise(path))
+        reached |= {(u, target) for u in path[1:]}
+    return edges, reached
+
+
+def degree(edges: np.ndarray, reached: Edges, source: int, target: int) -> int:
+    """By a search outwards from the source, a ring of nodes after the other."""
+    ring = {source}
+    for level in range(3):
+        if any((u, target) in reached for u in ring):
+            return level
+        ring = {int(v) for u in ring for v in np.flatnonzero(edges[u])}
+    return 3
+
+
+def block_states(blocks: int) -> set[frozenset[tuple[int, ...]]]:
+    """Every set of stacks, by cutting every order of the blocks at every set of places."""
+    found = set()
+    for order in itertools.permutations(range(blocks)):
+        for cuts in itertools.product([False, True], repeat=blocks - 1):
+            places = [0, *(i + 1 for i, cut in enumerate(cuts) if cut), blocks]
+            found.add(frozenset(order[a:b] for a, b in itertools.pairwise(places)))
+    return found
+
+
+def supports(state: frozenset[tuple[int, ...]]) -> dict[int, int | None]:
+    """What each block stands on; None is the table."""
+    return {block: stack[i - 1] if i else None for stack in state for i, block in enumerate(stack)}
+
+
+def is_move(one: frozenset[tuple[int, ...]], other: frozenset[tuple[int, ...]]) -> bool:
+    """One block stands elsewhere, and nothing stands on it before or after, nor on what it comes to stand on."""
+    before, after = supports(one), supports(other)
+    moved = [block for block in before if before[block] != after[block]]
+    if len(moved) != 1:
+        return False
+    block = moved[0]
+    free = block not in before.values() and block not in after.values()
+    return free and (after[block] is None or after[block] not in before.values())
