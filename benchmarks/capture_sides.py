@@ -89,7 +89,7 @@ def ours(_: int) -> Capturing:
 
     from circuits.taps import Taps
     from circuits.transformer.config import TransformerConfig
-    from circuits.transformer.fill import filled
+    from circuits.transformer.fill import filled_transformer
 
     config = TransformerConfig(
         layers=LAYERS,
@@ -102,7 +102,7 @@ def ours(_: int) -> Capturing:
         tied=True,
     )
     tensors = weights()
-    graph, state = nnx.split(filled(config, renamed(tensors), "weights"))
+    graph, state = nnx.split(filled_transformer(config, renamed(tensors), "weights"))
     taps = Taps(capture=["blocks.*.attn.pattern"])
 
     @jax.jit

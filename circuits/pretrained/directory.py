@@ -17,7 +17,7 @@ from circuits.pretrained.place import whole
 from circuits.pretrained.pretrained import Pretrained
 from circuits.pretrained.tensor_files import folder_tensors
 from circuits.transformer.config import Dtype, Precision, TransformerConfig
-from circuits.transformer.fill import Place, filled
+from circuits.transformer.fill import Place, filled_transformer
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 NOTED = ("model_type", "architectures", "bos_token_id", "eos_token_id", "pad_token_id", "transformers_version")
@@ -59,7 +59,7 @@ def load_pretrained(
     kind = param_dtype or views.widest()
     chosen: dict[str, Any] = {"positions": positions or most, "dtype": dtype, "param_dtype": kind}
     config = TransformerConfig(**settings | chosen, precision=precision)
-    model = filled(config, views, str(folder), _checked(place or whole(kind), kind))
+    model = filled_transformer(config, views, str(folder), _checked(place or whole(kind), kind))
     notes = {name: fields[name] for name in NOTED if name in fields} | {"positions": most}
     return Pretrained(model, _tokenizer(folder), notes)
 

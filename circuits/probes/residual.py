@@ -47,14 +47,17 @@ def logit_lens(
 ) -> Lens:
     """Final norm and prediction heads applied to the stream after each layer, at one place (see ``position``).
 
+    Of heads that are not linear only the first is: the others do not read this stream.
+
     Raises ValueError for a place that there is not.
     """
-    total = len(layouts.tokens)
+    total, config = len(layouts.tokens), model.config
+    heads = config.prediction_heads if config.head_kind == "linear" else 1
 
     def one(model: Predictor, layout: Layout) -> dict[str, Array]:
         states = streams(model, layout.tokens)[:, position(layout, where)]
         final = model.transformer.norm(states)
-        logits = wide(jnp.stack([model.logits(final, m) for m in range(model.config.prediction_heads)]))
+        logits = wide(jnp.stack([model.logits(final, m) for m in range(heads)]))
         own = logits[..., nodes(format, layout)]
         rank = jnp.sum(logits[..., None, :] > own[..., None], axis=-1, dtype=logits.dtype)
         probability = jax.nn.softmax(logits, axis=-1)[..., nodes(format, layout)]

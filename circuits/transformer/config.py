@@ -10,6 +10,9 @@ PositionCode = Literal["learned", "rotary"]
 Activation = Literal["relu", "gelu", "gelu-tanh", "swiglu"]
 Dtype = Literal["float64", "float32", "bfloat16", "float16"]
 Precision = Literal["default", "high", "highest"]
+ModelKind = Literal["standard", "one-layer"]
+HeadKind = Literal["linear", "meta", "transfer", "transfer-mlp", "transfer-block", "sequential"]
+TRANSFERS = ("transfer", "transfer-mlp", "transfer-block")
 MOST_PLACES = 2**31 - 1
 """Places are counted in 32 bits."""
 
@@ -37,6 +40,7 @@ class Architecture:
         dtype: of the activations.
         param_dtype: of the parameters.
         precision: of matrix products on accelerators; "highest" keeps float32 products in float32.
+        kind: the transformer described here, or the simplified model of one layer (``circuits.transformer.one_layer``).
     """
 
     layers: int = 8
@@ -55,6 +59,7 @@ class Architecture:
     dtype: Dtype = "float32"
     param_dtype: Dtype = "float32"
     precision: Precision = "highest"
+    kind: ModelKind = "standard"
 
     def __post_init__(self) -> None:
         _check_ranges(self)
@@ -82,7 +87,7 @@ def _check_ranges(shape: Architecture) -> None:
     for field in ("kv_heads", "mlp_width"):
         require.integer(field, getattr(shape, field), least=0)
     choices = {"norm": Norm, "position": PositionCode, "activation": Activation, "precision": Precision}
-    for field, options in (choices | {"dtype": Dtype, "param_dtype": Dtype}).items():
+    for field, options in (choices | {"dtype": Dtype, "param_dtype": Dtype, "kind": ModelKind}).items():
         require.choice(field, getattr(shape, field), get_args(options))
     shared = shape.heads % shape.key_heads == 0
     require.that(shared, "kv_heads", f"must divide the number of heads {shape.heads}", shape.kv_heads)
@@ -104,9 +109,9 @@ def _check_positive(shape: Architecture, field: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig(Architecture):
-    """An architecture for one vocabulary and one length, with k parallel prediction heads.
+    """An architecture for one vocabulary and one length, with k prediction heads.
 
-    The fields from ``head_dim`` on are what models of other people choose; without them the model is as the
+    The fields from ``head_dim`` to ``window`` are what models of other people choose; without them the model is as the
     ``Architecture`` says. Raises ValueError naming the field that is out of range.
 
     Args:
@@ -127,6 +132,10 @@ class TransformerConfig(Architecture):
         rotary_high: turns.
         parallel: attention and MLP read the same stream, x + attention(norm x) + mlp(norm x) (GPT-NeoX).
         window: of places that a place sees, itself counted (Mistral). 0: all earlier ones.
+        head_kind: of the heads after the first, see ``circuits.transformer.heads``; linear with one head alone.
+        head_layers: blocks of a further head of kind transfer-block; 1 with every other kind.
+        head_chain: transfer kinds: a head starts from the stream of the head before it, not from that of the first.
+        injection: transfer kinds: a further head is also given the embedding of a token that is known by then.
     """
 
     vocab: int
@@ -144,13 +153,17 @@ class TransformerConfig(Architecture):
     rotary_high: float = 4.0
     parallel: bool = False
     window: int = 0
+    head_kind: HeadKind = "linear"
+    head_layers: int = 1
+    head_chain: bool = False
+    injection: bool = False
 
     def __post_init__(self) -> None:
         for field in ("vocab", "positions", "prediction_heads"):
             require.integer(field, getattr(self, field), least=1)
         for field in ("head_dim", "rotary_original", "window"):
             require.integer(field, getattr(self, field), least=0, most=None if field == "head_dim" else MOST_PLACES)
-        for field in ("qk_norm", "parallel"):
+        for field in ("qk_norm", "parallel", "head_chain", "injection"):
             value = getattr(self, field)
             require.that(isinstance(value, bool), field, "must be true or false", value)
         for field in ("qkv_bias", "out_bias", "mlp_bias"):
@@ -160,6 +173,7 @@ class TransformerConfig(Architecture):
         if not self.head_dim:
             _check_division(self)
         _check_rotary(self)
+        _check_heads(self)
 
     @property
     def head_width(self) -> int:
@@ -175,6 +189,18 @@ class TransformerConfig(Architecture):
         """Whether the linear maps of a part have biases."""
         chosen = {"qkv": self.qkv_bias, "out": self.out_bias, "mlp": self.mlp_bias}[part]
         return self.bias if chosen is None else chosen
+
+
+def _check_heads(shape: TransformerConfig) -> None:
+    require.choice("head_kind", shape.head_kind, get_args(HeadKind))
+    require.integer("head_layers", shape.head_layers, least=1)
+    alone = shape.prediction_heads > 1 or shape.head_kind == "linear"
+    require.that(alone, "head_kind", "must be linear with one prediction head", shape.head_kind)
+    blocks = shape.head_layers == 1 or shape.head_kind == "transfer-block"
+    require.that(blocks, "head_layers", f"must be 1 for heads of kind {shape.head_kind}", shape.head_layers)
+    for field in ("head_chain", "injection"):
+        fits = not getattr(shape, field) or shape.head_kind in TRANSFERS
+        require.that(fits, field, f"must be false unless head_kind is one of {', '.join(TRANSFERS)}", shape.head_kind)
 
 
 def _check_rotary(shape: TransformerConfig) -> None:

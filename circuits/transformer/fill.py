@@ -10,7 +10,8 @@ from flax import nnx
 
 from circuits import require
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.model import Predictor
+from circuits.transformer.model import Predictor, build
+from circuits.transformer.one_layer import OneLayer
 
 Place = Callable[[str, np.ndarray], jax.Array]
 """From the name of a tensor and its values, which may still lie in a file, to the parameter on its devices."""
@@ -24,7 +25,7 @@ def parameter_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
 
 def filled(
     config: TransformerConfig, tensors: Mapping[str, np.ndarray], source: str, place: Place | None = None
-) -> Predictor:
+) -> Predictor | OneLayer:
     """The model whose parameters these are, in ``config.param_dtype``; one after the other is converted.
 
     ``place`` puts a parameter where it belongs, whole on the first device if not given; it has to convert as well.
@@ -48,7 +49,17 @@ def filled(
     return nnx.merge(graph, nnx.from_flat_state(state))
 
 
+def filled_transformer(
+    config: TransformerConfig, tensors: Mapping[str, np.ndarray], source: str, place: Place | None = None
+) -> Predictor:
+    """``filled`` for a config of the kind "standard". Raises ValueError for another kind, and as it does."""
+    model = filled(config, tensors, source, place)
+    if not isinstance(model, Predictor):
+        raise ValueError(f"kind: must be standard here, got {config.kind!r}")
+    return model
+
+
 def _leaves(config: TransformerConfig) -> tuple[Any, dict[str, tuple[Any, Any]]]:
     """The model's graph, and path and shape of each parameter by name."""
-    graph, abstract = nnx.split(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))
+    graph, abstract = nnx.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))
     return graph, {".".join(map(str, path)): (path, leaf) for path, leaf in nnx.to_flat_state(abstract)}

@@ -5,20 +5,52 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from circuits import require
-from circuits.transformer.model import Past, Predictor, check_tokens
+from circuits.transformer import one_layer
+from circuits.transformer.block import Past
+from circuits.transformer.config import TransformerConfig
+from circuits.transformer.model import Predictor, check_tokens
+from circuits.transformer.one_layer import OneLayer
 
 
-def greedy(model: Predictor, prompt: Int[Array, " P"], count: int) -> Int[Array, " {count}"]:
+def greedy(
+    model: Predictor | OneLayer, prompt: Int[Array, " P"], count: int, end: int | None = None, pad: int | None = None
+) -> Int[Array, " {count}"]:
     """The next ``count`` tokens, each the most likely one of the first head (standard next-token inference).
 
-    Of equally likely tokens the one with the lowest id is taken. Raises ValueError when prompt and answer together
-    are longer than the model's positions, ``count`` is no positive integer, or the prompt is a batch or holds an id
-    outside the vocabulary.
+    Of equally likely tokens the one with the lowest id is taken. After the first ``end`` token all are ``pad``, or
+    ``end`` where none is given. Raises ValueError when prompt and answer together are longer than the model's
+    positions, ``count`` is no positive integer, ``end`` or ``pad`` is outside the vocabulary or ``pad`` stands
+    without ``end``, or the prompt is a batch or holds an id outside the vocabulary.
     """
+    check_request(model.config, prompt, count, end, pad)
+    tokens = one_layer.greedy(model, prompt, count) if isinstance(model, OneLayer) else _greedy(model, prompt, count)
+    return ended(tokens, end, pad)
+
+
+def check_request(
+    config: TransformerConfig, prompt: Int[Array, " P"], count: int, end: int | None, pad: int | None
+) -> None:
+    """Raise ValueError as ``greedy`` does."""
     require.integer("count", count, least=1)
-    length, most = prompt.shape[0] + count, model.config.positions + 1
+    length, most = prompt.shape[0] + count, config.positions + 1
     require.that(length <= most, "count", f"must leave prompt and answer at most {most} tokens long", count)
-    check_tokens("prompt", prompt, model.config)
+    for argument, token in (("end", end), ("pad", pad)):
+        if token is not None:
+            require.integer(argument, token, least=0, most=config.vocab - 1)
+    require.that(pad is None or end is not None, "pad", "must be none without an end token", pad)
+    check_tokens("prompt", prompt, config)
+
+
+def ended(tokens: Int[Array, " A"], end: int | None, pad: int | None) -> Int[Array, " A"]:
+    """The same tokens up to the first ``end``, and after it ``pad``, or ``end`` where no pad is given."""
+    if end is None:
+        return tokens
+    before = jnp.append(jnp.asarray(False), tokens[:-1] == end)
+    after = jnp.cumsum(before) > 0
+    return jnp.where(after, jnp.asarray(end if pad is None else pad, tokens.dtype), tokens)
+
+
+def _greedy(model: Predictor, prompt: Int[Array, " P"], count: int) -> Int[Array, " {count}"]:
     final, past = model.transformer(prompt, model.transformer.empty_past())
     first = _best(model, final[-1:])
 

@@ -16,11 +16,17 @@ Names of taps, in the order in which they fire:
     blocks.{i}.mlp_out             what the MLP adds to the stream
     blocks.{i}.resid_post          the stream that leaves block i
     final                          the stream after the last norm, which the prediction heads read
+    heads.{m}.injected             m > 0: the embedding that head m is given, as it is added or projected
+    heads.{m}.blocks.{i}. ...      m > 0: as above, for blocks inside a head
+    heads.{m}.mlp.{pre,gate,post}  m > 0: hidden units of a transfer-mlp
+    heads.{m}.stream               m > 0: what head m unembeds, unless heads are linear and all read ``final``
     heads.{m}.logits               logits of prediction head m, which predicts the token m + 1 places on
 """
 
+from collections.abc import Iterator
 from typing import overload
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -29,37 +35,11 @@ from jaxtyping import Array, Float, Int
 
 from circuits import require
 from circuits.taps import UNTAPPED, Cache, Recorder, Tap, Taps
-from circuits.transformer.attention import Attention, KeyValue
+from circuits.transformer.block import Block, Past, block_taps, empty_past, through
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.heads import LinearHeads
-from circuits.transformer.layers import Mlp, Norm
-
-Past = tuple[KeyValue, ...]
-"""Keys and values of every layer."""
-
-
-class Block(nnx.Module):
-    """x + attention(norm x), then x + mlp(norm x); or with ``parallel`` x + attention(norm x) + mlp(norm x)."""
-
-    def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
-        self.parallel = config.parallel
-        self.norm_attn = Norm(config, rngs)
-        self.attn = Attention(config, rngs)
-        self.norm_mlp = Norm(config, rngs)
-        self.mlp = Mlp(config, rngs)
-
-    def __call__(
-        self, x: Float[Array, "T d"], places: Int[Array, " T"], past: KeyValue | None = None, tap: Tap = UNTAPPED
-    ) -> tuple[Float[Array, "T d"], KeyValue]:
-        """The stream that leaves the block, and the keys and values of its attention."""
-        x = tap("resid_pre", x)
-        out, now = self.attn(tap("attn_in", self.norm_attn(x)), places, past, tap.within("attn"))
-        mid = x + tap("attn_out", out)
-        if not self.parallel:
-            x = mid = tap("resid_mid", mid)
-        hidden = tap("mlp_in", self.norm_mlp(x))
-        x = mid + tap("mlp_out", self.mlp(hidden, tap.within("mlp")))
-        return tap("resid_post", x), now
+from circuits.transformer.heads import LinearHeads, SharedHeads, Streams, head_taps
+from circuits.transformer.layers import Norm
+from circuits.transformer.one_layer import OneLayer
 
 
 class Transformer(nnx.Module):
@@ -78,6 +58,13 @@ class Transformer(nnx.Module):
         self, tokens: Int[Array, " T"], past: Past | None = None, start: Int[Array, ""] | int = 0, tap: Tap = UNTAPPED
     ) -> tuple[Float[Array, "T d"], Past]:
         """The final stream, and keys and values. With ``past``, the tokens stand at places start, start + 1, ..."""
+        streams, now = self.streams(tokens, past, start, tap)
+        return streams.final, now
+
+    def streams(
+        self, tokens: Int[Array, " T"], past: Past | None = None, start: Int[Array, ""] | int = 0, tap: Tap = UNTAPPED
+    ) -> tuple[Streams, Past]:
+        """The same with the streams before and after the last block, for heads that read those."""
         places = jnp.arange(tokens.shape[0], dtype=jnp.int32) + jnp.asarray(start, jnp.int32)
         # Stored in less than they are computed in, the two must not be added as they are stored.
         wider = max(self.tokens.dtype, jnp.dtype(self.config.dtype), key=lambda kind: kind.itemsize)
@@ -85,21 +72,29 @@ class Transformer(nnx.Module):
         if self.config.position == "learned":
             x = x + self.positions[places].astype(wider)
         x = tap("embed", x.astype(self.config.dtype))
-        now = []
-        for i, block in enumerate(self.blocks):
-            x, layer = block(x, places, None if past is None else past[i], tap.within(f"blocks.{i}"))
-            now.append(layer)
-        return tap("final", self.norm(x)), tuple(now)
+        last = len(self.blocks) - 1
+        before, now = through(self.blocks[:last], x, places, None if past is None else past[:last], tap)
+        after, more = through(self.blocks[last:], before, places, None if past is None else past[last:], tap, last)
+        return Streams(before, after, tap("final", self.norm(after)), places), (*now, *more)
 
-    def empty_past(self) -> Past:
-        """Room for keys and values at every place, to be filled by calls with ``past``."""
-        config = self.config
-        empty = jnp.zeros((config.positions, config.key_heads, config.head_width), config.dtype)
-        return tuple(KeyValue(empty, empty) for _ in range(config.layers))
+    def ahead(self, tokens: Int[Array, " T"], offset: int) -> Float[Array, "T d"] | None:
+        """At each place the embedding of the token ``offset`` places on, zero past the end; none for an offset of 0."""
+        if not offset:
+            return None
+        known = self.embedded(tokens[offset:])
+        return jnp.pad(known, ((0, tokens.shape[0] - known.shape[0]), (0, 0)))
+
+    def embedded(self, tokens: Int[Array, " T"]) -> Float[Array, "T d"]:
+        """Embeddings of tokens alone, without positions."""
+        return self.tokens[tokens].astype(self.config.dtype)
+
+    def empty_past(self, extra: int = 0) -> Past:
+        """Room for keys and values at every place and some ``extra`` ones, to be filled by calls with ``past``."""
+        return empty_past(self.config, self.config.layers, self.config.positions + extra)
 
 
 class Predictor(nnx.Module):
-    """A transformer with k parallel linear heads (Section 3, "Architectural Design").
+    """A transformer with k prediction heads of one of the kinds of ``circuits.transformer.heads``.
 
     Entry m of its logits is the distribution p_{θ, m+1} of Eq. 2, before softmax. Initial parameters come from
     ``rngs``.
@@ -108,7 +103,7 @@ class Predictor(nnx.Module):
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.config = config
         self.transformer = Transformer(config, rngs)
-        self.heads = LinearHeads(config, rngs)
+        self.heads = (LinearHeads if config.head_kind == "linear" else SharedHeads)(config, rngs)
 
     @overload
     def __call__(self, tokens: Int[Array, " T"], taps: None = None) -> Float[Array, "k T V"]: ...
@@ -119,6 +114,9 @@ class Predictor(nnx.Module):
     def __call__(self, tokens, taps=None):
         """Logits of every head at every position; with taps also the cache of what they captured.
 
+        Heads that are given later tokens (``injection``, sequential) find them in ``tokens``; at the last places,
+        where there are none, nothing is injected.
+
         Raises ValueError for a batch, for a sequence longer than ``config.positions`` or with an id outside the
         vocabulary (unless it is traced), and for a pattern that matches no tap.
         """
@@ -128,14 +126,47 @@ class Predictor(nnx.Module):
         recorder = Recorder(taps, tap_names(self.config))
         return self._logits(tokens, recorder), recorder.cache
 
-    def logits(self, final: Float[Array, "T d"], head: int = 0, tap: Tap = UNTAPPED) -> Float[Array, "T V"]:
-        """Logits of one prediction head, counted from 0, from the final stream."""
+    def logits(self, stream: Float[Array, "T d"], head: int = 0, tap: Tap = UNTAPPED) -> Float[Array, "T V"]:
+        """Logits of one prediction head, counted from 0, from the stream that it unembeds.
+
+        That is the final stream for the first head and for linear heads, and ``streams`` has that of the others.
+        """
         embedding = self.transformer.tokens[...]
-        return tap.within("heads")(f"{head}.logits", self.heads(final, head, embedding))
+        return tap.within("heads")(f"{head}.logits", self.heads(stream, head, embedding))
+
+    def streams(
+        self, tokens: Int[Array, " T"], tap: Tap = UNTAPPED, forget: bool = False
+    ) -> Iterator[Float[Array, "T d"]]:
+        """The stream that each head unembeds, one after the other.
+
+        With ``forget`` the insides of further heads are made again for the gradient, so that their memory is that of
+        one.
+        """
+        body, _ = self.transformer.streams(tokens, tap=tap)
+        yield body.final
+        base = state = self.heads.base(body)
+        for head in range(1, self.config.prediction_heads):
+            given = self.transformer.ahead(tokens, self.heads.offset(head))
+            step = self._step(head, body, tap)
+            state, stream = (jax.checkpoint(step) if forget else step)(state if self.heads.chained else base, given)
+            yield stream
+
+    def _step(self, head: int, body: Streams, tap: Tap):
+        inner = tap.within(f"heads.{head}")
+
+        def step(before: Float[Array, "T d"], given: Float[Array, "T d"] | None):
+            found = self.heads.step(head, before, given, body.places, None, self.transformer.norm, inner)
+            return found.state, found.stream
+
+        return step
 
     def _logits(self, tokens: Int[Array, " T"], tap: Tap) -> Float[Array, "k T V"]:
-        final, _ = self.transformer(tokens, tap=tap)
-        return jnp.stack([self.logits(final, m, tap) for m in range(self.config.prediction_heads)])
+        return jnp.stack([self.logits(stream, m, tap) for m, stream in enumerate(self.streams(tokens, tap))])
+
+
+def build(config: TransformerConfig, rngs: nnx.Rngs) -> Predictor | OneLayer:
+    """A model of the kind that the config names, its initial parameters from ``rngs``."""
+    return OneLayer(config, rngs) if config.kind == "one-layer" else Predictor(config, rngs)
 
 
 def check_tokens(argument: str, tokens: Int[Array, "..."], config: TransformerConfig) -> None:
@@ -155,10 +186,6 @@ def check_tokens(argument: str, tokens: Int[Array, "..."], config: TransformerCo
 
 def tap_names(config: TransformerConfig) -> list[str]:
     """Every tap of a model of this shape, in the order in which they fire."""
-    gate = ["mlp.gate"] * (config.activation == "swiglu")
-    attention = [f"attn.{name}" for name in ("q", "k", "v", "scores", "pattern", "z")]
-    middle = ["resid_mid"] * (not config.parallel)
-    block = ["resid_pre", "attn_in", *attention, "attn_out", *middle]
-    block += ["mlp_in", "mlp.pre", *gate, "mlp.post", "mlp_out", "resid_post"]
-    blocks = [f"blocks.{i}.{name}" for i in range(config.layers) for name in block]
-    return ["embed", *blocks, "final", *(f"heads.{m}.logits" for m in range(config.prediction_heads))]
+    blocks = [f"blocks.{i}.{name}" for i in range(config.layers) for name in block_taps(config)]
+    heads = [f"heads.{m}.{name}" for m in range(config.prediction_heads) for name in head_taps(config, m)]
+    return ["embed", *blocks, "final", *heads]

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from circuits import require
-from circuits.transformer.heads import head_losses
+from circuits.transformer.heads import LinearHeads, head_losses, logit_losses, shared_losses
 from circuits.transformer.model import Predictor
+from circuits.transformer.one_layer import OneLayer
 
 ObjectiveName = Literal["ntp", "mtp", "teacherless"]
 
@@ -25,8 +26,8 @@ ObjectiveName = Literal["ntp", "mtp", "teacherless"]
 class Targets(NamedTuple):
     """What each head should predict at each position that is counted, and which of it exists."""
 
-    tokens: Int[Array, "k n"]
-    exists: Bool[Array, "k n"]
+    tokens: Int[Array, "*B k n"]
+    exists: Bool[Array, "*B k n"]
 
 
 def parallel_targets(tokens: Int[Array, " T"], heads: int, first: int) -> Targets:
@@ -50,16 +51,67 @@ def teacherless_inputs(tokens: Int[Array, " T"], prompt: int, dummy: int) -> Int
 
 
 def batch_losses(
-    model: Predictor, inputs: Int[Array, "B T"], tokens: Int[Array, "B T"], first: int
+    model: Predictor | OneLayer,
+    inputs: Int[Array, "B T"],
+    tokens: Int[Array, "B T"],
+    first: int,
+    token_weights: Float[Array, " V"] | None = None,
+    pad: int | None = None,
 ) -> Float[Array, " k"]:
-    """For each head, the sum over a batch of its cross-entropies over positions, divided by B and by n.
+    """For each head, the sum over a batch of its cross-entropies over positions, divided by that of targets.
 
-    ``inputs`` are what the model reads (``tokens`` themselves, but for teacherless training). Summed with weights
-    w_m / k these are the loss. The heads go one at a time, so memory does not grow with k.
+    The divisor of all heads is how many targets of the first head are counted: B n without a pad. Summed with weights
+    w_m / k these are the loss. Targets equal to ``pad`` are not counted; padding stands after the end token alone, so
+    nothing after the end is. ``token_weights`` multiply the term of each target and do not enter the divisor.
+
+    ``inputs`` are what the model reads (``tokens`` themselves, but for teacherless training), injected tokens
+    included: those that a counted target needs all stand in the first T - 1. The heads go one at a time, so memory
+    does not grow with k but for streams, k n d.
     """
-    final = jax.vmap(lambda row: model.transformer(row)[0])(inputs[:, :-1])[:, first:]
-    wanted = jax.vmap(lambda row: parallel_targets(row, model.config.prediction_heads, first))(tokens)
-    flat = Targets(*(jnp.moveaxis(part, 1, 0).reshape(part.shape[1], -1) for part in wanted))
-    kernels = model.heads.stacked(model.transformer.tokens[...])
-    sums = head_losses(final.reshape(-1, final.shape[-1]), kernels, flat.tokens, flat.exists, model.config.precision)
-    return sums / (final.shape[0] * final.shape[1])
+    wanted = _flat(_counted(tokens, model.config.prediction_heads, first, pad))
+    weights = None if token_weights is None else token_weights[wanted.tokens]
+    sums = _sums(model, inputs[:, :-1], first, wanted, weights)
+    if pad is None:
+        return sums / wanted.exists.shape[1]
+    return sums / jnp.maximum(1, jnp.sum(wanted.exists[0])).astype(sums.dtype)
+
+
+def target_shares(tokens: Int[Array, "B T"], heads: int, first: int, pad: int | None = None) -> Float[Array, " k"]:
+    """For each head its counted targets over those of the first, in float32.
+
+    ``batch_losses`` over these are the heads' mean cross-entropies. Raises ValueError as ``parallel_targets``.
+    """
+    counts = jnp.sum(_flat(_counted(tokens, heads, first, pad)).exists, axis=1, dtype=jnp.float32)
+    return counts / jnp.maximum(counts[0], 1)
+
+
+def _counted(tokens: Int[Array, "B T"], heads: int, first: int, pad: int | None) -> Targets:
+    """Targets [B, k, n] of each row, of which those that are padding do not exist."""
+    wanted = jax.vmap(lambda row: parallel_targets(row, heads, first))(tokens)
+    return wanted if pad is None else wanted._replace(exists=wanted.exists & (wanted.tokens != pad))
+
+
+def _flat(wanted: Targets) -> Targets:
+    """From [B, k, n] to [k, B n]."""
+    return Targets(*(jnp.moveaxis(part, 1, 0).reshape(part.shape[1], -1) for part in wanted))
+
+
+def _sums(
+    model: Predictor | OneLayer,
+    inputs: Int[Array, "B t"],
+    first: int,
+    wanted: Targets,
+    weights: Float[Array, "k m"] | None,
+) -> Float[Array, " k"]:
+    """Each head's sum of cross-entropies."""
+    if isinstance(model, OneLayer):
+        logits = jnp.moveaxis(jax.vmap(model)(inputs)[:, :, first:], 1, 0)
+        return logit_losses(logits.reshape(logits.shape[0], -1, logits.shape[-1]), *wanted, weights)
+    embedding, precision = model.transformer.tokens[...], model.config.precision
+    if isinstance(model.heads, LinearHeads):
+        final = jax.vmap(lambda row: model.transformer(row)[0])(inputs)[:, first:]
+        kernels = model.heads.stacked(embedding)
+        return head_losses(final.reshape(-1, final.shape[-1]), kernels, *wanted, precision, weights)
+    streams = jax.vmap(lambda row: jnp.stack([*model.streams(row, forget=True)]), out_axes=1)(inputs)[:, :, first:]
+    flat = streams.reshape(streams.shape[0], -1, streams.shape[-1])
+    return shared_losses(flat, model.heads.kernel(embedding), *wanted, precision, weights)

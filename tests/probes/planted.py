@@ -20,7 +20,7 @@ from circuits.probes.attention import Scores
 from circuits.probes.layout import ends
 from circuits.tasks import StarGraph, TokenFormat, tokens
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.fill import filled, parameter_shapes
+from circuits.transformer.fill import filled_transformer, parameter_shapes
 from circuits.transformer.model import Predictor
 from tests.cases import PAPER
 from tests.tasks.naive_star import random_problem
@@ -129,7 +129,7 @@ def walker(gamma: float = 100.0) -> Predictor:
             part: tensors[f"transformer.blocks.{layer}.attn.{part}.kernel"] for part in ("query", "key", "value", "out")
         }
         plant(kernels, slice(number * config.head_width, (number + 1) * config.head_width), head, gamma)
-    return filled(config, tensors, "planted")
+    return filled_transformer(config, tensors, "planted")
 
 
 def register(number: int) -> slice:

@@ -29,13 +29,17 @@ def naive_stream(config: Any, body: Parameters, tokens: list[int]) -> list[Vecto
     if config.position == "learned":
         stream = [x + body["positions"][place] for place, x in enumerate(stream)]
     for number in range(config.layers):
-        block = body["blocks"][number]
-        read = _attention(config, block["attn"], [_norm(config, block["norm_attn"], x) for x in stream])
-        middle = [x + y for x, y in zip(stream, read, strict=True)]
-        seen = stream if config.parallel else middle
-        added = [_mlp(config, block["mlp"], _norm(config, block["norm_mlp"], x)) for x in seen]
-        stream = [x + y for x, y in zip(middle, added, strict=True)]
+        stream = naive_block(config, body["blocks"][number], stream)
     return stream
+
+
+def naive_block(config: Any, block: Parameters, stream: list[Vector]) -> list[Vector]:
+    """The residual stream after one block."""
+    read = _attention(config, block["attn"], [_norm(config, block["norm_attn"], x) for x in stream])
+    middle = [x + y for x, y in zip(stream, read, strict=True)]
+    seen = stream if config.parallel else middle
+    added = [_mlp(config, block["mlp"], _norm(config, block["norm_mlp"], x)) for x in seen]
+    return [x + y for x, y in zip(middle, added, strict=True)]
 
 
 def naive_head_losses(final: np.ndarray, kernels: np.ndarray, targets: np.ndarray, counted: np.ndarray) -> list[float]:

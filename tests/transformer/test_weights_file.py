@@ -18,9 +18,11 @@ from tokenizers import Tokenizer
 from circuits.tasks.binary_tree import BinaryTree
 from circuits.tasks.star_graph import StarGraph
 from circuits.tasks.token_format import TokenFormat
+from circuits.tasks.walk_format import WalkFormat, walk_text, walk_tokens
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.digests import arrays_digest, digest
-from circuits.transformer.model import Predictor
+from circuits.transformer.model import Predictor, build
+from circuits.transformer.one_layer import OneLayer
 from circuits.transformer.weights_file import load_model, save_model
 from tests.transformer.models import SHAPES, drawn, shape
 
@@ -28,7 +30,7 @@ FORMAT = TokenFormat(StarGraph(2, 3, 7), "text", "start-goal")
 NOTES = {"steps": 7, "accuracy": [0.5, None], "from": "a test é"}
 
 
-def bits(model: Predictor) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+def bits(model: Predictor | OneLayer) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
     leaves = jax.tree.flatten_with_path(nnx.state(model))[0]
     return {jax.tree_util.keystr(p): (str(a.dtype), a.shape, np.asarray(a).tobytes()) for p, a in leaves}
 
@@ -84,6 +86,40 @@ def test_format_notes_and_tokenizer_come_back(tmp_path, family, style):
     save_model(tmp_path, drawn(shape(), seed=1), None, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
     assert load_model(tmp_path).format is None
+
+
+def test_walks_and_their_tokenizer_come_back(tmp_path):
+    format = WalkFormat(9, 4)
+    save_model(tmp_path, drawn(shape()), format, NOTES)
+    found = load_model(tmp_path)
+    assert (found.format, found.notes) == (format, NOTES)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["token_format"] == {"graph": "walks", "nodes": 9, "longest": 4}
+    made = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    path = [3, 0, 8]
+    text = f"{walk_text(path)} <end> <pad>"
+    assert made.encode(text).ids == walk_tokens(format, path).tolist()
+    assert made.decode(made.encode(text).ids) == text
+    with pytest.raises(Exception, match="WordLevel error: Missing"):
+        made.encode("9")
+    with pytest.raises(ValueError, match="format: must have the 11 tokens of the model, got 12"):
+        save_model(tmp_path, drawn(shape()), WalkFormat(10, 4), NOTES)
+    change = config | {"token_format": {"graph": "walks", "nodes": 9}}
+    (tmp_path / "config.json").write_text(json.dumps(change))
+    with pytest.raises(ValueError, match=r"config.json: must describe a model, got .*(longest|missing)"):
+        load_model(tmp_path)
+
+
+def test_numbers_without_axes_come_back(tmp_path):
+    """The scale of an injection in the one-layer model."""
+    config = shape(prediction_heads=2, head_kind="transfer", injection=True, kind="one-layer")
+    graph, state = nnx.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))
+    model = nnx.merge(graph, jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.3, leaf.dtype), state))
+    save_model(tmp_path, model, None, {})
+    found = load_model(tmp_path).model
+    assert found.config == config
+    assert bits(found) == bits(model)
+    assert () in [shape for _, shape, _ in bits(found).values()]
 
 
 def test_others_can_read_it(folder):
@@ -166,7 +202,7 @@ def test_the_shipped_models_load(name):
         ({"config": {"layers": 2}}, "config: must be an object with the fields .*, got"),
         ({"config": 3}, "config: must be an object with the fields .*, got 3"),
         ({"notes": 3}, "notes: must be an object, got 3"),
-        ({"token_format": {"graph": "ring"}}, "graph: must be one of star, tree, got 'ring'"),
+        ({"token_format": {"graph": "ring"}}, "graph: must be one of star, tree, walks, got 'ring'"),
         (
             {"token_format": {"graph": "star", "style": "text", "query": "start-goal"}},
             "missing a required argument|.*missing 3 required",

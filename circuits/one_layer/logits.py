@@ -1,0 +1,41 @@
+"""The logits of every step in one context, as the definition has them.
+
+    step 1    x_1 = W^M[i] + W^V[j]                       current token i, target j
+    step n    x_n = (x_1 + kappa e_u) W^T_{n-1}           n = 2 .. k, next token u; kappa = 0 without injection
+    chained   x_2 as above, then x_n = x_{n-1} W^T_{n-1}
+
+Step n predicts the token n places on. Step 1 comes straight from the backbone, so a transfer matrix W^T_{n-1} leads
+from the next token to one n - 1 edges further: it is compared with A^(n-1).
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from circuits.one_layer.parameters import Options, Parameters
+from circuits.typing import Label
+
+
+def first_logits(parameters: Parameters, current: Label, target: Label) -> Float[Array, " V"]:
+    """x_1 of one context."""
+    return parameters.content[current] + parameters.value[target]
+
+
+def step_logits(
+    parameters: Parameters, current: Label, target: Label, following: Label, options: Options
+) -> Float[Array, "k V"]:
+    """x_1 .. x_k of one context. ``following`` is the next token; V or more says that there is none to inject."""
+    return transferred(parameters, first_logits(parameters, current, target), following, options)
+
+
+def transferred(
+    parameters: Parameters, first: Float[Array, " V"], following: Label, options: Options
+) -> Float[Array, "k V"]:
+    """x_1 .. x_k from x_1. A token ``following`` outside of range(V) is none."""
+    source, steps = first, [first]
+    if options.injection:
+        # one_hot of an id outside its range is all zeros
+        source = first + parameters.scale * jax.nn.one_hot(following, first.shape[0], dtype=first.dtype)
+    for matrix in parameters.transfers:
+        steps.append((steps[-1] if options.chain and len(steps) > 1 else source) @ matrix)
+    return jnp.stack(steps)

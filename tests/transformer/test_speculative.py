@@ -1,0 +1,221 @@
+"""Self-speculative decoding: equal to greedy decoding for every kind of heads, and its counts those of a plain loop."""
+
+import math
+import re
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from circuits.transformer import speculative as module
+from circuits.transformer.config import TransformerConfig
+from circuits.transformer.generate import ended, greedy
+from circuits.transformer.model import Predictor
+from circuits.transformer.speculative import Speculated, rates, speculative
+from tests.cases import assert_close
+from tests.transformer.head_kinds import HEADS, KINDS, POSITIONS, VOCAB, naive_kind, of_kind, planted, pure
+from tests.transformer.models import drawn
+
+LENGTH = 4
+COUNT = POSITIONS + 1 - LENGTH
+"""Up to the model's last place, which passes overrun."""
+SAME_SHAPE = {"layers": 1}
+ROWS, END = 32, 4
+QUICK = ("linear", "meta", "chained injected block", "sequential")
+FAST_TO_COMPILE = {"xla_backend_optimization_level": "0"}
+
+
+def prompts(rows: int = ROWS, seed: int = 0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).integers(0, VOCAB, (rows, LENGTH)), jnp.int32)
+
+
+@cache
+def _program(config: TransformerConfig, end: int | None = None, pad: int | None = None):
+    """Greedy and speculative answers of a batch; one compilation serves all models of a shape."""
+    graph = nnx.graphdef(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))
+
+    def both(state, prompts):
+        model = nnx.merge(graph, state)
+        plain = jax.vmap(lambda prompt: greedy(model, prompt, COUNT, end, pad))(prompts)
+        return plain, jax.vmap(lambda prompt: speculative(model, prompt, COUNT, end, pad))(prompts)
+
+    return jax.jit(both, compiler_options=FAST_TO_COMPILE)
+
+
+def decoded(model: Predictor, rows: jax.Array, end: int | None = None, pad: int | None = None):
+    plain, found = _program(model.config, end, pad)(nnx.state(model), rows)
+    return np.asarray(plain), jax.tree.map(np.asarray, found)
+
+
+def nearly_right(config: TransformerConfig, name: str, seed: int, noise: float = 0.7) -> Predictor:
+    """Drafts that are often right, as after training, yet depend on all that heads read: noise on a planted model."""
+    other = drawn(config, seed)
+    if config.injection or config.tied:
+        return other
+    return jax.tree.map(
+        lambda a, b: a + noise * (b - jnp.round(b)), planted(name, heads=config.prediction_heads), other
+    )
+
+
+def check(plain: np.ndarray, found: Speculated) -> None:
+    assert np.array_equal(found.tokens, plain)
+    assert np.array_equal(1 + found.passes + found.accepted.sum(axis=1), [COUNT] * len(plain))
+    assert np.all(found.accepted <= found.offered)
+    assert np.all(found.offered[:, 1:] == np.minimum(found.offered[:, 1:], found.accepted[:, :-1]))
+    table = rates(found)
+    assert table.per_pass == pytest.approx(len(plain) * (COUNT - 1) / found.passes.sum(), rel=1e-14)
+    assert_close(table.cumulative, found.accepted.sum(axis=0) / found.passes.sum(), atol=1e-15)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_tokens_are_those_of_greedy_and_counts_those_of_a_plain_loop(name):
+    config = of_kind(name, **SAME_SHAPE)
+    accepted, answers = 0, set()
+    for seed, model in enumerate((drawn(config, 0), nearly_right(config, name, 1))):
+        rows = prompts(seed=seed)
+        plain, found = decoded(model, rows)
+        check(plain, found)
+        accepted += found.accepted.sum()
+        answers |= {tuple(answer) for answer in plain.tolist()}
+        parameters = pure(model)
+        # Rows with many right drafts, after which the most places are new to the heads, and one with few.
+        for row in np.argsort(found.accepted[:, -1])[[0, -2, -1]]:
+            truth = naive_counts(config, parameters, rows[row].tolist())
+            assert [found.passes[row], *found.offered[row], *found.accepted[row]] == truth
+    assert accepted > 10
+    assert len(answers) > 3
+
+
+def naive_counts(config: TransformerConfig, parameters, prompt: list[int]) -> list[int]:
+    """Passes, offered and accepted drafts: at each step whole forward passes of the twin, and no cache."""
+    best = lambda text, head, place: int(np.argmax(naive_kind(config, parameters, text)[head, place]))  # noqa: E731
+    text, passes = list(prompt), 0
+    text.append(best(text, 0, -1))
+    offered, accepted = [0] * (HEADS - 1), [0] * (HEADS - 1)
+    while len(text) < LENGTH + COUNT:
+        place, guess = len(text) - 2, list(text)
+        for head in range(1, HEADS):
+            guess.append(best(guess, head, place))
+        passes += 1
+        for offset in range(HEADS):
+            own = best(text, 0, -1)
+            text.append(own)
+            if offset == HEADS - 1 or len(text) == LENGTH + COUNT:
+                break
+            offered[offset] += 1
+            if guess[len(text) - 1] != own:
+                break
+            accepted[offset] += 1
+    return [passes, *offered, *accepted]
+
+
+@pytest.mark.parametrize("name", ["linear", "meta", "sequential"])
+def test_drafts_that_are_always_right_or_always_wrong(name):
+    rows = prompts()
+    counting = (np.asarray(rows)[:, -1:] + 1 + np.arange(COUNT)) % VOCAB
+    plain, found = decoded(planted(name), rows)
+    assert np.array_equal(plain, counting)
+    check(plain, found)
+    assert set(found.passes.tolist()) == {math.ceil((COUNT - 1) / HEADS)}
+    assert rates(found).conditional.tolist() == [1.0] * (HEADS - 1)
+    plain, found = decoded(planted(name, off=3), rows)
+    assert np.array_equal(plain, counting)
+    check(plain, found)
+    assert set(found.passes.tolist()) == {COUNT - 1}
+    assert found.accepted.sum() == 0
+    assert np.isnan(rates(found).conditional[1])
+
+
+def test_decoding_that_does_not_verify_is_found_out(monkeypatch):
+    config, rows = of_kind("linear", **SAME_SHAPE), prompts()
+    models = [drawn(config, seed) for seed in range(4)]
+    truth = [decoded(model, rows)[0] for model in models]
+
+    def decode(model, rows):
+        return jax.vmap(lambda prompt: speculative(model, prompt, COUNT).tokens)(rows)
+
+    for mutant in (lambda drafts, chosen: drafts == drafts, lambda drafts, chosen: drafts == chosen[1:]):
+        monkeypatch.setattr(module, "confirmed", mutant)
+        broken = jax.jit(partial(decode), compiler_options=FAST_TO_COMPILE)
+        assert not all(np.array_equal(broken(model, rows), plain) for model, plain in zip(models, truth, strict=True))
+
+
+def test_one_head_speculates_on_nothing():
+    plain, found = decoded(drawn(of_kind("linear", prediction_heads=1, layers=1)), prompts())
+    check(plain, found)
+    assert np.all(found.passes == COUNT - 1)
+
+
+@pytest.mark.parametrize("pad", [None, 5])
+def test_after_an_end_token_there_is_padding(pad):
+    free = np.asarray(decoded(drawn(of_kind("linear", **SAME_SHAPE), 1), prompts())[0])
+    filled = jax.vmap(lambda row: ended(row, END, pad))(jnp.asarray(free)).tolist()
+    for own, text in zip(free.tolist(), filled, strict=True):
+        kept = own.index(END) + 1 if END in own else COUNT
+        assert text == own[:kept] + [END if pad is None else pad] * (COUNT - kept)
+
+
+@pytest.mark.parametrize("name", [pytest.param("meta", marks=pytest.mark.slow), "sequential"])
+def test_keys_and_values_of_heads_are_those_made_anew(name):
+    """After passes in which all drafts were right, when the most places are new: a window too short leaves holes."""
+    config, room = of_kind(name, **SAME_SHAPE), POSITIONS + 2 * (HEADS - 1)
+    model = nearly_right(config, name, 1, noise=0.3)
+
+    def rounds(model, prompt):
+        state = module._begin(model, prompt)
+        for _ in range(2):
+            state = module._round(model, LENGTH + COUNT - 2, None, state)
+        _, anew = module._draft(model, state.ids, state.base, jnp.int32(0), state.place, model.heads.empty_past(room))
+        return state, anew
+
+    state, anew = jax.jit(jax.vmap(rounds, (None, 0)), compiler_options=FAST_TO_COMPILE)(model, prompts(4))
+    full = np.flatnonzero(np.asarray(state.accepted)[:, -1] == 2)
+    assert len(full)
+    for row in full:
+        upto = slice(0, int(state.place[row]) + 1)
+        kept, truth = jax.tree.map(lambda array, row=row, upto=upto: array[row, upto], (state.heads, anew))
+        assert_close(kept, truth, atol=1e-12)
+
+
+def test_an_end_token_stops_both():
+    """Also where it is drafted, rightly: in a text that counts up it comes after 1 to 8 tokens."""
+    rows = prompts()
+    for model in (planted("linear"), drawn(of_kind("linear", **SAME_SHAPE), 1)):
+        free, _ = decoded(model, rows)
+        plain, found = decoded(model, rows, END, 5)
+        assert np.array_equal(plain, jax.vmap(lambda row: ended(row, END, 5))(jnp.asarray(free)))
+        assert np.array_equal(found.tokens, plain)
+        lengths = [own.index(END) + 1 if END in own else COUNT for own in free.tolist()]
+        assert len(set(lengths)) > 3
+        assert found.accepted.sum() > 10
+        assert np.array_equal(1 + found.passes + found.accepted.sum(axis=1), lengths)
+
+
+@pytest.mark.parametrize(
+    ("count", "end", "pad", "message"),
+    [
+        (0, None, None, "count: must be an integer at least 1, got 0"),
+        (COUNT + 1, None, None, f"count: must leave prompt and answer at most {POSITIONS + 1} tokens long"),
+        (2, VOCAB, None, "end: must be an integer between 0 and 7, got 8"),
+        (2, 1, -1, "pad: must be an integer between 0 and 7, got -1"),
+        (2, None, 1, "pad: must be none without an end token, got 1"),
+    ],
+)
+def test_requests_out_of_range_are_errors(count, end, pad, message):
+    model = drawn(of_kind("linear", **SAME_SHAPE))
+    for decode in (greedy, speculative):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            decode(model, prompts(1)[0], count, end, pad)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("heads", [2, 5])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_thousand_prompts_of_every_kind(name, heads):
+    config = of_kind(name, prediction_heads=heads, **SAME_SHAPE)
+    for seed in range(0, 4, 2):
+        check(*decoded(drawn(config, seed), prompts(250, seed)))
+        check(*decoded(nearly_right(config, name, seed + 1), prompts(250, seed + 1)))
