@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -16,17 +16,19 @@ from circuits.pretrained.directory import load_pretrained
 from circuits.pretrained.folder import read_json
 from circuits.pretrained.gguf import load_gguf
 from circuits.tasks.token_format import TokenFormat
-from circuits.transformer.model import Predictor
 from circuits.transformer.training import data
 from circuits.transformer.training.config import TaskConfig
 from circuits.transformer.training.stored import Stored, read
 
 
 class Opened(NamedTuple):
-    """A model, and what it can be shown: the problems it was trained on, or text."""
+    """A model, and what it can be shown: the problems it was trained on, or text.
+
+    The model is a ``Predictor``, or a ``OneLayer`` where its config is of the kind one-layer.
+    """
 
     name: str
-    model: Predictor
+    model: Any
     task: TaskConfig | None
     tokenizer: Tokenizer | None
 
@@ -63,11 +65,18 @@ def by_seed(stored: list[Stored], seed: int | None) -> Stored:
 
 
 def planning_task(opened: Opened) -> tuple[TaskConfig, TokenFormat]:
-    """What a model was trained on. Raises ValueError for a language model."""
+    """The star graphs or trees that a model was trained on. Raises ValueError for a model of anything else."""
     task = opened.task
     if task is None:
         raise ValueError(f"checkpoint: must be a model trained on planning problems here, got {opened.name!r}")
-    return task, task.format
+    check_planning(task)
+    return task, task.problem_format
+
+
+def check_planning(task: TaskConfig) -> None:
+    """Raise ValueError for a model of walks, in words."""
+    rule = "must be a model trained on star graphs or binary trees here"
+    require.that(not task.is_walks, "checkpoint", rule, task.words)
 
 
 def answer_place(form: TokenFormat, token: int | None) -> int | None:
@@ -79,7 +88,11 @@ def answer_place(form: TokenFormat, token: int | None) -> int | None:
 
 
 def test_problems(task: TaskConfig, examples: int) -> Int[np.ndarray, "n T"]:
-    """Held-out problems with their answers, as tokens. Raises ValueError unless ``examples`` is a positive integer."""
+    """Held-out problems with their answers, as tokens.
+
+    Raises ValueError for a task of walks, and unless ``examples`` is a positive integer.
+    """
+    check_planning(task)
     require.integer("examples", examples, least=1)
     return np.asarray(data.problems(task, "test", examples), np.int32)
 

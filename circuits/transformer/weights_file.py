@@ -22,32 +22,47 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from flax import nnx
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from circuits import require
 from circuits.tasks.binary_tree import BinaryTree
 from circuits.tasks.star_graph import StarGraph
 from circuits.tasks.token_format import TokenFormat
 from circuits.tasks.tokenizer import tokenizer
+from circuits.tasks.walk_format import WalkFormat
 from circuits.transformer.config import Dtype, TransformerConfig
 from circuits.transformer.digests import arrays_digest, digest
 from circuits.transformer.fill import filled
 from circuits.transformer.model import Predictor
+from circuits.transformer.one_layer import OneLayer
 
 FORMAT = 1
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 FAMILIES = {"star": StarGraph, "tree": BinaryTree}
+WALKS = "walks"
+Format = TokenFormat | WalkFormat
 
 
 class Loaded(NamedTuple):
-    """A model, how its problems are written where that was saved, and what else was."""
+    """A model, how its problems are written where that was saved, and what else was.
 
-    model: Predictor
-    format: TokenFormat | None
+    The model is a ``Predictor``, or a ``OneLayer`` where its config is of the kind one-layer; the format is a
+    ``TokenFormat`` for star graphs and trees, a ``WalkFormat``, or None.
+    """
+
+    model: Any
+    format: Any
     notes: dict[str, Any]
 
 
 def save_model(
-    folder: Path, model: Predictor, format: TokenFormat | None, notes: Mapping[str, Any], dtype: Dtype | None = None
+    folder: Path,
+    model: Predictor | OneLayer,
+    format: Format | None,
+    notes: Mapping[str, Any],
+    dtype: Dtype | None = None,
 ) -> None:
     """Write a model, each of its files at once; parameters as they are, or rounded to another dtype.
 
@@ -65,14 +80,14 @@ def save_model(
         raise ValueError(f"notes: must be values for JSON, got {notes!r} ({error})") from error
     kind = None if dtype is None else jnp.dtype(dtype)
     tensors = {
-        ".".join(map(str, path)): np.ascontiguousarray(jax.device_get(leaf.get_value()), kind)
+        ".".join(map(str, path)): np.asarray(jax.device_get(leaf.get_value()), kind, order="C")
         for path, leaf in nnx.to_flat_state(nnx.state(model))
     }
     metadata = {"format": "np", "tensors": arrays_digest(tensors), "config": digest(_canonical(shape))}
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / CONFIG, text.encode() + b"\n")
     if format is not None:
-        _write(folder / TOKENIZER, tokenizer(format).to_str(pretty=True).encode())
+        _write(folder / TOKENIZER, _tokenizer(format).to_str(pretty=True).encode())
     else:
         (folder / TOKENIZER).unlink(missing_ok=True)
     _write(folder / WEIGHTS, safetensors.numpy.save(tensors, metadata))
@@ -135,19 +150,32 @@ def _read_tensors(path: Path, config_digest: str) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _as_dict(format: TokenFormat | None) -> dict[str, Any] | None:
+def _as_dict(format: Format | None) -> dict[str, Any] | None:
     if format is None:
         return None
+    if isinstance(format, WalkFormat):
+        return {"graph": WALKS, **asdict(format)}
     kind = next(name for name, family in FAMILIES.items() if isinstance(format.family, family))
     return {"graph": kind, **asdict(format.family), "style": format.style, "query": format.query}
 
 
-def _as_format(found: Mapping[str, Any] | None) -> TokenFormat | None:
+def _as_format(found: Mapping[str, Any] | None) -> Format | None:
     if found is None:
         return None
-    require.choice("graph", found["graph"], tuple(FAMILIES))
+    require.choice("graph", found["graph"], (*FAMILIES, WALKS))
     sizes = {name: value for name, value in found.items() if name not in ("graph", "style", "query")}
+    if found["graph"] == WALKS:
+        return WalkFormat(**sizes)
     return TokenFormat(FAMILIES[found["graph"]](**sizes), found["style"], found["query"])
+
+
+def _tokenizer(format: Format) -> Tokenizer:
+    if isinstance(format, TokenFormat):
+        return tokenizer(format)
+    words = {word: place for place, word in enumerate(format.vocabulary)}
+    made = Tokenizer(WordLevel(words, unk_token=""))  # no word is "", so that an unknown one raises
+    made.pre_tokenizer = WhitespaceSplit()  # pyright: ignore[reportAttributeAccessIssue]
+    return made
 
 
 def _canonical(shape: Mapping[str, Any]) -> bytes:

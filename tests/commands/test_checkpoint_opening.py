@@ -15,10 +15,16 @@ from circuits.commands.checkpoint import test_problems as held_out
 from circuits.commands.files import check_folder, writing
 from circuits.pretrained.directory import load_pretrained
 from circuits.tasks import problem_of
+from circuits.transformer.config import Architecture
+from circuits.transformer.model import Predictor
+from circuits.transformer.training import run_folder
+from circuits.transformer.training.checkpoints import Checkpoints
+from circuits.transformer.training.config import TaskConfig, TrainConfig, WalksConfig
+from circuits.transformer.training.loop import fresh_state
 from circuits.transformer.training.stored import read_run
 from circuits.transformer.weights_file import load_model
 from tests.cases import assert_close
-from tests.commands.conftest import TASK, TEXT, WORDS
+from tests.commands.conftest import TASK, TEXT, WORDS, save_tiny
 
 
 def same(ours, truth):
@@ -183,3 +189,48 @@ def test_the_language_model_runs(language):
     logits = jax.jit(found.model)(jnp.asarray([0, 1, 2], jnp.int32))
     assert logits.shape == (1, 3, 19)
     assert bool(jnp.all(jnp.isfinite(logits)))
+
+
+WALKS = TaskConfig(graph="dag", labels=8, walks=WalksConfig(edge_probability=0.4, train_share=0.2, paths_a_pair=1))
+
+
+@pytest.fixture
+def walks(tmp_path_factory):
+    return save_tiny(tmp_path_factory.mktemp("saved") / "walks", WALKS)
+
+
+def test_a_model_of_walks_opens_with_its_task_and_what_is_of_stars_refuses_it(walks, run, refused, tmp_path):
+    found = open_checkpoint(walks)
+    assert (found.task, found.tokenizer) == (WALKS, None)
+    assert isinstance(found.model, Predictor)
+    message = "checkpoint: must be a model trained on star graphs or binary trees here, got 'walks in one directed"
+    for ask in (lambda: planning_task(found), lambda: held_out(WALKS, 3)):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ask()
+    out = tmp_path / "out"
+    refused(message, "attention", walks, "--out", out)
+    refused(message, "probe", "scores", walks, "--out", out)
+    refused(message, "probe", "interventions", walks, "--out", out)
+
+
+def test_a_run_on_walks_has_no_development_of_the_circuit_of_stars(tmp_path_factory, refused, tmp_path):
+    folder = tmp_path_factory.mktemp("run")
+    config = TrainConfig(
+        task=WALKS, model=Architecture(layers=1, heads=2, width=8), batch=4, steps=2, checkpoint_every=1, keep=2
+    )
+    run_folder.claim(folder, config, resume=False)
+    state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(lambda: fresh_state(config)))
+    with Checkpoints(folder / run_folder.CHECKPOINTS, 2, 0) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, state)
+    message = "checkpoint: must be a model trained on star graphs or binary trees here, got 'walks in one directed"
+    refused(message, "probe", "development", folder, "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["star-2x5-ntp", "star-2x5-mtp3"])
+def test_the_shipped_models_open_though_their_tasks_lack_later_fields(name):
+    folder = Path(__file__).parents[2] / "checkpoints" / name
+    assert '"walks"' not in (folder / "config.json").read_text()
+    found = open_checkpoint(folder)
+    assert found.task == TaskConfig(labels=12, style="pairs", query="goal-start")
+    assert planning_task(found)[1].vocab_size == 16

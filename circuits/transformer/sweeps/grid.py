@@ -58,6 +58,8 @@ def jobs_of(grid: Any) -> list[Job]:
     names = [job.name for job in jobs]
     for job in jobs:
         require.that(names.count(job.name) == 1, "grid", "must give each job once", job.name)
+        kind = job.config.task.graph
+        require.that(not job.config.task.is_walks, "task.graph", "must be star or tree in a sweep", kind)
         alone = "seed" not in varied or job.config.seeds == 1
         require.that(alone, "seeds", "must be 1 where seed is in the grid", job.config.seeds)
     return jobs
@@ -76,8 +78,9 @@ def slug(values: Mapping[str, Any], config: TrainConfig) -> str:
 
 
 def shorthand(objective: ObjectiveConfig) -> str:
-    """ntp, mtp2, mtp3, ... or teacherless."""
-    return f"mtp{objective.heads}" if objective.name == "mtp" else objective.name
+    """ntp, mtp2, mtp3, ... or teacherless; with the kind of the heads where they are not linear."""
+    kind = "" if objective.head_kind == "linear" else f" {objective.head_kind}"
+    return f"mtp{objective.heads}{kind}" if objective.name == "mtp" else objective.name
 
 
 def _job(base: TrainConfig, fixed: Mapping[Any, Any], chosen: dict[Any, Any]) -> Job:

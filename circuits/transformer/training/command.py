@@ -6,26 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from rich.console import Console
-from rich.table import Table
-from scipy.stats import binomtest
 from tyro import MISSING
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, configure
 from tyro.extras import subcommand_type_from_defaults
 
 from circuits import require
 from circuits.cli import check_writable, usage, write_text
-from circuits.tasks.levels import chance, clever_hans
 from circuits.transformer import weights_file
 from circuits.transformer.config import Dtype
 from circuits.transformer.training import data, loop, progress, tensorboard
 from circuits.transformer.training.config import TrainConfig
-from circuits.transformer.training.evaluation import Accuracy, accuracy
 from circuits.transformer.training.parallel import Devices, start, where
 from circuits.transformer.training.presets import PRESETS
-from circuits.transformer.training.stored import Stored, read, read_run
+from circuits.transformer.training.scoring import score, scoring
+from circuits.transformer.training.stored import read, read_run
+from circuits.transformer.training.tables import accuracy_table, walk_table
 
 Folder = Annotated[Path, arg(metavar="DIR")]
 
@@ -115,34 +111,37 @@ def train(run: Annotated[Preset, arg(name="")]) -> int:
 
 def evaluate(
     checkpoint: Annotated[Positional[Path], arg(metavar="DIR")],
-    examples: int = 4096,
+    examples: int | None = None,
     split: Literal["test", "train"] = "test",
     step: int | None = None,
     json_file: Annotated[Path | None, arg(name="json", metavar="FILE")] = None,
 ) -> int:
-    """Answer problems with a trained model, and show how often it is right beside what guessing gives.
+    """Answer problems with a trained model, and show how often it is right.
+
+    Beside answers to star graphs and trees stands what guessing gives. Of walks every valid one is right; they are
+    shown by the degree and the distance of their pair.
 
     Args:
         checkpoint: folder of a run, or of a saved model.
-        examples: how many problems, at most.
+        examples: how many problems, at most. If left out, 4096 star graphs or trees, or all pairs of a task of walks.
         split: train are those that the model was trained on, or fresh ones like them if they were a stream; test
-            problems share no graph with them.
+            problems share no graph with them, and walks no pair of source and target.
         step: of the run; the latest if left out.
         json_file: write the figures there too.
     """
     with usage():
-        require.integer("examples", examples, least=1)
+        if examples is not None:
+            require.integer("examples", examples, least=1)
         if json_file is not None:
             check_writable("json", json_file)
         models = read(checkpoint, step)
     screen, rows = Console(highlight=False), []
     for stored in models:
         with usage():
-            taken = data.problems(stored.task, split, examples)
-        problems = jnp.asarray(taken, jnp.int32)
-        found = jax.device_get(accuracy(stored.model, stored.task.format, problems, stored.teacherless))
-        screen.print(accuracy_table(stored, found, len(problems), split))
-        figures = {name: np.asarray(value, np.float64).tolist() for name, value in found._asdict().items()}
+            problems = data.problems(stored.task, split, examples)
+        figures = score(scoring(stored.task, stored.teacherless), stored.model, problems)
+        table = walk_table if stored.task.is_walks else accuracy_table
+        screen.print(table(stored, figures, len(problems), split))
         about = {"model": stored.name, "notes": stored.notes, "device": where(), "jax": jax.__version__}
         rows.append(about | {"examples": len(problems), "split": split} | figures)
     if json_file is not None:
@@ -177,25 +176,3 @@ def export(
             raise ValueError(f"out: must be a folder to write in, got {str(out)!r} ({error.strerror})") from error
     Console(highlight=False).print(f"wrote {out}", soft_wrap=True, markup=False)
     return 0
-
-
-def accuracy_table(stored: Stored, found: Accuracy, examples: int, split: str) -> Table:
-    """Each token of the answer: greedy, given the true ones before it, and what an edge-follower gets.
-
-    The interval of the whole answer is Wilson's, at 95%.
-    """
-    form = stored.task.format
-    guess, cheat = chance(form, sees_goal=True), clever_hans(form, sees_goal=True)
-    table = Table(title=f"{stored.name}: {examples} {split} problems")
-    for column in ("", "greedy", "by chance", "given the true tokens", "following edges"):
-        table.add_column(column, justify="left" if not column else "right")
-    for place in range(form.answer_length):
-        values = found.by_token[place], guess.by_token[place], found.forced[place], cheat.by_token[place]
-        hard = " (hard)" if place in form.hard else ""
-        table.add_row(f"token {place + 1}{hard}", *(f"{float(value):.1%}" for value in values))
-    exact = float(found.exact)
-    sure = binomtest(round(exact * examples), examples).proportion_ci(0.95, method="wilson")
-    table.add_row(
-        f"whole answer, {sure.low:.1%} to {sure.high:.1%}", f"{exact:.1%}", f"{float(guess.exact):.1%}", "", ""
-    )
-    return table

@@ -1,103 +1,14 @@
-"""What a training run of a standard transformer is: frozen records, checked when they are made."""
+"""What a training run of a transformer is: frozen records, checked when they are made."""
 
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from circuits import require
-from circuits.tasks.binary_tree import BinaryTree
-from circuits.tasks.star_graph import StarGraph
-from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.config import Architecture, TransformerConfig
-from circuits.transformer.objectives import ObjectiveName
+from circuits.transformer.training.objective_config import ObjectiveConfig
+from circuits.transformer.training.task_config import MOST_SEED, TaskConfig, WalksConfig
 
-MOST_SEED = 2**31 - 1
-"""Random keys are made from 31 bits on every platform."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskConfig:
-    """The graphs, how they are written, and how many of them there are.
-
-    Train and test problems never share a graph: a hash of the graph decides which it is.
-
-    Args:
-        graph: star graphs, or complete binary trees.
-        paths: paths of a star; a tree does not use it.
-        nodes: nodes of a path, the start counted.
-        labels: node labels, N.
-        style: "text" as in Appendix E.3, with separators; "pairs" as in Section 5.1, without.
-        query: the order of the two ends in the prompt.
-        examples: training problems in all, the same in every epoch. 0: an endless stream, each problem drawn afresh.
-        data_seed: which ``examples`` problems.
-        one_in: one graph in so many is a test graph.
-        data: a file of training problems in the public format, in place of drawn ones; star graphs or trees as above.
-        test_data: a file of test problems, needed with ``data``; no graph may be in both.
-    """
-
-    graph: Literal["star", "tree"] = "star"
-    paths: int = 2
-    nodes: int = 5
-    labels: int = 20
-    style: Literal["text", "pairs"] = "text"
-    query: Literal["start-goal", "goal-start"] = "start-goal"
-    examples: int = 0
-    data_seed: int = 0
-    one_in: int = 64
-    data: Path | None = None
-    test_data: Path | None = None
-
-    def __post_init__(self) -> None:
-        require.choice("graph", self.graph, ("star", "tree"))
-        require.integer("examples", self.examples, least=0)
-        require.integer("data_seed", self.data_seed, least=0, most=MOST_SEED)
-        require.integer("one_in", self.one_in, least=2, most=MOST_SEED)
-        both = (self.data is None) == (self.test_data is None)
-        require.that(both, "test_data", "must be given with data, and only then", self.test_data)
-        drawn = self.data is None or self.examples == 0
-        require.that(drawn, "examples", "must be 0 with a data file, all of which is used", self.examples)
-        _ = self.format
-
-    @property
-    def format(self) -> TokenFormat:
-        """The family of problems, and how they are written."""
-        if self.graph == "star":
-            return TokenFormat(StarGraph(self.paths, self.nodes, self.labels), self.style, self.query)
-        return TokenFormat(BinaryTree(self.nodes, self.labels), self.style, self.query)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveConfig:
-    """What is predicted from what; see ``circuits.transformer.objectives``.
-
-    Args:
-        name: next-token (one head), multi-token (k heads), or teacherless (one head, the answer's inputs hidden).
-        heads: k; at least 2 for mtp, 1 otherwise.
-        head_weights: w_1 .. w_k of Eq. 2. Empty: 1 each.
-        count: the answer's tokens alone, or every token of the sequence.
-    """
-
-    name: ObjectiveName = "ntp"
-    heads: int = 1
-    head_weights: tuple[float, ...] = ()
-    count: Literal["answer", "all"] = "answer"
-
-    def __post_init__(self) -> None:
-        require.choice("name", self.name, get_args(ObjectiveName))
-        require.choice("count", self.count, ("answer", "all"))
-        least, most = (2, None) if self.name == "mtp" else (1, 1)
-        require.integer("heads", self.heads, least, most)
-        fits = len(self.head_weights) in (0, self.heads)
-        require.that(fits, "head_weights", f"must be empty or {self.heads} weights", self.head_weights)
-        usable = all(0 <= weight < float("inf") for weight in self.head_weights)
-        require.that(usable, "head_weights", "must be finite and at least 0", self.head_weights)
-        useful = self.name != "teacherless" or self.count == "answer"
-        require.that(useful, "count", "must be answer for teacherless training", self.count)
-
-    @property
-    def weights(self) -> tuple[float, ...]:
-        """One weight a head."""
-        return self.head_weights or (1.0,) * self.heads
+__all__ = ["MOST_SEED", "ObjectiveConfig", "OptimiserConfig", "TaskConfig", "TrainConfig", "WalksConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +68,7 @@ class TrainConfig:
         checkpoint_every: steps between checkpoints.
         keep: the last checkpoints that are kept.
         keep_every: keep for good those at multiples of so many steps. 0: none.
-        test_examples: test problems of an evaluation; as many training problems are looked at.
+        test_examples: test problems of an evaluation, at most; as many training problems are looked at.
     """
 
     task: TaskConfig = field(default_factory=TaskConfig)
@@ -188,16 +99,32 @@ class TrainConfig:
         scaled = self.model.dtype != "float16"
         rule = "must not be float16, whose gradients vanish without a scaled loss"
         require.that(scaled, "model.dtype", rule, self.model.dtype)
-        answer = self.task.format.answer_length
-        few = self.objective.heads <= answer
-        require.that(few, "objective.heads", f"must be at most {answer}, the tokens of an answer", self.objective.heads)
+        self._check_objective()
+        _ = self.transformer
+
+    def _check_objective(self) -> None:
+        form, objective = self.task.format, self.objective
+        few = objective.heads <= form.answer_length
+        rule = f"must be at most {form.answer_length}, the tokens of an answer"
+        require.that(few, "objective.heads", rule, objective.heads)
+        hidden = objective.name != "teacherless" or not self.task.is_walks
+        require.that(hidden, "objective.name", "must not be teacherless for walks, which have no dummy", objective.name)
+        rule = "must be 1 for walks, for parts of a batch with much padding would count for more"
+        require.that(self.accumulate == 1 or not self.task.is_walks, "accumulate", rule, self.accumulate)
+        found = len(objective.token_weights)
+        rule = f"must be empty or {form.vocab_size} weights, one for each token"
+        require.that(found in (0, form.vocab_size), "objective.token_weights", rule, found)
+        whole = self.model.kind == "standard" or self.task.is_walks
+        require.that(whole, "model.kind", "must be standard unless the task is one of walks", self.model.kind)
 
     @property
     def transformer(self) -> TransformerConfig:
-        """The model's shape, with what follows from the task."""
+        """The model's shape, with what follows from the task and the objective."""
         chosen = {f.name: getattr(self.model, f.name) for f in fields(self.model)}
-        form, heads = self.task.format, self.objective.heads
-        return TransformerConfig(**chosen, vocab=form.vocab_size, positions=form.length - 1, prediction_heads=heads)
+        form, objective = self.task.format, self.objective
+        chosen |= {name: getattr(objective, name) for name in ("head_kind", "head_layers", "head_chain", "injection")}
+        vocab, positions = form.vocab_size, form.length - 1
+        return TransformerConfig(**chosen, vocab=vocab, positions=positions, prediction_heads=objective.heads)
 
     @property
     def first(self) -> int:

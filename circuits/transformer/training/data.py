@@ -17,9 +17,12 @@ from circuits.tasks.sequence_files import read_sequences
 from circuits.tasks.splits import sample_split
 from circuits.tasks.token_format import TokenFormat, problem_of, tokens
 from circuits.transformer.training.config import TaskConfig, TrainConfig
+from circuits.transformer.training.walk_data import pair_lines, walks_of
 
 TEST_SEED = 2**31 - 1
 """No run's seed."""
+ENOUGH = 4096
+"""Problems to be asked, of as many as one likes."""
 CHUNK = 65_536
 """Problems drawn at once for a finite set."""
 
@@ -39,12 +42,14 @@ def load(config: TrainConfig) -> Data:
     Raises ValueError naming the file and the line that can't be read, or the graph that is in both files.
     """
     task, wanted = config.task, config.test_examples
+    if task.is_walks:
+        return _walks(task, config.batch, wanted)
     if task.data is not None and task.test_data is not None:
         train, test = _read(task, "data", task.data), _read(task, "test_data", task.test_data)
         require.that(len(train) >= config.batch, "task.data", f"must hold at least a batch, {config.batch}", len(train))
-        check_disjoint(task.format, train, test)
+        check_disjoint(task.problem_format, train, test)
         return Data(_narrow(task, train), test[:wanted], train[:wanted])
-    drawn = partial(draw, task.format, one_in=task.one_in)
+    drawn = partial(draw, task.problem_format, one_in=task.one_in)
     test = drawn("test", TEST_SEED, wanted)
     if task.examples == 0:
         return Data(None, test, drawn("train", TEST_SEED, wanted))
@@ -52,17 +57,21 @@ def load(config: TrainConfig) -> Data:
     return Data(_narrow(task, train), test, train[:wanted])
 
 
-def problems(task: TaskConfig, split: str, count: int) -> Int[np.ndarray, "n T"]:
+def problems(task: TaskConfig, split: str, count: int | None) -> Int[np.ndarray, "n T"]:
     """Up to ``count`` of the problems that a model of this task is trained on, or tested on.
 
-    Of an endless stream, "train" gives fresh problems of the training split.
+    Of an endless stream, "train" gives fresh problems of the training split. Of walks there is a line for each pair.
+    ``count`` None means all of these, and else ``ENOUGH``.
     """
+    if task.is_walks:
+        return pair_lines(task, split)[:count]
+    count = ENOUGH if count is None else count
     file = task.test_data if split == "test" else task.data
     if file is not None:
         return _read(task, "test_data" if split == "test" else "data", file)[:count]
     if split == "train" and task.examples:
-        return draw(task.format, "train", task.data_seed, task.examples, task.one_in)[:count]
-    return draw(task.format, split, TEST_SEED, count, task.one_in)
+        return draw(task.problem_format, "train", task.data_seed, task.examples, task.one_in)[:count]
+    return draw(task.problem_format, split, TEST_SEED, count, task.one_in)
 
 
 def draw(form: TokenFormat, split: str, seed: int, count: int, one_in: int) -> Int[np.ndarray, "n T"]:
@@ -95,13 +104,19 @@ def check_disjoint(form: TokenFormat, train: Int[np.ndarray, "n T"], test: Int[n
         require.that(_graph(form, row) not in known, "task.test_data", rule, f"line {number}")
 
 
+def _walks(task: TaskConfig, batch: int, wanted: int) -> Data:
+    train = walks_of(task).train
+    require.that(len(train) >= batch, "task.walks", f"must give at least a batch of lines, {batch}", len(train))
+    return Data(_narrow(task, train), *(pair_lines(task, split)[:wanted] for split in ("test", "train")))
+
+
 def _graph(form: TokenFormat, row: Int[np.ndarray, " T"]) -> frozenset[tuple[int, int]]:
     return frozenset((int(u), int(v)) for u, v in np.asarray(problem_of(form, row).edges))
 
 
 def _read(task: TaskConfig, name: str, path: Path) -> Int[np.ndarray, "n T"]:
     try:
-        return read_sequences(task.format, path)
+        return read_sequences(task.problem_format, path)
     except (OSError, ValueError) as error:
         raise ValueError(f"task.{name}: must hold problems of the task, got {str(path)!r} ({error})") from error
 

@@ -17,8 +17,8 @@ from circuits import require
 from circuits.transformer.training import data, run_folder
 from circuits.transformer.training.checkpoints import Checkpoints
 from circuits.transformer.training.config import TrainConfig
-from circuits.transformer.training.evaluation import Accuracy, accuracy
 from circuits.transformer.training.parallel import Devices, batch_sharding, everywhere, mesh, state_shardings, where
+from circuits.transformer.training.scoring import scoring
 from circuits.transformer.training.step import State, initial_state, model_of, update
 
 FREE = frozenset({"evaluate_every", "checkpoint_every", "keep", "keep_every"})
@@ -50,9 +50,7 @@ def train(
     """
     on = mesh(devices or Devices(), config.batch // config.accumulate)
     problems = data.load(config)
-    # The rates of a schedule depend on the number of steps; without one a finished run can be given more.
-    growing = frozenset({"steps"} if config.optimiser.schedule == "constant" else ())
-    on_first("folder", lambda: run_folder.claim(folder, config, resume, FREE, growing))
+    on_first("folder", lambda: run_folder.claim(folder, config, resume, FREE, growing(config)))
     with Checkpoints(folder / "checkpoints", config.keep, config.keep_every) as checkpoints:
         step, state, notes = begin(config, on, checkpoints)
         if resume:
@@ -62,13 +60,13 @@ def train(
         largest = jax.jit(largest_entry, out_shardings=everywhere(on))
         since, counted = time.perf_counter(), step
         while step < config.steps:
-            state, losses = advance(state, tokens_at(step))
+            state, losses = advance(state, tokens_at(step), np.int32(step))
             step += 1
             last = step == config.steps
             if evaluated := step % config.evaluate_every == 0 or step == 1 or last:
                 check_finite(losses.loss, step)
                 speed = (step - counted) * tokens_a_step(config) / (time.perf_counter() - since)
-                records = evaluate(config, measure(state.params), losses, step, speed)
+                records = evaluate(config, problems, measure(state.params), losses, step, speed)
                 # Shown first: a caller that must stop, such as a queue that gave the run to another, raises there.
                 show(Report(step, records, notes))
                 on_first("folder", partial(run_folder.append_metrics, folder, records))
@@ -79,6 +77,12 @@ def train(
             if evaluated or saved:  # the time of an evaluation is not the training's
                 since, counted = time.perf_counter(), step
     return state
+
+
+def growing(config: TrainConfig) -> frozenset[str]:
+    """What may grow when a run goes on: its steps, unless a schedule depends on their number."""
+    free = (config.optimiser.schedule, config.objective.weight_schedule) == ("constant", "constant")
+    return frozenset({"steps"} if free else ())
 
 
 def begin(config: TrainConfig, on: Mesh, checkpoints: Checkpoints) -> tuple[int, State, list[str]]:
@@ -107,33 +111,33 @@ class Losses(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Accuracies on test and training problems; every leaf has the seeds first."""
+    """What ``scoring`` gives for test and training problems; every leaf has the seeds first."""
 
-    test: Accuracy
-    train: Accuracy
+    test: Any
+    train: Any
 
 
 def compiled(
     config: TrainConfig, on: Mesh, problems: data.Data
 ) -> tuple[
-    Callable[[State, Int[Array, "S B T"]], tuple[State, Losses]],
+    Callable[[State, Int[Array, "S B T"], np.int32], tuple[State, Losses]],
     Callable[[Any], Measured],
     Callable[[int], Int[Array, "S B T"]],
 ]:
     """The step, the evaluation and the tokens of a step, for all seeds, on a mesh."""
     like = jax.eval_shape(partial(initial_state, config, config.first_seed))
     lies = state_shardings(on, jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), like))
-    teacherless = config.objective.name == "teacherless"
+    judge = scoring(config.task, config.objective.name == "teacherless").judge
     sets = [jnp.asarray(rows, jnp.int32) for rows in (problems.test, problems.train_sample)]
 
-    def advance(state: State, tokens: Int[Array, "S B T"]) -> tuple[State, Losses]:
-        state, losses = over_seeds(partial(update, config), state, tokens)
+    def advance(state: State, tokens: Int[Array, "S B T"], step: Int[Array, ""]) -> tuple[State, Losses]:
+        state, losses = over_seeds(lambda one, rows: update(config, one, rows, step), state, tokens)
         return state, Losses(*losses)
 
     def measure(params: Any) -> Measured:
         def one(params: Any) -> Measured:
             model = model_of(config, params)
-            return Measured(*(accuracy(model, config.task.format, rows, teacherless) for rows in sets))
+            return Measured(*(judge(model, rows) for rows in sets))
 
         return over_seeds(one, params)
 
@@ -146,11 +150,13 @@ def compiled(
 
 def tokens_source(config: TrainConfig, on: Mesh, problems: data.Data) -> Callable[[int], Int[Array, "S B T"]]:
     """From a step, counted from 0, to the tokens of each seed, split over the mesh."""
-    split, form = batch_sharding(on), config.task.format
+    split = batch_sharding(on)
     if problems.train is not None:
         rows = jax.device_put(problems.train, everywhere(on))
         take = jax.jit(lambda rows, places: rows[places].astype(jnp.int32), out_shardings=split)
         return lambda step: take(rows, data.rows_at(config, rows.shape[0], step))
+
+    form = config.task.problem_format
 
     def stream(step: Int[Array, ""]) -> Int[Array, "S B T"]:
         seeds = jnp.arange(config.first_seed, config.first_seed + config.seeds, dtype=jnp.int32)
@@ -169,15 +175,19 @@ def over_seeds(function: Callable[..., Any], *arrays: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], alone)
 
 
-def evaluate(config: TrainConfig, measured: Measured, losses: Losses, step: int, speed: float) -> list[dict[str, Any]]:
+def evaluate(
+    config: TrainConfig, problems: data.Data, measured: Measured, losses: Losses, step: int, speed: float
+) -> list[dict[str, Any]]:
     """A record for each seed: losses of the last batch, accuracies, and tokens a second since the last evaluation."""
     found: tuple[Losses, Measured] = jax.device_get((losses, measured))
-    records = []
+    figures, records = scoring(config.task, config.objective.name == "teacherless").figures, []
     for number in range(config.seeds):
-        loss, of = jax.tree.map(lambda leaf, row=number: np.asarray(leaf[row], np.float64).tolist(), found)
-        parts = [(f"{name}_", part._asdict()) for name, part in of._asdict().items()]
-        accuracies = {name + key: value for name, part in parts for key, value in part.items()}
-        record = {"step": step, "seed": config.first_seed + number, "loss": loss.loss, "head_losses": loss.heads}
+        loss, of = jax.tree.map(lambda leaf, row=number: leaf[row], found)
+        values = {name: np.asarray(part, np.float64).tolist() for name, part in loss._asdict().items()}
+        parts = (("test_", of.test, problems.test), ("train_", of.train, problems.train_sample))
+        accuracies = {name + key: value for name, part, rows in parts for key, value in figures(part, rows).items()}
+        record = {"step": step, "seed": config.first_seed + number}
+        record |= {"loss": values["loss"], "head_losses": values["heads"]}
         records.append(record | accuracies | {"tokens_per_second": round(speed), "device": where()})
     return records
 

@@ -43,6 +43,23 @@ TINY = replace(
     accumulate=1,
 )
 TREE = replace(STAR, task=replace(STAR.task, graph="tree", nodes=4, labels=16))
+DAG = TrainConfig(
+    task=TaskConfig(graph="dag", labels=100),
+    model=Architecture(layers=1, heads=1, width=120),
+    optimiser=OptimiserConfig(learning_rate=3e-3, warmup=200, schedule="cosine", final_share=0.01, b2=0.99),
+    steps=6000,
+    batch=64,
+    evaluate_every=500,
+    checkpoint_every=1000,
+)
+BLOCKS = replace(DAG, task=TaskConfig(graph="blocksworld"))
+ONE_LAYER = replace(
+    DAG,
+    model=Architecture(kind="one-layer"),
+    optimiser=replace(DAG.optimiser, learning_rate=5e-2),
+)
+TRANSFER = ObjectiveConfig(name="mtp", heads=2, head_kind="transfer")
+INJECTION = replace(TRANSFER, injection=True)
 
 
 def _with(config: TrainConfig, objective: ObjectiveConfig) -> TrainConfig:
@@ -62,5 +79,24 @@ PRESETS: dict[str, tuple[str, TrainConfig]] = {
     "tiny-ntp": ("2-path 4-node stars, 4 layers of 4 heads, next-token: minutes on a CPU", _with(TINY, NTP)),
     "tiny-mtp3": ("the same with 3-token prediction: minutes on a CPU", _with(TINY, MTP)),
     "tiny-teacherless": ("the same, teacherless", _with(TINY, TEACHERLESS)),
+    "dag-ntp": ("walks in a random directed acyclic graph of 100 nodes, 1 layer, next-token", _with(DAG, NTP)),
+    "dag-transfer": ("the same with 2-token prediction through a transfer layer", _with(DAG, TRANSFER)),
+    "dag-injection": ("the same, the transfer layer given the next token", _with(DAG, INJECTION)),
+    "dag-meta": (
+        "the same with a second head that is one layer over the trunk",
+        _with(DAG, replace(TRANSFER, head_kind="meta")),
+    ),
+    "dag-sequential": (
+        "the same with a second head that is given the next token",
+        _with(DAG, replace(TRANSFER, head_kind="sequential")),
+    ),
+    "dag-one-layer-ntp": ("the same walks for the one-layer model of the theory, next-token", _with(ONE_LAYER, NTP)),
+    "dag-one-layer-transfer": (
+        "the same with 2-token prediction through a transfer matrix",
+        _with(ONE_LAYER, TRANSFER),
+    ),
+    "dag-one-layer-injection": ("the same, the transfer given the next token", _with(ONE_LAYER, INJECTION)),
+    "blocks-ntp": ("plans of Blocksworld with 4 blocks, 1 layer, next-token", _with(BLOCKS, NTP)),
+    "blocks-transfer": ("the same with 2-token prediction through a transfer layer", _with(BLOCKS, TRANSFER)),
 }
 """From a name to what it is, and the config."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -33,9 +34,18 @@ def shown(out: Console, config: TrainConfig) -> Iterator[Callable[[Report], None
 
 def now(report: Report) -> str:
     """The last evaluation in a line: means over seeds, and tokens a second."""
-    names = ("loss", "test_exact", "test_hard", "train_exact", "tokens_per_second")
+    names = ("loss", "test_exact", "train_exact", "tokens_per_second")
     mean = {name: np.mean([record[name] for record in report.records]) for name in names}
-    test = f"test {mean['test_exact']:.1%} (hard {mean['test_hard']:.1%})"
+    test = f"test {mean['test_exact']:.1%} ({_details(report.records)})"
     return (
         f"loss {mean['loss']:.4f}  {test}  train {mean['train_exact']:.1%}  {mean['tokens_per_second']:,.0f} tokens/s"
     )
+
+
+def _details(records: list[dict[str, Any]]) -> str:
+    """The tokens that need look-ahead, or walks by the degree of their pair."""
+    if "test_hard" in records[0]:
+        return f"hard {np.mean([record['test_hard'] for record in records]):.1%}"
+    degrees = zip(*(record["test_by_degree"] for record in records), strict=True)
+    shares = ["-" if None in each else f"{100 * np.mean(each):.0f}" for each in degrees]
+    return f"by degree {'/'.join(shares)}%"

@@ -9,7 +9,7 @@ A line of metrics counts once its end is there: what a kill left of a last line 
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
@@ -126,16 +126,12 @@ def as_json(value: Any, name: str = "") -> Any:
 
 
 def rebuilt(kind: Any, value: Any, name: str = "") -> Any:
-    """The inverse of ``as_json`` for a type. Raises ValueError naming the field that is not of its type."""
+    """The inverse of ``as_json`` for a type; a field that is not there, as in an older file, is at its default.
+
+    Raises ValueError naming the field that is not of its type, is unknown, or is missing and has no default.
+    """
     if is_dataclass(kind):
-        names, found = [field.name for field in fields(kind)], value if isinstance(value, dict) else {}
-        require.that(isinstance(value, dict), name, "must be an object", value)
-        for field in sorted(found.keys() ^ set(names)):
-            rule = "must be there" if field in names else f"must be one of {', '.join(names)}"
-            require.that(False, _inner(name, field), rule, found.get(field, "nothing"))
-        hints = get_type_hints(kind)
-        make: Any = kind
-        return make(**{field: rebuilt(hints[field], found[field], _inner(name, field)) for field in names})
+        return _record(kind, value, name)
     origin, options = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         require.that(len(options) == 2 and NoneType in options, name, "must be of one type, or None", kind)
@@ -149,6 +145,18 @@ def rebuilt(kind: Any, value: Any, name: str = "") -> Any:
     plain = {float: (float, int), Path: (str,)}.get(kind, (kind,))
     require.that(type(value) in plain, name, f"must be of type {kind.__name__}", value)
     return kind(value) if kind in (float, Path) else value
+
+
+def _record(kind: Any, value: Any, name: str) -> Any:
+    require.that(isinstance(value, dict), name, "must be an object", value)
+    known = {field.name: field for field in fields(kind)}
+    for field in sorted(value.keys() - known.keys()):
+        require.that(False, _inner(name, field), f"must be one of {', '.join(known)}", value[field])
+    for field in known.values():
+        there = field.name in value or field.default is not MISSING or field.default_factory is not MISSING
+        require.that(there, _inner(name, field.name), "must be there", "nothing")
+    hints = get_type_hints(kind)
+    return kind(**{field: rebuilt(hints[field], part, _inner(name, field)) for field, part in value.items()})
 
 
 def _lines(folder: Path) -> list[tuple[str, dict[str, Any]]]:

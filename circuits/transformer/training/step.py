@@ -9,9 +9,11 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits.transformer.model import Predictor
-from circuits.transformer.objectives import batch_losses, teacherless_inputs
+from circuits.transformer.model import Predictor, build
+from circuits.transformer.objectives import batch_losses, target_shares, teacherless_inputs
+from circuits.transformer.one_layer import OneLayer
 from circuits.transformer.training.config import OptimiserConfig, TrainConfig
+from circuits.transformer.training.head_weights import weights_at
 
 Params = Any
 """Parameters: an ``nnx.State``."""
@@ -26,31 +28,34 @@ class State(NamedTuple):
 
 def initial_state(config: TrainConfig, seed: int) -> State:
     """Random parameters and a fresh optimiser."""
-    params: Params = nnx.state(Predictor(config.transformer, nnx.Rngs(seed)), nnx.Param)
+    params: Params = nnx.state(build(config.transformer, nnx.Rngs(seed)), nnx.Param)
     return State(params, adamw(config.optimiser, config.steps).init(params))
 
 
-def model_of(config: TrainConfig, params: Params) -> Predictor:
+def model_of(config: TrainConfig, params: Params) -> Predictor | OneLayer:
     """The model with these parameters."""
     return nnx.merge(_graphdef(config), params)
 
 
 def update(
-    config: TrainConfig, state: State, tokens: Int[Array, "B T"]
+    config: TrainConfig, state: State, tokens: Int[Array, "B T"], step: Int[Array, ""] | int
 ) -> tuple[State, tuple[Float[Array, ""], Float[Array, " k"]]]:
-    """The state after a step, and the loss and each head's mean cross-entropy before it."""
-    (loss, heads), gradient = loss_and_gradient(config, state.params, tokens)
+    """The state after a step, and the loss and each head's mean cross-entropy before it.
+
+    ``step`` counts from 0: the steps taken before. What heads weigh follows from it alone.
+    """
+    (loss, heads), gradient = loss_and_gradient(config, state.params, tokens, step)
     with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
         change, moments = adamw(config.optimiser, config.steps).update(gradient, state.optimiser, state.params)
     return State(optax.apply_updates(state.params, change), moments), (loss, heads)
 
 
 def loss_and_gradient(
-    config: TrainConfig, params: Params, tokens: Int[Array, "B T"]
+    config: TrainConfig, params: Params, tokens: Int[Array, "B T"], step: Int[Array, ""] | int
 ) -> tuple[tuple[Float[Array, ""], Float[Array, " k"]], Params]:
     """The loss with the heads' mean cross-entropies, and its gradient, over ``accumulate`` equal parts of a batch."""
-    parts = config.accumulate
-    one = jax.value_and_grad(partial(_loss, config), has_aux=True)
+    parts, weights = config.accumulate, weights_at(config.objective, config.steps, step)
+    one = jax.value_and_grad(partial(_loss, config, weights), has_aux=True)
     if parts == 1:
         return one(params, tokens)
     # Every part takes each so-many-th row, so that a batch split over devices stays split in the same way.
@@ -77,18 +82,20 @@ def adamw(config: OptimiserConfig, steps: int) -> optax.GradientTransformation:
 
 
 def _loss(
-    config: TrainConfig, params: Params, tokens: Int[Array, "B T"]
+    config: TrainConfig, weights: Float[Array, " k"], params: Params, tokens: Int[Array, "B T"]
 ) -> tuple[Float[Array, ""], Float[Array, " k"]]:
-    form, inputs = config.task.format, tokens
-    if config.objective.name == "teacherless":
+    task, objective, inputs = config.task, config.objective, tokens
+    if objective.name == "teacherless":
+        form = task.problem_format
         inputs = jax.vmap(lambda row: teacherless_inputs(row, form.prompt_length, form.dummy_token))(tokens)
-    each = batch_losses(model_of(config, params), inputs, tokens, config.first)
-    k, positions = config.objective.heads, form.length - 1 - config.first
-    weights = jnp.asarray(config.objective.weights, each.dtype)
-    existing = (positions - jnp.arange(k)) / positions  # head m has m - 1 targets fewer than the first
-    return jnp.sum(weights * each) / k, each / existing.astype(each.dtype)
+    pad = task.walk_format.pad_token if task.is_walks else None
+    by_token = jnp.asarray(objective.token_weights, jnp.float32) if objective.token_weights else None
+    each = batch_losses(model_of(config, params), inputs, tokens, config.first, by_token, pad)
+    shares = target_shares(tokens, objective.heads, config.first, pad)
+    means = each / jnp.where(shares > 0, shares, 1.0).astype(each.dtype)
+    return jnp.sum(weights.astype(each.dtype) * each) / objective.heads, means
 
 
 @cache
-def _graphdef(config: TrainConfig) -> nnx.GraphDef[Predictor]:
-    return nnx.split(nnx.eval_shape(lambda: Predictor(config.transformer, nnx.Rngs(0))))[0]
+def _graphdef(config: TrainConfig) -> nnx.GraphDef[Predictor | OneLayer]:
+    return nnx.split(nnx.eval_shape(lambda: build(config.transformer, nnx.Rngs(0))))[0]

@@ -1,13 +1,12 @@
 """A run or a saved model on disk, as models that can be called."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
 from circuits import require
 from circuits.transformer import weights_file
-from circuits.transformer.model import Predictor
 from circuits.transformer.training import loop, run_folder
 from circuits.transformer.training.checkpoints import Checkpoints
 from circuits.transformer.training.config import TaskConfig, TrainConfig
@@ -15,10 +14,13 @@ from circuits.transformer.training.step import model_of
 
 
 class Stored(NamedTuple):
-    """A trained model of a folder, and what it was trained on."""
+    """A trained model of a folder, and what it was trained on.
+
+    The model is a ``Predictor``, or a ``OneLayer`` where its config is of the kind one-layer.
+    """
 
     name: str
-    model: Predictor
+    model: Any
     task: TaskConfig
     teacherless: bool
     seed: int

@@ -52,6 +52,7 @@ def test_numbers_as_yaml_reads_them(tmp_path):
         (changed("set", steps=0), "steps: must be an integer at least 1, got 0"),
         (changed("set", first_seed=1), "first_seed: must be called seed, got 1"),
         (changed("set", task__examples=64), "task.examples: must be in set or in grid, not in both, got 64"),
+        ({"preset": "dag-ntp", "grid": {"seed": [0]}}, "task.graph: must be star or tree in a sweep, got 'dag'"),
         (changed("set", seeds=2), "seeds: must be 1 where seed is in the grid, got 2"),
         (changed("grid", seed=[]), "seed: must be a list of at least one value, got []"),
         (changed("grid", seed=3), "seed: must be a list of at least one value, got 3"),

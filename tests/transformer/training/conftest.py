@@ -14,7 +14,13 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from circuits.transformer.config import Architecture
 from circuits.transformer.training import loop
-from circuits.transformer.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, TrainConfig
+from circuits.transformer.training.config import (
+    ObjectiveConfig,
+    OptimiserConfig,
+    TaskConfig,
+    TrainConfig,
+    WalksConfig,
+)
 from circuits.transformer.training.stored import Stored, read_run
 
 TASK = TaskConfig(nodes=3, labels=8, style="pairs", query="goal-start")
@@ -27,6 +33,24 @@ TINY = TrainConfig(
     evaluate_every=3,
     checkpoint_every=4,
     test_examples=16,
+)
+WALKS = replace(
+    TINY,
+    task=TaskConfig(
+        graph="dag", labels=10, walks=WalksConfig(edge_probability=0.3, train_share=0.3, paths_a_pair=2, graph_seed=1)
+    ),
+    objective=ObjectiveConfig(
+        name="mtp",
+        heads=2,
+        head_kind="transfer",
+        injection=True,
+        head_weights=(1.0, 0.5),
+        weight_schedule="power",
+        curriculum=(3,),
+    ),
+    checkpoint_every=1,
+    keep=9,
+    test_examples=8,
 )
 FLAGS = [
     "--task.nodes=3",
@@ -85,6 +109,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfi
 @pytest.fixture(scope="session")
 def stored(finished: tuple[Path, TrainConfig, loop.State]) -> list[Stored]:
     return read_run(finished[0])
+
+
+@pytest.fixture(scope="session")
+def walks() -> TrainConfig:
+    return WALKS
+
+
+@pytest.fixture(scope="session")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, loop.State]:
+    """A run on walks that nobody may change, and its last state."""
+    folder = tmp_path_factory.mktemp("walked") / "run"
+    return folder, loop.train(WALKS, folder)
 
 
 Start = Callable[..., subprocess.Popen[str]]

@@ -15,7 +15,7 @@ from circuits.transformer.training.config import TaskConfig, TrainConfig
 from circuits.transformer.training.data import check_disjoint, draw, load, rows_at
 from circuits.transformer.training.parallel import Devices, mesh
 
-FORM = TaskConfig(nodes=3, labels=8, style="pairs", query="goal-start").format
+FORM = TaskConfig(nodes=3, labels=8, style="pairs", query="goal-start").problem_format
 
 
 def graphs(rows) -> set[frozenset]:

@@ -11,8 +11,9 @@ import optax
 import pytest
 from flax import nnx
 
-from circuits.transformer.training.config import ObjectiveConfig, OptimiserConfig
+from circuits.transformer.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, WalksConfig
 from circuits.transformer.training.step import State, adamw, initial_state, loss_and_gradient, model_of, update
+from circuits.transformer.training.walk_data import walks_of
 from tests.cases import assert_close
 from tests.transformer.naive_transformer import naive_logits
 
@@ -40,6 +41,7 @@ def drawn(config, seed: int = 0):
     return jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.normal(size=leaf.shape), leaf.dtype), shapes)
 
 
+WALKS = TaskConfig(graph="dag", labels=10, walks=WalksConfig(edge_probability=0.3, train_share=0.2, paths_a_pair=1))
 gradient_of = jax.jit(loss_and_gradient, static_argnums=0)
 
 
@@ -51,7 +53,7 @@ def norm_of(tree) -> float:
 def test_loss_and_head_losses_are_eq_2_by_loops(double, name):
     config = replace(double, objective=OBJECTIVES[name])
     form, params, tokens = config.task.format, drawn(config), problems(config, 2)
-    (loss, heads), _ = gradient_of(replace(config, batch=2), params, tokens)
+    (loss, heads), _ = gradient_of(replace(config, batch=2), params, tokens, 0)
     parameters = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(model_of(config, params))))
     first = 1 if name == "ntp" else form.prompt_length
     weights = WEIGHTS if name == "mtp" else (1.0,)
@@ -71,13 +73,44 @@ def test_loss_and_head_losses_are_eq_2_by_loops(double, name):
     assert_close(heads, np.array([np.mean(each) for each in means]), atol=1e-12)
 
 
+def test_the_loss_of_walks_counts_up_to_the_end_alone(double):
+    """By loops: divided by the first head's targets, each with its token's weight, the second head at its own."""
+    form = WALKS.walk_format
+    by_token = tuple(float(weight) for weight in np.linspace(0.5, 2.0, form.vocab_size))
+    objective = replace(OBJECTIVES["mtp"], token_weights=by_token, weight_schedule="power", curriculum=(1,))
+    config = replace(double, task=WALKS, objective=objective, steps=4, batch=3)
+    params, tokens = drawn(config), jnp.asarray(walks_of(WALKS).train[-3:])
+    (loss, heads), gradient = gradient_of(config, params, tokens, 1)
+    parameters = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(model_of(config, params))))
+    sums, counts = [0.0, 0.0], [0, 0]
+    for row in tokens.tolist():
+        logits = naive_logits(config.transformer, parameters, row[:-1])
+        for m in (1, 2):
+            for t in range(2, row.index(form.end_token) + 2 - m):  # of places from 1, the last whose target exists
+                target = row[t + m - 1]
+                scores = logits[m - 1, t - 1]
+                surprise = math.log(sum(math.exp(score) for score in scores)) - scores[target]
+                sums[m - 1] += by_token[target] * surprise
+                counts[m - 1] += 1
+    assert counts[1] == counts[0] - 3 < 3 * (form.length - 2)
+    eq_2 = (0.5 * sums[0] + 2.0 * (1 - 1 / 4) * sums[1]) / counts[0] / 2
+    assert_close(loss, np.array(eq_2), atol=1e-6)  # weights of tokens are float32
+    assert_close(heads, np.array(sums) / np.array(counts), atol=1e-6)
+    # What follows the end is neither predicted nor read by what is.
+    changed = jnp.where(jnp.arange(form.length) == form.length - 1, form.pad_token, tokens)
+    assert bool(jnp.all(changed == tokens))
+    off, before = gradient_of(config, params, tokens, 0)
+    assert_close(off[0], np.array(0.5 * sums[0] / counts[0] / 2), atol=1e-6)
+    assert norm_of(before["heads"]["kernels"][...][1]) == 0 < norm_of(gradient["heads"]["kernels"][...][1])
+
+
 def test_a_batch_in_parts_has_the_same_gradient(double):
     config = replace(double, objective=OBJECTIVES["mtp"])
     params, tokens = drawn(config), problems(config)
-    whole = gradient_of(config, params, tokens)
+    whole = gradient_of(config, params, tokens, 0)
     assert all(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(whole[1]))
     for parts in (2, 4):
-        assert_close(gradient_of(replace(config, accumulate=parts), params, tokens), whole, atol=1e-12)
+        assert_close(gradient_of(replace(config, accumulate=parts), params, tokens, 0), whole, atol=1e-12)
 
 
 def test_head_weights_weigh_gradients(double):
@@ -85,7 +118,7 @@ def test_head_weights_weigh_gradients(double):
     params, tokens, found = drawn(replace(double, objective=OBJECTIVES["mtp"])), problems(double), {}
     for weights in (WEIGHTS, (2.0, 0.0), (0.0, 2.0)):
         objective = ObjectiveConfig(name="mtp", heads=2, head_weights=weights)
-        (loss, _), gradient = gradient_of(replace(double, objective=objective), params, tokens)
+        (loss, _), gradient = gradient_of(replace(double, objective=objective), params, tokens, 0)
         found[weights] = jax.device_get((loss, gradient))
     truth = jax.tree.map(lambda a, b: a / 4 + b, found[2.0, 0.0], found[0.0, 2.0])
     assert_close(found[WEIGHTS], truth, atol=1e-12)
@@ -142,15 +175,15 @@ def test_steps_are_clipped_adamw_by_hand(schedule, warmup):
 def test_an_update_is_a_step_down_the_gradient_of_the_loss_before_it(double):
     """The first step of Adam is the sign of the gradient, but for epsilon."""
     state, tokens = jax.jit(lambda: initial_state(double, 0))(), problems(double)
-    (loss, heads), gradient = jax.device_get(gradient_of(double, state.params, tokens))
-    after, found = jax.jit(partial(update, double))(state, tokens)
+    (loss, heads), gradient = jax.device_get(gradient_of(double, state.params, tokens, 0))
+    after, found = jax.jit(partial(update, double))(state, tokens, np.int32(0))
     assert_close(found, (loss, heads), atol=1e-12)
     assert isinstance(after, State)
     gap = jax.tree.map(lambda old, new: new - old, *jax.device_get((state.params, after.params)))
     g = jax.tree.map(lambda leaf: leaf * min(1.0, 1 / norm_of(gradient)), gradient)
     assert_close(gap, jax.tree.map(lambda leaf: -0.01 * leaf / (np.abs(leaf) + 1e-8), g), atol=1e-12)
     assert norm_of(gap) > 0.1
-    (later, _), _ = gradient_of(double, after.params, tokens)
+    (later, _), _ = gradient_of(double, after.params, tokens, 1)
     assert float(later) < float(loss) - 0.01
 
 
@@ -158,12 +191,12 @@ def test_activations_in_bfloat16_leave_parameters_and_gradients_in_float32(tiny)
     """The gradient is within 2 % of the float32 one, in norm; bfloat16 rounds by up to 0.4 %."""
     mixed = replace(tiny, model=replace(tiny.model, dtype="bfloat16"))
     params, tokens = drawn(tiny), problems(tiny)
-    (_, _), plain = gradient_of(tiny, params, tokens)
-    (loss, heads), gradient = gradient_of(mixed, params, tokens)
+    (_, _), plain = gradient_of(tiny, params, tokens, 0)
+    (loss, heads), gradient = gradient_of(mixed, params, tokens, 0)
     assert {leaf.dtype for leaf in jax.tree.leaves((loss, heads, gradient))} == {jnp.dtype("float32")}
     gap = jax.tree.map(np.subtract, *jax.device_get((gradient, plain)))
     assert 1e-4 < norm_of(gap) / norm_of(plain) < 0.02
-    after, _ = jax.eval_shape(lambda tokens: update(mixed, initial_state(mixed, 0), tokens), tokens)
+    after, _ = jax.eval_shape(lambda tokens: update(mixed, initial_state(mixed, 0), tokens, 0), tokens)
     floats = [leaf.dtype for leaf in jax.tree.leaves(after) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     assert set(floats) == {jnp.dtype("float32")}
     assert jax.eval_shape(lambda: model_of(mixed, params)(tokens[0, :-1])).dtype == jnp.bfloat16

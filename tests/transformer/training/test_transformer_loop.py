@@ -13,6 +13,7 @@ from flax import nnx
 
 from circuits.transformer.training import checkpoints, loop, run_folder
 from circuits.transformer.training.config import ObjectiveConfig
+from circuits.transformer.training.evaluation import Accuracy
 from circuits.transformer.training.loop import train
 from circuits.transformer.training.stored import read_run
 from tests.cases import assert_close
@@ -99,7 +100,7 @@ def test_what_a_line_of_metrics_says(finished):
     assert [(line["step"], line["seed"]) for line in lines] == [
         (step, seed) for step in (1, 3, 6, 8) for seed in (5, 6)
     ]
-    shares = {f"{split}_{name}" for split in ("test", "train") for name in loop.Accuracy._fields}
+    shares = {f"{split}_{name}" for split in ("test", "train") for name in Accuracy._fields}
     for line in lines:
         assert line.keys() == {"step", "seed", "loss", "head_losses", "tokens_per_second", "device"} | shares
         assert line["device"].startswith("1 x ")
