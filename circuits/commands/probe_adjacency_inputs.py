@@ -1,0 +1,119 @@
+"""What ``circuits probe adjacency`` compares with what, from its arguments and the checkpoint."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import networkx as nx
+import numpy as np
+from jaxtyping import Int
+
+from circuits import require
+from circuits.commands.checkpoint import Opened
+from circuits.probes.adjacency.gather import Model, Read, gathered, usual_sources
+from circuits.probes.adjacency.node_space import Named
+from circuits.probes.adjacency.references import Reference, absent, references
+from circuits.tasks.graphs import read_graph
+from circuits.tasks.walks import Observed
+from circuits.transformer.training import data
+from circuits.transformer.training.task_config import TaskConfig
+from circuits.transformer.training.walk_data import walks_of
+
+MODELS = 39
+"""Untrained models, if no number is asked for: the least p-value is 1/40."""
+
+
+class Plan(NamedTuple):
+    """The references, and how matrices are read from a model."""
+
+    graph: nx.DiGraph
+    given: tuple[Reference, ...]
+    absent: tuple[int, ...]
+    """Powers that are zero, or equal in every row."""
+    sources: tuple[str, ...]
+    gather: Callable[[Model], Named]
+    untrained: int
+
+
+def made_plan(
+    opened: Opened,
+    *,
+    graph: Path | None,
+    node_tokens: Path | None,
+    powers: int,
+    sources: str,
+    examples: int,
+    untrained: int | None,
+) -> Plan:
+    """Raises ValueError naming the argument that does not fit the checkpoint."""
+    require.integer("examples", examples, least=1)
+    count = untrained if untrained is not None else 0 if opened.task is None else MODELS
+    require.integer("untrained", count, least=0)
+    own, observed = _graph(opened, graph)
+    given = references(own, powers, observed)
+    nodes = _nodes(opened, node_tokens, len(own))
+    words = tuple(word.strip() for word in sources.split(",")) if sources else usual_sources(opened.model)
+    read = _read(opened, examples) if "jacobian" in words else None
+    gather: Callable[[Model], Named] = lambda model: gathered(model, nodes, words, read)  # noqa: E731
+    return Plan(own, given, absent(given, powers), words, gather, count)
+
+
+def _graph(opened: Opened, path: Path | None) -> tuple[nx.DiGraph, Observed | None]:
+    """That of the file, or of the training with what its lines show of it."""
+    if path is not None:
+        try:
+            return read_graph(path), None
+        except OSError as error:
+            raise ValueError(f"graph: must be a file, got {str(path)!r} ({error.strerror})") from error
+    if opened.task is None or not opened.task.is_walks:
+        raise ValueError(f"graph: must be given for a model that was not trained on one graph, got {opened.name!r}")
+    made = walks_of(opened.task)
+    return made.graph, made.observed
+
+
+def _nodes(opened: Opened, path: Path | None, count: int) -> Int[np.ndarray, " N"]:
+    """Ids of the nodes' tokens: their own numbers where the model was trained on labels."""
+    if opened.task is not None:
+        require.that(path is None, "node_tokens", "must be left out for a model that was trained on labels", str(path))
+        labels = _labels(opened.task)
+        require.that(count <= labels, "graph", f"must have at most {labels} nodes, the labels of this model", count)
+        return np.arange(count)
+    if path is None:
+        raise ValueError("node_tokens: must be given for a language model, to name the token of each node, got None")
+    return _token_ids(opened, path, count)
+
+
+def _labels(task: TaskConfig) -> int:
+    return task.walk_format.nodes if task.is_walks else task.labels
+
+
+def _token_ids(opened: Opened, path: Path, count: int) -> Int[np.ndarray, " N"]:
+    """One token a line; a line that is no token has to be encoded as one."""
+    if opened.tokenizer is None:
+        raise ValueError(f"node_tokens: must be left out for a model without a tokenizer, got {str(path)!r}")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"node_tokens: must be a file of UTF-8 text, got {str(path)!r} ({error})") from error
+    require.that(len(lines) == count, "node_tokens", f"must hold {count} lines, one a node of the graph", len(lines))
+    found = []
+    for number, line in enumerate(lines, start=1):
+        known = opened.tokenizer.token_to_id(line)
+        ids = [known] if known is not None else opened.tokenizer.encode(line, add_special_tokens=False).ids
+        require.that(len(ids) == 1, f"node_tokens line {number}", "must be one token", line)
+        found += ids
+    return np.array(found)
+
+
+def _read(opened: Opened, examples: int) -> Read:
+    """Test problems, read where the first step is predicted; of walks also the target is moved."""
+    task, most = opened.task, opened.model.config.positions
+    if task is None:
+        raise ValueError(f"sources: must not hold jacobian for a language model, got {opened.name!r}")
+    tokens = np.asarray(data.problems(task, "test", examples), np.int32)[:, :most]
+    require.that(len(tokens) > 0, "sources", "must not hold jacobian for a task without test problems", len(tokens))
+    if not task.is_walks:
+        place = task.problem_format.prompt_length - 1
+        return Read(tokens, place, (place,))
+    place = task.walk_format.prompt_length  # the source once more: from here on nodes follow edges
+    return Read(tokens, place, (place, place - 1))

@@ -1,0 +1,89 @@
+"""The matrices that a checkpoint is probed for, and the same of untrained models."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from circuits import require
+from circuits.probes.adjacency.jacobian import jacobians
+from circuits.probes.adjacency.node_space import Named, Nodes, joined
+from circuits.probes.adjacency.sources import layer_maps, ov_circuits, transfer_matrices
+from circuits.probes.streaming import Tree
+from circuits.transformer.config import TransformerConfig
+from circuits.transformer.model import Predictor, build
+from circuits.transformer.one_layer import OneLayer
+
+SOURCES = ("heads", "transfer", "layers", "jacobian")
+Model = Predictor | OneLayer
+
+
+class Read(NamedTuple):
+    """Sequences for measured Jacobians, the place whose logits are read, and the places of nodes that are moved."""
+
+    tokens: Int[np.ndarray, "n T"]
+    place: int
+    moved: tuple[int, ...]
+
+
+def usual_sources(model: Model) -> tuple[str, ...]:
+    """What a model's weights hold: heads, layers, and transfer matrices where there are any."""
+    if isinstance(model, OneLayer):
+        return ("transfer",)
+    return ("heads", "layers", *["transfer"] * (model.config.head_kind == "transfer"))
+
+
+def gathered(model: Model, nodes: Nodes, sources: Sequence[str], read: Read | None = None) -> Named:
+    """The matrices of every source, in the order of ``SOURCES``.
+
+    "jacobian" reads the embedding and the stream after every block but the last, at each of ``read.moved``. Raises
+    ValueError for sources that are none, that a model does not have, and as they do.
+    """
+    for source in sources:
+        require.choice("sources", source, SOURCES)
+    parts: list[Named] = []
+    for source in (one for one in SOURCES if one in sources):
+        if source == "transfer":
+            parts.append(transfer_matrices(model, nodes))
+            continue
+        if isinstance(model, OneLayer):
+            raise ValueError(f"sources: must be transfer for a one-layer model, got {source!r}")
+        if source == "jacobian":
+            parts += _jacobians(model, nodes, read)
+        else:
+            parts.append((ov_circuits if source == "heads" else layer_maps)(model, nodes))
+    return joined(parts)
+
+
+def fresh_matrices(
+    of: Callable[[Model], Named],
+    config: TransformerConfig,
+    models: int,
+    seed: int = 0,
+    show: Callable[[int], None] | None = None,
+) -> Float[np.ndarray, "D M N N"]:
+    """``of`` each of so many models with fresh parameters, one at a time. Raises ValueError for a count below 1."""
+    require.integer("models", models, least=1)
+    graph, _ = nnx.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))
+    found = []
+    for number, key in enumerate(jax.random.split(jax.random.key(seed), models), start=1):
+        found.append(np.asarray(of(nnx.merge(graph, _fresh(config, key))).values, np.float64))
+        if show is not None:
+            show(number)
+    return np.stack(found)
+
+
+@partial(jax.jit, static_argnames="config")
+def _fresh(config: TransformerConfig, key: Key[Array, ""]) -> Tree:
+    return nnx.state(build(config, nnx.Rngs(key)))
+
+
+def _jacobians(model: Predictor, nodes: Nodes, read: Read | None) -> list[Named]:
+    if read is None:
+        raise ValueError("sources: must not hold jacobian without sequences to measure it on")
+    taps = ["embed", *(f"blocks.{i}.resid_post" for i in range(model.config.layers - 1))]
+    return [jacobians(model, nodes, read.tokens, taps, place=read.place, source=at) for at in read.moved]

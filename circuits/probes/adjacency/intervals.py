@@ -1,0 +1,69 @@
+"""How certain cosines are: by bootstrap over rows, that is over the nodes that are fed in.
+
+Entries of a row share its node, so rows are what is independent; Fisher's interval over N (N - 1) entries is too short
+where rows differ in how well they fit. With w_u the number of times that row u is drawn,
+
+    cosine* = Σ_u w_u <M_u, R_u> / √(Σ_u w_u |M_u|² Σ_u w_u |R_u|²)        rows centred.
+
+The interval is normal on Fisher's scale with the bootstrap's spread, and Student's t for N rows:
+tanh(atanh cosine ± t_{N-1} sd(atanh cosine*)). Differences of cosines are normal on their own scale.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import t as student
+
+from circuits import require
+from circuits.probes.adjacency.references import Reference, centred
+from circuits.probes.adjacency.scores import check_matrices
+
+MOST = 1 - 1e-12
+"""Cosines are held below 1, where Fisher's scale ends."""
+
+
+def resampled(
+    matrices: Float[np.ndarray, "M N N"], given: Sequence[Reference], draws: int = 1000, seed: int = 0
+) -> Float[np.ndarray, "draws M R"]:
+    """Cosines over rows drawn with replacement; 0 where the drawn rows of the reference or matrix are all constant.
+
+    Raises as ``compare``, and for fewer than 2 draws.
+    """
+    require.integer("draws", draws, least=2)
+    own = centred(check_matrices(matrices, given))
+    other = centred(np.stack([r.matrix for r in given]))
+    nodes = own.shape[-1]
+    weights = np.random.default_rng(seed).multinomial(nodes, np.full(nodes, 1 / nodes), draws).astype(np.float64)
+    product = np.einsum("mun,run->mru", own, other, optimize=True)
+    both = np.einsum("du,mru->dmr", weights, product, optimize=True)
+    size = np.sqrt(np.einsum("dm,dr->dmr", weights @ (own**2).sum(axis=-1).T, weights @ (other**2).sum(axis=-1).T))
+    return np.divide(both, size, out=np.zeros_like(both), where=size > 0)
+
+
+def interval(
+    cosine: Float[np.ndarray, "*some"],
+    drawn: Float[np.ndarray, "draws *some"],
+    nodes: int,
+    confidence: float | int = 0.95,
+) -> tuple[Float[np.ndarray, "*some"], Float[np.ndarray, "*some"]]:
+    """The ends of the interval of each cosine."""
+    centre, spread = (np.arctanh(np.clip(part, -MOST, MOST)) for part in (cosine, drawn))
+    reach = _quantile(nodes, confidence) * spread.std(axis=0, ddof=1)
+    return np.tanh(centre - reach), np.tanh(centre + reach)
+
+
+def difference_interval(
+    difference: Float[np.ndarray, "*some"],
+    drawn: Float[np.ndarray, "draws *some"],
+    nodes: int,
+    confidence: float | int = 0.95,
+) -> tuple[Float[np.ndarray, "*some"], Float[np.ndarray, "*some"]]:
+    """The ends of the interval of each difference of two cosines, from those of the same draws."""
+    reach = _quantile(nodes, confidence) * drawn.std(axis=0, ddof=1)
+    return difference - reach, difference + reach
+
+
+def _quantile(nodes: int, confidence: float | int) -> float:
+    require.that(0 < confidence < 1, "confidence", "must lie between 0 and 1", confidence)
+    return float(student.ppf((1 + confidence) / 2, nodes - 1))
