@@ -66,7 +66,8 @@ def load(path: str | Path) -> tuple[Claim, ...]:
     """The claims of one registry: a YAML file, or a Python file that defines ``CLAIMS``.
 
     A YAML registry maps ``claims`` to a list of claims, and ``paper``, if given, to the text that every
-    source begins with. No check is imported. Raises ``ValueError`` naming file, claim, field, rule and value.
+    source begins with, unless the claim has a ``paper`` of its own. No check is imported.
+    Raises ``ValueError`` naming file, claim, field, rule and value.
     """
     file = Path(path)
     require.that(file.is_file(), "registry", "must be a file", str(file))
@@ -162,7 +163,10 @@ def _from_yaml(file: Path) -> list[Claim]:
 def _claim(entry: Any, number: int, paper: str, file: Path) -> Claim:
     require.that(isinstance(entry, dict), f"claim number {number}", "must map fields to values", entry)
     values: dict[str, Any] = {key: value.strip() if isinstance(value, str) else value for key, value in entry.items()}
-    _validate(values, f"claim {values['id']!r}" if "id" in values else f"claim number {number}")
+    name = f"claim {values['id']!r}" if "id" in values else f"claim number {number}"
+    paper = values.pop("paper", paper)
+    require.that(isinstance(paper, str), f"{name}: paper", "must be text", paper)
+    _validate(values, name)
     check = reference(values.pop("check"), file, values["id"])
     source = f"{paper.strip()}, {values.pop('source')}" if paper else values.pop("source")
     return Claim(**values, source=source, check=check)
