@@ -30,13 +30,14 @@ lint: $(STAMP)
 figures: $(STAMP)
 	$(BIN)/circuits attention checkpoints/star-2x5-ntp --out figures/figure_5_ours
 	$(BIN)/circuits attention checkpoints/star-2x5-mtp3 --out figures/figure_6_ours
+	$(BIN)/circuits probe adjacency checkpoints/dag-injection --out figures/adjacency_injection
 	for script in $(filter-out figures/measured.py,$(wildcard figures/*.py)); do $(BIN)/python $$script || exit 1; done
 
 notebooks: $(STAMP)
 	$(BIN)/python -m pytest tests/test_notebooks.py
 
 bench: $(STAMP)
-	for script in gradients sampling flow heads_memory capture; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in gradients sampling flow heads_memory capture speculative; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 # About an hour on two cores; what is there already is not done again.
 sweeps: $(STAMP)
