@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from circuits.probes.adjacency.find import verdict
 from proofs_check.registry import own
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -18,6 +19,7 @@ def test_the_blocks_run_one_after_the_other(capsys, monkeypatch):
         assert block is not None
         exec(block[1], names)
     assert names["found"]["trace"].significant[..., :3].any(axis=(0, 1)).all()
+    assert [verdict(names["powers"], matrix) for matrix in (0, 1)] == ["holds A^2", "none"]
     assert names["patterns"][""].shape == (1, 2, 5, 5)
     printed = capsys.readouterr().out
     assert "0.996" in printed
