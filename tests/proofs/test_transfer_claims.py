@@ -183,11 +183,17 @@ def test_kept_evaluations_are_read_and_paired_by_seed(tmp_path):
     assert gains[0].half == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '[{"by_hop": []}]'])
+@pytest.mark.parametrize("content", ["{}", "[]", '[{"by_hop": []}]', '[{"by_hop": [1, 1, 1], "hop_pairs": [1, 1, 1]}]'])
 def test_another_file_is_no_evaluation(tmp_path, content):
     (tmp_path / "ntp-0").mkdir()
     (tmp_path / "ntp-0" / "evaluation.json").write_text(content)
     with pytest.raises(ValueError, match="must stand in <name>-<seed> and hold one evaluation with by_hop"):
+        multi_hop.measured(tmp_path)
+
+
+def test_an_evaluation_without_pairs_at_a_hop_says_nothing_of_it(tmp_path):
+    keep(tmp_path, "ntp-0", [None, 0.5, None, 0.3])
+    with pytest.raises(ValueError, match=r"of hops \(2, 3, 4\), got 'ntp-0'"):
         multi_hop.measured(tmp_path)
 
 
@@ -199,6 +205,10 @@ def test_kept_runs_without_a_base_of_their_seed_are_an_error(tmp_path):
         multi_hop.measured_gains(kept["mtp"], kept["ntp"])
 
 
+def evaluated(share: float) -> dict:
+    return {"by_hop": [None, share, share, share], "hop_pairs": [0, 9999, 9999, 9999]}
+
+
 def gain(mean: float) -> list[multi_hop.Gain]:
     return [multi_hop.Gain(mean, 0.01, 100)] * 3
 
@@ -207,7 +217,9 @@ def gain(mean: float) -> list[multi_hop.Gain]:
 def test_the_verdict_on_hops_follows_from_the_gains(monkeypatch, one, other, expected):
     table = {multi_hop.TRANSFER: gain(one), multi_hop.INJECTED: gain(other)}
     monkeypatch.setattr(multi_hop, "gains", table.__getitem__)
-    monkeypatch.setattr(multi_hop, "measured", dict)
+    # Another kind is no evidence, whatever it says.
+    kept = {"ntp": {0: evaluated(0.9)}, "meta": {0: evaluated(0.1)}}
+    monkeypatch.setattr(multi_hop, "measured", lambda: kept)
     monkeypatch.setattr(multi_hop, "_untrained", lambda: gain(-0.9))
     monkeypatch.setattr(multi_hop, "_accuracies", lambda name: ("", ""))
     findings = multi_hop.multi_hop()
