@@ -37,7 +37,7 @@ notebooks: $(STAMP)
 	$(BIN)/python -m pytest tests/test_notebooks.py
 
 bench: $(STAMP)
-	for script in gradients sampling flow heads_memory capture speculative; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in gradients sampling flow heads_memory capture speculative adjacency; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 # About an hour on two cores; what is there already is not done again.
 sweeps: $(STAMP)

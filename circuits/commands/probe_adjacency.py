@@ -1,4 +1,4 @@
-"""``circuits probe adjacency``: which matrices of a checkpoint hold a power of a graph's adjacency matrix?"""
+"""``circuits probe adjacency``: which matrices of a checkpoint hold powers or reachability of a graph?"""
 
 import json
 from collections.abc import Callable
@@ -14,10 +14,11 @@ from circuits import require
 from circuits.cli import usage, write_text
 from circuits.commands.checkpoint import by_seed, open_checkpoint, progress
 from circuits.commands.files import check_folder, write_figure, writing
-from circuits.commands.probe_adjacency_inputs import Plan, made_plan
+from circuits.commands.probe_adjacency_inputs import Plan, made_plan, title
 from circuits.commands.probe_adjacency_report import figures, report, table, training_figure
 from circuits.probes.adjacency.find import find_powers
-from circuits.probes.adjacency.gather import fresh_matrices
+from circuits.probes.adjacency.gather import Model, constant, fresh_matrices, only
+from circuits.probes.adjacency.node_space import Named
 from circuits.probes.adjacency.training import Strength, strength
 from circuits.transformer.training.stored import kept_steps, read_run
 
@@ -27,7 +28,7 @@ TRAINING_DRAWS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Adjacency:
-    """Which power of a graph's adjacency matrix each matrix of a checkpoint holds, and whether that is chance.
+    """Which power of a graph's adjacency matrix, or reachability, each matrix of a checkpoint holds, if not by chance.
 
     Writes adjacency.json and figures, and prints the matrices that agree best. The graph is that of the training where
     the checkpoint was trained on walks in one graph.
@@ -35,13 +36,15 @@ class Adjacency:
     Args:
         checkpoint: a run, a saved model, a folder in the Hugging Face layout, or a GGUF file.
         out: folder for adjacency.json and the figures; made if it is not there.
-        graph: an edge list, "u v" a line, or GraphML; needed unless the checkpoint was trained on one graph.
+        graph: an edge list, "u v" a line, or GraphML; needed unless the checkpoint was trained on one graph. Of a model
+            of walks it has as many nodes as theirs; of one of other labels its nodes may be the first of them.
         node_tokens: the token of each node, one a line in node order; needed for a language model.
         powers: of the adjacency matrix, from 1 to so many.
         draws: renamed graphs, rewired graphs and resamples.
-        level: rate of false findings, over all matrices and powers together.
+        level: rate of false findings, over all matrices and references together.
         sources: of matrices, with commas between them: heads, transfer, layers, jacobian. Empty: all but jacobian that
             the model has.
+        head: the prediction head whose logits are read, from 1.
         examples: problems on which Jacobians are measured.
         untrained: models with fresh parameters to compare with; 0 for none. 39 if left out, but none for models of
             other people.
@@ -58,6 +61,7 @@ class Adjacency:
     draws: int = 1000
     level: float = 0.05
     sources: str = ""
+    head: int = 1
     examples: int = 64
     untrained: int | None = None
     step: int | None = None
@@ -80,24 +84,32 @@ def adjacency(asked: Adjacency) -> int:
             sources=asked.sources,
             examples=asked.examples,
             untrained=asked.untrained,
+            head=asked.head,
         )
+    name = title(opened, plan)
     with progress(screen) as part, usage():
-        named = plan.gather(opened.model)
+        every = plan.gather(opened.model)
+        kept = ~constant(every)
+        require.that(bool(kept.any()), "matrices", "must not all have constant rows", list(every.names))
+        named, flat = only(every, kept), only(every, ~kept).names
         values, fresh = np.asarray(named.values, np.float64), None
         if plan.untrained:
             show = part("untrained models", plan.untrained)
-            fresh = fresh_matrices(plan.gather, opened.model.config, plan.untrained, show=show)
+            of: Callable[[Model], Named] = lambda model: only(plan.gather(model), kept)  # noqa: E731
+            fresh = fresh_matrices(of, opened.model.config, plan.untrained, show=show)
         found = find_powers(values, plan.given, fresh=fresh, draws=asked.draws, level=asked.level)
         course = _course(asked, plan, steps, part("checkpoints", len(steps)))
-    drawn = figures(opened.name, named.names, values, found)
+    drawn = figures(name, named.names, values, found)
     if course:
-        drawn["over-training"] = training_figure(opened.name.split(",")[0], steps, course)
-    text = json.dumps(report(opened.name, plan, named.names, found, steps, course), indent=2, allow_nan=False)
+        drawn["over-training"] = training_figure(opened.name.split(",")[0], course)
+    text = json.dumps(report(name, plan, named.names, flat, found, course), indent=2, allow_nan=False)
     with usage(), writing(asked.out):
         write_text(asked.out / "adjacency.json", text + "\n")
-        for name, figure in drawn.items():
-            write_figure(asked.out, name, figure)
-    screen.print(table(opened.name, named.names, found))
+        for file, figure in drawn.items():
+            write_figure(asked.out, file, figure)
+    screen.print(table(name, named.names, found))
+    if flat:
+        screen.print(f"left out, for their rows are constant: {', '.join(flat)}", soft_wrap=True, markup=False)
     screen.print(f"wrote {asked.out}", soft_wrap=True, markup=False)
     return 0
 
@@ -112,11 +124,14 @@ def _steps(asked: Adjacency) -> list[int]:
     return steps
 
 
-def _course(asked: Adjacency, plan: Plan, steps: list[int], show: Callable[[int], None]) -> list[Strength]:
-    """How strongly each power is held at each step."""
-    found = []
+def _course(asked: Adjacency, plan: Plan, steps: list[int], show: Callable[[int], None]) -> dict[int, Strength]:
+    """How strongly each power is held at each step at which some matrix has rows that are not constant."""
+    found = {}
     for number, step in enumerate(steps, start=1):
-        values = np.asarray(plan.gather(by_seed(read_run(asked.checkpoint, step), asked.seed).model).values, np.float64)
-        found.append(strength(values, plan.given, draws=TRAINING_DRAWS, level=asked.level))
+        named = plan.gather(by_seed(read_run(asked.checkpoint, step), asked.seed).model)
+        values = np.asarray(only(named, ~constant(named)).values, np.float64)
+        if len(values):
+            found[step] = strength(values, plan.given, draws=TRAINING_DRAWS, level=asked.level)
         show(number)
+    require.that(bool(found) or not steps, "over_training", "must have a step with a matrix whose rows vary", steps)
     return found

@@ -96,6 +96,8 @@ def moves_of(world: Blocksworld, plan: Sequence[int] | Int[np.ndarray, " n"]) ->
 def check_plan(world: Blocksworld, source: int, target: int, plan: Sequence[int] | Int[np.ndarray, " n"]) -> PlanCheck:
     """Check a plan, given by its nodes: from source to target, by moves, no state twice; and count its moves.
 
+    A plan is valid where ``check_walk`` finds its line valid.
+
     Raises ValueError naming ``source`` or ``target`` when it is no node; never for a wrong plan.
     """
     _check_node(world, "source", source)

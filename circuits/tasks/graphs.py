@@ -86,9 +86,14 @@ def write_graph(path: str | Path, graph: nx.DiGraph) -> None:
 
     Raises ValueError when the nodes are not range(N) (see ``check_graph``), and OSError from the file.
     """
+    Path(path).write_text(graph_text(graph), encoding="ascii")
+
+
+def graph_text(graph: nx.DiGraph) -> str:
+    """What ``write_graph`` writes: the same text for equal graphs, whatever their edges' order. Raises as it does."""
     check_graph("graph", graph)
     lines = [f"# nodes: {len(graph)}", *(f"{u} {v}" for u, v in sorted(graph.edges))]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="ascii")
+    return "\n".join(lines) + "\n"
 
 
 def check_graph(argument: str, graph: nx.Graph) -> None:

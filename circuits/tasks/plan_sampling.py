@@ -24,9 +24,9 @@ def blocksworld_walks(
 ) -> Int[np.ndarray, "n T"]:
     """The lines of training: each move alone, once, then ``plans_a_pair`` >= 1 plans for each training pair.
 
-    Of the plans of a pair the first max(1, round(optimal_share plans_a_pair)) are shortest plans, each step
-    uniform over the moves that lead nearer; the others are longer ones, see ``longer_plans``. Lines are in the
-    order of the moves and then of the pairs, not shuffled; int32 ids. ``optimal_share`` in [0, 1].
+    ``optimal_share``, in [0, 1], is of the plans of each pair: the first max(1, round(optimal_share plans_a_pair))
+    are shortest plans, each step uniform over the moves that lead nearer; the others are longer ones, see
+    ``longer_plans``. Lines are in the order of the moves and then of the pairs, not shuffled; int32 ids.
 
     Raises ValueError naming the argument that is out of range; ``form`` or ``pairs``, see ``random_walks``.
     """

@@ -14,7 +14,7 @@ from circuits.tasks.graphs import adjacency
 from circuits.tasks.walk_format import PROMPT, WalkFormat
 from circuits.typing import AnyArray, Label
 
-WalkOutcome = Literal["valid", "wrong start", "no such edge", "wrong end", "no end"]
+WalkOutcome = Literal["valid", "wrong start", "no such edge", "node twice", "wrong end", "no end"]
 
 
 def check_walk(
@@ -27,9 +27,10 @@ def check_walk(
     """Read an answer up to its end token, and name what first goes wrong, in the order of reading.
 
     "wrong start": the first id is not the source. "no such edge": an id before the end is no node, or no edge
-    leads to it from the one before. "wrong end": the end comes after another node than the target. "no end":
-    there is no end token. Else "valid": what follows the end does not count, and any walk will do, as long or
-    as winding as it may be. The graph may be given by its adjacency.
+    leads to it from the one before. "node twice": the walk comes back to a node, which ``check_plan`` refuses too,
+    and which no walk in a DAG can. "wrong end": the end comes after another node than the target. "no end": there
+    is no end token. Else "valid": what follows the end does not count, and any walk will do, however long. The
+    graph may be given by its adjacency.
 
     Raises ValueError naming ``form`` when it is of another N than the graph, or ``source`` or ``target`` when it
     is no node; never for a wrong answer.
@@ -39,7 +40,7 @@ def check_walk(
     ends = {"source": np.asarray(source).tolist(), "target": np.asarray(target).tolist()}
     for name, node in ends.items():
         require.integer(name, node, 0, form.nodes - 1)
-    here = None
+    here, visited = None, set[int]()
     for token in np.asarray(answer_ids, dtype=np.int64).tolist():
         if here is None and token != ends["source"]:
             return "wrong start"
@@ -47,7 +48,10 @@ def check_walk(
             return "valid" if here == ends["target"] else "wrong end"
         if here is not None and not (0 <= token < form.nodes and edges[here, token]):
             return "no such edge"
+        if token in visited:
+            return "node twice"
         here = token
+        visited.add(token)
     return "no end" if here is not None else "wrong start"
 
 
@@ -55,6 +59,8 @@ def valid_walk(
     adjacency: Bool[AnyArray, "N N"], form: WalkFormat, prompt: Int[AnyArray, " 2"], answer: Int[AnyArray, " A"]
 ) -> Bool[Array, ""]:
     """Whether ``check_walk`` finds the answer of at least one id valid; ``prompt`` is (source, target).
+
+    So no node may stand twice before the end, as in ``check_plan``.
 
     Jittable with ``form`` static; vmap for a batch.
 
@@ -71,4 +77,6 @@ def valid_walk(
     steps = node[1:] & edges[inside[:-1], inside[1:]]
     last = answer[jnp.argmax(ended) - 1]
     starts = node[0] & (answer[0] == prompt[0])
-    return starts & jnp.all(steps | ended[1:]) & ended[-1] & (last == prompt[PROMPT - 1])
+    twice = jnp.triu(answer[:, None] == answer, 1) & ~ended  # [i, j]: i < j, and j is before the end
+    walks = jnp.all(steps | ended[1:]) & ~jnp.any(twice)
+    return starts & walks & ended[-1] & (last == prompt[PROMPT - 1])

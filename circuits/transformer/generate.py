@@ -8,8 +8,9 @@ from circuits import require
 from circuits.transformer import one_layer
 from circuits.transformer.block import Past
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.model import Predictor, check_tokens
+from circuits.transformer.model import Predictor
 from circuits.transformer.one_layer import OneLayer
+from circuits.transformer.token_check import check_tokens
 
 
 def greedy(
@@ -17,14 +18,15 @@ def greedy(
 ) -> Int[Array, " {count}"]:
     """The next ``count`` tokens, each the most likely one of the first head (standard next-token inference).
 
-    Of equally likely tokens the one with the lowest id is taken. After the first ``end`` token all are ``pad``, or
-    ``end`` where none is given. Raises ValueError when prompt and answer together are longer than the model's
-    positions, ``count`` is no positive integer, ``end`` or ``pad`` is outside the vocabulary or ``pad`` stands
-    without ``end``, or the prompt is a batch or holds an id outside the vocabulary.
+    Of equally likely tokens the one with the lowest id is taken. After the first ``end`` token no pass is made, and
+    all are ``pad``, or ``end`` where none is given. Raises ValueError when prompt and answer together are longer than
+    the model's positions, ``count`` is no positive integer, ``end`` or ``pad`` is outside the vocabulary or ``pad``
+    stands without ``end``, or the prompt is a batch or holds an id outside the vocabulary.
     """
     check_request(model.config, prompt, count, end, pad)
-    tokens = one_layer.greedy(model, prompt, count) if isinstance(model, OneLayer) else _greedy(model, prompt, count)
-    return ended(tokens, end, pad)
+    if isinstance(model, OneLayer):
+        return ended(one_layer.greedy(model, prompt, count), end, pad)
+    return ended(_greedy(model, prompt, count, end), end, pad)
 
 
 def check_request(
@@ -50,19 +52,21 @@ def ended(tokens: Int[Array, " A"], end: int | None, pad: int | None) -> Int[Arr
     return jnp.where(after, jnp.asarray(end if pad is None else pad, tokens.dtype), tokens)
 
 
-def _greedy(model: Predictor, prompt: Int[Array, " P"], count: int) -> Int[Array, " {count}"]:
+def _greedy(model: Predictor, prompt: Int[Array, " P"], count: int, end: int | None) -> Int[Array, " {count}"]:
+    """What follows an ``end`` is of no account."""
     final, past = model.transformer(prompt, model.transformer.empty_past())
-    first = _best(model, final[-1:])
+    tokens = jnp.zeros(count, jnp.int32).at[0].set(_best(model, final[-1:]))
 
-    def step(state: tuple[Int[Array, ""], Past], place: Int[Array, ""]):
-        token, past = state
-        final, past = model.transformer(token[None], past, place)
-        token = _best(model, final)
-        return (token, past), token
+    def going(state: tuple[Int[Array, ""], Int[Array, " A"], Past]):
+        made, tokens, _ = state
+        return (made < count) if end is None else (made < count) & (tokens[made - 1] != end)
 
-    places = jnp.arange(prompt.shape[0], prompt.shape[0] + count - 1, dtype=jnp.int32)
-    _, rest = jax.lax.scan(step, (first, past), places)
-    return jnp.concatenate([first[None], rest])
+    def step(state: tuple[Int[Array, ""], Int[Array, " A"], Past]):
+        made, tokens, past = state
+        final, past = model.transformer(tokens[made - 1][None], past, prompt.shape[0] + made - 1)
+        return made + 1, tokens.at[made].set(_best(model, final)), past
+
+    return jax.lax.while_loop(going, step, (jnp.int32(1), tokens, past))[1]
 
 
 def _best(model: Predictor, final: Float[Array, "1 d"]) -> Int[Array, ""]:

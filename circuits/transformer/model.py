@@ -28,18 +28,16 @@ from typing import overload
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from circuits import require
 from circuits.taps import UNTAPPED, Cache, Recorder, Tap, Taps
 from circuits.transformer.block import Block, Past, block_taps, empty_past, through
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.heads import LinearHeads, SharedHeads, Streams, head_taps
 from circuits.transformer.layers import Norm
 from circuits.transformer.one_layer import OneLayer
+from circuits.transformer.token_check import check_tokens
 
 
 class Transformer(nnx.Module):
@@ -167,21 +165,6 @@ class Predictor(nnx.Module):
 def build(config: TransformerConfig, rngs: nnx.Rngs) -> Predictor | OneLayer:
     """A model of the kind that the config names, its initial parameters from ``rngs``."""
     return OneLayer(config, rngs) if config.kind == "one-layer" else Predictor(config, rngs)
-
-
-def check_tokens(argument: str, tokens: Int[Array, "..."], config: TransformerConfig) -> None:
-    """Raise ValueError unless this is one sequence that fits the model; ids are looked at where they are known.
-
-    A batch would be taken for a sequence of rows without causality, and an id outside the vocabulary be clamped.
-    """
-    require.that(tokens.ndim == 1, argument, "must be one sequence (vmap over a batch)", tokens.shape)
-    length, most = tokens.shape[0], config.positions
-    require.that(0 < length <= most, argument, f"must be 1 to {most} tokens (config.positions)", length)
-    if not isinstance(tokens, Tracer):
-        ids = np.asarray(tokens)
-        least, largest = int(ids.min()), int(ids.max())
-        inside = least >= 0 and largest < config.vocab
-        require.that(inside, argument, f"must hold ids in range({config.vocab})", (least, largest))
 
 
 def tap_names(config: TransformerConfig) -> list[str]:

@@ -22,6 +22,7 @@ from circuits.one_layer.decoding import follow
 from circuits.one_layer.logits import step_logits
 from circuits.one_layer.parameters import Options, Parameters, check
 from circuits.transformer.config import TransformerConfig
+from circuits.transformer.token_check import check_tokens
 
 TARGET = 1
 """The place of the target."""
@@ -118,8 +119,5 @@ def greedy(model: OneLayer, prompt: Int[Array, " P"], count: int) -> Int[Array, 
 
 
 def _check_sequence(argument: str, tokens: Int[Array, "..."], config: TransformerConfig) -> None:
-    # Late, because the module of the other model may build this one.
-    from circuits.transformer.model import check_tokens
-
     check_tokens(argument, tokens, config)
     require.that(tokens.shape[0] > TARGET, argument, "must hold source and target", tokens.shape)

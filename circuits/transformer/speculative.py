@@ -20,6 +20,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from circuits.taps import UNTAPPED
@@ -67,12 +68,14 @@ class _State(NamedTuple):
 
 
 def speculative(
-    model: Predictor, prompt: Int[Array, " P"], count: int, end: int | None = None, pad: int | None = None
+    model: nnx.Module, prompt: Int[Array, " P"], count: int, end: int | None = None, pad: int | None = None
 ) -> Speculated:
     """The same tokens as ``greedy``, but for choices that rounding decides: products of other shapes round otherwise.
 
-    Raises ValueError as ``greedy``.
+    Raises ValueError for a model that is no ``Predictor``, such as the one-layer model, and as ``greedy``.
     """
+    if not isinstance(model, Predictor):
+        raise ValueError(f"model: must be a transformer with prediction heads, got {type(model).__name__!r}")
     check_request(model.config, prompt, count, end, pad)
     length, last = prompt.shape[0], prompt.shape[0] + count - 2
 

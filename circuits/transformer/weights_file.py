@@ -4,9 +4,10 @@
                          a field of the config that is absent has its default
     model.safetensors    the parameters, named like "transformer.blocks.0.attn.query.kernel"
     tokenizer.json       for Hugging Face's tokenizers, where there is a token format
+    graph.txt            an edge list, where the model walks in one graph
 
-The metadata of model.safetensors holds digests of its tensors and of what in config.json says how to read them, so
-neither a flipped bit nor a folder of two halves is taken for the model. Notes may be edited.
+The metadata of model.safetensors holds digests of its tensors, of what in config.json says how to read them and of
+the graph, so neither a flipped bit nor a folder of two halves is taken for the model. Notes may be edited.
 """
 
 import json
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import networkx as nx
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -28,6 +30,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from circuits import require
 from circuits.tasks.binary_tree import BinaryTree
+from circuits.tasks.graphs import graph_text
 from circuits.tasks.star_graph import StarGraph
 from circuits.tasks.token_format import TokenFormat
 from circuits.tasks.tokenizer import tokenizer
@@ -39,7 +42,7 @@ from circuits.transformer.model import Predictor
 from circuits.transformer.one_layer import OneLayer
 
 FORMAT = 1
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+CONFIG, WEIGHTS, TOKENIZER, GRAPH = "config.json", "model.safetensors", "tokenizer.json", "graph.txt"
 FAMILIES = {"star": StarGraph, "tree": BinaryTree}
 WALKS = "walks"
 Format = TokenFormat | WalkFormat
@@ -63,16 +66,20 @@ def save_model(
     format: Format | None,
     notes: Mapping[str, Any],
     dtype: Dtype | None = None,
+    graph: nx.DiGraph | None = None,
 ) -> None:
     """Write a model, each of its files at once; parameters as they are, or rounded to another dtype.
 
-    ``notes`` are values for JSON. Raises ValueError naming the argument that can't be written: another dtype, notes
-    that JSON has no form for, a format of another vocabulary than the model's; and OSError.
+    ``notes`` are values for JSON; ``graph`` is the one that the model walks in. Raises ValueError naming the argument
+    that can't be written: another dtype, notes that JSON has no form for, a format of another vocabulary than the
+    model's, a graph of other nodes than the format's; and OSError.
     """
     require.that(dtype is None or dtype in get_args(Dtype), "dtype", f"must be one of {get_args(Dtype)}", dtype)
     if format is not None:
         rule = f"must have the {model.config.vocab} tokens of the model"
         require.that(format.vocab_size == model.config.vocab, "format", rule, format.vocab_size)
+    fits = graph is None or (isinstance(format, WalkFormat) and len(graph) == format.nodes)
+    require.that(fits, "graph", "must have the nodes of the format, one of walks", graph)
     shape = {"config": asdict(model.config), "token_format": _as_dict(format)}
     try:
         text = json.dumps({"format": FORMAT, **shape, "notes": dict(notes)}, indent=2, allow_nan=False)
@@ -84,12 +91,17 @@ def save_model(
         for path, leaf in nnx.to_flat_state(nnx.state(model))
     }
     metadata = {"format": "np", "tensors": arrays_digest(tensors), "config": digest(_canonical(shape))}
+    beside = {} if format is None else {TOKENIZER: _tokenizer(format).to_str(pretty=True).encode()}
+    if graph is not None:
+        beside[GRAPH] = graph_text(graph).encode()
+        metadata["graph"] = digest(beside[GRAPH])
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / CONFIG, text.encode() + b"\n")
-    if format is not None:
-        _write(folder / TOKENIZER, _tokenizer(format).to_str(pretty=True).encode())
-    else:
-        (folder / TOKENIZER).unlink(missing_ok=True)
+    for name in (TOKENIZER, GRAPH):
+        if name in beside:
+            _write(folder / name, beside[name])
+        else:
+            (folder / name).unlink(missing_ok=True)
     _write(folder / WEIGHTS, safetensors.numpy.save(tensors, metadata))
 
 
@@ -135,7 +147,7 @@ def _fields() -> tuple[list[str], list[str]]:
 
 
 def _read_tensors(path: Path, config_digest: str) -> dict[str, np.ndarray]:
-    """The tensors, after comparing them and the config with the digests."""
+    """The tensors, after comparing them, the config and the graph with the digests."""
     try:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
@@ -147,6 +159,10 @@ def _read_tensors(path: Path, config_digest: str) -> dict[str, np.ndarray]:
     require.that(stored == found, WEIGHTS, rule, found)
     rule = f"must describe the model that {str(path)!r} was written with, of digest {metadata.get('config')}"
     require.that(metadata.get("config") == config_digest, CONFIG, rule, config_digest)
+    graph, stored = path.with_name(GRAPH), metadata.get("graph")
+    rule = f"must be the graph {str(path)!r} was written with, of digest {stored}, and absent where it has none"
+    found = digest(graph.read_bytes()) if graph.is_file() else None
+    require.that(stored == found, GRAPH, rule, found)
     return tensors
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from circuits.one_layer.logits import transferred
 from circuits.one_layer.parameters import Options, Parameters
-from circuits.probes.adjacency.gather import Read, fresh_matrices, gathered, usual_sources
+from circuits.probes.adjacency.gather import Read, check_head, constant, fresh_matrices, gathered, only, usual_sources
 from circuits.probes.adjacency.jacobian import jacobians
 from circuits.probes.adjacency.node_space import Named, embedding, joined, unembedding
 from circuits.probes.adjacency.sources import layer_maps, ov_circuits, transfer_matrices
@@ -159,13 +159,44 @@ def test_jacobians_are_mean_finite_differences():
 
 def test_sources_come_in_one_order():
     model = drawn(shape("biased"))
-    own = gathered(model, NODES, ("jacobian", "heads"), Read(np.stack([sequence(6)] * 3), 4, (2,)))
+    tokens, taps = np.stack([sequence(6)] * 3), ("embed", "blocks.0.resid_post")
+    own = gathered(model, NODES, ("jacobian", "heads"), Read(tokens, 4, (2,)), head=1)
     assert own.names[:1] == ("layer 1 head 1",)
-    assert [name for name in own.names if "jacobian" in name] == [
-        f"jacobian from {tap}, place 3" for tap in ("embed", "blocks.0.resid_post")
-    ]
+    assert [name for name in own.names if "jacobian" in name] == [f"jacobian from {tap}, place 3" for tap in taps]
+    second = ov_circuits(model, NODES, head=1), jacobians(model, NODES, tokens, taps, place=4, source=2, head=1)
+    assert_close(np.asarray(own.values), np.asarray(joined(list(second)).values), atol=0)
+    assert np.abs(np.asarray(second[0].values - ov_circuits(model, NODES).values)).max() > 1e-3
     assert usual_sources(model) == ("heads", "layers")
     assert usual_sources(transferring()) == ("heads", "layers", "transfer")
+
+
+def test_heads_that_make_no_sense():
+    """Counted from 1, as the command does, and from 0."""
+    transfer, one = transferring(), from_parameters(*one_layer())
+    for model, sources, head, message in (
+        (transfer, ("heads", "layers"), 2, "1 for sources heads, layers: further transfer heads do not read the"),
+        (transfer, ("transfer", "jacobian"), 2, "1 for transfer matrices, which lead from head to head, got 2"),
+        (one, ("transfer",), 2, "1 for a one-layer model, whose matrices are of no head, got 2"),
+        (MODELS["gpt"], ("heads",), 2, "an integer between 1 and 1, got 2"),
+        (MODELS["gpt"], ("heads",), 0, "an integer between 1 and 1, got 0"),
+    ):
+        with pytest.raises(ValueError, match=f"^head: must be {message}"):
+            check_head(model, sources, head, first=1)
+        with pytest.raises(ValueError, match=r"^head: must be "):
+            gathered(model, NODES, sources, head=head - 1)
+        check_head(model, sources, 1, first=1)
+    check_head(transfer, ("jacobian",), 3, first=1)
+
+
+def test_constant_matrices_are_told_apart_and_nan_is_named():
+    row = np.repeat(np.arange(3.0)[:, None], 3, axis=1)
+    named = Named(("flat", "steep"), jnp.stack([row, row.T]))
+    assert constant(named).tolist() == [True, False]
+    kept = only(named, ~constant(named))
+    assert kept.names == ("steep",)
+    assert_close(np.asarray(kept.values), row.T[None], atol=0)
+    with pytest.raises(ValueError, match=r"^matrix 'steep': must be finite, got nan at \(0, 0\)"):
+        constant(Named(named.names, named.values.at[1, 0, 0].set(jnp.nan)))
 
 
 def test_an_attention_that_looks_at_itself_alone_has_its_map_as_jacobian():

@@ -44,8 +44,10 @@ def verdict(edges: Edges, source: int, target: int, answer: list[int], nodes: in
     if not answer or answer[0] != source:
         return "wrong start"
     path = list(itertools.takewhile(lambda token: token != nodes, answer))
-    if any(pair not in edges for pair in itertools.pairwise(path)):
-        return "no such edge"
+    wrong = [place for place, pair in enumerate(itertools.pairwise(path), start=1) if pair not in edges]
+    twice = [place for place, node in enumerate(path) if node in path[:place]]
+    if wrong or twice:
+        return "no such edge" if min(wrong, default=len(path)) <= min(twice, default=len(path)) else "node twice"
     if len(path) == len(answer):
         return "no end"
     return "valid" if path[-1] == target else "wrong end"

@@ -96,6 +96,8 @@ def test_shortest_plans_are_all_of_them():
 )
 def test_plans_are_checked_with_a_reason(names, check):
     plan = [NODE[name] for name in names]
+    ends = NODE["AB|C|D"], NODE["A|B|C|D"]
+    assert (check_walk(WORLD.graph, *ends, [*plan, FORM.end_token], FORM) == "valid") == check[0]
     assert check_plan(WORLD, NODE["AB|C|D"], NODE["A|B|C|D"], plan) == check
     assert check_plan(WORLD, NODE["AB|C|D"], NODE["A|B|C|D"], np.asarray(plan, dtype=int)) == check
 

@@ -22,8 +22,11 @@ JUDGE = jax.jit(valid_walk, static_argnums=1)
         (0, 2, [0, 2, END, PAD, PAD], "valid"),
         (0, 2, [0, 2, END, 0, 0], "valid"),
         (0, 2, [0, 2, END], "valid"),
-        # A walk may come back to a node, and pass its target.
-        (1, 2, [1, 2, 4, 1, 2, END], "valid"),
+        # A walk may not come back to a node, not even to its target or its source.
+        (1, 2, [1, 2, 4, 1, 2, END], "node twice"),
+        (1, 3, [1, 2, 4, 1, 2, 3], "node twice"),
+        (1, 1, [1, 2, 4, 1, END], "node twice"),
+        (1, 4, [1, 2, 4, END, 1, 2], "valid"),
         (3, 3, [3, END], "valid"),
         (0, 2, [1, 2, END, PAD, PAD], "wrong start"),
         (0, 2, [END, PAD, PAD, PAD, PAD], "wrong start"),
@@ -40,11 +43,13 @@ JUDGE = jax.jit(valid_walk, static_argnums=1)
         (0, 4, [0, 1, 2, END, PAD], "wrong end"),
         (0, 2, [0, END, 1, 2, END], "wrong end"),
         (0, 2, [0, 1, 2, 3, END], "wrong end"),
-        (0, 1, [0, 1, 2, 4, 1], "no end"),
+        (0, 4, [0, 1, 2, 4], "no end"),
+        (0, 1, [0, 1, 2, 4, 1], "node twice"),
         (0, 2, [0], "no end"),
         # The first fault of several, in the order of reading.
         (0, 2, [1, 0, 3, 4, 1], "wrong start"),
         (0, 2, [0, 3, 1, 1, 1], "no such edge"),
+        (1, 2, [1, 2, 4, 1, 0, END], "node twice"),
     ],
 )
 def test_answers_by_hand(source, target, answer, outcome):
@@ -69,8 +74,8 @@ def test_every_answer_of_four_ids_in_a_small_graph():
         for source, target in pairs.tolist()
     ]
     np.testing.assert_array_equal(found, expected)
-    # Walks of 1, 2 and 3 nodes are followed by the end, and that by 2, 1 and 0 ids out of 7.
-    assert found.sum(axis=1).tolist() == [49 + 1, 7, 0, 7, 49 + 1, 0, 1, 7, 49]
+    # Walks of 1, 2 and 3 nodes are followed by the end, and that by 2, 1 and 0 ids out of 7; 0 -> 1 -> 0 is none.
+    assert found.sum(axis=1).tolist() == [49, 7, 0, 7, 49, 0, 1, 7, 49]
 
 
 def test_random_answers_have_every_outcome_and_the_same_as_the_twin():

@@ -25,6 +25,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "sequential": {"head_kind": "sequential"},
 }
 VOCAB, POSITIONS, HEADS = 8, 12, 3
+GIVEN = 4.0
+"""Weight of injected embeddings in planted models; streams are of length √8."""
 
 
 def of_kind(name: str, **changes: Any) -> TransformerConfig:
@@ -91,37 +93,51 @@ def _rms(config: TransformerConfig, x: np.ndarray, part: dict[str, np.ndarray]) 
 def planted(name: str, off: int = 0, heads: int = HEADS) -> Predictor:
     """A model of one-hot streams whose text counts up, v -> v + 1 modulo V, and whose drafts are ``off`` by so much.
 
-    The stream of token v is e_v, and with S the shift by one, U = S. Head m has to shift by m more: by S^m, or by one
-    where it is chained; a sequential head reads x_{t+m}, and copies it.
+    The block turns e_v into e_{v+1}, which U reads as it is. Head m has to shift by m more than that: by one of those
+    where it starts from the head before it, which has done the others, or from x_{t+m}. A token that is given is what
+    the head would have started from without it, and weighs more: drafts are wrong unless it is the right one.
     """
     config = of_kind(name, layers=1, prediction_heads=heads)
-    assert True not in (config.injection, config.tied)
-    model = jax.tree.map(jnp.zeros_like, drawn(config))
-    shift = np.roll(np.eye(VOCAB), 1, axis=1)
-    power = lambda count: np.linalg.matrix_power(shift, count % VOCAB)  # noqa: E731
-    state = nnx.to_pure_dict(nnx.state(model))
+    shapes = nnx.to_pure_dict(nnx.state(drawn(config)))
     state = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: jnp.ones_like(leaf) if "scale" in jax.tree_util.keystr(path) else leaf, state
+        lambda path, leaf: jnp.ones_like(leaf) if "scale" in jax.tree_util.keystr(path) else jnp.zeros_like(leaf),
+        shapes,
     )
     state["transformer"]["tokens"] = jnp.eye(VOCAB)
-    state["heads"]["kernels"] = jnp.asarray([power(1 + m + off * (m > 0)) for m in range(heads)])
-    if config.head_kind != "linear":
-        state["heads"]["kernels"] = jnp.asarray(shift)[None]
-        for m in range(1, heads):
-            _plant(config, state["heads"]["further"][m - 1], m, off, power)
+    _shift(state["transformer"]["blocks"][0]["mlp"], 1, 1.0)
+    alone = heads if config.head_kind == "linear" else 1
+    if not config.tied:
+        state["heads"]["kernels"] = jnp.asarray([_power(m + off * (m > 0)) for m in range(alone)])
+    if config.injection:
+        state["heads"]["kappa"] = jnp.full(heads - 1, GIVEN, jnp.float64)
+    for m in range(1, heads if alone == 1 else 1):
+        _plant(config, state["heads"]["further"][m - 1], m, off)
+    model = drawn(config)
     nnx.update(model, state)
     return model
 
 
-def _plant(config: TransformerConfig, part: dict[Any, Any], m: int, off: int, power: Any) -> None:
-    by = power(1 + off * (m == 1) if config.head_chain else m + off)
+def _plant(config: TransformerConfig, part: dict[Any, Any], m: int, off: int) -> None:
+    by = {"meta": m + 1, "sequential": 1}.get(config.head_kind, 1 if config.head_chain else m)
+    # A chain is off as a whole, unless each of its heads is given its own start.
+    by += off if m == 1 or config.injection or not config.head_chain else 0
     if config.head_kind == "transfer":
-        part["transfer"]["kernel"] = jnp.asarray(by)
+        part["transfer"]["kernel"] = jnp.asarray(_power(by))
     elif config.head_kind == "sequential":
-        part["project"]["kernel"] = jnp.concatenate([jnp.zeros((VOCAB, VOCAB)), jnp.asarray(power(off))])
+        part["project"]["kernel"] = jnp.concatenate([jnp.zeros((VOCAB, VOCAB)), jnp.asarray(_power(by))])
+    elif config.head_kind == "transfer-mlp":
+        _shift(part["mlp"], by, np.sqrt(VOCAB))
     else:
-        # x + out(relu(√V e)): from e_v, or √V e_v after the last norm, to the shifted one.
-        mlp = part["mlp"] if config.head_kind == "transfer-mlp" else part["blocks"][0]["mlp"]
-        scale = np.sqrt(VOCAB) if config.head_kind == "meta" else 1.0
-        mlp["into"]["kernel"] = jnp.eye(VOCAB)
-        mlp["out"]["kernel"] = jnp.asarray((by - np.eye(VOCAB)) / scale)
+        size = 1.0 if config.head_kind == "meta" else np.sqrt(VOCAB) + GIVEN * config.injection
+        _shift(part["blocks"][0]["mlp"], by, size)
+
+
+def _shift(mlp: dict[str, Any], by: int, size: float) -> None:
+    """x + out(relu(x')) is x shifted, where x has one entry, of this size, and x' it after a norm: √V."""
+    mlp["into"]["kernel"] = jnp.eye(VOCAB)
+    mlp["out"]["kernel"] = jnp.asarray((_power(by) - np.eye(VOCAB)) * size / np.sqrt(VOCAB))
+
+
+def _power(count: int) -> np.ndarray:
+    """The shift of one-hot rows by so much."""
+    return np.roll(np.eye(VOCAB), count, axis=1)

@@ -10,7 +10,8 @@ from circuits.taps import Taps
 from circuits.transformer.attention import KeyValue
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.generate import greedy
-from circuits.transformer.model import Predictor, check_tokens
+from circuits.transformer.model import Predictor
+from circuits.transformer.token_check import check_tokens
 from tests.cases import assert_close
 from tests.transformer.models import SHAPES, VOCAB, compiled, drawn, sequence, shape
 from tests.transformer.naive_transformer import naive_logits

@@ -2,7 +2,8 @@
 
 import math
 import re
-from functools import cache, partial
+from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from circuits.transformer import generate
 from circuits.transformer import speculative as module
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.generate import ended, greedy
 from circuits.transformer.model import Predictor
+from circuits.transformer.one_layer import OneLayer
 from circuits.transformer.speculative import Speculated, rates, speculative
 from tests.cases import assert_close
 from tests.transformer.head_kinds import HEADS, KINDS, POSITIONS, VOCAB, naive_kind, of_kind, planted, pure
@@ -24,7 +27,10 @@ COUNT = POSITIONS + 1 - LENGTH
 """Up to the model's last place, which passes overrun."""
 SAME_SHAPE = {"layers": 1}
 ROWS, END = 32, 4
-QUICK = ("linear", "meta", "chained injected block", "sequential")
+QUICK = ("linear", "chained injected block")
+every_kind = pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in KINDS]
+)
 FAST_TO_COMPILE = {"xla_backend_optimization_level": "0"}
 
 
@@ -50,14 +56,18 @@ def decoded(model: Predictor, rows: jax.Array, end: int | None = None, pad: int 
     return np.asarray(plain), jax.tree.map(np.asarray, found)
 
 
-def nearly_right(config: TransformerConfig, name: str, seed: int, noise: float = 0.7) -> Predictor:
-    """Drafts that are often right, as after training, yet depend on all that heads read: noise on a planted model."""
-    other = drawn(config, seed)
-    if config.injection or config.tied:
-        return other
-    return jax.tree.map(
-        lambda a, b: a + noise * (b - jnp.round(b)), planted(name, heads=config.prediction_heads), other
-    )
+def nearly_right(name: str, seed: int = 3, noise: float = 0.45, heads: int = HEADS) -> Predictor:
+    """Drafts that are mostly right, as after training, yet depend on all that heads read: noise on a planted model.
+
+    Less of it outside the heads, so that the text is mostly that which they count on.
+    """
+    model = planted(name, heads=heads)
+
+    def noisy(path: Any, leaf: jax.Array, drawn: jax.Array) -> jax.Array:
+        level = noise if "heads" in jax.tree_util.keystr(path) else 0.2
+        return leaf + level * (drawn - jnp.round(drawn))
+
+    return jax.tree_util.tree_map_with_path(noisy, model, drawn(model.config, seed))
 
 
 def check(plain: np.ndarray, found: Speculated) -> None:
@@ -70,23 +80,25 @@ def check(plain: np.ndarray, found: Speculated) -> None:
     assert_close(table.cumulative, found.accepted.sum(axis=0) / found.passes.sum(), atol=1e-15)
 
 
-@pytest.mark.parametrize("name", QUICK)
+def mostly_right(found: Speculated) -> bool:
+    """Not by chance, which would be a share of 1 / V."""
+    return int(found.accepted.sum()) > 0.5 * int(found.offered.sum())
+
+
+@every_kind
 def test_tokens_are_those_of_greedy_and_counts_those_of_a_plain_loop(name):
     config = of_kind(name, **SAME_SHAPE)
-    accepted, answers = 0, set()
-    for seed, model in enumerate((drawn(config, 0), nearly_right(config, name, 1))):
-        rows = prompts(seed=seed)
+    for model, trained in ((drawn(config), False), (nearly_right(name), True)):
+        rows = prompts(seed=trained)
         plain, found = decoded(model, rows)
         check(plain, found)
-        accepted += found.accepted.sum()
-        answers |= {tuple(answer) for answer in plain.tolist()}
+        assert len({tuple(answer) for answer in plain.tolist()}) > 3
+        assert mostly_right(found) or not trained
         parameters = pure(model)
         # Rows with many right drafts, after which the most places are new to the heads, and one with few.
         for row in np.argsort(found.accepted[:, -1])[[0, -2, -1]]:
             truth = naive_counts(config, parameters, rows[row].tolist())
             assert [found.passes[row], *found.offered[row], *found.accepted[row]] == truth
-    assert accepted > 10
-    assert len(answers) > 3
 
 
 def naive_counts(config: TransformerConfig, parameters, prompt: list[int]) -> list[int]:
@@ -112,7 +124,7 @@ def naive_counts(config: TransformerConfig, parameters, prompt: list[int]) -> li
     return [passes, *offered, *accepted]
 
 
-@pytest.mark.parametrize("name", ["linear", "meta", "sequential"])
+@every_kind
 def test_drafts_that_are_always_right_or_always_wrong(name):
     rows = prompts()
     counting = (np.asarray(rows)[:, -1:] + 1 + np.arange(COUNT)) % VOCAB
@@ -129,7 +141,14 @@ def test_drafts_that_are_always_right_or_always_wrong(name):
     assert np.isnan(rates(found).conditional[1])
 
 
-def test_decoding_that_does_not_verify_is_found_out(monkeypatch):
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        lambda drafts, chosen: drafts == drafts,
+        pytest.param(lambda drafts, chosen: drafts == chosen[1:], marks=pytest.mark.slow),
+    ],
+)
+def test_decoding_that_does_not_verify_is_found_out(mutant, monkeypatch):
     config, rows = of_kind("linear", **SAME_SHAPE), prompts()
     models = [drawn(config, seed) for seed in range(4)]
     truth = [decoded(model, rows)[0] for model in models]
@@ -137,12 +156,12 @@ def test_decoding_that_does_not_verify_is_found_out(monkeypatch):
     def decode(model, rows):
         return jax.vmap(lambda prompt: speculative(model, prompt, COUNT).tokens)(rows)
 
-    for mutant in (lambda drafts, chosen: drafts == drafts, lambda drafts, chosen: drafts == chosen[1:]):
-        monkeypatch.setattr(module, "confirmed", mutant)
-        broken = jax.jit(partial(decode), compiler_options=FAST_TO_COMPILE)
-        assert not all(np.array_equal(broken(model, rows), plain) for model, plain in zip(models, truth, strict=True))
+    monkeypatch.setattr(module, "confirmed", mutant)
+    broken = jax.jit(decode, compiler_options=FAST_TO_COMPILE)
+    assert not all(np.array_equal(broken(model, rows), plain) for model, plain in zip(models, truth, strict=True))
 
 
+@pytest.mark.slow
 def test_one_head_speculates_on_nothing():
     plain, found = decoded(drawn(of_kind("linear", prediction_heads=1, layers=1)), prompts())
     check(plain, found)
@@ -158,11 +177,13 @@ def test_after_an_end_token_there_is_padding(pad):
         assert text == own[:kept] + [END if pad is None else pad] * (COUNT - kept)
 
 
-@pytest.mark.parametrize("name", [pytest.param("meta", marks=pytest.mark.slow), "sequential"])
+@pytest.mark.parametrize(
+    "name", ["sequential", *(pytest.param(name, marks=pytest.mark.slow) for name in ("meta", "chained injected block"))]
+)
 def test_keys_and_values_of_heads_are_those_made_anew(name):
     """After passes in which all drafts were right, when the most places are new: a window too short leaves holes."""
-    config, room = of_kind(name, **SAME_SHAPE), POSITIONS + 2 * (HEADS - 1)
-    model = nearly_right(config, name, 1, noise=0.3)
+    room = POSITIONS + 2 * (HEADS - 1)
+    model = nearly_right(name)
 
     def rounds(model, prompt):
         state = module._begin(model, prompt)
@@ -211,11 +232,37 @@ def test_requests_out_of_range_are_errors(count, end, pad, message):
             decode(model, prompts(1)[0], count, end, pad)
 
 
+def test_no_pass_is_made_after_an_end_token(monkeypatch):
+    passes, best = [], generate._best
+
+    def counted(model, final):
+        jax.debug.callback(lambda: passes.append(0))
+        return best(model, final)
+
+    monkeypatch.setattr(generate, "_best", counted)
+    model, row = planted("linear"), jnp.array([0, 0, 0, END - 3], jnp.int32)
+    decode = jax.jit(lambda model, row: greedy(model, row, COUNT, END, 5), compiler_options=FAST_TO_COMPILE)
+    assert decode(model, row).tolist() == [END - 2, END - 1, END] + [5] * (COUNT - 3)
+    jax.effects_barrier()
+    assert len(passes) == 3
+
+
+@pytest.mark.parametrize("pick", [lambda model: OneLayer(model.config, nnx.Rngs(0)), lambda model: model.transformer])
+def test_models_without_drafts_are_errors(pick):
+    shape = TransformerConfig(vocab=VOCAB, positions=POSITIONS, layers=1, heads=1, width=8, kind="one-layer")
+    model = nnx.eval_shape(lambda: pick(Predictor(shape, nnx.Rngs(0))))
+    message = f"model: must be a transformer with prediction heads, got '{type(model).__name__}'"
+    with pytest.raises(ValueError, match=message):
+        speculative(model, prompts(1)[0], 2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("heads", [2, 5])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_thousand_prompts_of_every_kind(name, heads):
     config = of_kind(name, prediction_heads=heads, **SAME_SHAPE)
-    for seed in range(0, 4, 2):
+    for seed in range(2):
         check(*decoded(drawn(config, seed), prompts(250, seed)))
-        check(*decoded(nearly_right(config, name, seed + 1), prompts(250, seed + 1)))
+        plain, found = decoded(nearly_right(name, heads=heads), prompts(250, seed + 2))
+        check(plain, found)
+        assert mostly_right(found)

@@ -1,5 +1,6 @@
 """What a matrix of node logits is compared with: powers of the adjacency matrix, their supports, and reachability."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import networkx as nx
@@ -16,6 +17,13 @@ LEAST_NODES = 3
 """Of fewer, rows that are centred hold one number at most."""
 
 
+def named(power: int, turned: bool = False) -> str:
+    """ "A", "A^2", "reachability" or "reachability^T"."""
+    if not power:
+        return "reachability^T" if turned else "reachability"
+    return f"A^{power}" if power > 1 else "A"
+
+
 class Reference(NamedTuple):
     """A candidate: row u, over nodes v."""
 
@@ -30,6 +38,17 @@ class Reference(NamedTuple):
     matrix: Float[np.ndarray, "N N"]
     turned: bool = False
     """Transposed, as reachability is for a matrix whose row is the target: the nodes from which it is reached."""
+
+    @property
+    def candidate(self) -> str:
+        """What it is a kind of, "A^2" or "reachability": without "observed" and "support"."""
+        return named(self.power, self.turned)
+
+
+def candidates(given: Sequence[Reference]) -> tuple[str, ...]:
+    """What references are kinds of, each once: powers in their order, then reachability and its transpose."""
+    kinds = {(not r.power, r.power, r.turned) for r in given}
+    return tuple(named(power, turned) for _, power, turned in sorted(kinds))
 
 
 def references(graph: nx.DiGraph, powers: int = 4, observed: Observed | None = None) -> tuple[Reference, ...]:
@@ -90,14 +109,14 @@ def _of_graph(
     word = "observed " if observed else ""
     found = []
     for power, counts in enumerate(powers_of(edges, powers), start=1):
-        name = f"{word}A^{power}" if power > 1 else f"{word}A"
+        name = f"{word}{named(power)}"
         found.append(Reference(name, power, False, observed, counts))
         ones = (counts > 0).astype(np.float64)
         if not np.array_equal(ones, counts):
             found.append(Reference(f"{name} support", power, True, observed, ones))
-    name, to = f"{word}reachability", reach.astype(np.float64)
+    to = reach.astype(np.float64)
     both = (
-        Reference(name, REACHABILITY, False, observed, to),
-        Reference(f"{name}^T", REACHABILITY, False, observed, to.T, True),
+        Reference(f"{word}{named(REACHABILITY)}", REACHABILITY, False, observed, to),
+        Reference(f"{word}{named(REACHABILITY, True)}", REACHABILITY, False, observed, to.T, True),
     )
     return [*found, *both]

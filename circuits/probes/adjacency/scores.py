@@ -65,10 +65,15 @@ def check_matrices(matrices: Float[np.ndarray, "M N N"], given: Sequence[Referen
     require.that(fits, "matrices", f"must be at least one of shape {(nodes, nodes)}", matrices.shape)
     require.finite("matrices", matrices)
     values = np.asarray(matrices, np.float64)
-    varies = np.any(centred(values), axis=(1, 2))
-    place = int(np.argmin(varies))
-    require.that(bool(varies.all()), f"matrices[{place}]", "must vary within a row", values[place, :, :1].tolist())
+    there = varies(values)
+    place = int(np.argmin(there))
+    require.that(bool(there.all()), f"matrices[{place}]", "must vary within a row", values[place, :, :1].tolist())
     return values
+
+
+def varies(matrices: Float[np.ndarray, "M N N"]) -> Bool[np.ndarray, " M"]:
+    """Whether any row of a matrix is not constant: of the others no score is defined."""
+    return np.any(centred(matrices), axis=(1, 2))
 
 
 def units(matrices: Float[np.ndarray, "*many N N"]) -> Float[np.ndarray, "*many NN"]:

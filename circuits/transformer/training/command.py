@@ -81,8 +81,9 @@ else:
 def train(run: Annotated[Preset, arg(name="")]) -> int:
     """Train a standard transformer on planning graphs, from a preset and what is changed about it.
 
-    Writes config.json, metrics.jsonl and checkpoints. A run that was stopped goes on with --resume, and ends with the
-    same bits. Exit code 0: done. 1: a loss became infinite, or the disk is full. 2: bad usage. 130: interrupted.
+    Writes config.json, metrics.jsonl, checkpoints, and of walks graph.txt. A run that was stopped goes on with
+    --resume, and ends with the same bits. Exit code 0: done. 1: a loss became infinite, or the disk is full. 2: bad
+    usage. 130: interrupted.
 
     Args:
         run: the preset, and what is changed about it.
@@ -156,7 +157,7 @@ def export(
     step: int | None = None,
     dtype: Dtype = "float32",
 ) -> int:
-    """Write one model of a run as config.json, model.safetensors and tokenizer.json.
+    """Write one model of a run as config.json, model.safetensors and tokenizer.json, and of walks graph.txt.
 
     Args:
         run: folder of the run.
@@ -171,7 +172,8 @@ def export(
         require.that(wanted in models, "seed", f"must be one of the run's, {sorted(models)}", seed)
         stored = models[wanted]
         try:
-            weights_file.save_model(out, stored.model, stored.task.format, stored.notes, dtype=dtype)
+            graph = stored.task.walk_graph if stored.task.is_walks else None
+            weights_file.save_model(out, stored.model, stored.task.format, stored.notes, dtype, graph)
         except OSError as error:
             raise ValueError(f"out: must be a folder to write in, got {str(out)!r} ({error.strerror})") from error
     Console(highlight=False).print(f"wrote {out}", soft_wrap=True, markup=False)

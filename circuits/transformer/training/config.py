@@ -5,8 +5,12 @@ from typing import Literal
 
 from circuits import require
 from circuits.transformer.config import Architecture, TransformerConfig
+from circuits.transformer.one_layer import check_config
 from circuits.transformer.training.objective_config import ObjectiveConfig
-from circuits.transformer.training.task_config import MOST_SEED, TaskConfig, WalksConfig
+from circuits.transformer.training.task_config import MOST_SEED, TaskConfig, WalksConfig, check_unused
+
+ONE_LAYER = ("embed_scale", "param_dtype", "kind")
+"""What the one-layer model reads of an architecture."""
 
 __all__ = ["MOST_SEED", "ObjectiveConfig", "OptimiserConfig", "TaskConfig", "TrainConfig", "WalksConfig"]
 
@@ -100,13 +104,20 @@ class TrainConfig:
         rule = "must not be float16, whose gradients vanish without a scaled loss"
         require.that(scaled, "model.dtype", rule, self.model.dtype)
         self._check_objective()
-        _ = self.transformer
+        shape = self.transformer
+        if self.model.kind == "one-layer":
+            unread = [each.name for each in fields(Architecture) if each.name not in ONE_LAYER]
+            check_unused(self.model, unread, "for the one-layer model, which does not read it", "model.")
+            check_config(shape)
 
     def _check_objective(self) -> None:
         form, objective = self.task.format, self.objective
-        few = objective.heads <= form.answer_length
-        rule = f"must be at most {form.answer_length}, the tokens of an answer"
-        require.that(few, "objective.heads", rule, objective.heads)
+        most = min(form.answer_length, form.length - 1 - self.first)
+        rule = f"must be at most {most}, the tokens of an answer{' after the source' * self._copies}"
+        require.that(objective.heads <= most, "objective.heads", rule, objective.heads)
+        late = [step for step in objective.curriculum if step >= self.steps]
+        rule = f"must be below the run's {self.steps} steps, or the head would never be trained"
+        require.that(not late, "objective.curriculum", rule, objective.curriculum)
         hidden = objective.name != "teacherless" or not self.task.is_walks
         require.that(hidden, "objective.name", "must not be teacherless for walks, which have no dummy", objective.name)
         rule = "must be 1 for walks, for parts of a batch with much padding would count for more"
@@ -116,6 +127,9 @@ class TrainConfig:
         require.that(found in (0, form.vocab_size), "objective.token_weights", rule, found)
         whole = self.model.kind == "standard" or self.task.is_walks
         require.that(whole, "model.kind", "must be standard unless the task is one of walks", self.model.kind)
+        counted = objective.count == "answer" or not self._copies
+        rule = "must be answer for the one-layer model, which has no parameter before"
+        require.that(counted, "objective.count", rule, objective.count)
 
     @property
     def transformer(self) -> TransformerConfig:
@@ -128,5 +142,14 @@ class TrainConfig:
 
     @property
     def first(self) -> int:
-        """The first position that is counted, from 0."""
-        return self.task.format.prompt_length - 1 if self.objective.count == "answer" else 0
+        """The first position that is counted, from 0.
+
+        The one-layer model copies the source at the last of the prompt: that is no parameter's, so it does not count.
+        """
+        if self.objective.count == "all":
+            return 0
+        return self.task.format.prompt_length - (0 if self._copies else 1)
+
+    @property
+    def _copies(self) -> bool:
+        return self.model.kind == "one-layer"

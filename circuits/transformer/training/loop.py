@@ -18,6 +18,7 @@ from circuits.transformer.training import data, run_folder
 from circuits.transformer.training.checkpoints import Checkpoints
 from circuits.transformer.training.config import TrainConfig
 from circuits.transformer.training.parallel import Devices, batch_sharding, everywhere, mesh, state_shardings, where
+from circuits.transformer.training.run_graph import kept_graph, settled
 from circuits.transformer.training.scoring import scoring
 from circuits.transformer.training.step import State, initial_state, model_of, update
 
@@ -42,6 +43,8 @@ def train(
 ) -> State:
     """Train until ``config.steps``, and leave config.json, metrics.jsonl and checkpoints in the folder.
 
+    Of walks also their graph, in graph.txt; what becomes of ``walks.file`` from then on does not matter.
+
     A run that was killed and resumed on the same devices ends with the same bits as one that was not. Every leaf of
     the state that is returned has the seeds as its first axis.
 
@@ -50,7 +53,9 @@ def train(
     """
     on = mesh(devices or Devices(), config.batch // config.accumulate)
     problems = data.load(config)
-    on_first("folder", lambda: run_folder.claim(folder, config, resume, FREE, growing(config)))
+    kept = kept_graph(config.task)
+    on_first("folder", lambda: run_folder.claim(folder, config, resume, FREE, growing(config), kept))
+    config = settled(config, folder)
     with Checkpoints(folder / "checkpoints", config.keep, config.keep_every) as checkpoints:
         step, state, notes = begin(config, on, checkpoints)
         if resume:

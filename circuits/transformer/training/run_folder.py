@@ -1,6 +1,6 @@
 """The folder of a training run: config.json, metrics.jsonl, and checkpoints/ (see ``checkpoints``).
 
-    config.json      {"format": 1, ...the config, records in records}
+    config.json      {"format": 1, ...the config, records in records}, and "kept" where a file is, see ``kept_file``
     metrics.jsonl    one JSON object a line, with its "step"; null where a number is not finite
 
 A line of metrics counts once its end is there: what a kill left of a last line is dropped, by readers and writers.
@@ -19,6 +19,8 @@ import numpy as np
 
 from circuits import require
 from circuits.cli import write_text
+from circuits.transformer.training import kept_file
+from circuits.transformer.training.kept_file import Kept
 
 Record = TypeVar("Record")
 FORMAT = 1
@@ -31,42 +33,70 @@ def claim(
     resume: bool,
     free: frozenset[str] = frozenset(),
     growing: frozenset[str] = frozenset({"steps"}),
+    kept: Kept | None = None,
 ) -> None:
     """Make a new or empty folder that of a run, or with ``resume`` show that it is, and write the config there.
 
     ``config`` is a frozen dataclass. A run goes on only as it began, but for the fields, named like "task.nodes",
-    that are ``free`` to change or may grow.
+    that are ``free`` to change or may grow. The field of a ``kept`` file may change where its text does not.
 
     Raises ValueError naming the folder when it holds something else or can't be written, or a run without ``resume``;
-    and the field that differs, with both values.
+    the field that differs, with both values; and the kept file when it is damaged.
     """
-    text = json.dumps({"format": FORMAT, **as_json(config)}, indent=2, allow_nan=False) + "\n"
+    written = {"format": FORMAT, **kept_file.as_entry(kept), **as_json(config)}
+    text = json.dumps(written, indent=2, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         there = (folder / CONFIG).exists()
         rule = "must be new or empty, for it holds a run, and --resume goes on with that"
         require.that(resume or not there, "folder", rule, str(folder))
-        # A kill may have left a file by another name where the config was about to be.
-        others = [path.name for path in folder.iterdir() if not path.name.startswith(f".{CONFIG}")]
+        # A kill may have left the kept file, or a file by another name where one of the two was about to be.
+        ours = f".{CONFIG}", *((f".{kept.name}",) if kept is not None else ())
+        others = [
+            path.name
+            for path in folder.iterdir()
+            if not path.name.startswith(ours) and not kept_file.is_copy(path, kept)
+        ]
         require.that(there or not others, "folder", f"must be empty or hold a run with {CONFIG}", str(folder))
         if there:
-            _check_same(folder, read_config(folder, type(config)), config, free, growing)
+            _check_goes_on(folder, config, free, growing, kept)
+        if kept is not None:
+            write_text(folder / kept.name, kept.text)
         write_text(folder / CONFIG, text)
     except OSError as error:
         raise ValueError(f"folder: must be a folder to write in, got {str(folder)!r} ({error.strerror})") from error
 
 
 def read_config(folder: Path, kind: type[Record]) -> Record:
-    """The config in a folder, a dataclass of that kind. Raises ValueError naming the file, and the field if one is."""
+    """The config in a folder, a dataclass of that kind; what names a kept file names the folder's copy.
+
+    Raises ValueError naming the file, and the field if one is; and the kept file when it is damaged.
+    """
     path = folder / CONFIG
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        require.that(isinstance(found, dict), "config", "must be a JSON object", found)
-        version = found.pop("format", None)
-        require.that(version == FORMAT, "format", f"must be {FORMAT}", version)
+        found = as_written(folder)
+        entry = found.pop(kept_file.ENTRY, None)
+        if entry is not None:
+            copy = kept_file.copy_of(folder, entry)
+            found = kept_file.pointed(found, entry["field"], copy)
         return rebuilt(kind, found)
     except (OSError, ValueError, OverflowError) as error:
         raise ValueError(f"{CONFIG}: must be the config of a run, got {str(path)!r} ({error})") from error
+
+
+def as_written(folder: Path) -> dict[str, Any]:
+    """The config of a folder as plain values, no more than the file says. Raises OSError and ValueError."""
+    found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    require.that(isinstance(found, dict), "config", "must be a JSON object", found)
+    version = found.pop("format", None)
+    require.that(version == FORMAT, "format", f"must be {FORMAT}", version)
+    return found
+
+
+def kept_path(folder: Path) -> Path | None:
+    """The folder's own copy of a kept file. Raises as ``read_config``; OSError without a config."""
+    entry = as_written(folder).get(kept_file.ENTRY)
+    return None if entry is None else kept_file.copy_of(folder, entry)
 
 
 def append_metrics(folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -172,6 +202,15 @@ def _lines(folder: Path) -> list[tuple[str, dict[str, Any]]]:
             raise ValueError(f"{METRICS}: line {number} must be whole, got {str(path)!r} ({error})") from error
         found.append((raw.decode(), line))
     return found
+
+
+def _check_goes_on(folder: Path, config: Any, free: frozenset[str], growing: frozenset[str], kept: Kept | None) -> None:
+    old, copy = read_config(folder, type(config)), kept_path(folder)
+    if kept is None or copy is None:
+        _check_same(folder, old, config, free, growing)
+        return
+    _check_same(folder, old, config, free | {kept.field}, growing)
+    kept_file.check_same(copy, kept, leaves(config)[kept.field])
 
 
 def _check_same(folder: Path, old: Any, new: Any, free: frozenset[str], growing: frozenset[str]) -> None:

@@ -12,7 +12,7 @@ from circuits.transformer.training.evaluation import Accuracy, accuracy
 from circuits.transformer.training.task_config import TaskConfig
 from circuits.transformer.training.walk_data import groups_of
 from circuits.transformer.training.walk_evaluation import figures as walk_figures
-from circuits.transformer.training.walk_evaluation import judged
+from circuits.transformer.training.walk_evaluation import judged, optimal_figures
 
 
 class Scoring(NamedTuple):
@@ -34,7 +34,8 @@ def scoring(task: TaskConfig, teacherless: bool) -> Scoring:
         return judged(model, form, jnp.asarray(groups.adjacency), jnp.asarray(groups.reachability), rows)
 
     def figures(found: Any, rows: Int[np.ndarray, "n T"]) -> dict[str, Any]:
-        return walk_figures(found, groups, rows)
+        plans = optimal_figures(found, groups, rows) if task.graph == "blocksworld" else {}
+        return walk_figures(found, groups, rows) | plans
 
     return Scoring(judge, figures)
 

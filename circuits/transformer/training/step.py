@@ -42,7 +42,8 @@ def update(
 ) -> tuple[State, tuple[Float[Array, ""], Float[Array, " k"]]]:
     """The state after a step, and the loss and each head's mean cross-entropy before it.
 
-    ``step`` counts from 0: the steps taken before. What heads weigh follows from it alone.
+    ``step`` counts from 0: the steps taken before. What heads weigh follows from it alone. With ``token_weights``
+    each term of a head's mean has its target's weight, and the divisor is still the number of targets.
     """
     (loss, heads), gradient = loss_and_gradient(config, state.params, tokens, step)
     with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power

@@ -10,12 +10,14 @@ from circuits.transformer import weights_file
 from circuits.transformer.training import loop, run_folder
 from circuits.transformer.training.checkpoints import Checkpoints
 from circuits.transformer.training.config import TaskConfig, TrainConfig
+from circuits.transformer.training.run_graph import read_task, settled
 from circuits.transformer.training.step import model_of
 
 
 class Stored(NamedTuple):
     """A trained model of a folder, and what it was trained on.
 
+    ``task`` is about the graph that the folder holds, if it holds one; ``notes`` say where that came from.
     The model is a ``Predictor``, or a ``OneLayer`` where its config is of the kind one-layer.
     """
 
@@ -39,14 +41,15 @@ def read_run(folder: Path, step: int | None = None) -> list[Stored]:
 
     Raises ValueError for a folder that is no run, a step that was not kept, or damage, naming it.
     """
-    config = run_folder.read_config(folder, TrainConfig)
-    with Checkpoints(folder / "checkpoints", config.keep, config.keep_every) as checkpoints:
+    asked = run_folder.read_config(folder, TrainConfig)
+    config = settled(asked, folder)
+    with Checkpoints(folder / run_folder.CHECKPOINTS, config.keep, config.keep_every) as checkpoints:
         here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         shapes = jax.eval_shape(lambda: loop.fresh_state(config))
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), shapes)
         found = checkpoints.restore(like, step)
     notes = {"step": found.step, "objective": config.objective.name, "heads": config.objective.heads}
-    notes["task"] = run_folder.as_json(config.task)
+    notes["task"] = {**run_folder.as_json(asked.task), **run_folder.as_written(folder).get("task", {})}
     teacherless = config.objective.name == "teacherless"
     return [
         Stored(
@@ -73,6 +76,7 @@ def read(folder: Path, step: int | None = None) -> list[Stored]:
     model, _, notes = weights_file.load_model(folder)
     rule = "must say what it was trained on (notes.task) to be evaluated"
     require.that("task" in notes, "checkpoint", rule, str(folder))
-    task: TaskConfig = run_folder.rebuilt(TaskConfig, notes["task"], "notes.task")
+    graph = folder / weights_file.GRAPH
+    task = read_task(notes["task"], graph if graph.exists() else None)
     teacherless, seed = notes.get("objective") == "teacherless", int(str(notes.get("seed", 0)))
     return [Stored(folder.name, model, task, teacherless, seed, notes)]

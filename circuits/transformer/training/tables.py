@@ -31,14 +31,19 @@ def accuracy_table(stored: Stored, found: dict[str, Any], examples: int, split: 
 
 
 def walk_table(stored: Stored, found: dict[str, Any], examples: int, split: str) -> Table:
-    """Pairs with a valid walk: by degree, by distance and in all, with Wilson's intervals at 95%; and single steps."""
+    """Pairs with a valid walk: by degree, by distance and in all, with Wilson's intervals at 95%; and single steps.
+
+    Of Blocksworld also the pairs whose plan has the fewest moves.
+    """
     table = _table(stored, f"{examples} {split} pairs of {stored.task.words}", "pairs", "valid walks", "95% interval")
     degrees = [f"degree {degree}" for degree in range(len(found["by_degree"]))]
     degrees[-1] += " or more"
     _groups(table, degrees, found["by_degree"], found["degree_pairs"])
     distances = [f"distance {hop}" for hop in range(1, len(found["by_hop"]) + 1)]
     _groups(table, distances, found["by_hop"], found["hop_pairs"])
-    _groups(table, ["all"], [found["exact"]], [examples])
+    every = {"all": found["exact"]}
+    every |= {"all, with the fewest moves": found["optimal"]} if "optimal" in found else {}
+    _groups(table, every, every.values(), [examples] * len(every))
     for name, key in (("steps along edges", "steps"), ("of these, towards the target", "steps_ahead")):
         table.add_row(name, "", "-" if found[key] is None else f"{found[key]:.1%}", "")
     return table

@@ -45,7 +45,8 @@ class WalksConfig:
         split_seed: which pairs those are.
         paths_a_pair: random walks of each pair that is trained on.
         walk_seed: which walks those are.
-        optimal_share: of Blocksworld's walks that are trained on, those that are shortest plans.
+        optimal_share: of the ``paths_a_pair`` plans of each pair of Blocksworld, those that are shortest, rounded; at
+            least one is. The others are longer where there is a longer one. See ``blocksworld_walks``.
     """
 
     edge_probability: float = 0.1
@@ -151,7 +152,7 @@ class TaskConfig:
         require.that(self.is_walks, "task.graph", f"must be one of {', '.join(WALKS)}", self.graph)
         walks = self.walks
         if self.graph == "blocksworld":
-            return walk_graph.blocks_graph(walks.blocks)
+            return walk_graph.blocks_world(walks.blocks).graph
         if walks.file is not None:
             return walk_graph.file_graph(walks.file)
         return walk_graph.random_graph(self.labels, walks.edge_probability, walks.graph_seed)

@@ -1,6 +1,6 @@
 """The lines of a task of walks, and what its training lines show of the graph: pure functions of the task."""
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import networkx as nx
@@ -9,9 +9,11 @@ from jaxtyping import Bool, Int
 
 from circuits import require
 from circuits.tasks.graphs import adjacency, distances, reachability
-from circuits.tasks.walk_format import WalkFormat, walk_tokens
+from circuits.tasks.plan_sampling import blocksworld_walks
+from circuits.tasks.walk_format import WalkFormat
 from circuits.tasks.walks import Observed, Pairs, degrees, observed, split_pairs, test_walks, training_walks
 from circuits.transformer.training.task_config import TaskConfig
+from circuits.transformer.training.walk_graph import blocks_world
 
 ORDER_SEED = 2**31 - 1
 """Of the order of test pairs, the same for every task."""
@@ -43,17 +45,19 @@ class Groups(NamedTuple):
     """Edges of a shortest path."""
 
 
-@lru_cache(maxsize=4)
 def walks_of(task: TaskConfig) -> Walks:
     """All that is trained and tested on. Raises ValueError for a task of other problems, and what ``split_pairs`` does.
 
-    A task with a file is made once in a process, whatever becomes of the file.
+    A task with a file is about the file as it is now.
     """
-    graph, form, chosen = task.walk_graph, task.walk_format, task.walks
+    return _made(task, task.walk_graph)
+
+
+@lru_cache(maxsize=4)
+def _made(task: TaskConfig, graph: nx.DiGraph) -> Walks:
+    form, chosen = task.walk_format, task.walks
     pairs = split_pairs(graph, chosen.train_share, chosen.split_seed)
-    train = training_walks(form, graph, pairs, chosen.paths_a_pair, chosen.walk_seed)
-    if task.graph == "blocksworld":
-        train = with_shortest(form, graph, train, chosen.optimal_share, chosen.walk_seed)
+    train = _training_lines(task, graph, pairs)
     order = np.random.default_rng(ORDER_SEED)
     test = test_walks(form, graph, pairs, chosen.walk_seed)
     seen = test_walks(form, graph, Pairs(pairs.train, pairs.train), chosen.walk_seed)
@@ -61,26 +65,22 @@ def walks_of(task: TaskConfig) -> Walks:
     return Walks(graph, form, pairs, train, test, seen, observed(form, train))
 
 
-def with_shortest(
-    form: WalkFormat, graph: nx.DiGraph, rows: Int[np.ndarray, "n T"], share: float | int, seed: int
-) -> Int[np.ndarray, "n T"]:
-    """The lines, of which each is with probability ``share`` replaced by a shortest walk between its ends.
+def _training_lines(task: TaskConfig, graph: nx.DiGraph, pairs: Pairs) -> Int[np.ndarray, "n T"]:
+    form, chosen = task.walk_format, task.walks
+    if task.graph != "blocksworld":
+        return training_walks(form, graph, pairs, chosen.paths_a_pair, chosen.walk_seed)
+    world = blocks_world(chosen.blocks)
+    return blocksworld_walks(form, world, pairs, chosen.paths_a_pair, chosen.optimal_share, chosen.walk_seed)
 
-    Of the shortest ones it is a uniform draw.
-    """
-    random, found = np.random.default_rng([seed, 1]), rows.copy()
-    shortest = cache(lambda s, t: list(nx.all_shortest_paths(graph, s, t)))
-    for place in np.flatnonzero(random.random(len(rows)) < share):
-        source, target = rows[place, :2].tolist()
-        walks = shortest(source, target)
-        found[place] = walk_tokens(form, walks[random.integers(len(walks))])
-    return found
+
+def groups_of(task: TaskConfig) -> Groups:
+    """The matrices of a task of walks, by which its answers are judged."""
+    return _grouped(task, task.walk_graph)
 
 
 @lru_cache(maxsize=4)
-def groups_of(task: TaskConfig) -> Groups:
-    """The matrices of a task of walks, by which its answers are judged."""
-    walks = walks_of(task)
+def _grouped(task: TaskConfig, graph: nx.DiGraph) -> Groups:
+    walks = _made(task, graph)
     reached, apart = reachability(walks.graph), distances(walks.graph)
     known = np.argwhere(reached & ~np.eye(len(reached), dtype=bool))
     degree = np.zeros_like(apart)

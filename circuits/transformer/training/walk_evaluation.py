@@ -77,6 +77,12 @@ def figures(found: Judged, groups: Groups, rows: Int[np.ndarray, "n T"]) -> dict
     }
 
 
+def optimal_figures(found: Judged, groups: Groups, rows: Int[np.ndarray, "n T"]) -> dict[str, Any]:
+    """``optimal``: the share of pairs whose answer is valid and has as few edges as any walk; a value for JSON."""
+    valid, steps, *_ = (np.asarray(part) for part in found)
+    return {"optimal": float((valid & (steps == groups.hops[tuple(rows[:, :2].T)])).mean())}
+
+
 def _share(part: Any, whole: Any) -> float | None:
     return float(part) / float(whole) if whole else None
 

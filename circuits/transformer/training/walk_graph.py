@@ -5,7 +5,7 @@ from pathlib import Path
 
 import networkx as nx
 
-from circuits.tasks.blocksworld import blocksworld, plan_format
+from circuits.tasks.blocksworld import Blocksworld, blocksworld, plan_format
 from circuits.tasks.graphs import check_dag, random_dag, read_graph
 from circuits.tasks.walk_format import WalkFormat, walk_format
 
@@ -38,12 +38,13 @@ def dag_format(graph: nx.DiGraph) -> WalkFormat:
 
 
 @lru_cache(maxsize=4)
-def blocks_graph(blocks: int) -> nx.DiGraph:
-    """The states of Blocksworld and its moves. Raises ValueError for a number of blocks that is out of range."""
-    return nx.freeze(blocksworld(blocks).graph)
+def blocks_world(blocks: int) -> Blocksworld:
+    """Blocksworld. Raises ValueError for a number of blocks that is out of range."""
+    world = blocksworld(blocks)
+    return world._replace(graph=nx.freeze(world.graph))
 
 
 @lru_cache(maxsize=4)
 def blocks_format(blocks: int) -> WalkFormat:
     """What holds every shortest plan, and plans that are a little longer."""
-    return plan_format(blocksworld(blocks))
+    return plan_format(blocks_world(blocks))

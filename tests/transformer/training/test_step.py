@@ -11,6 +11,11 @@ import optax
 import pytest
 from flax import nnx
 
+from circuits.one_layer.counts import counts
+from circuits.one_layer.losses import losses
+from circuits.transformer.config import Architecture
+from circuits.transformer.objectives import target_shares
+from circuits.transformer.one_layer import OneLayer, options_of
 from circuits.transformer.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, WalksConfig
 from circuits.transformer.training.step import State, adamw, initial_state, loss_and_gradient, model_of, update
 from circuits.transformer.training.walk_data import walks_of
@@ -102,6 +107,26 @@ def test_the_loss_of_walks_counts_up_to_the_end_alone(double):
     off, before = gradient_of(config, params, tokens, 0)
     assert_close(off[0], np.array(0.5 * sums[0] / counts[0] / 2), atol=1e-6)
     assert norm_of(before["heads"]["kernels"][...][1]) == 0 < norm_of(gradient["heads"]["kernels"][...][1])
+
+
+def test_the_losses_of_the_one_layer_model_are_those_of_its_theory(double):
+    """The theory divides every head's sum by the targets of the first, and the trainer's means by the head's own."""
+    shape = Architecture(kind="one-layer", param_dtype="float64")
+    objective = replace(OBJECTIVES["mtp"], head_kind="transfer", injection=True)
+    config = replace(double, task=WALKS, model=shape, objective=objective, batch=8)
+    params, tokens, form = drawn(config), jnp.asarray(walks_of(WALKS).train[-8:]), WALKS.walk_format
+    (loss, heads), _ = gradient_of(config, params, tokens, 0)
+    data = counts(np.asarray(tokens), form.vocab_size, 2, form.pad_token)
+    model = model_of(config, params)
+    assert isinstance(model, OneLayer)
+    truth = np.asarray(losses(model.parameters, data, options_of(config.transformer)))
+    shares = np.asarray(target_shares(tokens, 2, config.first, form.pad_token), float)
+    own = [float(jnp.sum(tokens[:, 2 + n :] != form.pad_token)) for n in (1, 2)]
+    assert_close(shares, np.array([1.0, own[1] / own[0]]), atol=1e-6)
+    assert shares[1] < 0.8
+    assert_close(heads[0], truth[0], atol=1e-12)
+    assert_close(heads, truth * own[0] / np.array(own), atol=1e-6)  # shares are float32
+    assert_close(loss, WEIGHTS @ truth / 2, atol=1e-12)
 
 
 def test_a_batch_in_parts_has_the_same_gradient(double):

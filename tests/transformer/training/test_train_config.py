@@ -155,6 +155,41 @@ BAD = [
         {"model": Architecture(kind="one-layer")},
         "model.kind: must be standard unless the task is one of walks",
     ),
+    (
+        TrainConfig,
+        {"task": WALKS, "model": Architecture(kind="one-layer"), "objective": ObjectiveConfig(**TWO, head_kind="meta")},
+        "head_kind: must be transfer for more than one head of the one-layer model, got 'meta'",
+    ),
+    *(
+        (
+            TrainConfig,
+            {"task": WALKS, "model": Architecture(kind="one-layer", **{name: value})},
+            f"model.{name}: must be left at .* for the one-layer model, which does not read it, got {value!r}",
+        )
+        for name, value in {"layers": 1, "heads": 4, "width": 64, "tied": True, "dtype": "float64"}.items()
+    ),
+    (
+        TrainConfig,
+        {"task": WALKS, "model": Architecture(kind="one-layer"), "objective": ObjectiveConfig(count="all")},
+        "objective.count: must be answer for the one-layer model, which has no parameter before, got 'all'",
+    ),
+    (
+        TrainConfig,
+        {
+            "task": WALKS,
+            "model": Architecture(kind="one-layer"),
+            "objective": ObjectiveConfig(name="mtp", heads=WALKS.format.answer_length, head_kind="transfer"),
+        },
+        f"objective.heads: must be at most {WALKS.format.answer_length - 1}, the tokens of an answer after the source",
+    ),
+    *(
+        (
+            TrainConfig,
+            {"steps": 7, "objective": ObjectiveConfig(name="mtp", heads=3, curriculum=(2, late))},
+            rf"objective.curriculum: must be below the run's 7 steps, or the head .*, got \(2, {late}\)",
+        )
+        for late in (7, 9)
+    ),
     (TrainConfig, {"task": WALKS, "accumulate": 2}, "accumulate: must be 1 for walks"),
     (
         TrainConfig,
@@ -204,7 +239,8 @@ def test_what_follows_from_walks(tmp_path):
     objective = ObjectiveConfig(name="mtp", heads=2, head_kind="transfer", injection=True)
     config = TrainConfig(task=task, objective=objective, model=Architecture(kind="one-layer"))
     shape = config.transformer
-    assert (shape.vocab, shape.positions, shape.prediction_heads, config.first) == (7, 6, 2, 1)
+    assert (shape.vocab, shape.positions, shape.prediction_heads, config.first) == (7, 6, 2, 2)
+    assert replace(config, model=Architecture()).first == 1  # which predicts the source, as no parameter of theory does
     assert (shape.kind, shape.head_kind, shape.injection, shape.head_chain) == ("one-layer", "transfer", True, False)
     assert TaskConfig(graph="blocksworld", walks=WalksConfig(blocks=3)).walk_format.nodes == 13
     with pytest.raises(ValueError, match=r"task.graph: must be star or tree, got 'dag'"):
@@ -226,6 +262,11 @@ def test_a_random_graph_is_that_of_its_seed_and_a_file_is_read_as_it_is(tmp_path
     os.utime(path, ns=(1, 1))
     with pytest.raises(ValueError, match=r"walks.file: must hold an acyclic graph, got .*must have no cycle"):
         _ = task.walk_graph
+
+
+def test_the_last_step_may_be_the_first_of_a_head():
+    objective = ObjectiveConfig(name="mtp", heads=3, curriculum=(2, 6))
+    assert TrainConfig(steps=7, objective=objective).objective.curriculum == (2, 6)
 
 
 def test_k_may_be_the_whole_answer():

@@ -1,17 +1,17 @@
 """The lines of a task of walks: which pairs they join, in which order, and by what their answers are judged."""
 
-from collections import Counter
+import os
 from dataclasses import replace
 
 import networkx as nx
 import numpy as np
 import pytest
 
-from circuits.tasks.walk_format import WalkFormat, walk_of, walk_tokens
+from circuits.tasks.walk_format import walk_of
 from circuits.tasks.walks import degrees
-from circuits.transformer.training import data
+from circuits.transformer.training import data, walk_data
 from circuits.transformer.training.config import TaskConfig, TrainConfig, WalksConfig
-from circuits.transformer.training.walk_data import groups_of, pair_lines, walks_of, with_shortest
+from circuits.transformer.training.walk_data import groups_of, pair_lines, walks_of
 
 DAG = TaskConfig(
     graph="dag", labels=12, walks=WalksConfig(edge_probability=0.25, train_share=0.3, paths_a_pair=3, graph_seed=2)
@@ -70,7 +70,7 @@ def test_each_seed_is_of_one_thing():
         assert (set(other.graph.edges) == set(base.graph.edges)) == (same in ("pairs", "graph"))
         assert (pairs_of(other.test) == pairs_of(base.test)) == (same == "pairs")
         assert other.train.shape != base.train.shape or not np.array_equal(other.train, base.train)
-    walks_of.cache_clear()
+    walk_data._made.cache_clear()
     assert np.array_equal(walks_of(DAG).train, base.train)
 
 
@@ -86,26 +86,28 @@ def test_groups_are_degrees_and_distances_of_pairs(task):
         assert groups.adjacency[source, target] == made.graph.has_edge(source, target)
 
 
-def test_plans_that_are_trained_on_are_shortest_as_often_as_asked_for():
-    def optimal(task) -> np.ndarray:
-        made = walks_of(task)
-        lengths = np.array([len(walk_of(made.form, row)) - 1 for row in made.train])
-        return lengths == groups_of(task).hops[tuple(made.train[:, :2].T)]
+@pytest.mark.parametrize(("share", "shortest"), [(0.0, 1), (0.5, 2), (0.7, 3), (1.0, 4)])
+def test_of_the_plans_of_each_pair_so_many_are_shortest(share, shortest):
+    """Moves come first, each alone; then four plans for each pair, the first of them shortest."""
+    task = replace(BLOCKS, walks=replace(BLOCKS.walks, optimal_share=share))
+    made = walks_of(task)
+    moves, pairs = made.graph.number_of_edges(), len(made.pairs.train)
+    lengths = np.array([len(walk_of(made.form, row)) - 1 for row in made.train])
+    best = lengths == groups_of(task).hops[tuple(made.train[:, :2].T)]
+    assert lengths[:moves].tolist() == [1] * moves
+    each = best[moves:].reshape(pairs, 4)
+    assert each[:, :shortest].all()
+    # The only plans to and from a tower's neighbour are shortest: of 3 blocks there are 6 towers.
+    assert each[:, shortest:].all(axis=1).sum() == (12 if shortest < 4 else pairs)
 
-    none = optimal(replace(BLOCKS, walks=replace(BLOCKS.walks, optimal_share=0.0)))
-    half = optimal(replace(BLOCKS, walks=replace(BLOCKS.walks, optimal_share=0.5)))
-    assert optimal(BLOCKS).all()
-    assert none.mean() < half.mean() < 0.95
 
-
-def test_a_shortest_walk_is_a_uniform_draw_and_the_other_lines_stay():
-    """The graph has three shortest walks from 0 to 4, and a longer one."""
-    graph = nx.DiGraph([(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4), (1, 2)])
-    form = WalkFormat(5, 4)
-    rows = np.stack([walk_tokens(form, [0, 1, 2, 4])] * 600)
-    found = with_shortest(form, graph, rows, 0.5, 0)
-    counts = Counter(tuple(walk_of(form, row)) for row in found)
-    assert counts.keys() == {(0, 1, 2, 4), (0, 1, 4), (0, 2, 4), (0, 3, 4)}
-    assert abs(counts[0, 1, 2, 4] - 300) < 60  # 5 standard deviations
-    assert all(abs(counts[0, middle, 4] - 100) < 50 for middle in (1, 2, 3))
-    assert np.array_equal(with_shortest(form, graph, rows, 0.0, 0), rows)
+def test_a_graph_is_that_of_its_file_as_it_is_now(tmp_path):
+    path = tmp_path / "graph"
+    path.write_text("0 1\n1 2\n2 3\n")
+    task = TaskConfig(graph="dag", walks=WalksConfig(file=path, train_share=0.3))
+    first = walks_of(task), groups_of(task)
+    path.write_text("0 1\n0 2\n1 3\n2 3\n")
+    os.utime(path, ns=(1, 1))
+    assert pairs_of(first[0].test) <= {(0, 2), (0, 3), (1, 3)}
+    assert pairs_of(walks_of(task).test) == {(0, 3)}
+    assert groups_of(task).adjacency.sum() == 4 != first[1].adjacency.sum()

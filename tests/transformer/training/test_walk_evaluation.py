@@ -17,7 +17,7 @@ from circuits.transformer.one_layer import from_parameters
 from circuits.transformer.training import walk_evaluation
 from circuits.transformer.training.config import TaskConfig, WalksConfig
 from circuits.transformer.training.scoring import score, scoring
-from circuits.transformer.training.walk_data import groups_of, walks_of
+from circuits.transformer.training.walk_data import Groups, groups_of, walks_of
 from tests.transformer.models import drawn
 from tests.transformer.naive_transformer import naive_logits
 
@@ -151,6 +151,18 @@ def test_a_transformer_is_asked_for_its_greedy_answer():
     )
     assert [int(jnp.sum(part)) for part in found[1:]] == [total[name] for name in ("steps", "edges", "ahead")]
     assert total["steps"] > 0
+
+
+def test_an_answer_is_optimal_where_it_is_valid_and_as_short_as_any():
+    """From 0 to 2 by 1 or, a step more, by 3 and 1; of the five answers one is both."""
+    hops = np.array([[0, 1, 2, 1], [4, 0, 1, 4], [4, 4, 0, 4], [4, 1, 2, 0]], np.int32)
+    groups = Groups(hops == 1, (hops > 0) & (hops < 4), np.zeros_like(hops), hops)
+    rows = np.array([[0, 2]] * 4 + [[3, 2]])
+    valid, steps = jnp.array([True, True, False, False, True]), jnp.array([2, 3, 2, 1, 3], jnp.int32)
+    found = walk_evaluation.Judged(valid, steps, steps, steps)
+    assert walk_evaluation.optimal_figures(found, groups, rows) == {"optimal": 0.2}
+    every = walk_evaluation.Judged(jnp.array([True] * 5), jnp.full(5, 2, jnp.int32), steps, steps)
+    assert walk_evaluation.optimal_figures(every, groups, rows) == {"optimal": 1.0}
 
 
 def test_groups_in_which_there_is_nothing_are_none():

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from circuits.cli import main
+from circuits.transformer.config import Architecture
 from circuits.transformer.model import Predictor
 from circuits.transformer.one_layer import OneLayer
 from circuits.transformer.training import loop, run_folder, tensorboard
@@ -117,17 +118,19 @@ def test_evaluate_and_export(walks, walked, tmp_path, capsys):
     assert f"all {len(made.test)} {row['exact']:.1%}" in printed
     model = tmp_path / "model"
     assert main(["export", str(folder), "--out", str(model)]) == 0
-    assert sorted(path.name for path in model.iterdir()) == ["config.json", "model.safetensors", "tokenizer.json"]
+    files = ["config.json", "graph.txt", "model.safetensors", "tokenizer.json"]
+    assert sorted(path.name for path in model.iterdir()) == files
     assert main(["evaluate", str(model), "--examples=5", "--split=train", "--json", str(result)]) == 0
     assert "model: 5 train pairs of walks" in said(capsys)
     (again,) = read(model)
     assert isinstance(again.model, Predictor)
-    assert (again.task, again.model.config) == (walks.task, walks.transformer)
+    assert again.model.config == walks.transformer
+    assert again.notes["task"] == run_folder.as_json(walks.task)
     assert bits(again.model) == bits(stored.model)
 
 
 def test_the_one_layer_model_is_trained_and_stored_like_the_others(tmp_path, walks, capsys):
-    config = replace(walks, model=replace(walks.model, kind="one-layer"), steps=4, evaluate_every=4)
+    config = replace(walks, model=Architecture(kind="one-layer"), steps=4, evaluate_every=4)
     loop.train(config, tmp_path / "run")
     (stored,) = read_run(tmp_path / "run")
     assert isinstance(stored.model, OneLayer)
