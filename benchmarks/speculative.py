@@ -7,8 +7,8 @@ seconds of a pass of k tokens against a pass of one (``pass``), and of drafting 
 
 Models are those of the folders given, saved models or runs: they answer problems of their own format that they were
 not trained on, walks up to the end token, and both ways of decoding stop there. Then, for each kind of heads, a
-larger one with random parameters, whose drafts are right by chance alone: there the numbers show what drafting and
-verifying cost, not what they gain.
+larger one with random parameters, whose drafts are right by chance or where its text repeats itself: there the
+numbers show what drafting and verifying cost, not what they gain.
 
     python benchmarks/speculative.py [FOLDER ...] [--prompts 1000] [--width 256]
 """
