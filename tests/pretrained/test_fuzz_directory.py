@@ -8,12 +8,14 @@ import random
 import shutil
 import sys
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from jax.experimental.compilation_cache import compilation_cache
 
 from circuits.pretrained import load_pretrained
 from tests.pretrained import mutants
@@ -47,9 +49,18 @@ def test_many_damaged_folders(tmp_path, family, part):
 
 
 @pytest.fixture(autouse=True)
-def _awake() -> None:
-    """jax looks at the machine when it is first asked for its devices."""
+def _quiet() -> Iterator[None]:
+    """jax looks at the machine when it is first asked for its devices, and at a cache where other tests left one on."""
     jax.devices()
+    before = jax.config.values["jax_compilation_cache_dir"]
+    _cache_in(None)
+    yield
+    _cache_in(before)
+
+
+def _cache_in(folder: str | None) -> None:
+    jax.config.update("jax_compilation_cache_dir", folder)
+    compilation_cache.reset_cache()  # whether there is one is looked up once
 
 
 def _run(tmp_path: Path, family: str, numbers: range) -> None:
