@@ -23,7 +23,7 @@ from proofs_check import transfer_exact as exact
 from proofs_check.evidence import Control, Evidence, Findings, at_least, at_most
 from proofs_check.transfer_backbone_examples import example, random_graph
 from proofs_check.transfer_exact import Weights
-from proofs_check.transfer_second_step import CURRENT, TARGET, library, matrix_of, second_rows, table
+from proofs_check.transfer_second_step import CURRENT, TARGET, library, matrix_of, second_rows, tables
 
 NODES = 4
 """Of the graphs that are listed, all DAGs in the order of the nodes; the end token is one more."""
@@ -108,7 +108,7 @@ def entries(axis: int, variant: str = "") -> tuple[Entry, ...]:
 def _entries(graph: nx.DiGraph, lines: Sequence[Sequence[int]], axis: int, variant: str, seed: int) -> Iterable[Entry]:
     edges, reach, tokens = adjacency(graph), reachability(graph), NODES + 1
     matrix = matrix_of(edges, tokens, variant)
-    first, second = (table(lines, ahead, tokens, NODES) for ahead in (1, 2))
+    first, second = tables(lines, tokens, NODES)
     weights = Weights(*(exact.drawn(tokens, tokens, (name, seed)) for name in ("content", "value")))
     one = exact.summed(exact.residuals(first, exact.first_odds(weights)), axis)
     after, seen = exact.numbers(first, axis), exact.numbers(second, axis)

@@ -51,6 +51,11 @@ def table(lines: Sequence[Sequence[int]], ahead: int, tokens: int, end: int) -> 
     return found
 
 
+def tables(lines: Sequence[Sequence[int]], tokens: int, end: int) -> tuple[Table, Table]:
+    """What was seen next, and two places on. The second is held against the library's counts by ``library``."""
+    return table(lines, 1, tokens, end), table(lines, 2, tokens, end)
+
+
 def library() -> Evidence:
     """The library's gradient of the second step, from lines, beside the formula in rational arithmetic."""
     gaps = []
@@ -61,7 +66,7 @@ def library() -> Evidence:
         weights = Weights(*(exact.drawn(form.vocab_size, form.vocab_size, (name, seed)) for name in ("M", "V")))
         matrix = matrix_of(adjacency(graph), form.vocab_size)
         found = second_gradient(graph, paths, *(np.log(np.array(part, float)) for part in weights))
-        second = table(paths, 2, form.vocab_size, form.end_token)
+        _, second = tables(paths, form.vocab_size, form.end_token)
         for axis, ours in ((CURRENT, found.content), (TARGET, found.value)):
             for row, truth in second_rows(second, weights, matrix, axis).items():
                 gaps.append(gap([ours[row]], [jnp.asarray([float(part) for part in truth])]))
