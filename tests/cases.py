@@ -44,6 +44,16 @@ def weights_for(spec: StarGraph, seed: int, depth: int = 2, scale: float = 1.0) 
     return random(jax.random.key(seed), depth, spec.labels, spec.sequence_length, scale)
 
 
+def rounding(dtype: Any, operations: int, size: float = 1.0) -> float:
+    """How far apart two programs may be that compute the same numbers of up to ``size``, by so many operations each.
+
+    An operation rounds by at most half of eps. A sum of n terms counts as n operations, in whatever order it is taken,
+    and what follows one after the other adds up (Higham 2002, section 3.1, to first order). This holds where nothing
+    divides by numbers much smaller than those that were rounded.
+    """
+    return operations * float(jnp.finfo(dtype).eps) * size
+
+
 def assert_close(ours: Any, truth: Any, atol: float, rtol: float = 0.0) -> None:
     """Every leaf equal to tolerance; otherwise the leaf, the place, both values and the gap."""
     leaves, structure = jax.tree.flatten_with_path(ours)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
+from matplotlib.figure import Figure
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -45,6 +47,23 @@ def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         compilation_cache.reset_cache()  # whether there is one is looked up once
         if values is changes:
             yield
+
+
+@pytest.fixture
+def no_saving(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Figures are made as ever, but not rendered, which takes seconds; unless a test asks for it."""
+
+    def light(figure: Figure, buffer: BytesIO, **_: object) -> None:
+        assert figure.axes
+        buffer.write(b"a figure")
+
+    if "rendered" not in request.fixturenames:
+        monkeypatch.setattr(Figure, "savefig", light)
+
+
+@pytest.fixture
+def rendered() -> None:
+    """Asks for real figures."""
 
 
 def save_tiny(folder: Path, task: TaskConfig) -> Path:

@@ -7,7 +7,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from circuits.cli import main
 from circuits.commands.checkpoint import open_checkpoint
@@ -30,25 +29,9 @@ from tests.cases import assert_close
 from tests.commands.conftest import WORDS
 
 DAG = random_dag(8, 0.5, 1)
+pytestmark = pytest.mark.usefixtures("no_saving")
 FIGURES = {"cosines", "matrices", "powers"}
 WALKS = TaskConfig(graph="dag", labels=10, walks=WalksConfig(edge_probability=0.4, graph_seed=2, paths_a_pair=2))
-
-
-@pytest.fixture(autouse=True)
-def no_saving(monkeypatch, request):
-    """Figures are made as ever, but not rendered, which takes seconds; unless a test asks for it."""
-
-    def light(figure, buffer, **_):
-        assert figure.axes
-        buffer.write(b"a figure")
-
-    if "rendered" not in request.fixturenames:
-        monkeypatch.setattr(Figure, "savefig", light)
-
-
-@pytest.fixture
-def rendered():
-    """Asks for real figures."""
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from circuits.pretrained.foreign import capture_attention
-from tests.cases import assert_close
+from tests.cases import assert_close, rounding
 
 D, H, T = 8, 2, 5
 CAUSAL = np.tril(np.ones((T, T), bool))
@@ -125,7 +125,10 @@ def test_only_the_paths_asked_for(paths, names):
     model, x = Stack(), inputs(T)
     everything = capture_attention(model, lambda m: m(x))[1]
     found = capture_attention(model, lambda m: m(x), paths)[1]
-    assert_close(found, {name: everything[name] for name in names}, atol=0)
+    # Where no weights are asked for, flax takes another function for attention. Of each block, a way through it adds up
+    # entries of queries, of scores, of a row and its values, of attention's output and of the MLP.
+    atol = rounding(jnp.float32, len(model.blocks) * (D + D // H + 2 * T + D + D))
+    assert_close(found, {name: everything[name] for name in names}, atol=atol)
 
 
 def test_a_batch_and_queries_that_read_other_keys():

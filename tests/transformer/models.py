@@ -89,6 +89,17 @@ def sequence(length: int = POSITIONS, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).integers(0, VOCAB, length), jnp.int32)
 
 
+def operations(config: TransformerConfig, length: int) -> int:
+    """Operations one after the other on the longest way through all blocks, for ``rounding``.
+
+    Of each block the terms of its sums: mean and variance of two norms, the products into queries, keys or values, of
+    scores, over the softmax and its values, out of attention, and into and out of the MLP.
+    """
+    width, joined = config.width, config.heads * config.head_width
+    attention = width + config.head_width + 2 * length + joined
+    return config.layers * (4 * width + attention + width + config.hidden)
+
+
 def compiled(model: Predictor, *args: Any) -> Any:
     """``model(*args)``, where the args are constants of the program."""
     graph, state = nnx.split(model)

@@ -53,9 +53,10 @@ def test_low_precision_stays_near_float64(name, dtype):
 def test_no_position_sees_a_later_token(name):
     model, tokens = drawn(shape(name)), sequence()
     graph, state = nnx.split(model)
-    logits = jax.jit(jax.vmap(lambda row: nnx.merge(graph, state)(row)))
+    # One program, a sequence at a time: rows of one batch need not round alike, and earlier places shall be equal.
+    logits = jax.jit(lambda row: nnx.merge(graph, state)(row))
     changed = [tokens.at[place].set((tokens[place] + 1) % VOCAB) for place in range(len(tokens))]
-    before, *after = logits(jnp.stack([tokens, *changed]))
+    before, *after = map(logits, [tokens, *changed])
     for place, new in enumerate(after):
         assert_close(new[:, :place], before[:, :place], atol=0)
         gaps = jnp.max(jnp.abs(new - before)[:, place:], axis=(0, 2))

@@ -1,5 +1,6 @@
 """Cross-entropies of prediction heads, one head at a time."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -25,12 +26,7 @@ def head_losses(
     Gloeckle et al. 2024).
     """
 
-    @jax.checkpoint
-    def one(_, head):
-        kernel, *rest = head
-        return None, _surprise(jnp.matmul(final, kernel.astype(final.dtype), precision=precision), *rest)
-
-    return jax.lax.scan(one, None, (kernels, targets, counted, weights))[1]
+    return _one_at_a_time(lambda kernel: (final, kernel), kernels, (targets, counted, weights), precision)
 
 
 @partial(jax.jit, static_argnames="precision")
@@ -44,12 +40,7 @@ def shared_losses(
 ) -> Float[Array, "k"]:
     """The same for heads that read streams of their own with one unembedding: memory n V + k n d."""
 
-    @jax.checkpoint
-    def one(_, head):
-        stream, *rest = head
-        return None, _surprise(jnp.matmul(stream, kernel.astype(stream.dtype), precision=precision), *rest)
-
-    return jax.lax.scan(one, None, (streams, targets, counted, weights))[1]
+    return _one_at_a_time(lambda stream: (stream, kernel), streams, (targets, counted, weights), precision)
 
 
 def logit_losses(
@@ -62,6 +53,23 @@ def logit_losses(
     rows = range(logits.shape[0])
     each = [None] * len(rows) if weights is None else weights
     return jnp.stack([_surprise(logits[m], targets[m], counted[m], each[m]) for m in rows])
+
+
+def _one_at_a_time(
+    factors: Callable[[Array], tuple[Float[Array, "n d"], Float[Array, "d V"]]],
+    own: Float[Array, "k ..."],
+    rest: tuple[Array | None, ...],
+    precision: str,
+) -> Float[Array, "k"]:
+    """``factors`` gives the stream and the unembedding of a head from what is its own."""
+
+    @jax.checkpoint
+    def one(_, head):
+        part, *others = head
+        stream, kernel = factors(part)
+        return None, _surprise(jnp.matmul(stream, kernel.astype(stream.dtype), precision=precision), *others)
+
+    return jax.lax.scan(one, None, (own, *rest))[1]
 
 
 def _surprise(

@@ -18,6 +18,7 @@ from circuits.transformer.training.scoring import score, scoring
 from circuits.transformer.training.step import initial_state, model_of
 from circuits.transformer.training.stored import read, read_run
 from circuits.transformer.training.walk_data import groups_of, walks_of
+from tests.cases import assert_close, rounding
 
 
 def bits(state) -> list[tuple[str, bytes]]:
@@ -54,7 +55,12 @@ def test_a_head_is_not_trained_before_its_turn(walks, walked):
     heads = [nnx.to_pure_dict(nnx.state(model))["heads"] for model in models]
     transfer = [np.asarray(one["further"][0]["transfer"]["kernel"]) for one in heads]
     shared = [np.asarray(one["kernels"]) for one in heads]
-    assert all(np.array_equal(transfer[0], later) for later in transfer[1:3])
+    # The run draws it by another program than the one here, at some 30 operations a number, and then keeps every bit.
+    # A step of Adam would be about as large as the learning rate.
+    atol = rounding(transfer[0].dtype, 30, float(np.abs(transfer[0]).max()))
+    assert atol < 1e-3 * walks.optimiser.learning_rate
+    assert_close(transfer[1], transfer[0], atol=atol)
+    assert np.array_equal(transfer[1], transfer[2])
     assert not np.array_equal(transfer[2], transfer[3])
     assert not np.array_equal(shared[0], shared[1])  # the unembedding is the first head's too
 
