@@ -1,0 +1,75 @@
+"""False statements that the first release passed, or could have: each is caught now by the engine itself."""
+
+import numpy as np
+import pytest
+
+from proofs_check.ledger.claim import Claim
+from proofs_check.ledger.evidence import CrossCheck, Findings, Test
+from proofs_check.ledger.outcome import at_least, equal, every
+from proofs_check.ledger.run import decide
+
+
+def claim(*tests: Test, **more) -> Claim:
+    more = {"recorded": "holds", **more}
+    checks = more.pop("cross_checks", ())
+    return Claim("a.b", "s", "s", "s", check=lambda: Findings(tests, checks), **more)
+
+
+def test_a_control_of_another_form_cannot_be_stated():
+    """ "2 + 2 >= 4" with the control "2 + 2 = 5" decided Goldbach: a control is now the same test of a mutant."""
+
+    def goldbach(statement):
+        return every([statement(n) for n in range(4, 40, 2)])
+
+    test = Test(
+        "exhaustive", "2 + 2 >= 4", goldbach, printed=lambda n: 2 + 2 >= 4, mutants={"2 + 2 = 5": lambda n: 2 + 2 == 5}
+    )
+    with pytest.raises(TypeError):
+        Findings((test,), controls=("2 + 2 = 5",))  # pyright: ignore
+    assert decide(claim(test)).agrees  # the test says so itself: each mutant must be one of this very statement
+
+
+def test_a_test_that_cannot_fail_is_an_error():
+    test = Test("exhaustive", "q", lambda _: every([True]), printed=0)
+    assert "nothing shows that the test can fail" in decide(claim(test)).complaint
+    with_mutant = Test("exhaustive", "q", lambda _: every([True]), printed=0, mutants={"m": 1})
+    assert decide(claim(with_mutant)).complaint == "control 'm' was not rejected (supports)"
+
+
+def test_a_test_that_cannot_pass_is_an_error():
+    test = Test("exhaustive", "q", lambda _: every([False]), printed=0)
+    result = decide(claim(test, recorded="open"))
+    assert "nothing shows that the test can pass" in result.complaint
+    accepting = Test("exhaustive", "q", lambda _: every([False]), printed=0, accepted={"right": 1})
+    assert decide(claim(accepting, recorded="open")).complaint == "control 'right' was not accepted (contradicts)"
+
+
+def test_a_mutant_that_gives_nan_is_not_rejected():
+    test = Test("simulated", "q", lambda v: at_least([v], 0.0), printed=1.0, mutants={"nan": float("nan")})
+    assert decide(claim(test)).complaint == "control 'nan' was not rejected (undecided)"
+
+
+def test_vacuous_cases_are_an_error():
+    test = Test("exhaustive", "q", lambda v: every([v] * 9, nontrivial=[False] * 9), printed=True, mutants={"m": False})
+    assert "must hold one that exercises the statement" in decide(claim(test)).complaint
+
+
+def test_a_failed_cross_check_is_an_error_and_a_passed_one_no_evidence():
+    def against_twin(library):
+        return equal(library(np.arange(1.0, 4)), np.arange(1.0, 4) ** 2)
+
+    test = Test("exhaustive", "q", lambda v: every([v]), printed=True, mutants={"m": False})
+    good = CrossCheck("library against twin", against_twin, np.square, {"cube": lambda x: x**3})
+    assert decide(claim(test, cross_checks=(good,))).evidence == decide(claim(test)).evidence
+    for broken in (lambda x: x * np.nan, np.zeros_like, lambda x: -(x**2)):
+        bad = CrossCheck("library against twin", against_twin, broken, {"cube": lambda x: x**3})
+        assert "cross-check 'library against twin'" in decide(claim(test, cross_checks=(bad,))).complaint
+    idle = CrossCheck("library against twin", against_twin, np.square, {"same": np.square})
+    assert "mutant 'same' was not rejected" in decide(claim(test, cross_checks=(idle,))).complaint
+
+
+def test_a_misspelt_statement_is_refused():
+    with pytest.raises(TypeError, match="intented"):
+        Test("exact", "q", every, printed=0, intented=0)  # pyright: ignore
+    with pytest.raises((TypeError, ValueError), match="kind"):
+        Test("exakt", "q", every, printed=0)  # pyright: ignore

@@ -1,0 +1,98 @@
+"""The verdict table: what each combination of evidence forces, and what it must not."""
+
+import pytest
+
+from proofs_check.ledger.evidence import Evidence
+from proofs_check.ledger.outcome import Outcome
+from proofs_check.ledger.verdict import verdict
+
+
+def piece(text: str, unbounded: bool = False) -> Evidence:
+    """ "printed supports", and if need be the quantity behind it, as evidence."""
+    of, shows, *quantity = text.split()
+    return Evidence("exact", of, quantity[0] if quantity else of, Outcome(shows, 0.0, "<=", 0.0, 1, 0, unbounded))  # pyright: ignore
+
+
+def decided(*texts: str, limit: tuple[str, ...] = (), unbounded: bool = False) -> tuple[str, str]:
+    evidence = [piece(text, unbounded) for text in texts]
+    intended = sorted({item.quantity for item in evidence if item.of == "intended"})
+    return verdict(evidence, decided_by=intended, limit=limit)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([], "open"),
+        (["printed supports"], "holds"),
+        (["printed supports", "printed supports"], "holds"),
+        (["printed supports", "printed undecided"], "open"),
+        (["printed supports", "intended supports"], "holds"),
+        (["printed supports", "intended contradicts"], "open"),
+        (["printed supports", "amended contradicts"], "open"),
+        (["printed undecided"], "open"),
+        (["printed undecided", "intended contradicts"], "open"),
+        (["printed undecided", "amended supports", "intended supports"], "open"),
+        (["printed contradicts"], "open"),
+        (["printed contradicts", "amended supports"], "open"),
+        (["printed contradicts", "intended supports"], "open"),
+        (["printed contradicts", "amended supports", "intended supports"], "amended"),
+        (["printed contradicts", "printed supports", "amended supports", "intended supports"], "amended"),
+        (["printed contradicts", "amended undecided", "intended supports"], "open"),
+        (["printed contradicts", "amended supports", "amended undecided", "intended supports"], "open"),
+        (["printed contradicts", "amended supports", "amended contradicts", "intended supports"], "open"),
+        (["printed contradicts", "amended supports", "intended undecided"], "open"),
+        (["printed contradicts", "amended supports", "intended supports", "intended undecided"], "open"),
+        (["printed contradicts", "intended contradicts"], "fails"),
+        (["printed contradicts", "intended contradicts", "intended supports"], "fails"),
+        (["printed contradicts", "amended supports", "intended contradicts"], "fails"),
+        (["printed contradicts", "amended contradicts", "intended contradicts"], "open"),
+        (["amended supports", "intended supports"], "open"),
+    ],
+)
+def test_the_verdict_follows_from_the_evidence(texts, expected):
+    found, reason = decided(*texts)
+    assert found == expected
+    assert bool(reason) == (expected == "open")
+
+
+def test_a_contradicted_claim_never_reads_as_if_nothing_had_been_decided():
+    assert decided("printed contradicts")[1] == "contradicted, intent not tested"
+    assert decided("printed contradicts", "amended supports")[1] == "contradicted, intent not tested"
+    assert decided("printed contradicts", "intended undecided")[1] == "contradicted, intent undecided"
+
+
+def test_a_correction_alone_amends_nothing():
+    """In the first release all that parted fails from amended was whether the author wrote of="intended"."""
+    with_intent = decided("printed contradicts", "amended supports", "intended contradicts")
+    without = decided("printed contradicts", "amended supports")
+    assert (with_intent[0], without[0]) == ("fails", "open")
+
+
+@pytest.mark.parametrize(("unbounded", "suffix"), [(True, ""), (False, ", numerically")])
+def test_a_limit_that_rests_on_points_says_so(unbounded, suffix):
+    limit = ("x",)
+    assert decided("printed supports x", limit=limit, unbounded=unbounded)[0] == "holds" + suffix
+    amended = decided(
+        "printed contradicts x", "amended supports x", "intended supports x", limit=limit, unbounded=unbounded
+    )
+    assert amended[0] == "amended" + suffix
+    failing = decided("printed contradicts x", "intended contradicts x", limit=limit, unbounded=unbounded)
+    assert failing[0] == "fails" + suffix
+
+
+def test_every_part_of_a_limit_must_reach_it():
+    """In the first release one piece that "spans" carried a limit whose other half stood in a docstring."""
+    pieces = [piece("printed supports x", unbounded=True), piece("printed supports y")]
+    assert verdict(pieces, limit=("x",))[0] == "holds"
+    assert verdict(pieces, limit=("x", "y"))[0] == "holds, numerically"
+
+
+def test_names_of_the_registry_are_held_against_the_evidence():
+    with pytest.raises(ValueError, match="limit: must name quantities that are tested"):
+        verdict([piece("printed supports")], limit=("gap",))
+    with pytest.raises(ValueError, match="decided_by: must name quantities that are tested"):
+        verdict([piece("printed contradicts")], decided_by=("gap",))
+    with pytest.raises(ValueError, match="intended: must be tested on the quantities of decided_by"):
+        verdict([piece("printed contradicts"), piece("intended contradicts")])
+    with pytest.raises(ValueError, match="decided_by: must name quantities whose test states what is intended"):
+        verdict([piece("printed contradicts")], decided_by=("printed",))
