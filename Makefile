@@ -1,18 +1,32 @@
 # Every target sets up .venv first, from pinned versions, on any machine with Python >= 3.11.
 PYTHON ?= python3
 BIN := .venv/bin
+# Claims that are quick to decide, for the sample of attacks.
+ATTACKED ?= lemma-*,transfer.next-token-signs
 STAMP := .venv/.installed
 
-.PHONY: verify test test-slow parity lint figures notebooks bench sweeps clean
+.PHONY: verify test test-slow attack attack-sample parity lint figures notebooks bench sweeps clean
 
+# Results of the same code and data are reused; VERIFY=--fresh decides everything again.
 verify: $(STAMP)
-	$(BIN)/circuits verify
+	$(BIN)/circuits verify $(VERIFY)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n auto -m slow
+
+# Breaks the library, and asks whether the ledger notices: functions one by one, then formulas one by one. Hours; it may be
+# interrupted, and resumes. The sample takes minutes.
+attack: $(STAMP)
+	mkdir -p results
+	$(BIN)/python -m proofs_check.attack functions --json results/attack-functions.json
+	$(BIN)/python -m proofs_check.attack formulas --json results/attack-formulas.json
+
+attack-sample: $(STAMP)
+	$(BIN)/python -m proofs_check.attack functions --only '$(ATTACKED)' --sample 6
+	$(BIN)/python -m proofs_check.attack formulas --only '$(ATTACKED)' --sample 6
 
 # The reference implementations, in an environment of their own: PyTorch is a peer of tests and no dependency.
 parity: requirements.txt

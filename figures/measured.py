@@ -1,18 +1,15 @@
 """Where the training runs lie that figures are drawn from: a folder of ``circuits train-disentangled`` for each."""
 
-from pathlib import Path
-
 import numpy as np
 
 from circuits.training import runs
 from circuits.training.runs import Run
-
-FOLDER = Path(__file__).parents[1] / "proofs_check" / "measured"
+from proofs_check.ledger.data import MEASURED
 
 
 def load(name: str) -> Run:
     """The run of a name. Raises ValueError if it is not there."""
-    return runs.read(FOLDER / name)
+    return runs.read(MEASURED / "disentangled" / name)
 
 
 def median_and_range(values: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:

@@ -1,7 +1,6 @@
-"""The transfer matrices of a one-layer model beside the powers of the graph it was trained on, and what each holds.
+"""The transfer matrices of a one-layer model beside the powers of the graph it was trained on, and the nearest of each.
 
-Full-batch training on the exact loss of all walks, four tokens ahead, as the claim ``transfer.power`` does it; with the
-next token injected, and without.
+The first graph of the claim ``transfer.power``, trained as there; with the next token injected, and without.
 """
 
 from pathlib import Path
@@ -9,33 +8,30 @@ from pathlib import Path
 import numpy as np
 
 from circuits.plotting_adjacency import matrix_panels
-from circuits.probes.adjacency.references import references
-from circuits.probes.adjacency.scores import compare
+from circuits.probes.adjacency.references import named
 from circuits.tasks.graphs import adjacency
-from proofs_check import transfer_training as training
-from proofs_check.transfer_power import AHEAD, BARE, INJECTED, STEPS
+from proofs_check.transfer import training
+from proofs_check.transfer.measure import AHEAD, POWER_STEPS, SEEDS, VARIANTS, cosines
 
-SEED = 0
-VARIANTS = {
-    "": (INJECTED, "Given the next token, the matrix of step n holds A^(n-1)"),
-    "_without_injection": (BARE, "Without the next token, the matrices of steps 3 and 4 hold little"),
+SEED = SEEDS[0]
+TITLES = {
+    "": ("injected", "With injection, steps 2, 3 and 4 are nearest to A, A^2 and A^3, each less than the last"),
+    "_without_injection": ("plain", "Without injection, steps 3 and 4 hold no power"),
 }
 
 
 def main() -> None:
-    graph = training.walks(SEED).graph
-    given = [each for each in references(graph, AHEAD) if each.power]
-    edges = adjacency(graph).astype(float)
-    powers = [(f"A^{k}", np.linalg.matrix_power(edges, k)) for k in range(1, AHEAD)]
-    for suffix, (options, title) in VARIANTS.items():
-        found = training.matrices(training.trained(SEED, AHEAD, options, STEPS))
-        cosine = compare(found, given).cosine
-        best = [given[int(place)].name for place in cosine.argmax(axis=1)]
+    edges = adjacency(training.walks(SEED).graph)
+    powers = [(named(k), np.linalg.matrix_power(edges.astype(float), k)) for k in range(1, AHEAD)]
+    for suffix, (variant, title) in TITLES.items():
+        parameters = training.trained(SEED, AHEAD, VARIANTS[variant], POWER_STEPS[-1])
+        found = np.array(cosines(parameters, edges))
         names = [
-            f"transfer matrix of step {n + 2}\nnearest: {best[n]}, cosine {cosine[n].max():.2f}"
-            for n in range(len(found))
+            f"transfer matrix of step {n}\nnearest power: {named(best + 1)}, cosine {row[best]:.2f}"
+            for n, (row, best) in enumerate(zip(found, found.argmax(axis=1), strict=True), start=2)
         ]
-        figure = matrix_panels(list(zip(names, found, strict=True)), powers, title=title)
+        matrices = list(zip(names, training.transfers(parameters), strict=True))
+        figure = matrix_panels(matrices, powers, title=title)
         figure.savefig(Path(__file__).with_name(f"transfer_matrices{suffix}.png"), dpi=110)
 
 

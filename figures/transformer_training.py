@@ -6,7 +6,7 @@ import numpy as np
 
 from circuits.plotting_dynamics import Line, Panel, line_panels
 from circuits.transformer.training.run_folder import read_metrics
-from proofs_check.transformer_runs import MEASURED
+from proofs_check.ledger.data import MEASURED
 
 SEEDS = 3
 LIMITS = (-0.03, 1.03)
@@ -41,7 +41,7 @@ def main() -> None:
 
 def load(objective: str) -> Series:
     """Steps, and values [evaluations, seeds, ...], of each accuracy."""
-    seeds = [read_metrics(MEASURED / "pair" / f"{objective}-{seed}") for seed in range(SEEDS)]
+    seeds = [read_metrics(MEASURED / "transformers" / "pair" / f"{objective}-{seed}") for seed in range(SEEDS)]
     steps = np.array([record["step"] for record in seeds[0]])
     fields = ("test_hard", "test_exact", "test_ahead")
     return {f: (steps, np.array([[r[f] for r in records] for records in zip(*seeds, strict=True)])) for f in fields}

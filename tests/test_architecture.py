@@ -30,7 +30,13 @@ LAYERS = [
     ("circuits.training",),
     ("circuits.commands",),
     ("circuits",),
+    ("proofs_check.ledger",),
+    ("proofs_check.methods",),
+    ("proofs_check.planning",),
+    ("proofs_check.transfer",),
+    ("proofs_check.sources",),
     ("proofs_check",),
+    ("proofs_check.attack",),
     ("figures", "benchmarks", "notebooks", "examples", "tests"),
 ]
 FILES = [
@@ -81,9 +87,13 @@ def test_imports_run_downward(path):
 
 
 def test_the_rule_can_fail():
-    assert level("circuits.disentangled.circuit") < level("circuits.flow.population") < level("proofs_check.lemma_3")
+    assert level("circuits.disentangled.circuit") < level("circuits.flow.population") < level("proofs_check.ledger.run")
+    assert (
+        level("proofs_check.ledger.run") < level("proofs_check.methods.exact") < level("proofs_check.planning.lemma_3")
+    )
     assert level("circuits.transformer.model") < level("circuits.cli") < level("circuits.transformer.training.loop")
-    assert imported(ROOT / "proofs_check" / "lemma_3.py") >= {"circuits.disentangled.deep_head", "proofs_check.setting"}
+    lemma_3 = imported(ROOT / "proofs_check" / "planning" / "lemma_3.py")
+    assert lemma_3 >= {"circuits.disentangled.weights", "proofs_check.methods.setting"}
 
 
 def test_no_pickles_and_no_torch():

@@ -101,7 +101,7 @@ def _symbolic(
 
 def _is_zero(expression: Any) -> bool:
     if expression.is_rational_function():
-        return sympy.expand(sympy.together(expression).as_numer_denom()[0]) == 0
+        return sympy.expand(sympy.fraction(sympy.together(expression))[0]) == 0
     return sympy.simplify(expression) == 0
 
 

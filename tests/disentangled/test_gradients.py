@@ -20,7 +20,7 @@ from circuits.disentangled.losses import losses
 from circuits.disentangled.objective import batch_objective, objective
 from circuits.disentangled.weights import zeros
 from circuits.tasks.star_graph import replay_context
-from proofs_check import exact
+from proofs_check.methods import exact
 from tests.cases import PAPER, assert_close, example, prompt, seeds, weights_for
 
 PARTS = ("plan", "replay", "goal")

@@ -84,7 +84,7 @@ def generated(seed: int) -> tuple[Claim, str]:
         plans |= {quantity: PLAN} if kind == "statistical" else {}
         tests.append(
             Test(
-                kind,
+                kind,  # pyright: ignore[reportArgumentType]
                 quantity,
                 measure,
                 printed=drawn(printed),

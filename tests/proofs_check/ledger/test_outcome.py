@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import Array
 
 from proofs_check.ledger.outcome import at_least, at_most, equal, every
 
@@ -62,8 +63,8 @@ def test_nan_is_not_lost_whatever_its_position():
 
 
 class Pair(NamedTuple):
-    a: object
-    b: object
+    a: Array
+    b: Array
 
 
 def test_trees_are_compared_leaf_by_leaf_and_case_by_case():

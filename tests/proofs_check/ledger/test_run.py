@@ -27,7 +27,7 @@ GOOD = check()
 
 
 def claim(check=GOOD, recorded="holds", **more) -> Claim:
-    return Claim(id="a.b", source="s", statement="s", setting="s", recorded=recorded, check=check, **more)
+    return Claim(id="a.b", source="s", statement="s", setting="s", recorded=recorded, check=check, **more)  # pyright: ignore
 
 
 AMENDED = claim(check(2.0, amended=0.0, intended=0.0), "amended", **INTENT)

@@ -1,0 +1,333 @@
+r"""Theorem 2, Phase II, a proof: S2[T] -> e_{t_end}, a -> infinity, b -> -infinity on the flow of L1a from zero.
+
+**Notation.** W0^(2) = a I + b (1 1^T - I), r is row T - 1 of W1^(2), theta = (a, b, r). Its product and the flow up to
+t_0 = 80 are those of ``theorem_2_phase_2_start``. On an edge order: l the logits, s = S2[T], q = s[t_end]; hits are the
+positions that read v, misses the others, f the mass on hits, g_j = s_j (hit_j/f - 1). The 24 orders are of 12 kinds,
+two each. t_end is 2, 4, 6 or 8, with three kinds each; position 1 is a hit if t_end = 2, else a miss. Q is q, and
+q + s_1 if t_end = 2. D = a - b. E is the mean over kinds, and L = L1a = E[-log f]. In polynomials the symbols are s_j
+or v_j = exp(l_j), with F and M their sums over hits and over misses, and f g_j is s_j M at a hit, -s_j F at a miss.
+
+0. *Flow.* Minus the gradient of L1a averages the pulls over labelings: label symmetry gives W0^(2) its form for all
+   time. A labeling at random gives an order's pull to a certain entry on the diagonal with chance 1/10, off it with
+   1/90 (``counts``). So theta' = -grad L: along a direction d, -dL/dd = E[sum_j g_j l_j(d)]. The other rows of W1^(2)
+   rest, as S1[T] is e_{T-1}. sum_j g_j = 0, so 10 a + 90 b and sum r keep their values, 0: a = (9/10) D, b = -a/9.
+   The field is smooth and bounded, so the flow exists for all time. L never rises.                  ``identities``
+1. *Start.* At t_0, L <= 1/5 and r_2 >= r_1. From here on t >= t_0, so L <= 1/5.                        ``numbers``
+2. *Shares.* For each t_end its three f have a sum of at most 1 + 2 Q, and their logarithms one of at least -12 L. By
+   the inequality of the means e^(-4 L) <= (1 + 2 Q)/3, so that
+       Q >= (3 e^(-4 L) - 1)/2 >= 1/6,     1 - Q <= (3/2)(1 - e^(-4 L)) <= 6 L.
+3. *L -> 0.* Let w raise a by 12, r_9 by -12 and r_1 by 1: it moves the logits of t_end and of 1 alone. On each order
+   sum_j g_j l_j(w) >= (1 - f)/6, by step 2. Each -log f <= 12/5, so -log f <= (8/3)(1 - f), by convexity. Hence
+       |grad L| |w| >= E[1 - f]/6 >= L/16,     L' = -|grad L|^2 <= -L^2/K, K = 256 |w|^2,     so L <= 1/(5 + tau)
+   with tau = (t - t_0)/K.
+4. *D -> infinity.* Let r_i be least of r_4, r_6, r_8, and t_end = i. If D <= 0, the other two have masses >= q, so the
+   three f have a sum of at most 1, and 12 L >= 3 log 3; but 12 L <= 12/5. So D > 0. Let k be another of the three:
+   e^(-D) <= s_k/q <= (1 - q)/q, where 1 - q <= 6 L. So e^(-D) <= 12 L once L <= 1/12.
+5. *Position 1.* While -D <= r_2 - r_1 <= 0, r_2 - r_1 does not fall. So it never becomes negative, as D > 0. Hence
+   s_1 <= e^(-D) q where t_end = 2.                                                                 ``inequalities``
+
+So once tau >= 7, both e^(-D) and on every order 1 - q are at most 18 L <= 18/(5 + tau), which falls below every level
+for good (``falls``): S2[T] -> e_{t_end}, and a = (9/10) D -> infinity, b = -D/10 -> -infinity. The rates, and the
+limits of r, are in ``theorem_2_phase_2_direction``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from functools import cache
+from itertools import permutations
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import sympy
+from flint import arb
+
+from proofs_check.ledger.certified import Cell, balls_at_least, nonnegative, same
+from proofs_check.ledger.evidence import Of, Test
+from proofs_check.ledger.outcome import Outcome, equal
+from proofs_check.methods.setting import N, T
+from proofs_check.methods.star_contexts import SELF, contexts
+from proofs_check.planning.theorem_2_phase_2_start import (
+    METRIC,
+    RATE,
+    UNTIL,
+    Kind,
+    kind_of,
+    kinds,
+    loss_and_row,
+    pivots,
+)
+
+ENDS = (1, 3, 5, 7)
+"""2, 4, 6, 8 counted from 0, where t_end may stand."""
+_, *_SYMBOLS = sympy.ring(f"A B s1:{T + 1} y1:3", sympy.QQ)
+BASES, MASSES, MORE = _SYMBOLS[:2], _SYMBOLS[2 : 2 + T], _SYMBOLS[2 + T :]
+"""e^a and e^b; the s_j or v_j; what one mass has more than another. Elements of a polynomial ring."""
+BETA, TAU = sympy.symbols("beta tau", positive=True)
+Polynomial = Any
+
+
+class Counts(NamedTuple):
+    """Entries of W0^(2) on and off the diagonal, which share a pull, and where u_end stands but at t_end."""
+
+    diagonal: int = N
+    off: int = N * (N - 1)
+    prompt: int = SELF
+
+
+class Shared(NamedTuple):
+    """How many entries share the pull on each coordinate, and the directions along which theta keeps its value."""
+
+    entries: tuple[int, ...] = METRIC
+    conserved: tuple[tuple[int, ...], ...] = ((1, 1, *[0] * T), (0, 0, *[1] * T))
+
+
+class Numbers(NamedTuple):
+    """What ``numbers`` puts to the test, by steps.
+
+    Step 1: the Lipschitz constant, t_0, the level of L, and which entry of r is ahead of which. Step 2: the least Q.
+    Step 3: -log f over 1 - f. Step 4: the level of L.
+    """
+
+    rate: Fraction = RATE
+    time: int = UNTIL
+    level: Fraction = Fraction(1, 5)
+    ahead: int = 1
+    behind: int = 0
+    share: Fraction = Fraction(1, 6)
+    chord: Fraction = Fraction(8, 3)
+    crowd: Fraction = Fraction(1, 5)
+
+
+class Inequalities(NamedTuple):
+    """Of step 2, the multiple of Q; of step 3, w; of step 4, t_end; of step 5, position 1."""
+
+    multiple: int = 2
+    push: tuple[int, ...] = (12, 0, *((j == 0) - 12 * (j == SELF) for j in range(T)))
+    crowded: tuple[int, ...] = ENDS[1:]
+    first: int = 0
+
+
+class Falls(NamedTuple):
+    """The sign of beta - 18 L at a time tau, where L is at most ``ceiling``."""
+
+    sign: int = 1
+    time: Any = 18 / BETA
+    ceiling: Any = 1 / (5 + TAU)
+
+
+COUNTED: Final = "labelings and edge orders, counted (step 0)"
+IDENTITIES: Final = "theta' = -grad L1a, and what it conserves, at all weights (step 0)"
+NUMBERS: Final = "margins of the numbers in steps 1 to 4, among them L1a and r_2 - r_1 at t = 80"
+INEQUALITIES: Final = "what the masses make positive, for all masses (steps 2 to 5)"
+FALLS: Final = "18 L1a, which is more than exp(b - a) and 1 - S2[T, t_end], falls below any level"
+
+
+def steps(*of: Of) -> tuple[Test, ...]:
+    """Steps 0 to 5, as tests of these statements."""
+    push = Inequalities().push
+    return (
+        Test(
+            "exhaustive",
+            COUNTED,
+            counts,
+            **dict.fromkeys(of, Counts()),
+            mutants={
+                "N^2 entries off the diagonal": Counts(off=N * N),
+                "one entry each": Counts(1, 1),
+                "u_end at T": Counts(prompt=T - 1),
+            },
+        ),
+        Test(
+            "symbolic",
+            IDENTITIES,
+            identities,
+            **dict.fromkeys(of, Shared()),
+            mutants={
+                "100 entries off the diagonal": Shared((N, N * N, *[1] * T)),
+                "the sum of r but for T conserved": Shared(conserved=((0, 0, *[1] * (T - 1), 0),)),
+                "b conserved": Shared(conserved=((0, 1, *[0] * T),)),
+            },
+        ),
+        Test(
+            "certified",
+            NUMBERS,
+            numbers,
+            **dict.fromkeys(of, Numbers()),
+            mutants={
+                "Lipschitz constant 1/5": Numbers(rate=Fraction(1, 5)),
+                "L1a at t = 78": Numbers(time=78),
+                "r_1 - r_2": Numbers(ahead=0, behind=1),
+                "Q at least 1/5": Numbers(share=Fraction(1, 5)),
+                "-log f <= (5/2)(1 - f)": Numbers(chord=Fraction(5, 2)),
+                "L1a up to 3/10 in step 4": Numbers(crowd=Fraction(3, 10)),
+            },
+        ),
+        Test(
+            "symbolic",
+            INEQUALITIES,
+            inequalities,
+            **dict.fromkeys(of, Inequalities()),
+            mutants={
+                "sum of the three f at most 1 + Q": Inequalities(multiple=1),
+                "w without position 1": Inequalities(push=(*push[:2], 0, *push[3:])),
+                "one crowded position in place of two": Inequalities(crowded=ENDS[2:]),
+                "position 3 for 1": Inequalities(first=2),
+            },
+        ),
+        Test(
+            "symbolic",
+            FALLS,
+            falls,
+            **dict.fromkeys(of, Falls()),
+            mutants={"L1a stays at 1/5": Falls(ceiling=sympy.Rational(1, 5)), "at tau = 1/beta": Falls(time=1 / BETA)},
+        ),
+    )
+
+
+@cache
+def counts(stated: Counts) -> Outcome:
+    """Step 0: for each label of a graph how many labelings give its pull to which entry of W0^(2).
+
+    Then how many orders are of each kind, how many kinds have each t_end, and where u_end stands.
+    """
+    labels = np.array(list(permutations(range(N), 5)))
+    entries = [np.bincount(N * labels[:, 2] + labels[:, k], minlength=N * N).reshape(N, N) for k in range(5)]
+    diagonal = np.eye(N, dtype=int) * len(labels) // stated.diagonal
+    off = (1 - np.eye(N, dtype=int)) * len(labels) // stated.off
+    orders, ends = Counter(map(kind_of, contexts())), Counter(kind.end for kind in kinds())
+    stands = [[int(match) for match in kind.matches] for kind in kinds()]
+    stated_to_stand = [[int(j in (kind.end, stated.prompt)) for j in range(T)] for kind in kinds()]
+    return equal(
+        [*entries, np.array(list(orders.values())), np.array([ends[end] for end in ENDS]), np.array(stands)],
+        [*(diagonal if k == 2 else off for k in range(5)), np.full(12, 2), np.full(4, 3), np.array(stated_to_stand)],
+    )
+
+
+@cache
+def identities(stated: Shared) -> Outcome:
+    """Step 0, by kind: Z F theta' and its share of -Z F grad L; the parts of Z F <d, theta'> of hits, and of misses.
+
+    The weights are v_j = e^a s_j where u_end stands, and e^b s_j elsewhere, s_j for e^(r_j). A derivative of log f =
+    log F - log Z acts on such monomials.
+    """
+    units = np.eye(T + 2, dtype=int).tolist()
+    pairs = []
+    for kind in kinds():
+        weights = [BASES[0 if match else 1] * mass for match, mass in zip(kind.matches, MASSES, strict=True)]
+        hit, missed = split(kind, weights)
+        on_logits = pull(kind, weights)
+        for unit, shared, size, base in zip(units, stated.entries, METRIC, (*BASES, *MASSES), strict=True):
+            slope = base * (hit.diff(base) * (hit + missed) - hit * (hit + missed).diff(base))
+            pairs.append((dot(on_logits, kind.logits(unit)) / shared, slope / size))
+        for direction in stated.conserved:
+            terms = [g * x for g, x in zip(pull(kind), kind.logits(direction), strict=True)]
+            pairs.append((_sum(terms, kind.hits), -_sum(terms, [not is_hit for is_hit in kind.hits])))
+    return same([(left.as_expr(), right.as_expr()) for left, right in pairs])
+
+
+@cache
+def numbers(stated: Numbers) -> Outcome:
+    """Each claimed to be at least 0. Those of L fall in L, and are taken at its level.
+
+    Step 1: the pivots of the Lipschitz constant less 1/100, 1/5 - L and r_2 - r_1 at t_0. Step 2:
+    (3 e^(-4 L) - 1)/2 - 1/6. Step 3: 8/3 - (12/5)/(1 - e^(-12/5)). Step 4: 3 log 3 - 12 L.
+    """
+    loss, row = loss_and_row(stated.time)
+    level, total = _ball(stated.level), _ball(len(kinds()) * stated.level)
+    margins = [
+        *(_ball(pivot - Fraction(1, 100)) for pivot in pivots(stated.rate)),
+        level - loss,
+        row[stated.ahead] - row[stated.behind],
+        (3 * (-4 * level).exp() - 1) / 2 - _ball(stated.share),
+        _ball(stated.chord) - total / (1 - (-total).exp()),
+        3 * arb(3).log() - _ball(len(kinds()) * stated.crowd),
+    ]
+    return balls_at_least([Cell(UNTIL, UNTIL, margin) for margin in margins], 0)
+
+
+@cache
+def inequalities(stated: Inequalities) -> Outcome:
+    """Each claimed not to be negative for any masses: steps 2 to 5."""
+    found = (
+        *_shares(stated.multiple),
+        *_descent(stated.push),
+        *_crowded(stated.crowded),
+        *_overtaking(stated.first),
+    )
+    return nonnegative([polynomial.as_expr() for polynomial in found])
+
+
+@cache
+def falls(stated: Falls) -> Outcome:
+    """beta - 18 L is not negative at tau = 18/beta, which is above 7 for beta < 1, however small beta is."""
+    return nonnegative([stated.sign * (BETA - 18 * stated.ceiling.subs(TAU, stated.time))])
+
+
+def pull(kind: Kind, weights: Sequence[Polynomial] = MASSES) -> list[Polynomial]:
+    """Z F g_j of weights v, or f g_j of masses s, made homogeneous: v_j M at a hit, -v_j F at a miss."""
+    hit, missed = split(kind, weights)
+    return [v * (missed if is_hit else -hit) for v, is_hit in zip(weights, kind.hits, strict=True)]
+
+
+def split(kind: Kind, weights: Sequence[Polynomial] = MASSES) -> tuple[Polynomial, Polynomial]:
+    """F and M."""
+    hit = _sum(weights, kind.hits)
+    return hit, sum(weights) - hit
+
+
+def dot(pulls: Sequence[Polynomial], logits: Sequence[Fraction | int]) -> Polynomial:
+    """sum_j g_j l_j."""
+    return sum(g * sympy.QQ(*Fraction(x).as_integer_ratio()) for g, x in zip(pulls, logits, strict=True))
+
+
+def _shares(multiple: int) -> Iterator[Polynomial]:
+    """Step 2: s_1 + .. + s_T + 2 Q less the three f, for each t_end."""
+    for end in ENDS:
+        yield sum(MASSES) + multiple * _sum(MASSES, _always(end)) - sum(split(kind)[0] for kind in _with(end))
+
+
+def _descent(push: Sequence[int]) -> Iterator[Polynomial]:
+    """Step 3: f (sum_j g_j l_j(w) - (1 - f)/6) less a multiple >= 0 of (1 - f)(Q - 1/6), made homogeneous."""
+    for kind in kinds():
+        (hit, missed), logits, always = split(kind), kind.logits(push), _always(kind.end)
+        spare = _sum(MASSES, always) - sum(MASSES) / 6
+        weight = max(0, min(logits[j] for j in range(T) if always[j]))
+        yield dot(pull(kind), logits) - hit * missed / 6 - weight * missed * spare
+
+
+def _crowded(ends: Sequence[int]) -> Iterator[Polynomial]:
+    """Step 4: s_1 + .. + s_T less the three f, where the others of r_4, r_6, r_8 have masses q + y."""
+    for end in ends:
+        others = [j for j in ends if j != end]
+        masses = list(MASSES)
+        for j, more in zip(others, MORE, strict=False):
+            masses[j] = MASSES[end] + more
+        yield sum(masses) - sum(split(kind, masses)[0] for kind in _with(end))
+
+
+def _overtaking(first: int, second: int = 1) -> Iterator[Polynomial]:
+    """Step 5: Z F (g_2 - g_1) where v_2 = v_1 + y if t_end = 2, and v_1 = v_2 + y elsewhere."""
+    for kind in kinds():
+        low, high = (first, second) if kind.end == second else (second, first)
+        weights = list(MASSES)
+        weights[high] = MASSES[low] + MORE[0]
+        on_logits = pull(kind, weights)
+        yield on_logits[second] - on_logits[first]
+
+
+def _with(end: int) -> list[Kind]:
+    return [kind for kind in kinds() if kind.end == end]
+
+
+def _always(end: int) -> list[bool]:
+    """The positions of Q, which are hits on all kinds with this t_end."""
+    return [all(kind.hits[j] for kind in _with(end)) for j in range(T)]
+
+
+def _sum(values: Iterable[Polynomial], chosen: Sequence[bool]) -> Polynomial:
+    return sum(value for value, is_chosen in zip(values, chosen, strict=True) if is_chosen)
+
+
+def _ball(value: Fraction | int) -> arb:
+    return arb(Fraction(value).numerator) / Fraction(value).denominator

@@ -1,0 +1,276 @@
+"""Theorem 3 for L1a alone, Layer 2 at zero, proved: no flow ends at the predecessor; that from w = 0 ends at offset 2.
+
+Definitions, x_k, G_k and the path are those of ``theorem_3_flow_proof``. First, from any weights whatever, with x_1 = 1
+and g_k = w(1) - w(k) = -log x_k:
+
+1. Where x_k <= 1/256 for all k != 1: G_0 <= -c, and G_k >= c for k >= 2, with c = REPEL.                  ``repels``
+2. No flow stays there for ever. Suppose one did. |G_0| <= C, as G is continuous. u = w(2) - w(0) has
+   u' >= c (x_0 + x_2) > 0, and g_2' <= C x_0 - 2 c x_2. If u stays bounded, int (x_0 + x_2) is finite, so g_2 is
+   bounded above, x_2 away from 0, and int x_2 is infinite. So u -> infinity, and x_2/x_0 = exp(u) >= C/c from some time
+   on. Then g_2' <= -c x_2, exp(g_2)' <= -c, and exp(g_2) = 1/x_2 would fall below 256. But where S1[T, T-1] >= 256/257,
+   all x_k are at most 1/256. So S1[T, T-1] -> 1 for no initial weights.                                   ``leaves``
+
+Then the flow from zero. Now y_k = exp(w(k) - w(2)), h_k = w(2) - w(k). Row 1 sees the offsets 0 and 1 alone, rho and
+1 - rho. Let H_k be G_k without row 1, and K bound |lam_1 - lam_0|. Then                                ``first_row``
+
+       w(k)' = y_k H_k + R ([k = 0] - [k = 1]),   R = rho (1 - rho) (lam_1 - lam_0),   w(2)' = -sum_{j != 2} y_j H_j
+
+3. Let P = y_0 y_1, and P_1 its value at t = END_PLAN. There y_k <= BOX_k for every k != 2, and
+   2 RATES_k BOX_k^3 >= K P_1 for k = 0 and 1.                                                             ``enters``
+4. H_k <= -RATES_k for k != 2, for y in [0, BOX] and every rho in [0, 1]; and there |lam_1 - lam_0| <= K.   ``basin``
+5. The flow never leaves the box. There h_k' >= 2 RATES_k y_k > 0 for k >= 3. With r = min(RATES_0, RATES_1),
+   (h_0 + h_1)' = 2 w(2)' - y_0 H_0 - y_1 H_1 >= 3 r (y_0 + y_1) > 0, so P falls. As |R| <= K P/(y_0 + y_1)^2, where
+   y_k = BOX_k, k = 0 or 1, h_k' >= 2 RATES_k BOX_k - K P/BOX_k^2, which is more than 0 as P < P_1.          ``gaps``
+6. For k >= 3, 1/y_k grows at least like 2 RATES_k t. As y_0 + y_1 >= 2 sqrt(P), (1/sqrt(P))' >= 3 r and P -> 0. For
+   k = 0 and 1 and any e > 0: once K P <= RATES_k e^3, h_k' >= RATES_k e where y_k >= e, so y_k falls below e and stays
+   there. So each row with an offset 2 tends to it: S1[T, T-2] -> 1, and S1[T, T-1] <= y_1 -> 0.             ``ends``
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import sympy
+from flint import arb
+
+from proofs_check.ledger.certified import Cell, balls_at_least, nonnegative, same
+from proofs_check.ledger.evidence import Test
+from proofs_check.ledger.outcome import Outcome
+from proofs_check.methods.edge_orders import T
+from proofs_check.planning import theorem_3_flow_gradient as gradient
+from proofs_check.planning import theorem_3_flow_proof as proof
+from proofs_check.planning.theorem_3_flow_enclosure import path
+from proofs_check.planning.theorem_3_flow_field import (
+    NEXT_TOKEN,
+    PLAN,
+    Shares,
+    attend,
+    attention,
+    goals,
+    lam,
+    pulls,
+)
+from proofs_check.planning.theorem_3_flow_proof import END_PLAN, LEVEL, ball, boxes, symbolic
+
+NEAR = (Fraction(1, 256),) * T
+REPEL = Fraction(1, 50)
+BOX = (Fraction(1, 250), Fraction(1, 250), Fraction(1), *[Fraction(1, 1000)] * (T - 3))
+"""y_2 = 1."""
+RATES = (Fraction(1, 10), Fraction(1, 50), Fraction(0), *[Fraction(1, 250)] * (T - 3))
+FIRST_ROW = Fraction(1, 15)
+"""K."""
+SPLITS, SHARES = 4, 16
+"""Parts of x_0 or y_0, and of rho."""
+
+
+class Repels(NamedTuple):
+    """The loss, and c."""
+
+    shares: Shares = PLAN
+    rate: Fraction = REPEL
+
+
+class Enters(NamedTuple):
+    """The path and its box, and K."""
+
+    path: proof.Enters = proof.Enters(PLAN, END_PLAN, 2, BOX)
+    bound: Fraction = FIRST_ROW
+
+
+class Basin(NamedTuple):
+    """The loss, a factor of all RATES, and K."""
+
+    shares: Shares = PLAN
+    factor: int = 1
+    bound: Fraction = FIRST_ROW
+
+
+class Gaps(NamedTuple):
+    """The multiples of RATES_k y_k, of r (y_0 + y_1) and of RATES_k e."""
+
+    alone: int = 2
+    together: int = 3
+    late: int = 1
+
+
+class Ends(NamedTuple):
+    """The times at which y_k, k >= 3, and then P fall below a level, and the rate of P."""
+
+    alone: sympy.Expr = 125 / LEVEL
+    product: sympy.Expr = 31 / LEVEL**3
+    rate: sympy.Expr = 3 * symbolic(min(RATES[:2]))
+
+
+REPELS: Final = "L1a: -G_0 - 1/50 and G_k - 1/50, k >= 2, near the predecessor, at all weights"
+LEAVES: Final = "L1a: what these G_k make positive near the predecessor"
+FIRST: Final = "L1a: what row 1 adds, and (y_0 + y_1)^2 - 4 y_0 y_1, at all weights"
+ENTERS: Final = "L1a: margins of the enclosed path and, at its end, of the gaps and of P"
+BASIN: Final = "L1a: -H_k less its rate, and 1/15 - |lam_1 - lam_0|, for all larger gaps"
+GAPS: Final = "L1a: what these H_k make positive, for all gaps"
+ENDS: Final = "L1a: level - S1[T, T-1] in the end, for any level"
+
+
+def steps() -> tuple[Test, ...]:
+    """Steps 1 to 5."""
+    return (
+        Test(
+            "certified",
+            REPELS,
+            repels,
+            amended=Repels(),
+            mutants={"(L1a + L1b)/2": Repels(NEXT_TOKEN), "1/2 for 1/50": Repels(rate=Fraction(1, 2))},
+        ),
+        Test("symbolic", LEAVES, leaves, amended=(2, 1), mutants={"C x_0 - 3 c x_2": (3, 1), "-2 c x_2": (2, 2)}),
+        Test("symbolic", FIRST, first_row, amended=1, mutants={"added to w(1)": -1, "added twice": 2}),
+        Test(
+            "certified",
+            ENTERS,
+            enters,
+            amended=Enters(),
+            mutants={
+                "a millionth of the tube": Enters(proof.Enters(PLAN, END_PLAN, 2, BOX, tube=1e-9)),
+                "the predecessor": Enters(proof.Enters(PLAN, END_PLAN, 1, BOX)),
+                "40 pieces earlier": Enters(proof.Enters(PLAN, END_PLAN, 2, BOX, pieces=-40)),
+                "K = 1": Enters(bound=Fraction(1)),
+            },
+        ),
+        Test(
+            "certified",
+            BASIN,
+            basin,
+            amended=Basin(),
+            mutants={
+                "(L1a + L1b)/2": Basin(NEXT_TOKEN),
+                "ten times the rates": Basin(factor=10),
+                "1/100 for 1/15": Basin(bound=Fraction(1, 100)),
+            },
+        ),
+        Test(
+            "symbolic",
+            GAPS,
+            gaps,
+            amended=Gaps(),
+            mutants={"3 RATES_k y_k": Gaps(alone=3), "4 r (y_0 + y_1)": Gaps(together=4), "2 RATES_k e": Gaps(late=2)},
+        ),
+    )
+
+
+def limit() -> Test:
+    """Step 6."""
+    return Test(
+        "symbolic",
+        ENDS,
+        ends,
+        amended=Ends(),
+        intended=Ends(),
+        mutants={
+            "y_k, k >= 3, earlier": Ends(alone=100 / LEVEL),
+            "P earlier": Ends(product=20 / LEVEL**3),
+            "P that converges": Ends(rate=sympy.Integer(0)),
+        },
+    )
+
+
+@cache
+def repels(stated: Repels) -> Outcome:
+    """Step 1: -c - G_0 and G_k - c, k >= 2, over the parts of x_0."""
+    cells, ends = [], [float(NEAR[0] * part / SPLITS) for part in range(SPLITS + 1)]
+    for low, high, x in zip(ends[:-1], ends[1:], boxes(NEAR, SPLITS), strict=True):
+        g = pulls(x, lam(attention(x), goals(stated.shares)))
+        cells += [Cell(low, high, (g[k] if k else -g[0]) - ball(stated.rate)) for k in range(T) if k != 1]
+    return balls_at_least(cells, 0)
+
+
+@cache
+def leaves(multiples: tuple[int, int]) -> Outcome:
+    """Step 2, where G_0 = -(c + m_0), G_2 = c + m_2, C = c + m_0 + n, and p is what offsets k >= 3 take from g_2'.
+
+    u' - c (x_0 + x_2); C x_0 - 2 c x_2 - g_2'; and -c x_2 - g_2' where c x_2 = C x_0 + q.
+    """
+    c, m0, m2, n, p, q, x0, x2 = sympy.symbols("c m0 m2 n p q x0 x2", positive=True)
+    up, down = x2 * (c + m2), x0 * (c + m0)
+    slope, bound = down - 2 * up - p, c + m0 + n
+    late = (-multiples[1] * c * x2 - slope).subs(x2, (bound * x0 + q) / c)
+    return nonnegative([up + down - c * (x0 + x2), bound * x0 - multiples[0] * c * x2 - slope, sympy.expand(late * c)])
+
+
+@cache
+def first_row(sign: int) -> Outcome:
+    """What row 1 adds to w(0)' and w(1)': +-rho (1 - rho) (lam_1 - lam_0); and a square."""
+    y, lams = sympy.symbols("y:2", positive=True), sympy.symbols("lam:2")
+    rho, other = attend(list(y))
+    pays = rho * lams[1] + other * lams[0]  # offset 0 is position 1
+    stated = sign * rho * other * (lams[1] - lams[0])
+    square = (y[0] + y[1]) ** 2 - 4 * y[0] * y[1]
+    slopes = [each * sympy.diff(pays, each) for each in y]
+    return same([(slopes[0], stated), (slopes[1], -stated), (square, (y[0] - y[1]) ** 2)])
+
+
+@cache
+def enters(stated: Enters) -> Outcome:
+    """Step 3: TUBE less the error of each piece; BOX_k - y_k and 2 RATES_k BOX_k^3 - K P_1 at the end."""
+    last = path(stated.path.shares, stated.path.end)[: stated.path.pieces][-1]
+    product = (last.w[0] + last.w[1] - 2 * last.w[2]).exp()
+    sides = [2 * ball(RATES[k] * BOX[k] ** 3) - ball(stated.bound) * product for k in (0, 1)]
+    return balls_at_least([*proof.margins(stated.path), *(Cell(last.end, last.end, side) for side in sides)], 0)
+
+
+@cache
+def basin(stated: Basin) -> Outcome:
+    """Step 4: -RATES_k - H_k, k != 2, and K - |lam_1 - lam_0|. By step 5 it is so from t = END_PLAN on."""
+    cells = []
+    for y, lams in _lams(stated.shares):
+        h = pulls(y, lams, first=2)
+        cells += [Cell(END_PLAN, None, -ball(stated.factor * RATES[k]) - h[k]) for k in range(T) if k != 2]
+        cells.append(Cell(END_PLAN, None, ball(stated.bound) - abs(lams[1] - lams[0])))
+    return balls_at_least(cells, 0)
+
+
+def _lams(shares: Shares) -> Iterator[tuple[list[arb], list[arb]]]:
+    """(y, lam) over the parts of y_0 and rho."""
+    for y in boxes(BOX, SPLITS, main=2):
+        rows = [attend(y[: r + 1]) for r in range(2, T)]
+        for number in range(SHARES):
+            rho = ball(Fraction(number, SHARES)).union(ball(Fraction(number + 1, SHARES)))
+            yield y, lam([[arb(1)], [rho, 1 - rho], *rows], goals(shares))
+
+
+@cache
+def gaps(stated: Gaps) -> Outcome:
+    """Step 5, where H_k = -(RATES_k + m_k), and n is what the other offsets add to w(2)'.
+
+    h_k' - 2 c y_k for k >= 3, with c for RATES_k; (h_0 + h_1)' - 3 r (y_0 + y_1). For step 6, k = 0 and 1, times
+    (y_0 + y_1)^2: h_k' - RATES_k e, where y_k = e + d and |R| = RATES_k e^3 / (y_0 + y_1)^2.
+    """
+    c, d, e, m, n, y = sympy.symbols("c d e m n y", positive=True)
+    first = [symbolic(rate) for rate in RATES[:2]]
+    sides, more = sympy.symbols("y0 y1", positive=True), sympy.symbols("m0 m1", positive=True)
+    both = sum(side * (rate + extra) for side, rate, extra in zip(sides, first, more, strict=True))
+    late = [(2 * (e + d) * (rate + m) + n - stated.late * rate * e) * (e + d + y) ** 2 - rate * e**3 for rate in first]
+    return nonnegative(
+        [
+            2 * y * (c + m) + n - stated.alone * c * y,
+            3 * both + 2 * n - stated.together * min(first) * sum(sides),
+            *late,
+        ]
+    )
+
+
+@cache
+def ends(stated: Ends) -> Outcome:
+    """Step 6, at times after END_PLAN: level - y_k, k >= 3; and RATES_k e^3 - K P with e = level^2, k = 0 and 1.
+
+    1/sqrt(P) is at least 1 + 3 r t. Once K P <= RATES_k e^3, y_k falls at the rate RATES_k e until it is below e.
+    Undecided if a step before is.
+    """
+    rates: list[Any] = [symbolic(rate) for rate in RATES]
+    bound = symbolic(FIRST_ROW)
+    root = 1 + stated.rate * stated.product
+    found = nonnegative(
+        [
+            *(LEVEL - 1 / (1 + 2 * rates[k] * stated.alone) for k in range(3, T)),
+            *(rates[k] * LEVEL**6 - bound / root**2 for k in (0, 1)),
+        ]
+    )
+    return proof.resting_on((gradient.step(), *steps()), found)

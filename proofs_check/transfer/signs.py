@@ -1,0 +1,212 @@
+"""Which way gradients of the one-layer model point: entries of W^M and W^V under the next-token loss, and of W^T.
+
+In our words, the theorems of arXiv:2405.09220 and arXiv:2509.23186 on the simplified model: one layer, one-hot
+embeddings, attention fixed on the target. Proved in symbols, see ``exact``.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import sympy
+
+from proofs_check.ledger.certified import nonnegative, same
+from proofs_check.ledger.evidence import Findings, Test
+from proofs_check.ledger.outcome import Outcome, every
+from proofs_check.transfer import exact
+from proofs_check.transfer.exact import CONTEXTS, CURRENT, TARGET, TOKENS, Context, Expression, exponential, weight
+from proofs_check.transfer.library import agreement
+
+ROWS = (0, 1)
+"""Tokens that occur in a context."""
+NEXT = ((0, 0), (0, 1), (1, 2))
+"""Contexts of the second step: the next token, and a number that tells contexts apart."""
+Entry = Callable[[int, int], Expression]
+Size = Callable[[Context], Expression]
+Mutants = dict[str, "Gradient"]
+
+
+class Gradient(NamedTuple):
+    """The gradient of one matrix, and what its signs are said to depend on.
+
+    Args:
+        entry: the derivative in (row, column).
+        counted: the numbers N.
+        position: where in a context the row's token is.
+        formula: the closed form of the registry for it.
+        exponentials: (row, column) -> those that make up the probability of the column's token in the row's contexts,
+            and of them those that fall to 0 with the entry itself.
+    """
+
+    entry: Entry
+    counted: dict[Context, list[Expression]]
+    position: int
+    formula: Entry
+    exponentials: Callable[[int, int], tuple[list[Expression], list[Expression]]]
+
+    def contexts(self, row: int) -> list[Context]:
+        return [context for context in self.counted if context[self.position] == row]
+
+    def without(self, row: int, *columns: int) -> dict[Expression, Expression]:
+        """None of these tokens came in a context of the row."""
+        return {self.counted[c][b]: sympy.Integer(0) for c in self.contexts(row) for b in columns}
+
+    def once(self, row: int, column: int) -> dict[Expression, Expression]:
+        """This token came at least once in the first of the row's contexts."""
+        seen = self.counted[self.contexts(row)[0]][column]
+        return {seen: 1 + seen}
+
+
+def next_token_signs() -> Findings:
+    """ALPINE: the signs of the next-token gradient in W^M and in W^V, for any values of all other weights."""
+    content, value = first("M"), first("V")
+    return Findings(
+        (
+            *parts("W^M", content, {"dL_1/dW^V": content._replace(entry=value.entry)}),
+            *parts("W^V", value, {"dL_1/dW^M": value._replace(entry=content.entry)}),
+        ),
+        (agreement(1, ("content", "value")),),
+        "Current token 0, in one context, was followed by token 1 once and by 2 never: at zero weights its row of "
+        "dL_1/dW^M is 1/3, -2/3, 1/3, and its second entry tends to -1 with its own weight.",
+    )
+
+
+def transfer_signs() -> Findings:
+    """The same signs of W^T, where the logits of step 1 are one-hot at the next token; without that they fail."""
+    right = transfer(one_hot)
+    return Findings(
+        parts(
+            "W^T",
+            right,
+            {"one-hot at another token": transfer(at_another)},
+            {"logits of step 1 with a negative entry": transfer(against_another)},
+        ),
+        (agreement(2, ("transfers",), injection=True),),
+        "Where the logits of step 1 are not one-hot, its sign is that of x_1[a] times what counts decide: one context, "
+        "next token 0, then token 1, x_1 = (1, -1, 0). At W^T = 0 row 1 of the gradient is -1/3, 2/3, -1/3 though "
+        "token 1 never was the next token: (a) would have 0.",
+    )
+
+
+@cache
+def first(matrix: str) -> Gradient:
+    """dL_1/dW^M or dL_1/dW^V."""
+    counted, other = exact.table(CONTEXTS), "V" if matrix == "M" else "M"
+    whole = exact.loss(counted, exact.first_logits)
+
+    def exponentials(row: int, column: int) -> tuple[list[Expression], list[Expression]]:
+        own = [exponential(weight(matrix, row, column))]
+        return own + [exponential(weight(other, each, column)) for each in ROWS], own
+
+    entry = cache(lambda row, column: exact.derivative(whole, weight(matrix, row, column)))
+
+    def odds(context: Context, column: int) -> Expression:
+        return sympy.Mul(*(exponential(weight(m, context[n], column)) for n, m in enumerate("MV")))
+
+    position = CURRENT if matrix == "M" else TARGET
+    return Gradient(
+        entry, counted, position, closed_form(counted, position, odds, lambda _: sympy.Integer(1)), exponentials
+    )
+
+
+def closed_form(counted: exact.Table, position: int, odds: Callable[[Context, int], Expression], size: Size) -> Entry:
+    """(row, k) -> the sum over the row's contexts of size (N_c p(k | c) - N_ck)."""
+
+    def formula(row: int, k: int) -> Expression:
+        total = sympy.Integer(0)
+        for c, numbers in counted.items():
+            if c[position] == row:
+                chance = odds(c, k) / sum(odds(c, b) for b in range(TOKENS))
+                total += size(c) * (sum(numbers) * chance - numbers[k])
+        return total
+
+    return formula
+
+
+def one_hot(context: Context, token: int) -> Expression:
+    """x_1[token]: c at the next token, c > 0 in each context by itself, and 0 elsewhere."""
+    return _size(context) if token == context[0] else sympy.Integer(0)
+
+
+def at_another(context: Context, token: int) -> Expression:
+    """The same at the token after it in the order of tokens."""
+    return one_hot(context, (token - 1) % TOKENS)
+
+
+def against_another(context: Context, token: int) -> Expression:
+    """c at the next token, and -c at that other one."""
+    return one_hot(context, token) - at_another(context, token)
+
+
+def _size(context: Context) -> Expression:
+    return sympy.Symbol(f"c_{context[1]}", positive=True)
+
+
+@cache
+def transfer(logits: Callable[[Context, int], Expression]) -> Gradient:
+    """dL_2/dW^T, from x_2 = x_1 W^T, each row divided by the positive c of its first context."""
+    counted = exact.table(NEXT)
+    whole = exact.loss(
+        counted,
+        lambda c: [sum(logits(c, a) * weight("T", a, b) for a in range(TOKENS)) for b in range(TOKENS)],
+    )
+    firsts = {_size(next(c for c in NEXT if c[0] == row)): sympy.Integer(1) for row in ROWS}
+
+    def exponentials(row: int, column: int) -> tuple[list[Expression], list[Expression]]:
+        own = [exponential(_size(c) * weight("T", row, column)) for c in NEXT if c[0] == row]
+        return own, own
+
+    entry = cache(lambda row, column: exact.derivative(whole, weight("T", row, column)).xreplace(firsts))
+    formula = closed_form(
+        counted,
+        0,
+        lambda c, b: exponential(_size(c) * weight("T", c[0], b)),
+        lambda c: _size(c).xreplace(firsts),
+    )
+    return Gradient(entry, counted, 0, formula, exponentials)
+
+
+def parts(name: str, right: Gradient, wrong: Mutants, of_zero: Mutants | None = None) -> tuple[Test, ...]:
+    """The three parts of the statement on one matrix, and the closed form."""
+    turned = {"transposed": right._replace(entry=lambda row, column: right.entry(column, row))}
+    signed = turned | {"the other sign": right._replace(entry=lambda row, column: -right.entry(row, column))}
+    zeros = turned | wrong | (of_zero or {})
+    return (
+        Test("symbolic", f"(a) {name}: entries of a token that never occurs", zero, right, mutants=zeros),
+        Test("symbolic", f"(b) {name}: sign for a token that never follows", positive, right, mutants=signed | wrong),
+        Test("symbolic", f"(c) {name}: sign of the limit for a token that follows", limit, right, mutants=signed),
+        Test("symbolic", f"{name}: the closed form", closed, right, mutants=wrong),
+    )
+
+
+def zero(given: Gradient) -> Outcome:
+    """(a) With nothing counted in the contexts of a row's token, every entry of the row is 0. With it, none is."""
+    entries = [(row, column) for row in ROWS for column in range(TOKENS)]
+    left = [given.entry(r, b).xreplace(given.without(r, *range(TOKENS))) for r, b in entries]
+    return every([each == 0 for each in left], nontrivial=[given.entry(r, b) != 0 for r, b in entries])
+
+
+def positive(given: Gradient) -> Outcome:
+    """(b) A token that occurs and is never followed by k: the entry is positive."""
+
+    def one(row: int, k: int) -> Expression:
+        found = given.entry(row, k).xreplace(given.without(row, k)).xreplace(given.once(row, (k + 1) % TOKENS))
+        return exact.inverted(found, given.exponentials(row, k)[0])
+
+    return nonnegative([one(row, k) for row in ROWS for k in range(TOKENS)], strictly=True)
+
+
+def limit(given: Gradient) -> Outcome:
+    """(c) A token that is followed by k: the entry tends to a negative number as its own weight falls."""
+
+    def one(row: int, k: int) -> Expression:
+        found = given.entry(row, k).xreplace(given.once(row, k))
+        found = exact.inverted(found, given.exponentials(row, (k + 1) % TOKENS)[0])
+        return -found.xreplace({each: sympy.Integer(0) for each in given.exponentials(row, k)[1]})
+
+    return nonnegative([one(row, k) for row in ROWS for k in range(TOKENS)], strictly=True)
+
+
+def closed(given: Gradient) -> Outcome:
+    """The entry is sum of x (N_c p(k | c) - N_ck) over the row's contexts c, with x = 1 in the first step."""
+    return same([(given.entry(row, k), given.formula(row, k)) for row in ROWS for k in range(TOKENS)])

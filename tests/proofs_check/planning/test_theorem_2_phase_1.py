@@ -1,0 +1,60 @@
+"""The flow of Phase I against a plain twin."""
+
+from fractions import Fraction
+from itertools import chain, permutations
+
+import numpy as np
+import pytest
+
+from proofs_check.methods.edge_orders import T
+from proofs_check.methods.star_contexts import UNIFORM, random_rows
+from proofs_check.planning.theorem_2_phase_1 import parity_field
+from proofs_check.planning.theorem_2_phase_1_flow import Flow, by_column, by_offset, untied, velocities, velocity
+
+START, V, END, OTHER, LEAF = 5, 7, 2, 9, 0
+
+
+def mean_loss(matrix: np.ndarray) -> float:
+    """E[L2] at W1^(1), as in Definition 1 with W0^(1) = 0, over all shuffles of START>V>END and START>OTHER>LEAF."""
+    s = np.exp(matrix[-1]) / np.exp(matrix[-1]).sum()
+    edges = [(START, V), (V, END), (START, OTHER), (OTHER, LEAF)]
+    contexts = [[*chain(*order), END, START] for order in permutations(edges)]
+    return float(np.mean([-np.log(sum(s[t] for t in range(T) if context[t] == END)) for context in contexts]))
+
+
+def minus_slopes(embed, at, step=1e-5):
+    return np.array(
+        [(mean_loss(embed(at - d)) - mean_loss(embed(at + d))) / (2 * step) for d in step * np.eye(len(at))]
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_velocities_are_minus_the_slopes_of_a_plain_loss(seed):
+    s = random_rows(1, seed)[0]
+    w = np.log(np.array(s, float))
+    lag = np.subtract.outer(np.arange(T), np.arange(T))
+
+    def tied(w):
+        return w[np.maximum(lag, 0)]
+
+    found = np.array(velocity(s), float)
+    np.testing.assert_allclose(found, minus_slopes(tied, w), atol=1e-8)
+    free = minus_slopes(lambda entries: entries.reshape(T, T), tied(w).ravel()).reshape(T, T)
+    np.testing.assert_allclose(np.array(velocities(s, Flow(tie=untied)), float), free, atol=1e-8)
+    np.testing.assert_allclose(np.array(parity_field(s), float), found, atol=1e-15)
+
+
+def test_velocities_at_zero():
+    expected = [Fraction(-1, 10), Fraction(2, 5), *[Fraction(1, 40), Fraction(-1, 10)] * 4]
+    assert velocity(UNIFORM) == expected
+
+
+def test_tied_entries_move_by_the_sum_of_their_derivatives():
+    free = [[Fraction(T * i + j if j <= i else 0) for j in range(T)] for i in range(T)]
+    array = np.array(free, float)
+    offsets, columns = np.array(by_offset(free), float), np.array(by_column(free), float)
+    for k in range(T):
+        np.testing.assert_array_equal(np.diagonal(offsets, -k), np.trace(array, -k))
+        np.testing.assert_array_equal(columns[k:, k], array[:, k].sum())
+    assert not np.triu(offsets, 1).any()
+    assert not np.triu(columns, 1).any()

@@ -1,0 +1,119 @@
+"""The fields and the direction that the proof of Phase II rests on, against plain losses and solvers."""
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.optimize import minimize
+
+from proofs_check.methods import exact
+from proofs_check.methods.star_contexts import SELF, UNIFORM, contexts, pull, random_rows
+from proofs_check.planning import theorem_2_phase_2_direction as direction
+from proofs_check.planning import theorem_2_phase_2_limit as limit
+from proofs_check.planning import theorem_2_phase_2_start as start
+from proofs_check.planning.theorem_2_phase_2_gap import logit_velocity
+from proofs_check.planning.theorem_2_phase_2_proof import Falls, falls
+
+T = 10
+SHARES = np.array([10, 90, *[1] * T])
+
+
+def sequences() -> list[list[int]]:
+    """All 24 shuffles of start>v>end and start>other>leaf, written out here."""
+    begin, v, end, other, leaf = 5, 7, 2, 9, 0
+    edges = [(begin, v), (v, end), (begin, other), (other, leaf)]
+    return [[*itertools.chain(*order), end, begin] for order in itertools.permutations(edges)]
+
+
+def plan_loss(theta: np.ndarray) -> float:
+    """E[L1a] at (a, b, row), where each position hands on the label before it, and the first its own."""
+    total = 0.0
+    for row in sequences():
+        logits = [theta[0] if row[j] == 2 else theta[1] for j in range(T)] + theta[2:]
+        s = np.exp(logits) / np.exp(logits).sum()
+        total -= np.log(sum(s[j] for j in range(T) if row[max(j - 1, 0)] == 7))
+    return total / 24
+
+
+def slopes(loss: Callable[[np.ndarray], float], at: np.ndarray, step: float = 1e-5) -> np.ndarray:
+    return np.array([(loss(at + d) - loss(at - d)) / (2 * step) for d in step * np.eye(len(at))])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_fields_are_minus_the_slopes_of_the_plain_loss(seed):
+    theta = np.random.default_rng(seed).normal(size=2 + T)
+    expected = -slopes(plan_loss, theta) / SHARES
+    np.testing.assert_allclose(limit.twin_velocity(theta), expected, atol=1e-8)
+    np.testing.assert_allclose([float(ball) for ball in start.velocity(theta.tolist())], expected, atol=1e-8)
+
+
+def test_velocities_at_zero():
+    row = [-1 / 60, -1 / 60, 1 / 40, 1 / 40, 1 / 90, 1 / 40, 1 / 90, 1 / 40, 1 / 90, -1 / 10]
+    np.testing.assert_allclose(limit.twin_velocity(np.zeros(2 + T)), [133 / 3600, -133 / 32400, *row], atol=1e-15)
+    np.testing.assert_allclose([float(x) for x in limit._row_at_zero()], row, atol=1e-15)
+
+
+def test_the_enclosed_loss_is_the_plain_one():
+    step = start.enclosure()[5]
+    theta = np.array([float(value) for value in step.value])
+    loss, row = start.loss_and_row(step.time)
+    assert abs(float(loss) - plan_loss(theta)) < 1e-6
+    np.testing.assert_allclose([float(entry) for entry in row], theta[2:], atol=1e-12)
+    flow = solve_ivp(lambda _, x: limit.twin_velocity(x), (0, step.time), np.zeros(2 + T), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(theta, flow.y[:, -1], atol=1e-7)
+
+
+def test_the_limit_is_the_direction_of_the_greatest_margin():
+    gaps = np.array([k.gap(k.end, j) for k in start.kinds() for j in range(T) if not k.hits[j]])
+    found = minimize(
+        lambda x: x @ (SHARES * x),
+        np.zeros(2 + T),
+        jac=lambda x: 2 * SHARES * x,
+        constraints={"type": "ineq", "fun": lambda x: gaps @ x - 1, "jac": lambda _: gaps},
+        method="SLSQP",
+        options={"ftol": 1e-14},
+    )
+    np.testing.assert_allclose(found.x, [float(x) for x in direction.LIMIT.theta], atol=1e-6)
+
+
+def test_a_mask_alone_has_the_margin_but_is_no_combination_of_gaps():
+    assert direction.margin(direction.LIMIT).shows == "supports"
+    found = direction.margin(direction.MASK_ALONE)
+    assert (found.shows, found.value) == ("contradicts", 1)  # the gaps are 1, the identity is false
+
+
+def test_no_floor_stays_below_what_falls_and_no_ceiling_above():
+    assert falls(Falls()).shows == "supports"
+    assert falls(Falls(sign=-1)).shows == "contradicts"
+    assert falls(Falls()).unbounded
+
+
+def test_logits_move_as_the_weights_do():
+    """W0[u_end, .] and W1[T-1, .] descend -log f on one graph; the slopes are of the plain loss."""
+    context = contexts()[7]
+    tokens, hits = np.array(context.tokens), np.array(context.reads_v)
+
+    def logits(weights: np.ndarray) -> np.ndarray:
+        return weights[tokens] + weights[5:]
+
+    def loss(weights: np.ndarray) -> float:
+        s = np.exp(logits(weights)) / np.exp(logits(weights)).sum()
+        return -np.log(s[hits].sum())
+
+    expected = logits(-slopes(loss, np.zeros(5 + T)))
+    found = logit_velocity(context, pull(UNIFORM, context.reads_v))
+    np.testing.assert_allclose([float(x) for x in found], expected, atol=1e-9)
+    assert found[context.at_end] != found[SELF] or context.reads_v[SELF]
+
+
+def test_the_pull_is_the_gradient_of_theorem_1():
+    """With one-hot S1 as the predecessor, against the rational chain rule that Theorem 1 is checked with."""
+    s = random_rows(1, seed=5)[0]
+    s1 = [exact.one_hot(T, max(t - 1, 0)) for t in range(T)]
+    for context in contexts():
+        hit = [token == context.v for token in context.tokens]
+        found = exact.deep(exact.Attention(s1, s, [UNIFORM] * T), hit)
+        assert found is not None
+        assert [-entry for entry in found.logits_2] == pull(s, context.reads_v)
