@@ -22,7 +22,7 @@ from proofs_check.planning import appendix_e3_attention, runs
 from proofs_check.planning.appendix_e3_attention import EARLY, LATE, MIDDLE, NEW, PAPER, SEEN, checkpoint, figure
 from tests.probes.naive_layout import naive_layout
 
-REGISTRY = Path(proofs_check.__file__).parent / "planning" / "claims-trained.yaml"
+REGISTRY = Path(proofs_check.__file__).parent / "planning" / "claims.yaml"
 CLAIMS = {claim.id: claim for claim in load(REGISTRY)}
 E3, STAR = PRESETS["e3-ntp"][1], PRESETS["figure-2-ntp"][1]
 SMALL_MODEL = replace(STAR.model, width=64)

@@ -17,7 +17,7 @@ from proofs_check.ledger.run import decide
 from proofs_check.planning import section_5
 from proofs_check.planning.section_5 import Attention, Measures
 
-REGISTRY = Path(proofs_check.__file__).parent / "planning" / "claims-trained.yaml"
+REGISTRY = Path(proofs_check.__file__).parent / "planning" / "claims.yaml"
 IDS = ("section-5.phenomenon", "figure-3.predecessor")
 CLAIMS = {claim.id: claim for claim in load(REGISTRY)}
 GRAPHS = 24 * section_5.LABELINGS
