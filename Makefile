@@ -27,7 +27,7 @@ attack: $(STAMP)
 attack-sample: $(STAMP)
 	mkdir -p results
 	rm -f results/attack-sample.json
-	$(BIN)/python -m proofs_check.attack functions --only '$(ATTACKED)' --sample 6 --json results/attack-sample.json
+	$(BIN)/python -m proofs_check.attack functions --only '$(ATTACKED)' --sample 4 --json results/attack-sample.json
 	$(BIN)/python -m proofs_check.attack formulas --only '$(ATTACKED)' --sample 6 --json results/attack-sample.json
 
 # The reference implementations, in an environment of their own: PyTorch is a peer of tests and no dependency.

@@ -34,7 +34,7 @@ def verify(
     time_limit: Seconds = None,
     fresh: FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Decide claims and compare the verdicts with the recorded ones.
+    """Decide every claim and compare the verdicts with the recorded ones.
 
     Exit code 0: every verdict is the recorded one and every control came out as it must. 1: not so. 2: bad usage.
     130: interrupted.

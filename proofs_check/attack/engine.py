@@ -1,0 +1,73 @@
+"""The attacks' interface to the ledger: its claims, and the outcome of deciding one."""
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import jax
+
+from proofs_check.ledger import registry
+from proofs_check.ledger.claim import Claim
+from proofs_check.ledger.run import decide
+from proofs_check.registries import own
+
+Outcome = Literal["green", "detected", "crash"]
+_PACKAGE = Path(__file__).parents[1]
+
+
+class Target(NamedTuple):
+    """The code under attack.
+
+    registries  files with the claims; the repository's own by default
+    package     the library that the claims are about
+    formulas    folders of the library whose source is mutated
+    also        folders in which only lines that a claim runs are mutated
+    """
+
+    registries: tuple[str, ...] = ()
+    package: str = "circuits"
+    formulas: tuple[str, ...] = ("disentangled", "flow", "one_layer")
+    also: tuple[str, ...] = ("probes",)
+
+
+def claims(target: Target, only: tuple[str, ...] = ()) -> dict[str, Claim]:
+    """The claims by id, filtered by glob patterns. Raises ``ValueError`` for a pattern that matches none."""
+    found = [claim for file in target.registries for claim in registry.load(file)] if target.registries else own()
+    return {claim.id: claim for claim in registry.select(found, only)}
+
+
+def claim(target: Target, name: str) -> Claim:
+    """One claim with its check imported, in float64 as ``circuits verify`` decides it."""
+    jax.config.update("jax_enable_x64", True)
+    found = claims(target, (name,))[name]
+    registry.importable([found])
+    return found
+
+
+def outcome(claim: Claim) -> Outcome:
+    """Decide the claim: green if the verdict is the recorded one and every control came out as it must.
+
+    An error is a crash unless the check ran to its end, in which case a cross-check failed.
+    """
+    result = decide(claim)
+    if result.agrees:
+        return "green"
+    return "crash" if result.verdict == "error" and not result.evidence else "detected"
+
+
+def root(target: Target) -> Path:
+    """The folder of the library."""
+    spec = find_spec(target.package)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0])
+
+
+def code(target: Target) -> str:
+    """A checksum of everything that outcomes depend on: library, checks, registries and the attacks themselves."""
+    found = hashlib.sha256()
+    ours = [file for kind in ("*.py", "claims*.yaml") for file in _PACKAGE.rglob(kind)]
+    for file in sorted({*root(target).rglob("*.py"), *ours, *map(Path, target.registries)}):
+        found.update(file.read_bytes())
+    return found.hexdigest()

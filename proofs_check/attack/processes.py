@@ -1,0 +1,67 @@
+"""A fresh process for each attack, so that nothing compiled, cached or replaced outlives it.
+
+Processes are forked from a server that has imported the libraries but computed nothing, which saves the import time.
+Programs that an attack does not affect come from a compilation cache on disk.
+"""
+
+import multiprocessing
+import os
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+
+import jax
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["diffrax", "flax.nnx", "optax", "proofs_check.attack.campaigns"])
+_CACHE = tempfile.TemporaryDirectory(prefix="attack-", ignore_cleanup_errors=True)
+
+
+def stream(task: Callable[..., Iterable[Any]], *arguments: Any, limits: Iterable[float]) -> Iterator[tuple[Any, float]]:
+    """Run ``task(*arguments)`` in a fresh process, and yield its items with the processor time of each.
+
+    ``limits`` holds the wall-clock limit of each item in seconds. An item that exceeds it is replaced by "timeout", and
+    one that the process did not survive by "crash"; either ends the stream.
+    """
+    here, there = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=_serve, args=(there, _CACHE.name, task, arguments), daemon=True)
+    process.start()
+    there.close()
+    try:
+        here.recv()  # the process has started; a failure before this is the attack's own
+        for limit in limits:
+            if not here.poll(limit):
+                yield "timeout", limit
+                return
+            try:
+                item, seconds = here.recv()
+            except EOFError:
+                yield "crash", 0.0
+                return
+            if isinstance(item, RuntimeError):
+                raise item
+            yield item, seconds
+    finally:
+        process.kill()
+        process.join()
+        here.close()
+
+
+def _serve(answers: Connection, cache: str, task: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    answers.send(None)
+    start = time.process_time()
+    try:
+        for item in task(*arguments):
+            answers.send((item, time.process_time() - start))
+            start = time.process_time()
+    except Exception:  # exceptions of a check are outcomes and do not reach this
+        answers.send((RuntimeError(traceback.format_exc()), 0.0))
