@@ -53,4 +53,6 @@ def test_the_table_of_trained_models(row):
 
 
 def test_the_table_holds_every_run():
-    assert len(TABLE) == len(RUNS) == len([folder for folder in MEASURED.iterdir() if not folder.name.endswith("-long")])
+    assert (
+        len(TABLE) == len(RUNS) == len([folder for folder in MEASURED.iterdir() if not folder.name.endswith("-long")])
+    )

@@ -49,16 +49,19 @@ class Claim:
     formula: str = ""
     provenance: Provenance = "ours"
     intent: str = ""
-    decided_by: tuple[str, ...] = ()
+    decided_by: tuple[str, ...] | list[str] = ()
     amendment: str = ""
     refutation: str = ""
-    limit: tuple[str, ...] = ()
+    limit: tuple[str, ...] | list[str] = ()
     statistics: Mapping[str, Plan] = field(default_factory=dict)
-    data: tuple[str, ...] = ()
+    data: tuple[str, ...] | list[str] = ()
     section: str = ""
     registry: str = ""
 
     def __post_init__(self) -> None:
+        for name in NAMES:
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         validate({name: value for name, value in vars(self).items() if name != "registry"}, f"claim {self.id!r}")
         require.that(callable(self.check), f"claim {self.id!r}: check", "must be callable", self.check)
 
@@ -88,7 +91,9 @@ def validate(values: Mapping[str, Any], claim: str) -> None:
         rule(bool(values[name].strip()), name, "must not be empty")
     for name in NAMES:
         listed = values.get(name, ())
-        rule(isinstance(listed, tuple) and all(isinstance(each, str) for each in listed), name, "must be names")
+        rule(
+            isinstance(listed, tuple) and all(isinstance(each, str) for each in listed), name, "must be a list of names"
+        )
     for name, options in (("recorded", get_args(Verdict)), ("provenance", get_args(Provenance))):
         rule(values.get(name, "ours") in options, name, f"must be one of {'; '.join(options)}")
     word = values["recorded"].partition(",")[0]

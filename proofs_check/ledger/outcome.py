@@ -68,7 +68,9 @@ def equal(found: Any, expected: Any, *, nontrivial: Any = None, detail: str = ""
         exact = exact and all(_is_exact(leaf) for leaf in (*ours, *theirs))
         gaps.append(_largest([_gap(a, b) for a, b in zip(ours, theirs, strict=True)]))
     if nontrivial is None:
+        zero = "of which one is other than 0, or pass nontrivial: what is 0 everywhere would agree with 0 as well"
         nontrivial = [any(np.any(np.asarray(leaf) != 0) for leaf in case) for case in second]
+        require.that(any(nontrivial), "expected", f"must hold cases {zero}", f"{len(second)} cases of zeros")
     tolerance, refuted = (0.0, 0.0) if exact else (IDENTITY_TOLERANCE, IDENTITY_REFUTED)
     values = np.where(np.isfinite(gaps), gaps, np.nan)  # an infinite gap is no agreement, and no refutation either
     return at_most(values, tolerance, refuted_above=refuted, nontrivial=nontrivial, detail=detail)

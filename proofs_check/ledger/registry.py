@@ -46,7 +46,7 @@ class Discovered(NamedTuple):
 def discover() -> Discovered:
     """The claims of installed packages. An entry point leads to a list of claims, or to a registry's path.
 
-    One that is broken is reported, and the rest goes on.
+    A broken entry point is reported, and the others are still loaded.
     """
     claims: list[Claim] = []
     errors: list[str] = []

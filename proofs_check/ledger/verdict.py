@@ -88,4 +88,4 @@ def _check_names(evidence: Sequence[Evidence], decided_by: Sequence[str], limit:
     stray = sorted(intended - set(decided_by))
     require.that(not stray, "intended", f"must be tested on the quantities of decided_by, {list(decided_by)}", stray)
     silent = sorted(set(decided_by) - intended)
-    require.that(not silent, "decided_by", "must name quantities whose test states what is intended", silent)
+    require.that(not silent, "decided_by", "must name quantities whose test has an intended variant", silent)

@@ -94,5 +94,5 @@ def test_names_of_the_registry_are_held_against_the_evidence():
         verdict([piece("printed contradicts")], decided_by=("gap",))
     with pytest.raises(ValueError, match="intended: must be tested on the quantities of decided_by"):
         verdict([piece("printed contradicts"), piece("intended contradicts")])
-    with pytest.raises(ValueError, match="decided_by: must name quantities whose test states what is intended"):
+    with pytest.raises(ValueError, match="decided_by: must name quantities whose test has an intended variant"):
         verdict([piece("printed contradicts")], decided_by=("printed",))
