@@ -64,6 +64,7 @@ def verify(
         chosen = registry.select(registry.unique(found), only)
         outputs = _outputs(json, markdown, junit, html)
         if not list:
+            cache.code()  # what is edited from here on is not what is decided
             registry.importable(chosen)
     out = terminal.console()
     for message in broken:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+import jax
+
 from circuits.cli import write_text
 from proofs_check.ledger.claim import Claim
 from proofs_check.ledger.record import record, restored, versions
@@ -28,6 +30,8 @@ def folder() -> Path:
 
 def find(claim: Claim) -> Result | None:
     """The result kept for a claim, or None. A file that can't be read counts as none."""
+    if not _covered(claim):
+        return None
     try:
         return restored(claim, json.loads(_file(claim).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
@@ -36,7 +40,7 @@ def find(claim: Claim) -> Result | None:
 
 def keep(result: Result) -> None:
     """Keep a result; errors are not kept. Does nothing where the folder can't be written."""
-    if result.verdict == "error" or result.reused:
+    if result.verdict == "error" or result.reused or not _covered(result.claim):
         return
     file = _file(result.claim)
     try:
@@ -44,6 +48,14 @@ def keep(result: Result) -> None:
         write_text(file, json.dumps(record(result), ensure_ascii=False))
     except OSError:
         return
+
+
+def _covered(claim: Claim) -> bool:
+    """Whether the key sees the code of the check: that of the packages, or of Python files beside the registry."""
+    if isinstance(claim.check, Reference):
+        module = claim.check.text.partition(":")[0]
+        return module.endswith(".py") or module.split(".")[0] in SOURCES
+    return Path(claim.registry).is_file()
 
 
 def _file(claim: Claim) -> Path:
@@ -54,6 +66,7 @@ def _file(claim: Claim) -> Path:
         repr(sorted(fields.items())),
         str(check),
         repr(versions()),
+        jax.default_backend(),
         code(),
         _content(own.glob("*.py")) if own else "",
     ]
@@ -70,6 +83,6 @@ def code() -> str:
 def _content(files: Iterable[Path]) -> str:
     found = hashlib.sha256()
     for path in sorted(files):
-        found.update(f"{path.name}:{path.stat().st_size}:".encode())
+        found.update(f"{path.as_posix()}:{path.stat().st_size}:".encode())
         found.update(path.read_bytes())
     return found.hexdigest()

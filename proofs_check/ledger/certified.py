@@ -41,9 +41,10 @@ def balls_at_least(cells: Iterable[Cell], bound: Number | arb, *, detail: str = 
 def same(pairs: Iterable[tuple[Any, Any]], *, detail: str = "") -> Outcome:
     """Each pair of expressions is identical. The value is the number of pairs that are not shown to be.
 
-    A pair is refuted by a rational point at which the two differ. Pairs of two equal constants are trivial.
+    A pair is refuted by a rational point at which the two differ. The pair (0, 0) is trivial.
     """
     listed = [(sympy.sympify(a), sympy.sympify(b)) for a, b in pairs]
+    _check_symbols([side for pair in listed for side in pair])
     differences = [a - b for a, b in listed]
     telling = [bool(a.free_symbols | b.free_symbols) or (a, b) != (0, 0) for a, b in listed]
     proved = [_is_zero(difference) for difference in differences]
@@ -58,6 +59,7 @@ def nonnegative(expressions: Iterable[Any], *, strictly: bool = False, detail: s
     by a rational point at which the expression is negative. Anything else is undecided. 0 is trivial.
     """
     listed = [sympy.together(sympy.sympify(expression)) for expression in expressions]
+    _check_symbols(listed, signs=True)
     proved = [_coefficients_nonnegative(expression, strictly) for expression in listed]
     wrong = (lambda x: x <= 0) if strictly else (lambda x: x < 0)
     refuted = [not fine and _counterexample(e, wrong) for fine, e in zip(proved, listed, strict=True)]
@@ -99,9 +101,19 @@ def _symbolic(
     return Outcome(shows, float(missing), "<=", 0.0, len(telling) - trivial, trivial, bool(unbounded), detail)
 
 
+def _check_symbols(expressions: Iterable[Any], signs: bool = False) -> None:
+    """Refuse floats, symbols for integers alone, and, where signs are judged, symbols that may be negative."""
+    for expression in expressions:
+        require.that(not expression.has(sympy.Float), "expressions", "must be exact, without floats", expression)
+        for symbol in expression.free_symbols:
+            fine = not symbol.is_integer and (not signs or symbol.is_nonnegative or symbol.is_real is None)
+            require.that(bool(fine), "symbols", "must range over all numbers >= 0", symbol)
+
+
 def _is_zero(expression: Any) -> bool:
     if expression.is_rational_function():
-        return sympy.expand(sympy.fraction(sympy.together(expression))[0]) == 0
+        above, below = sympy.fraction(sympy.together(expression))
+        return sympy.expand(above) == 0 and sympy.expand(below) != 0
     return sympy.simplify(expression) == 0
 
 

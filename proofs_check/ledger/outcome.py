@@ -45,12 +45,13 @@ class Outcome:
 def equal(found: Any, expected: Any, *, nontrivial: Any = None, detail: str = "") -> Outcome:
     """Two routes to the same quantities: equal to rounding in float64, exactly so for integers and fractions.
 
-    The gap of a case is the largest |found - expected| / max(1, |expected|) of its entries.
+    The gap of a case is the largest |found - expected| of its entries, over max(1, |expected|) in float64.
 
     Args:
         found: an array or a tree of arrays with cases along the first axis, or a list with one item a case.
         expected: the same, computed another way.
-        nontrivial: for each case whether it can tell; if not given, whether ``expected`` is anywhere other than 0.
+        nontrivial: for each case whether it can tell; if not given, whether ``expected`` is anywhere other than 0, in
+            float64 by more than ``IDENTITY_REFUTED``, or the two differ.
         detail: a remark for the reader.
 
     Raises ValueError if the two differ in shape, or no case can tell.
@@ -65,13 +66,17 @@ def equal(found: Any, expected: Any, *, nontrivial: Any = None, detail: str = ""
             f"must have the shapes of expected, {[np.shape(leaf) for leaf in theirs]}",
             [np.shape(leaf) for leaf in ours],
         )
+        require.that(any(np.size(leaf) for leaf in theirs), "expected", "must hold an entry in each case", theirs)
         exact = exact and all(_is_exact(leaf) for leaf in (*ours, *theirs))
         gaps.append(_largest([_gap(a, b) for a, b in zip(ours, theirs, strict=True)]))
+    tolerance, refuted, floor = (0.0, 0.0, 0.0) if exact else (IDENTITY_TOLERANCE, IDENTITY_REFUTED, IDENTITY_REFUTED)
     if nontrivial is None:
+        nontrivial = [
+            not gap <= tolerance or any(np.any(np.abs(np.asarray(leaf)) > floor) for leaf in case)
+            for gap, case in zip(gaps, second, strict=True)
+        ]
         zero = "of which one is other than 0, or pass nontrivial: what is 0 everywhere would agree with 0 as well"
-        nontrivial = [any(np.any(np.asarray(leaf) != 0) for leaf in case) for case in second]
         require.that(any(nontrivial), "expected", f"must hold cases {zero}", f"{len(second)} cases of zeros")
-    tolerance, refuted = (0.0, 0.0) if exact else (IDENTITY_TOLERANCE, IDENTITY_REFUTED)
     values = np.where(np.isfinite(gaps), gaps, np.nan)  # an infinite gap is no agreement, and no refutation either
     return at_most(values, tolerance, refuted_above=refuted, nontrivial=nontrivial, detail=detail)
 
@@ -118,6 +123,7 @@ def every(holds: Any, *, nontrivial: Any = None, detail: str = "") -> Outcome:
     """
     answers = np.asarray(holds)
     require.that(answers.dtype == bool, "holds", "must be booleans", answers.dtype)
+    require.that(answers.size > 0, "holds", "must not be empty", answers.shape)
     kept, trivial = _kept(answers, nontrivial)
     wrong = int(np.sum(~kept.reshape(len(kept), -1).all(axis=1)))
     return Outcome(
@@ -133,12 +139,12 @@ def _bounded(
     nontrivial: Any,
     detail: str,
 ) -> Outcome:
-    kept, trivial = _kept(np.asarray(values), nontrivial)
+    kept, trivial = _kept(_comparable(values), nontrivial)
     sign = 1 if relation == "<=" else -1
     limit = bound if refuted is None else refuted
     require.that(not np.isnan(float(bound)), "bound", "must be a number", bound)
     require.that(sign * limit >= sign * bound, "refuted", f"must not lie on the near side of the bound {bound}", limit)
-    worst = (kept * sign).max() * sign
+    worst = kept.max() if relation == "<=" else kept.min()
     if np.isnan(float(worst)):
         shows: Shows = "undecided"
     elif sign * worst <= sign * bound:
@@ -146,6 +152,16 @@ def _bounded(
     else:
         shows = "contradicts" if sign * worst > sign * limit else "undecided"
     return Outcome(shows, float(worst), relation, float(bound), len(kept), trivial, detail=detail)
+
+
+def _comparable(values: Any) -> np.ndarray:
+    """Real numbers in a dtype that rounds neither them nor a bound."""
+    array = np.asarray(values)
+    if array.dtype.kind in "biu":
+        return array.astype(object)
+    fine = array.dtype.kind == "f" or all(isinstance(each, int | float | Fraction) for each in array.ravel().tolist())
+    require.that(fine, "values", "must be real numbers (balls go to balls_at_most)", array.dtype)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 def _kept(values: np.ndarray, nontrivial: Any) -> tuple[np.ndarray, int]:
@@ -172,8 +188,9 @@ def _is_exact(leaf: Any) -> bool:
     array = np.asarray(leaf)
     if array.dtype == object:
         return all(isinstance(entry, Fraction | int) for entry in array.ravel())
-    require.that(array.dtype != np.float32, "found", "must be float64 or exact to be compared", array.dtype)
-    return array.dtype.kind in "biu"
+    whole = array.dtype.kind in "biu"
+    require.that(whole or array.dtype == np.float64, "found", "must be float64 or exact to be compared", array.dtype)
+    return whole
 
 
 def _gap(ours: Any, theirs: Any) -> float:

@@ -14,7 +14,10 @@ from proofs_check.ledger.outcome import Outcome
 from proofs_check.ledger.run import Result
 
 SCHEMA = 2
-PACKAGES = ("jax", "numpy", "python-flint", "scipy", "sympy", "reverse-circuits")
+PACKAGES = (
+    *("jax", "jaxlib", "numpy", "python-flint", "scipy", "sympy", "mpmath"),
+    *("diffrax", "optimistix", "optax", "flax", "networkx", "reverse-circuits"),
+)
 """Those whose versions a record names: results are computed with them."""
 
 

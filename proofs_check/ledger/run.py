@@ -6,7 +6,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -98,7 +98,7 @@ def decide(claim: Claim, time_limit: int | float | None = None) -> Result:
             require.that(not unused, "statistics", "must name quantities that are tested", unused)
             failed = [message for check in found.cross_checks if (message := check_agreement(check))]
             decided, reason = verdict(evidence, decided_by=claim.decided_by, limit=claim.limit)
-    except (Exception, SystemExit) as error:  # a check may fail in any way, and the others must still run
+    except (Exception, SystemExit, _OutOfTime) as error:  # a check may fail in any way, and the others must still run
         return Result(claim, "error", error=_describe(error), seconds=time.process_time() - start)
     agreed = tuple(check.quantity for check in found.cross_checks)
     seconds = time.process_time() - start
@@ -120,8 +120,10 @@ def run(
         claims: what to decide; a check that is a function of a Python file is run in this process all the same.
         jobs: processes.
         time_limit: seconds for each claim.
-        start: called first in each process, to set up what the checks need.
+        start: called first in this process and in each other, to set up what the checks need.
     """
+    if start is not None:
+        start()
     if jobs == 1:
         yield from (decide(claim, time_limit) for claim in claims)
         return
@@ -134,9 +136,17 @@ def run(
         ]
         try:
             for claim, each in zip(claims, pending, strict=True):
-                yield decide(claim, time_limit) if each is None else each.result()
+                yield decide(claim, time_limit) if each is None else _awaited(claim, each)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _awaited(claim: Claim, pending: Future[Result]) -> Result:
+    """A process may die, of too little memory for example; then its claims are errors, and the others' results stay."""
+    try:
+        return pending.result()
+    except Exception as error:
+        return Result(claim, "error", error=_describe(error))
 
 
 def counts(results: Iterable[Result]) -> dict[str, int]:
@@ -170,15 +180,19 @@ def summary(results: Sequence[Result]) -> str:
     return " · ".join((total, agreement, passed, seconds))
 
 
+class _OutOfTime(BaseException):
+    """No ``Exception``, so that a check that handles those does not swallow it."""
+
+
 @contextmanager
 def _limited(seconds: int | float | None) -> Iterator[None]:
-    """Raise TimeoutError in the main thread after some seconds."""
+    """Raise ``_OutOfTime`` in the main thread after some seconds."""
     if seconds is None:
         yield
         return
 
     def stop(*_: object) -> None:
-        raise TimeoutError(f"took longer than the time limit of {seconds:g} s")
+        raise _OutOfTime(f"took longer than the time limit of {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -97,18 +97,24 @@ def judge(sample: Sample, plan: Plan) -> Outcome:
 
 def _intervals(sample: Sample, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(sample, Counts):
+        whole = np.asarray(sample.successes).dtype.kind in "iu"
+        require.that(whole, "successes", "must be whole numbers", sample.successes)
         counts = np.atleast_1d(np.asarray(sample.successes)).tolist()
         found = [binomtest(int(n), sample.trials).proportion_ci(plan.each, method="exact") for n in counts]
         low, high = (np.array([float(getattr(each, end)) for each in found]) for end in ("low", "high"))
         return (low, high) if sample.around is None else _distance(low, high, sample.around)
     if isinstance(sample, Mean):
-        values = np.asarray(sample.values, float).ravel()
+        values = np.asarray(sample.values, float)
+        require.that(values.ndim == 1, "values", "must hold one number a run", values.shape)
         require.that(len(values) >= 3, "values", "must hold at least three runs", len(values))
         half = t.ppf((1 + plan.each) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
         return np.array([values.mean() - half]), np.array([values.mean() + half])
     enough = sample.level >= plan.each - 1e-12
     require.that(enough, "level", f"must be at least {plan.each:.6f}, as the plan asks", sample.level)
-    return np.atleast_1d(np.asarray(sample.low, float)), np.atleast_1d(np.asarray(sample.high, float))
+    low, high = (np.atleast_1d(np.asarray(ends, float)) for ends in (sample.low, sample.high))
+    ordered = low.shape == high.shape and not (low > high).any()
+    require.that(ordered, "low", "must not exceed high", (sample.low, sample.high))
+    return low, high
 
 
 def _distance(low: np.ndarray, high: np.ndarray, centre: float) -> tuple[np.ndarray, np.ndarray]:

@@ -74,7 +74,8 @@ def _reached(word: Verdict, evidence: Sequence[Evidence], of: Of, limit: Sequenc
     for quantity in limit:
         pieces = {item.of: item for item in evidence if item.quantity == quantity}
         deciding = pieces.get(of, pieces.get("printed"))
-        if deciding is None or not deciding.outcome.unbounded:
+        corrected = of == "amended" and deciding is not None and deciding.of == "printed"
+        if deciding is None or not deciding.outcome.unbounded or (corrected and deciding.outcome.shows != "supports"):
             return f"{word}, numerically"  # pyright: ignore[reportReturnType]
     return word
 

@@ -112,7 +112,7 @@ def pointer_grows(rows: Sequence[int]) -> Test:
     it is 1 at the start and no gap ever falls below 0.
     """
     a, b = sympy.symbols("a b", nonnegative=True)
-    exps = [1 if k == 1 else 1 + a if k in EVEN else 1 + b for k in range(T)]
+    exps = [sympy.Integer(1) if k == 1 else 1 + a if k in EVEN else 1 + b for k in range(T)]
     total = sum(1 / each for each in exps)
     s = [1 / (each * total) for each in exps]
 

@@ -233,3 +233,13 @@ def test_python_m_is_the_same_command():
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 2
     assert "--frobnicate" in done.stderr
+
+
+def test_code_that_the_key_does_not_see_is_decided_again(folder, capsys):
+    """A check of another package may change without any file of ours changing."""
+    (folder / "mine.yaml").write_text(yaml_of({"mine.one": "holds"}).replace("checks.py:", "another_package:"))
+    (folder / "another_package.py").write_text(CHECKS)
+    sys.path.append(str(folder))
+    for _ in range(2):
+        assert main(["verify", "--claims", "mine.yaml"]) == 0
+        assert "reused" not in capsys.readouterr().out

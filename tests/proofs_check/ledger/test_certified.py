@@ -57,3 +57,17 @@ def test_what_says_nothing_is_refused():
         nonnegative([x - x])
     with pytest.raises(ValueError, match="cells: must not be empty"):
         balls_at_most([], 1)
+
+
+def test_floats_and_symbols_of_other_ranges_are_refused():
+    with pytest.raises(ValueError, match="expressions: must be exact, without floats"):
+        same([(1e16 * x + x, 1e16 * x)])
+    with pytest.raises(ValueError, match="symbols: must range over all numbers >= 0"):
+        nonnegative([sympy.Symbol("r", real=True) ** 3])
+    with pytest.raises(ValueError, match="symbols: must range over all numbers >= 0"):
+        nonnegative([sympy.Symbol("n", integer=True, nonnegative=True) + 1])
+
+
+def test_a_quotient_by_zero_is_no_identity():
+    zero = (x + 1) ** 2 - x**2 - 2 * x - 1
+    assert same([(((x + 2) ** 2 - x**2 - 4 * x - 4) / zero, sympy.Integer(7))]).shows != "supports"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flint import arb
 from jax import Array
 
 from proofs_check.ledger.outcome import at_least, at_most, equal, every
@@ -105,3 +106,35 @@ def test_bad_bounds_are_refused():
         at_most([0.0], 1.0, refuted_above=0.5)
     with pytest.raises(ValueError, match="holds: must be booleans"):
         every([1, 0])
+
+
+def test_a_wrong_value_where_zero_was_expected_is_not_trivial():
+    assert equal(np.array([5.0, 1.0]), np.array([0.0, 1.0])).shows == "contradicts"
+    assert equal(np.array([NAN, 1.0]), np.array([0.0, 1.0])).shows == "undecided"
+
+
+def test_quantities_below_the_tolerance_cannot_tell():
+    """The gap is absolute below 1: 1e-14 and 5e-13 would agree."""
+    with pytest.raises(ValueError, match="expected: must hold cases of which one is other than 0"):
+        equal(np.array([5e-13]), np.array([1e-14]))
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [
+        lambda: equal(np.array([1 + 2j]), np.array([1 + 3j])),
+        lambda: equal(np.array([1.0001], np.float16), np.array([1.0])),
+        lambda: equal(np.zeros((2, 0)), np.zeros((2, 0)), nontrivial=[True, True]),
+        lambda: every(np.ones((3, 0), bool)),
+        lambda: at_most(np.array([0.5 + 100j]), 1.0),
+        lambda: at_most(np.array([arb(0.9, 0.5), arb(0.5, 0.1)], object), 1.0),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(compare):
+    with pytest.raises(ValueError, match=r"must be|must hold|must not be"):
+        compare()
+
+
+def test_a_bound_is_not_rounded_to_the_dtype_of_the_values():
+    assert at_most(np.array([1.0], np.float32), 0.99999999).shows == "contradicts"
+    assert at_least(np.array([-128], np.int8), 0).shows == "contradicts"

@@ -104,7 +104,7 @@ def test_run_decides_one_claim_at_a_time():
 
 def test_a_time_limit_stops_a_check():
     result = decide(claim(lambda: time.sleep(20)), time_limit=0.2)
-    assert result.complaint == "the check raised TimeoutError: took longer than the time limit of 0.2 s"
+    assert result.complaint == "the check raised _OutOfTime: took longer than the time limit of 0.2 s"
     assert decide(claim(), time_limit=20).agrees
 
 
@@ -159,3 +159,13 @@ def test_the_document_and_back():
         assert again.reused
         assert record(again) | {"reused": False} == values
         assert isinstance(again, Result)
+
+
+def test_a_check_cannot_swallow_the_time_limit():
+    def sleeps():
+        try:
+            time.sleep(20)
+        except Exception:
+            return check()()
+
+    assert decide(claim(sleeps), time_limit=0.2).verdict == "error"

@@ -54,3 +54,13 @@ def test_what_a_plan_and_a_sample_may_not_be():
         judge(Mean([1.0, 2.0]), Plan(at_least=0.0))
     with pytest.raises(ValueError, match=r"level: must be at least 0\.975"):
         judge(Intervals([0.0], [1.0], 0.95), Plan(at_least=0.0, comparisons=2))
+
+
+def test_samples_must_be_what_they_say():
+    plan = Plan(at_most=0.5)
+    with pytest.raises(ValueError, match="values: must hold one number a run"):
+        judge(Mean(np.repeat([[0.1], [0.49], [0.85]], 1000, axis=1)), plan)
+    with pytest.raises(ValueError, match="successes: must be whole numbers"):
+        judge(Counts([0.9], 100), plan)
+    with pytest.raises(ValueError, match="low: must not exceed high"):
+        judge(Intervals([0.9], [0.1], 0.95), plan)

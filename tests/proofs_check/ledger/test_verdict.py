@@ -96,3 +96,13 @@ def test_names_of_the_registry_are_held_against_the_evidence():
         verdict([piece("printed contradicts"), piece("intended contradicts")])
     with pytest.raises(ValueError, match="decided_by: must name quantities whose test has an intended variant"):
         verdict([piece("printed contradicts")], decided_by=("printed",))
+
+
+def test_a_correction_that_was_only_simulated_is_marked():
+    """The proof that the print is wrong is no proof of the correction."""
+    pieces = [
+        piece("printed contradicts q", unbounded=True),
+        piece("intended supports i"),
+        piece("amended supports other"),
+    ]
+    assert verdict(pieces, decided_by=("i",), limit=("q",))[0] == "amended, numerically"
