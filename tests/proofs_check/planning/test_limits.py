@@ -1,6 +1,7 @@
 """The limits of Theorem 2, Phase I, and Theorem 3: the enclosed path, and the steps of the proofs, against float64."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -114,3 +115,23 @@ def test_phase_1_descends_l2_and_keeps_its_bounds():
     for rate, offsets in ((3 / 8, phase_1.EVEN), (1 / 2, phase_1.ODD)):
         assert (gaps[list(offsets)] >= np.log1p(rate * times)).all()
         assert np.ptp(gaps[list(offsets)], axis=0).max() < 1e-6
+
+
+def test_what_the_losses_gain_near_the_pointer():
+    """C_k of FINDINGS: to first order near the predecessor pointer, what a loss gains by looking k back, not one."""
+
+    def gain(context, label, k):
+        u = positions(context, label)
+        total = sum(u[r - k - 1] - u[r - 2] for r in range(max(k, 1) + 1, T + 1))
+        return Fraction(total, u[0] + sum(u[: T - 1]))
+
+    def means(k):
+        parts = [(gain(z, next_label(z), k), gain(replayed(z), goal(z), k)) for z in edge_orders()]
+        return [sum(part) / len(parts) for part in zip(*parts, strict=True)]
+
+    plan, replay = zip(*(means(k) for k in range(T)), strict=True)
+    assert plan[0] == Fraction(-1, 12)
+    assert plan[2:] == (Fraction(1, 12), *[Fraction(7, 72)] * 6, Fraction(1, 12))
+    both = [(a + b) / 2 for a, b in zip(plan, replay, strict=True)]
+    assert both[0] == Fraction(-1, 24)
+    assert both[2:] == [Fraction(-5, 24), *[Fraction(-29, 144)] * 6, Fraction(-5, 24)]
