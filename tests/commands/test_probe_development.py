@@ -1,4 +1,4 @@
-"""``circuits probe development``: its numbers, how it goes on after a stop, and how it refuses."""
+"""``circuits probe development``: its numbers, how it resumes after a stop, and how it refuses bad input."""
 
 import os
 import re

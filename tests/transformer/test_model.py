@@ -53,7 +53,7 @@ def test_low_precision_stays_near_float64(name, dtype):
 def test_no_position_sees_a_later_token(name):
     model, tokens = drawn(shape(name)), sequence()
     graph, state = nnx.split(model)
-    # One program, a sequence at a time: rows of one batch need not round alike, and earlier places shall be equal.
+    # One program, a sequence at a time: rows of one batch need not round alike, but earlier positions must be equal.
     logits = jax.jit(lambda row: nnx.merge(graph, state)(row))
     changed = [tokens.at[place].set((tokens[place] + 1) % VOCAB) for place in range(len(tokens))]
     before, *after = map(logits, [tokens, *changed])
