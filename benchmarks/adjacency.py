@@ -18,8 +18,8 @@ import numpy as np
 from circuits.probes.adjacency.find import find_powers
 from circuits.probes.adjacency.gather import fresh_matrices, gathered
 from circuits.probes.adjacency.references import references
-from circuits.tasks.graphs import random_dag
-from circuits.transformer.training.stored import read
+from circuits.tasks.walks.graphs import random_dag
+from circuits.training.stored import read
 
 CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "star-2x5-mtp3"
 DRAWS, MODELS, POWERS = 1000, 39, 4

@@ -87,9 +87,9 @@ def ours(_: int) -> Capturing:
     import jax
     from flax import nnx
 
-    from circuits.taps import Taps
     from circuits.transformer.config import TransformerConfig
     from circuits.transformer.fill import filled_transformer
+    from circuits.transformer.taps import Taps
 
     config = TransformerConfig(
         layers=LAYERS,

@@ -23,7 +23,7 @@ from circuits.disentangled.weights import zeros
 from circuits.flow.coordinates import coordinates, free, orbits, toeplitz
 from circuits.flow.fields import GOAL, PLAN, gradient_flow
 from circuits.flow.solve import solve
-from circuits.tasks.star_graph import StarGraph
+from circuits.tasks.star.graph import StarGraph
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
 END, TOLERANCE, AGREEMENT = 1e8, 1e-8, 1e-5

@@ -21,8 +21,8 @@ from circuits.disentangled.losses import losses, multi_token_loss
 from circuits.disentangled.objective import BLOCK, batch_objective, objective
 from circuits.disentangled.weights import random
 from circuits.flow.population import mean_exhaustive
-from circuits.tasks.star_graph import StarGraph, encode, targets
-from circuits.tasks.star_sampling import sample
+from circuits.tasks.sampling import sample
+from circuits.tasks.star.graph import StarGraph, encode, targets
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
 BATCHES = (1, 24, 10_000)

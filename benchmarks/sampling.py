@@ -8,8 +8,8 @@ from functools import partial
 import jax
 from measure import best_seconds, report
 
-from circuits.tasks.star_graph import StarGraph
-from circuits.tasks.star_sampling import sample
+from circuits.tasks.sampling import sample
+from circuits.tasks.star.graph import StarGraph
 
 COUNT = 1_000_000
 FAMILIES = (StarGraph(2, 3, 10), StarGraph(5, 5, 100))

@@ -27,14 +27,14 @@ from measure import best_seconds, report
 
 from circuits.tasks.sampling import sample
 from circuits.tasks.token_format import tokens
+from circuits.training.config import TaskConfig
+from circuits.training.stored import read
+from circuits.training.walk_data import pair_lines
 from circuits.transformer import speculative as parts
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.generate import greedy
 from circuits.transformer.model import Predictor
 from circuits.transformer.speculative import rates, speculative
-from circuits.transformer.training.config import TaskConfig
-from circuits.transformer.training.stored import read
-from circuits.transformer.training.walk_data import pair_lines
 
 KINDS: dict[str, dict[str, Any]] = {
     "linear": {},

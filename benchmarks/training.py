@@ -71,9 +71,9 @@ def our_step(setting: Setting) -> tuple[Any, Any, Callable[..., Any]]:
 
     import jax
 
+    from circuits.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, TrainConfig
+    from circuits.training.step import initial_state, update
     from circuits.transformer.config import Architecture
-    from circuits.transformer.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, TrainConfig
-    from circuits.transformer.training.step import initial_state, update
 
     shape = {key: getattr(setting, key) for key in ("layers", "width", "heads", "activation")}
     config = TrainConfig(

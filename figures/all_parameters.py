@@ -14,8 +14,8 @@ from circuits.disentangled.closed_form import forward
 from circuits.flow.coordinates import Coordinates, all_entries, causal_entries, coordinates, orbits
 from circuits.flow.fields import GOAL, MULTI_TOKEN, NEXT_TOKEN, PLAN, REPLAY, gradient_flow, population_loss
 from circuits.flow.solve import log_times, solve
-from circuits.plotting_dynamics import Line, Panel, line_panels
-from circuits.tasks.star_graph import StarGraph
+from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.tasks.star.graph import StarGraph
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
 EXAMPLE = (3, 7, 6, 0, 7, 2, 3, 6, 0, 3)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.weights import Layer
-from circuits.plotting import OUTLINE, attention_heatmaps
-from circuits.training.runs import History
+from circuits.plotting.heatmaps import OUTLINE, attention_heatmaps
+from circuits.training.disentangled.runs import History
 
 TOKENS = (3, 7, 6, 0, 7, 2, 3, 6, 0, 3)
 SEED = 0

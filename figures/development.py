@@ -7,10 +7,10 @@ keeps the checkpoints, and ``circuits probe development runs/mtp3-0 --out DIR`` 
 
 from pathlib import Path
 
-from circuits.plotting_dynamics import Line, Panel, line_panels
-from circuits.probes.attention import Scores
-from circuits.probes.development import strengths
-from circuits.training.files import read_arrays
+from circuits.files import read_arrays
+from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.probes.attention.development import strengths
+from circuits.probes.attention.scores import Scores
 
 FOLDER = Path(__file__).with_suffix("")
 SHOWN = {"attends to the goal": 0, "predecessor": 6, "the goal reads its edge": 4, "hop 1": 1, "hop 2": 2, "hop 3": 3}

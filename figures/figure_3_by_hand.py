@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from circuits.disentangled.circuit import circuit, context_positions
 from circuits.disentangled.closed_form import forward
-from circuits.plotting import attention_heatmaps
+from circuits.plotting.heatmaps import attention_heatmaps
 
 TOKENS = (3, 7, 6, 0, 7, 2, 3, 6, 0, 3)
 GAMMA = 8.0

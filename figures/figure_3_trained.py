@@ -9,7 +9,7 @@ from measured import load, median_and_range
 
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.weights import Layer
-from circuits.plotting_dynamics import BarPanel, Bars, Mechanism, mechanism
+from circuits.plotting.dynamics import BarPanel, Bars, Mechanism, mechanism
 
 TOKENS = (3, 7, 6, 0, 7, 2, 3, 6, 0, 3)
 SEED = 0

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from circuits.training import runs
-from circuits.training.runs import Run
+from circuits.training.disentangled import runs
+from circuits.training.disentangled.runs import Run
 from proofs_check.ledger.data import MEASURED
 
 

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from circuits.files import write_arrays
 from circuits.flow.coordinates import Coordinates, all_entries, coordinates, orbits, toeplitz
 from circuits.flow.fields import NEXT_TOKEN, PLAN, REPLAY, Mixture, gradient_flow, population_loss
 from circuits.flow.solve import log_times, solve
-from circuits.plotting_dynamics import Line, Panel, line_panels
-from circuits.tasks.star_graph import StarGraph
-from circuits.training.files import write_arrays
+from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.tasks.star.graph import StarGraph
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
 HERE = Path(__file__)

@@ -10,9 +10,9 @@ from circuits.disentangled.closed_form import forward
 from circuits.disentangled.weights import zeros
 from circuits.flow.coordinates import coordinates, toeplitz
 from circuits.flow.fields import NEXT_TOKEN, PLAN, population_loss
-from circuits.plotting_dynamics import BarPanel, Bars, bar_panels
-from circuits.tasks.star_enumeration import representatives
-from circuits.tasks.star_graph import StarGraph, encode, targets
+from circuits.plotting.dynamics import BarPanel, Bars, bar_panels
+from circuits.tasks.star.enumeration import representatives
+from circuits.tasks.star.graph import StarGraph, encode, targets
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
 

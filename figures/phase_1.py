@@ -11,8 +11,8 @@ from circuits.flow.coordinates import coordinates, toeplitz
 from circuits.flow.fields import GOAL, gradient_flow, population_loss
 from circuits.flow.rates import rate
 from circuits.flow.solve import log_times, solve
-from circuits.plotting_dynamics import Line, Panel, line_panels
-from circuits.tasks.star_graph import StarGraph
+from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.tasks.star.graph import StarGraph
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
 END = 1e8

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from circuits.plotting_dynamics import BarPanel, Bars, bar_panels
+from circuits.plotting.dynamics import BarPanel, Bars, bar_panels
 from proofs_check.transfer.measure import AHEAD, POWER_STEPS, SEEDS
 from proofs_check.transfer.measured import half_length
 from proofs_check.transfer.power import LEVEL, table

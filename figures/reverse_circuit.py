@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.plotting_attention import sweep_heatmap
-from circuits.probes.extract import planning_maps
+from circuits.plotting.attention import sweep_heatmap
+from circuits.probes.attention.extract import planning_maps
+from circuits.probes.attention.planning import scores_of
 from circuits.probes.layout import chosen_position, layout
-from circuits.probes.linear_probes import fit_probes, score_probes
-from circuits.probes.planning import scores_of
+from circuits.probes.residual.linear import fit_probes, score_probes
 from circuits.probes.streaming import stream
-from circuits.transformer.training.data import TEST_SEED, draw
+from circuits.training.data import TEST_SEED, draw
 from circuits.transformer.weights_file import load_model
 
 ROOT = Path(__file__).parents[1]

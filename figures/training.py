@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from measured import load, median_and_range
 
-from circuits.plotting_dynamics import Line, Panel, line_panels
-from circuits.training.runs import History
+from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.training.disentangled.runs import History
 
 RUNS = {"2-MTP": ("reduced-mtp", 0), "NTP": ("reduced-ntp", 1)}
 FIRST = 10

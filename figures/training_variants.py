@@ -4,7 +4,7 @@ from pathlib import Path
 
 from measured import load, median_and_range
 
-from circuits.plotting_dynamics import Line, Panel, line_panels
+from circuits.plotting.dynamics import Line, Panel, line_panels
 
 RUNS = {
     "2-MTP": ("reduced-mtp", 0, "exact"),

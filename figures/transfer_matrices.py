@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from circuits.plotting_adjacency import matrix_panels
+from circuits.plotting.adjacency import matrix_panels
 from circuits.probes.adjacency.references import named
-from circuits.tasks.graphs import adjacency
+from circuits.tasks.walks.graphs import adjacency
 from proofs_check.transfer import training
 from proofs_check.transfer.measure import AHEAD, POWER_STEPS, SEEDS, VARIANTS, cosines
 

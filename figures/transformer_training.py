@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from circuits.plotting_dynamics import Line, Panel, line_panels
-from circuits.transformer.training.run_folder import read_metrics
+from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.training.run_folder import read_metrics
 from proofs_check.ledger.data import MEASURED
 
 SEEDS = 3

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from circuits.plotting_dynamics import BarPanel, Bars, bar_panels
-from circuits.tasks.walks import degrees, observed
+from circuits.plotting.dynamics import BarPanel, Bars, bar_panels
+from circuits.tasks.walks.pairs import degrees, observed
 from proofs_check.transfer import training
 from proofs_check.transfer.measure import ANSWER_STEPS, KINDS, SEEDS
 from proofs_check.transfer.multi_hop import BY_HOPS, LEVEL, MODELS, NTP, UNSEEN, Model, evaluations, gains

@@ -41,11 +41,11 @@ from circuits.disentangled.closed_form import forward
 from circuits.disentangled.objective import batch_objective, objective
 from circuits.disentangled.weights import norm
 from circuits.flow.population import mean_by_symmetry
-from circuits.plotting import attention_heatmaps, weight_heatmap
-from circuits.plotting_lines import lines_by_gamma
-from circuits.tasks.star_answers import solve
-from circuits.tasks.star_enumeration import representatives
-from circuits.tasks.star_graph import Problem, StarGraph, encode, replay_context, targets
+from circuits.plotting.heatmaps import attention_heatmaps, weight_heatmap
+from circuits.plotting.lines import lines_by_gamma
+from circuits.tasks.star.answers import solve
+from circuits.tasks.star.enumeration import representatives
+from circuits.tasks.star.graph import Problem, StarGraph, encode, replay_context, targets
 from proofs_check.ledger.registry import select
 from proofs_check.ledger.run import decide, summary
 from proofs_check.registries import own

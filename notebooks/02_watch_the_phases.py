@@ -40,10 +40,10 @@ from circuits.flow.descent import optimise
 from circuits.flow.fields import GOAL, PLAN, gradient_flow, population_loss
 from circuits.flow.rates import rate
 from circuits.flow.solve import evaluate, log_times, solve
-from circuits.plotting import attention_heatmaps
-from circuits.plotting_dynamics import Line, Panel, line_panels
-from circuits.tasks.star_enumeration import representatives
-from circuits.tasks.star_graph import StarGraph, encode
+from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.plotting.heatmaps import attention_heatmaps
+from circuits.tasks.star.enumeration import representatives
+from circuits.tasks.star.graph import StarGraph, encode
 
 family = StarGraph(paths=2, nodes=3, labels=10)
 N, T = family.labels, family.sequence_length

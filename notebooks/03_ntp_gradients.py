@@ -39,9 +39,9 @@ from circuits.flow.fields import NEXT_TOKEN, PLAN, gradient_flow, population_los
 from circuits.flow.population import mean_by_symmetry
 from circuits.flow.rates import rate
 from circuits.flow.solve import log_times, solve
-from circuits.plotting_dynamics import BarPanel, Bars, Line, Panel, bar_panels, line_panels
-from circuits.tasks.star_enumeration import representatives
-from circuits.tasks.star_graph import StarGraph, encode
+from circuits.plotting.dynamics import BarPanel, Bars, Line, Panel, bar_panels, line_panels
+from circuits.tasks.star.enumeration import representatives
+from circuits.tasks.star.graph import StarGraph, encode
 
 family = StarGraph(paths=2, nodes=3, labels=10)
 T = family.sequence_length

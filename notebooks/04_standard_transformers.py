@@ -28,12 +28,12 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.plotting_dynamics import Line, Panel, line_panels
-from circuits.taps import Taps
+from circuits.plotting.dynamics import Line, Panel, line_panels
 from circuits.tasks import chance, decode_ids
-from circuits.transformer.training.data import TEST_SEED, draw
-from circuits.transformer.training.evaluation import accuracy
-from circuits.transformer.training.run_folder import read_metrics
+from circuits.training.data import TEST_SEED, draw
+from circuits.training.evaluation import accuracy
+from circuits.training.run_folder import read_metrics
+from circuits.transformer.taps import Taps
 from circuits.transformer.weights_file import load_model
 
 folder = Path("checkpoints")

@@ -30,13 +30,13 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.html import attention_page
-from circuits.plotting_attention import attention_grid, head_scores, query_rows
-from circuits.probes.extract import planning_maps
+from circuits.plotting.attention import attention_grid, head_scores, query_rows
+from circuits.plotting.page import attention_page
+from circuits.probes.attention.extract import planning_maps
+from circuits.probes.attention.planning import find_circuit
 from circuits.probes.layout import chosen_position, layout, place_names
-from circuits.probes.planning import find_circuit
 from circuits.tasks import decode_ids
-from circuits.transformer.training.data import TEST_SEED, draw
+from circuits.training.data import TEST_SEED, draw
 from circuits.transformer.weights_file import load_model
 
 folder = Path("checkpoints")

@@ -28,12 +28,12 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.plotting_attention import head_scores, sweep_heatmap
+from circuits.plotting.attention import head_scores, sweep_heatmap
 from circuits.probes.interventions import Receiver, ablate, knock_out, patch, path_patch, twins
 from circuits.probes.layout import place_names
-from circuits.probes.linear_probes import fit_probes, score_probes
+from circuits.probes.residual.linear import fit_probes, score_probes
 from circuits.tasks import decode_ids
-from circuits.transformer.training.data import TEST_SEED, draw
+from circuits.training.data import TEST_SEED, draw
 from circuits.transformer.weights_file import load_model
 
 mtp, form, _ = load_model(Path("checkpoints/star-2x5-mtp3-seed-1"))

@@ -27,13 +27,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from circuits.plotting import attention_heatmap, weight_heatmap
-from circuits.plotting_dynamics import BarPanel, Bars, bar_panels
+from circuits.plotting.dynamics import BarPanel, Bars, bar_panels
+from circuits.plotting.heatmaps import attention_heatmap, weight_heatmap
 from circuits.pretrained.gguf import load_gguf
 from circuits.pretrained.smollm2 import smollm2_file
-from circuits.probes.language import measure_heads, repeated_sequences, standing_out
+from circuits.probes.language.heads import measure_heads, repeated_sequences, standing_out
 from circuits.probes.patterns import attention_patterns
-from circuits.taps import Taps
+from circuits.transformer.taps import Taps
 
 model, tokenizer, notes = load_gguf(smollm2_file(), positions=256)
 {key: value for key, value in notes.items() if key != "chat_template"}

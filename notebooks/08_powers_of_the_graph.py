@@ -33,19 +33,11 @@ from circuits.one_layer.counts import counts
 from circuits.one_layer.losses import losses, objective
 from circuits.one_layer.parameters import Options, random
 from circuits.one_layer.training import train_full_batch
-from circuits.plotting_adjacency import Band, matrix_panels, power_bars
+from circuits.plotting.adjacency import Band, matrix_panels, power_bars
 from circuits.probes.adjacency.find import find_powers, verdict
 from circuits.probes.adjacency.references import references
-from circuits.tasks import (
-    adjacency,
-    degrees,
-    observed,
-    random_dag,
-    split_pairs,
-    training_walks,
-    walk_format,
-    walk_text,
-)
+from circuits.tasks import adjacency, degrees, observed, random_dag, split_pairs, training_walks, walk_text
+from circuits.tasks.walks.pairs import format as walk_format
 
 # %% [markdown]
 # ## Walks
@@ -154,8 +146,8 @@ ax.legend()
 from pathlib import Path
 
 from circuits.probes.adjacency.sources import layer_maps, ov_circuits, transfer_matrices
-from circuits.transformer.training.stored import read
-from circuits.transformer.training.walk_data import walks_of
+from circuits.training.stored import read
+from circuits.training.walk_data import walks_of
 
 (stored,) = read(Path("checkpoints/dag-injection"))
 walked, ids = walks_of(stored.task), np.arange(100)

@@ -4,30 +4,6 @@ For claims of your own: a ``Claim`` names a check, a check returns ``Findings``,
 kinds of evidence are listed in ``KINDS``, the rule of verdicts stands in ``proofs_check.ledger.verdict``.
 """
 
-from proofs_check.ledger.certified import Cell, balls_at_least, balls_at_most, nonnegative, same
-from proofs_check.ledger.claim import Claim
-from proofs_check.ledger.evidence import KINDS, CrossCheck, Findings, Test
-from proofs_check.ledger.outcome import Outcome, at_least, at_most, equal, every
-from proofs_check.ledger.statistics import Counts, Intervals, Mean, Plan
+import lazy_loader
 
-__all__ = [
-    "KINDS",
-    "Cell",
-    "Claim",
-    "Counts",
-    "CrossCheck",
-    "Findings",
-    "Intervals",
-    "Mean",
-    "Outcome",
-    "Plan",
-    "Test",
-    "at_least",
-    "at_most",
-    "balls_at_least",
-    "balls_at_most",
-    "equal",
-    "every",
-    "nonnegative",
-    "same",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

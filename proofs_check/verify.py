@@ -8,8 +8,9 @@ import jax
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 
-from circuits import require
-from circuits.cli import check_writable, usage, write_text
+from circuits import checks
+from circuits.cli import usage
+from circuits.files import check_writable, write_text
 from proofs_check.ledger import cache, record, registry, report, terminal
 from proofs_check.ledger.claim import Claim
 from proofs_check.ledger.run import Result, run
@@ -54,8 +55,8 @@ def verify(
     """
     broken: tuple[str, ...] = ()
     with usage():
-        require.integer("jobs", jobs, least=1)
-        require.that(time_limit is None or time_limit > 0, "time-limit", "must be positive", time_limit)
+        checks.integer("jobs", jobs, min_value=1)
+        checks.require(time_limit is None or time_limit > 0, "time-limit", "must be positive", time_limit)
         found = [each for path in claims for each in registry.load(path)]
         if all or not claims:
             installed = registry.discover()
@@ -142,6 +143,6 @@ def _outputs(
     for flag, path, render in wanted:
         if path is not None:
             check_writable(flag, path)
-            require.that(path not in outputs, flag, "must be a file of its own", str(path))
+            checks.require(path not in outputs, flag, "must be a file of its own", str(path))
             outputs[path] = render
     return outputs

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from circuits.disentangled.weights import Weights, random
-from circuits.tasks.star_graph import Problem, StarGraph, encode, targets
-from circuits.tasks.star_sampling import sample
+from circuits.tasks.sampling import sample
+from circuits.tasks.star.graph import Problem, StarGraph, encode, targets
 
 EXAMPLE = (3, 7, 6, 0, 7, 2, 3, 6, 0, 3)
 """The paper's running example; its path is 3, 6, 0."""

@@ -1,59 +1,28 @@
-"""Imports run one way: from what stands later in LAYERS to what stands earlier, never back."""
+"""Folder order is import order: a folder imports only from folders above it in the lists below."""
 
 import ast
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
-LAYERS = [
-    ("circuits.typing", "circuits.require"),
-    ("circuits.tasks",),
-    ("circuits.disentangled",),
-    ("circuits.flow",),
-    ("circuits.one_layer",),
-    ("circuits.taps",),
-    ("circuits.transformer",),
-    ("circuits.pretrained",),
-    ("circuits.probes",),
-    (
-        "circuits.plotting",
-        "circuits.plotting_adjacency",
-        "circuits.plotting_attention",
-        "circuits.plotting_dynamics",
-        "circuits.plotting_lines",
-        "circuits.plotting_sweeps",
-        "circuits.html",
-    ),
-    ("circuits.cli",),
-    ("circuits.transformer.training", "circuits.transformer.sweeps"),
-    ("circuits.training",),
-    ("circuits.commands",),
-    ("circuits",),
-    ("proofs_check.ledger",),
-    ("proofs_check.methods",),
-    ("proofs_check.planning",),
-    ("proofs_check.transfer",),
-    ("proofs_check.sources",),
-    ("proofs_check",),
-    ("proofs_check.attack",),
-    ("figures", "benchmarks", "notebooks", "examples", "tests"),
+CIRCUITS = (
+    *("typing", "checks", "files", "tasks", "disentangled", "flow", "one_layer", "transformer", "training"),
+    *("pretrained", "models", "probes", "plotting", "cli"),
+)
+PROOFS = ("ledger", "methods", "planning", "transfer", "sources", "registries", "prose", "verify", "attack")
+OUTSIDE = ("figures", "benchmarks", "examples")
+ORDER = [
+    *(f"circuits.{name}" for name in CIRCUITS),
+    *(f"proofs_check.{name}" for name in PROOFS),
+    *OUTSIDE,
 ]
-FILES = [
-    path
-    for folder in ("circuits", "proofs_check", "figures", "benchmarks", "examples")
-    for path in ROOT.glob(f"{folder}/**/*.py")
-]
+ANYWHERE = {"circuits", "proofs_check"}
+"""The public names of a package: lazy, and never imported by the package itself."""
+FILES = [path for folder in (*ANYWHERE, *OUTSIDE) for path in ROOT.glob(f"{folder}/**/*.py")]
 
 
-def level(module: str) -> int:
-    """The layer of the longest prefix of a module's name that LAYERS names."""
-    names = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+def folder_of(module: str) -> str:
     parts = module.split(".")
-    prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    found = next((names[prefix] for prefix in prefixes if prefix in names), None)
-    assert found is not None, f"{module} stands in no layer"
-    return found
+    return parts[0] if parts[0] in OUTSIDE else ".".join(parts[:2])
 
 
 def module_of(path: Path) -> str:
@@ -61,48 +30,53 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(path: Path) -> set[str]:
-    """Our own modules that a file imports, wherever in the file the import stands."""
-    ours = {"circuits", "proofs_check", "tests", "figures", "benchmarks", "examples"}
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(source: str) -> set[str]:
+    """Every module and name that a source imports, wherever in it the import stands."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                is_module = (ROOT / Path(*inner.split("."))).with_suffix(".py").exists() or (
-                    ROOT / Path(*inner.split("."))
-                ).is_dir()
-                found.add(inner if is_module else str(node.module))
-    return {name for name in found if name.split(".")[0] in ours}
+            assert node.level == 0, "relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_imports_run_downward(path):
-    own = level(module_of(path))
-    upward = {name for name in imported(path) if level(name) > own}
-    assert not upward, f"{module_of(path)} imports upward: {sorted(upward)}"
+def level(folder: str) -> int:
+    """The place of a folder in the order; a public name of a package stands behind the package's last folder."""
+    if folder in ORDER:
+        return ORDER.index(folder)
+    return max(number for number, name in enumerate(ORDER) if name.split(".")[0] == folder.split(".")[0])
+
+
+def upward(folder: str, source: str) -> list[str]:
+    """What a file of a folder imports from folders that stand behind its own."""
+    ours = {name for name in imports(source) if name.split(".")[0] in {*ANYWHERE, *OUTSIDE}}
+    return sorted(name for name in ours if level(folder_of(name)) > level(folder))
+
+
+def test_imports_run_downward():
+    faults = {
+        module_of(path): wrong
+        for path in FILES
+        if folder_of(module_of(path)) not in ANYWHERE
+        if (wrong := upward(folder_of(module_of(path)), path.read_text()))
+    }
+    assert not faults
+
+
+def test_every_folder_is_in_the_order():
+    unknown = {folder_of(module_of(path)) for path in FILES} - set(ORDER) - ANYWHERE - {"circuits.__main__"}
+    assert not unknown
 
 
 def test_the_rule_can_fail():
-    assert level("circuits.disentangled.circuit") < level("circuits.flow.population") < level("proofs_check.ledger.run")
-    assert (
-        level("proofs_check.ledger.run") < level("proofs_check.methods.exact") < level("proofs_check.planning.lemma_3")
-    )
-    assert level("circuits.transformer.model") < level("circuits.cli") < level("circuits.transformer.training.loop")
-    lemma_3 = imported(ROOT / "proofs_check" / "planning" / "lemma_3.py")
-    assert lemma_3 >= {"circuits.disentangled.weights", "proofs_check.methods.setting"}
+    assert upward("circuits.flow", "from circuits.training import data") == ["circuits.training.data"]
+    assert upward("circuits.flow", "def f():\n    import proofs_check.verify") == ["proofs_check.verify"]
+    assert upward("proofs_check.planning", "from circuits.flow.solve import solve") == []
 
 
 def test_no_pickles_and_no_torch():
-    for path in FILES:
-        words = {alias.split(".")[0] for alias in _all_imports(path)}
-        assert not words & {"pickle", "torch", "dill", "joblib"}, path
-
-
-def _all_imports(path: Path) -> set[str]:
-    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
-    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return plain | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    forbidden = {"pickle", "torch", "dill", "joblib"}
+    faults = {str(path) for path in FILES if {name.split(".")[0] for name in imports(path.read_text())} & forbidden}
+    assert not faults

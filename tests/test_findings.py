@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from circuits.training.runs import read
+from circuits.training.disentangled.runs import read
 from proofs_check import prose
 from proofs_check.ledger.data import MEASURED as ALL_MEASURED
 from proofs_check.registries import own

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from circuits import require
+from circuits import checks
 from circuits.disentangled.closed_form import Activations, forward
 from circuits.disentangled.weights import Layer, Weights
 from circuits.typing import Scalar, Tokens
@@ -23,9 +23,9 @@ from circuits.typing import Scalar, Tokens
 def circuit(gamma: float | int | Scalar, labels: int, length: int, dtype: jnp.dtype | type = jnp.float64) -> Weights:
     """Corollary 1's weights at sharpness gamma > 0. Raises ValueError for gamma not positive and finite."""
     if not isinstance(gamma, Tracer):
-        require.that(bool(0 < gamma < float("inf")), "gamma", "must be positive and finite", gamma)
-    require.integer("labels", labels, least=2)
-    require.integer("length", length, least=3)
+        checks.require(bool(0 < gamma < float("inf")), "gamma", "must be positive and finite", gamma)
+    checks.integer("labels", labels, min_value=2)
+    checks.integer("length", length, min_value=3)
     shift = jnp.eye(length, k=-1, dtype=dtype)
     not_itself = jnp.zeros((length, length), dtype).at[-2, -2].set(-1)
     return (
@@ -52,5 +52,5 @@ def context_positions(tokens: Tokens | Sequence[int], goal: int) -> tuple[int, i
     Raises ValueError if the goal is not the target of exactly one edge.
     """
     targets = [t for t in range(1, len(tokens) - 2, 2) if int(tokens[t]) == goal]
-    require.that(len(targets) == 1, "goal", "must be the target of exactly one edge of tokens", goal)
+    checks.require(len(targets) == 1, "goal", "must be the target of exactly one edge of tokens", goal)
     return targets[0] - 1, targets[0]

@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from circuits import require
+from circuits import checks
 from circuits.disentangled.weights import Layer, Weights
 
 
@@ -36,10 +36,10 @@ def load_weights(path: Path) -> Weights:
         raise ValueError(f"path: must be a whole safetensors file, got {str(path)!r} ({error})") from error
     depth = len(arrays) // 2
     wanted = {f"{block}_{number}" for number in range(1, depth + 1) for block in ("content", "position")}
-    require.that(bool(wanted) and arrays.keys() == wanted, "path", f"must hold {sorted(wanted)}", sorted(arrays))
+    checks.require(bool(wanted) and arrays.keys() == wanted, "path", f"must hold {sorted(wanted)}", sorted(arrays))
     for name, values in arrays.items():
         square = values.ndim == 2 and values.shape[0] == values.shape[1]
-        require.that(square, name, "must be square", values.shape)
+        checks.require(square, name, "must be square", values.shape)
     return tuple(
         Layer(jnp.asarray(arrays[f"content_{number}"]), jnp.asarray(arrays[f"position_{number}"]))
         for number in range(1, depth + 1)

@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from circuits import require
+from circuits import checks
 from circuits.disentangled.literal import embed, placed, selector
 from circuits.disentangled.losses import Losses, require_two_layers
 from circuits.disentangled.weights import Weights, check_label, sizes
-from circuits.tasks.star_graph import replay_context
+from circuits.tasks.star.graph import replay_context
 from circuits.typing import Label, OverLabels, Tokens
 
 
@@ -45,8 +45,8 @@ def random(
     key: Key[Array, ""], labels: int, length: int, scale: float | int = 1.0, dtype: jnp.dtype | type = jnp.float64
 ) -> FullWeights:
     """Independent normal entries of the given standard deviation. Raises ValueError for sizes below 1."""
-    require.integer("labels", labels, least=1)
-    require.integer("length", length, least=1)
+    checks.integer("labels", labels, min_value=1)
+    checks.integer("length", length, min_value=1)
     base = labels + length
     shapes = (base, base), (2 * base, 2 * base), (4 * base, labels), (4 * base, labels)
     keys = jax.random.split(key, len(shapes))
@@ -116,10 +116,10 @@ def check(weights: FullWeights, tokens: Tokens) -> None:
     base = labels + length
     shapes = (base, base), (2 * base, 2 * base), (4 * base, labels), (4 * base, labels)
     for (name, array), shape in zip(weights._asdict().items(), shapes, strict=True):
-        require.shape(name, array, shape)
+        checks.shape(name, array, shape)
         rule = f"must have the dtype of weight_1, {weights.weight_1.dtype}"
-        require.that(array.dtype == weights.weight_1.dtype, name, rule, str(array.dtype))
-        require.finite(name, array)
+        checks.require(array.dtype == weights.weight_1.dtype, name, rule, str(array.dtype))
+        checks.finite(name, array)
     check_label("tokens", tokens, labels)
 
 

@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from circuits import require
+from circuits import checks
 from circuits.disentangled.closed_form import Activations, forward
 from circuits.disentangled.weights import Weights, check_label, sizes
-from circuits.tasks.star_graph import replay_context
+from circuits.tasks.star.graph import replay_context
 from circuits.typing import Label, Scalar, Tokens
 
 Part = Float[Array, "..."]
@@ -63,7 +63,7 @@ def head_loss(activations: Activations, tokens: Tokens, target: Label, layer: in
 
     Infinite only if no position holds the target. Raises ValueError for a layer that is not there.
     """
-    require.integer("layer", layer, least=1, most=len(activations.attention))
+    checks.integer("layer", layer, min_value=1, max_value=len(activations.attention))
     hit = tokens == target
     log_found = log_zero_where(~hit, activations.attention[0].dtype)
     missed = (~hit).astype(activations.attention[0].dtype)
@@ -99,4 +99,4 @@ def log_zero_where(where: jax.Array, dtype: jnp.dtype | type) -> jax.Array:
 
 def require_two_layers(weights: Weights) -> None:
     """The paper's two heads read Layers 2 and 1."""
-    require.that(len(weights) == 2, "weights", "must have 2 layers for the heads f1 and f2", len(weights))
+    checks.require(len(weights) == 2, "weights", "must have 2 layers for the heads f1 and f2", len(weights))

@@ -12,7 +12,7 @@ from circuits.disentangled.deep_head import deep_loss_and_gradient
 from circuits.disentangled.losses import Losses, multi_token_loss, next_token_loss, require_two_layers
 from circuits.disentangled.shallow_head import shallow_loss_and_gradient
 from circuits.disentangled.weights import Weights, check_label, check_prompt, sizes
-from circuits.tasks.star_graph import replay_context
+from circuits.tasks.star.graph import replay_context
 from circuits.typing import AnyArray, Label, Scalar, Tokens
 
 BLOCK = 1024

@@ -9,7 +9,7 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int, Key
 
-from circuits import require
+from circuits import checks
 from circuits.typing import AnyArray, Content, Position, Scalar
 
 
@@ -59,18 +59,18 @@ def check(weights: Weights, labels: int, length: int) -> None:
 
     Under a trace the values are unknown, and only shapes and dtypes are checked.
     """
-    require.that(len(weights) > 0, "weights", "must have at least one layer", len(weights))
+    checks.require(len(weights) > 0, "weights", "must have at least one layer", len(weights))
     for number, layer in enumerate(weights, start=1):
         for block, array, size in (("content", layer.content, labels), ("position", layer.position, length)):
             name = f"{block}_{number}"
-            require.shape(name, array, (size, size))
-            require.that(
+            checks.shape(name, array, (size, size))
+            checks.require(
                 array.dtype == weights[0].content.dtype,
                 name,
                 f"must have the dtype of content_1, {weights[0].content.dtype}",
                 str(array.dtype),
             )
-            require.finite(name, array)
+            checks.finite(name, array)
 
 
 def check_prompt(weights: Weights, tokens: Int[AnyArray, "*B T"]) -> None:
@@ -78,7 +78,7 @@ def check_prompt(weights: Weights, tokens: Int[AnyArray, "*B T"]) -> None:
 
     A look-up by label beyond N would be clamped in silence.
     """
-    require.that(len(weights) > 0, "weights", "must have at least one layer", len(weights))
+    checks.require(len(weights) > 0, "weights", "must have at least one layer", len(weights))
     labels = sizes(weights)[0]
     check(weights, labels, tokens.shape[-1])
     if isinstance(tokens, Tracer):
@@ -98,7 +98,7 @@ def check_label(argument: str, label: Int[AnyArray, "*B"] | int, labels: int) ->
     if not isinstance(label, Tracer):
         values = np.atleast_1d(np.asarray(label))
         outside = values[(values < 0) | (values >= labels)].tolist()
-        require.that(not outside, argument, f"must be a label between 0 and {labels - 1}", next(iter(outside), None))
+        checks.require(not outside, argument, f"must be a label between 0 and {labels - 1}", next(iter(outside), None))
 
 
 def norm(weights: Weights) -> Scalar:
@@ -117,6 +117,6 @@ def sizes(weights: Weights) -> tuple[int, int]:
 
 
 def _require_sizes(depth: int, labels: int, length: int) -> None:
-    require.integer("depth", depth, least=1)
-    require.integer("labels", labels, least=1)
-    require.integer("length", length, least=1)
+    checks.integer("depth", depth, min_value=1)
+    checks.integer("labels", labels, min_value=1)
+    checks.integer("length", length, min_value=1)

@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from circuits import require
+from circuits import checks
 from circuits.disentangled.weights import Layer, Weights, check, zeros
 from circuits.flow.population import require_symmetric
-from circuits.tasks.star_graph import StarGraph
+from circuits.tasks.star.graph import StarGraph
 from circuits.typing import Scalar
 
 Theta = Float[Array, " D"]
@@ -52,14 +52,14 @@ def held(matrix: Matrix) -> Block:
 
 def orbits(labels: int) -> Block:
     """W0 = a I + b (1 1^T - I): the two orbits of the entries under relabeling; a first."""
-    require.integer("labels", labels, least=2)
+    checks.integer("labels", labels, min_value=2)
     eye = np.eye(labels, dtype=bool)
     return Block(("diagonal", "off-diagonal"), lambda ab: jnp.where(eye, ab[0], ab[1]), (labels, labels * (labels - 1)))
 
 
 def toeplitz(length: int) -> Block:
     """W1[i, j] = w(i - j) for j <= i, 0 above: tied weights, T coordinates w(0) .. w(T - 1)."""
-    require.integer("length", length, least=1)
+    checks.integer("length", length, min_value=1)
     offset = np.subtract.outer(np.arange(length), np.arange(length))
     visible = offset >= 0
     return Block(
@@ -73,7 +73,7 @@ def toeplitz(length: int) -> Block:
 def free(mask: Bool[np.ndarray, "rows columns"]) -> Block:
     """Every entry of the mask by itself, in row-major order; 0 elsewhere. Names count positions from 1."""
     rows, columns = np.nonzero(mask)
-    require.that(len(rows) > 0, "mask", "must hold at least one entry", mask.shape)
+    checks.require(len(rows) > 0, "mask", "must hold at least one entry", mask.shape)
     return Block(
         tuple(f"[{i + 1},{j + 1}]" for i, j in zip(rows, columns, strict=True)),
         lambda entries: jnp.zeros(mask.shape, entries.dtype).at[rows, columns].set(entries),
@@ -119,14 +119,14 @@ class Coordinates:
 
     def embed(self, theta: Theta) -> Weights:
         """The weights at theta."""
-        require.shape("theta", theta, (len(self.names),))
+        checks.shape("theta", theta, (len(self.names),))
         ends = [0, *accumulate(len(block.names) for block in self.blocks)]
         parts = [block.embed(theta[ends[i] : ends[i + 1]]) for i, block in enumerate(self.blocks)]
         return Layer(parts[0], parts[1]), Layer(parts[2], parts[3])
 
     def of(self, name: str) -> slice:
         """Where the coordinates of one block stand: "position_1", say."""
-        require.choice("name", name, ("content_1", "position_1", "content_2", "position_2"))
+        checks.choice("name", name, ("content_1", "position_1", "content_2", "position_2"))
         places = [i for i, full in enumerate(self.names) if full.startswith(name + " ")]
         return slice(places[0], places[-1] + 1) if places else slice(0, 0)
 
@@ -160,7 +160,7 @@ def coordinates(
     a I + b 1 1^T wherever theta is: then no symmetry would make a flow exact.
     """
     base = zeros(2, spec.labels, spec.sequence_length) if at is None else at
-    require.that(len(base) == 2, "at", "must have 2 layers", len(base))
+    checks.require(len(base) == 2, "at", "must have 2 layers", len(base))
     found = Coordinates(
         content_1 or held(base[0].content),
         position_1 or held(base[0].position),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from circuits import require
+from circuits import checks
 from circuits.flow.coordinates import Theta
 from circuits.flow.fields import Field
 
@@ -23,9 +23,9 @@ def optimise(
 
     Raises ValueError unless ``every`` >= 1 divides ``steps`` >= 1.
     """
-    require.integer("every", every, least=1)
-    require.integer("steps", steps, least=1)
-    require.that(steps % every == 0, "steps", f"must be a multiple of every = {every}", steps)
+    checks.integer("every", every, min_value=1)
+    checks.integer("steps", steps, min_value=1)
+    checks.require(steps % every == 0, "steps", f"must be a multiple of every = {every}", steps)
     return _optimise(field, optimiser, steps // every, every, start)
 
 

@@ -16,8 +16,8 @@ from circuits.disentangled.closed_form import forward
 from circuits.disentangled.losses import head_loss
 from circuits.disentangled.weights import Weights
 from circuits.flow.coordinates import Coordinates, Theta
-from circuits.tasks.star_enumeration import representatives
-from circuits.tasks.star_graph import StarGraph, encode, replay_context, targets
+from circuits.tasks.star.enumeration import representatives
+from circuits.tasks.star.graph import StarGraph, encode, replay_context, targets
 from circuits.typing import Label, Scalar, Tokens
 
 Field = Callable[[Theta], Theta]

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from circuits import require
+from circuits import checks
 from circuits.disentangled.weights import Layer, Weights, check
-from circuits.tasks.star_enumeration import everything, representatives
-from circuits.tasks.star_graph import Problem, StarGraph, encode, targets
+from circuits.tasks.star.enumeration import everything, representatives
+from circuits.tasks.star.graph import Problem, StarGraph, encode, targets
 from circuits.typing import Content
 
 Quantity = Callable[..., Any]
@@ -139,7 +139,7 @@ def _require_invariant(sums: Any, relabeled: Any) -> None:
         change = float(np.max(np.abs(np.asarray(leaf) - np.asarray(other))))
         allowed = RELABELING_TOLERANCE * max(1.0, float(np.max(np.abs(np.asarray(leaf)))))
         rule = f"must not depend on which label is which, at {jax.tree_util.keystr(path) or 'its value'}; it changes by"
-        require.that(change <= allowed, "quantity", f"{rule} at most {allowed:.1e}", change)
+        checks.require(change <= allowed, "quantity", f"{rule} at most {allowed:.1e}", change)
 
 
 def _is_layer(leaf: Any) -> bool:
@@ -153,4 +153,4 @@ def require_symmetric(argument: str, content: Content) -> None:
     gap = float(np.max(np.abs(np.asarray(content) - np.asarray(relabeled_mean(content)))))
     rounding = 8 * float(jnp.finfo(content.dtype).eps) * float(np.max(np.abs(content)))
     rule = "must be a I + b 1 1^T for the symmetry reduction (mean_exhaustive takes any weights), off by at most"
-    require.that(gap <= rounding, argument, f"{rule} {rounding:.1e}", gap)
+    checks.require(gap <= rounding, argument, f"{rule} {rounding:.1e}", gap)

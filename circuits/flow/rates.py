@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from circuits import require
+from circuits import checks
 from circuits.typing import AnyArray
 
 
@@ -30,15 +30,15 @@ def rate(times: Float[AnyArray, " K"], values: Float[AnyArray, " K"], decades: i
     For a power law t^p, give it log values: the slope is p. Raises ValueError for shapes that differ, values that
     are not finite, or fewer than 2 times in any of the decades.
     """
-    require.integer("decades", decades, least=1)
+    checks.integer("decades", decades, min_value=1)
     t, x = np.asarray(times, float), np.asarray(values, float)
-    require.shape("values", x, t.shape)
-    require.finite("values", x)
+    checks.shape("values", x, t.shape)
+    checks.finite("values", x)
     slack = 1e-9  # logspace misses its own grid points by a rounding
     ends = t[-1] * 10.0 ** -np.arange(decades, -1, -1)
     inside = [(t >= low * (1 - slack)) & (t <= high * (1 + slack)) for low, high in pairwise(ends)]
     fewest = int(min(part.sum() for part in inside))
-    require.that(fewest >= 2, "times", f"must have 2 points in each of the last {decades} decades", fewest)
+    checks.require(fewest >= 2, "times", f"must have 2 points in each of the last {decades} decades", fewest)
     slope = _slope(t, x, t >= ends[0] * (1 - slack))
     return Rate(slope, max(abs(_slope(t, x, part) - slope) for part in inside), decades)
 

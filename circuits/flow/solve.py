@@ -16,7 +16,7 @@ import optimistix
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from circuits import require
+from circuits import checks
 from circuits.typing import AnyArray, Scalar
 
 State = Any
@@ -72,10 +72,10 @@ def solve(
     if not isinstance(times, Tracer):
         values = np.asarray(times, float)
         increasing = values.ndim == 1 and len(values) > 0 and values[0] >= 0 and np.all(np.diff(values) > 0)
-        require.that(bool(increasing and np.isfinite(values).all()), "times", "must increase, from 0 or more", values)
-        require.that(bool(values[-1] > 0), "times", "must end after 0", float(values[-1]))
+        checks.require(bool(increasing and np.isfinite(values).all()), "times", "must increase, from 0 or more", values)
+        checks.require(bool(values[-1] > 0), "times", "must end after 0", float(values[-1]))
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
-        require.that(bool(0 < tolerance < 1), name, "must be between 0 and 1", tolerance)
+        checks.require(bool(0 < tolerance < 1), name, "must be between 0 and 1", tolerance)
     found = _solve(field, until, dense, most_steps, start, jnp.asarray(times), rtol, atol)
     if not isinstance(found.succeeded, Tracer) and not bool(jnp.all(found.succeeded)):
         raise RuntimeError(f"the flow was not solved within most_steps = {most_steps} steps; last times {found.times}")
@@ -88,17 +88,17 @@ def evaluate(solution: Solution, time: float | int | Scalar) -> State:
     That is of lower order than the steps: about 1e-5 at the default tolerances, 1e-7 at 1e-10. Raises ValueError for
     a solution that was not made ``dense``, or a time out of range.
     """
-    require.that(solution.between is not None, "solution", "must be solved with dense=True", None)
+    checks.require(solution.between is not None, "solution", "must be solved with dense=True", None)
     assert solution.between is not None
     if not isinstance(time, Tracer):
-        require.that(bool(0 <= time <= solution.end), "time", f"must be from 0 to {solution.end}", time)
+        checks.require(bool(0 <= time <= solution.end), "time", f"must be from 0 to {solution.end}", time)
     return solution.between.evaluate(jnp.log1p(time))
 
 
 def log_times(end: float, per_decade: int = 8, first: float = 0.01) -> Float[Array, " K"]:
     """0, then times evenly spaced in log t from ``first`` to ``end``, about ``per_decade`` in each decade."""
-    require.that(0 < first < end < float("inf"), "end", f"must be finite and above first = {first:g}", end)
-    require.integer("per_decade", per_decade, least=1)
+    checks.require(0 < first < end < float("inf"), "end", f"must be finite and above first = {first:g}", end)
+    checks.integer("per_decade", per_decade, min_value=1)
     decades = np.log10(end) - np.log10(first)
     spaced = np.logspace(np.log10(first), np.log10(end), round(decades * per_decade) + 1)
     return jnp.asarray(np.concatenate([[0.0], spaced[:-1], [end]]))

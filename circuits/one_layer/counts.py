@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from circuits import require
+from circuits import checks
 
 PATH = 2
 """The place, from 0, at which the path of a line ``source target source a b ... target`` starts."""
@@ -90,13 +90,13 @@ def counts(
 
     Raises ValueError for an id outside the vocabulary, and for more steps than the longest line has tokens to predict.
     """
-    require.integer("tokens", tokens, least=1)
-    require.integer("room", room, least=1)
+    checks.integer("tokens", tokens, min_value=1)
+    checks.integer("room", room, min_value=1)
     least, most = int(lines.min(initial=0)), int(lines.max(initial=0))
-    require.that(least >= 0 and most < tokens, "lines", f"must hold ids in range({tokens})", (least, most))
+    checks.require(least >= 0 and most < tokens, "lines", f"must hold ids in range({tokens})", (least, most))
     longest = int(np.max(np.sum(lines[:, PATH + 1 :] != pad, axis=1), initial=0))
-    require.integer("steps", steps, least=1, most=max(1, longest))
-    require.that(longest > 0, "lines", "must have a token to predict", lines.shape)
+    checks.integer("steps", steps, min_value=1, max_value=max(1, longest))
+    checks.require(longest > 0, "lines", "must have a token to predict", lines.shape)
     every = tuple(_step(lines, tokens, n, pad, injection and n > 1, dtype, room) for n in range(1, steps + 1))
     return Counts(every, jnp.sum(every[0].total), injection)
 

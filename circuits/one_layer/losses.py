@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from circuits import require
+from circuits import checks
 from circuits.one_layer.counts import Counts, StepCounts
 from circuits.one_layer.parameters import Options, Parameters
 
@@ -59,7 +59,7 @@ def losses(parameters: Parameters, counts: Counts, options: Options) -> Float[Ar
 def objective(parameters: Parameters, counts: Counts, options: Options, weights: Float[Array, " k"]) -> Objective:
     """sum_n w_n L_n with its gradient, by hand. Raises ValueError where the counts do not fit."""
     _check(parameters, counts, options)
-    require.shape("weights", weights, (len(counts.steps),))
+    checks.shape("weights", weights, (len(counts.steps),))
     rows = _rows(parameters, options, len(counts.steps))
     found = [
         _step(row, step, options.injection and n > 0, counts.divisor)
@@ -125,7 +125,7 @@ def _seen(step: StepCounts, injected: bool) -> Rows:
 
 def _check(parameters: Parameters, counts: Counts, options: Options) -> None:
     tokens, steps = parameters.content.shape[0], parameters.transfers.shape[0] + 1
-    require.that(counts.tokens == tokens, "counts", f"must be over {tokens} tokens", counts.tokens)
-    require.that(len(counts.steps) == steps, "counts", f"must have {steps} steps", len(counts.steps))
+    checks.require(counts.tokens == tokens, "counts", f"must be over {tokens} tokens", counts.tokens)
+    checks.require(len(counts.steps) == steps, "counts", f"must have {steps} steps", len(counts.steps))
     told = counts.split or not options.injection
-    require.that(told, "counts", "must be split by the next token for injection", counts.split)
+    checks.require(told, "counts", "must be split by the next token for injection", counts.split)

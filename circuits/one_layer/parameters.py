@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from circuits import require
+from circuits import checks
 from circuits.typing import Scalar
 
 
@@ -61,15 +61,15 @@ def random(
 def check(parameters: Parameters) -> None:
     """Raise ValueError unless the shapes belong together, there is one dtype and every entry is finite."""
     square = parameters.content.shape
-    require.that(len(square) == 2 and square[0] == square[1], "content", "must be square", square)
-    require.shape("value", parameters.value, square)
-    require.shape("transfers", parameters.transfers, (parameters.transfers.shape[0], *square))
+    checks.require(len(square) == 2 and square[0] == square[1], "content", "must be square", square)
+    checks.shape("value", parameters.value, square)
+    checks.shape("transfers", parameters.transfers, (parameters.transfers.shape[0], *square))
     for name, leaf in parameters._asdict().items():
         same = leaf.dtype == parameters.content.dtype
-        require.that(same, name, f"must have the dtype of content, {parameters.content.dtype}", str(leaf.dtype))
-        require.finite(name, leaf)
+        checks.require(same, name, f"must have the dtype of content, {parameters.content.dtype}", str(leaf.dtype))
+        checks.finite(name, leaf)
 
 
 def _check_sizes(tokens: int, steps: int) -> None:
-    require.integer("tokens", tokens, least=1)
-    require.integer("steps", steps, least=1)
+    checks.integer("tokens", tokens, min_value=1)
+    checks.integer("steps", steps, min_value=1)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from circuits import require
+from circuits import checks
 from circuits.one_layer.counts import Counts
 from circuits.one_layer.losses import objective
 from circuits.one_layer.parameters import Options, Parameters, check
@@ -34,10 +34,10 @@ def train_full_batch(
     ``optax.sgd(eta)`` is plain gradient descent. Raises ValueError where the counts do not fit, a weight is negative
     or no number, or ``steps`` is below 1.
     """
-    require.integer("steps", steps, least=1)
+    checks.integer("steps", steps, min_value=1)
     check(start)
     fine = len(weights) == len(counts.steps) and all(0 <= weight < float("inf") for weight in weights)
-    require.that(fine, "weights", f"must be {len(counts.steps)} numbers, finite and at least 0", weights)
+    checks.require(fine, "weights", f"must be {len(counts.steps)} numbers, finite and at least 0", weights)
     return _train(counts, start, options, jnp.asarray(weights, start.content.dtype), steps, optimiser)
 
 

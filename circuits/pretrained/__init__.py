@@ -1,7 +1,5 @@
 """Models of other people as our transformer: folders in the Hugging Face layout."""
 
-from circuits.pretrained.directory import load_pretrained
-from circuits.pretrained.place import sharded
-from circuits.pretrained.pretrained import Pretrained
+import lazy_loader
 
-__all__ = ["Pretrained", "load_pretrained", "sharded"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

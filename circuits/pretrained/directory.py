@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from tokenizers import Tokenizer
 
-from circuits import require
+from circuits import checks
 from circuits.pretrained.families import EVERYWHERE, FAMILIES, Family
 from circuits.pretrained.fields import Fields, fixed
 from circuits.pretrained.folder import file_inside, read_json
@@ -47,14 +47,14 @@ def load_pretrained(
     not fit the others, or asks for what the transformer does not do.
     """
     for name, kind in (("dtype", dtype), ("param_dtype", param_dtype or "float32")):
-        require.choice(name, kind, get_args(Dtype))
+        checks.choice(name, kind, get_args(Dtype))
         exact = jax.dtypes.canonicalize_dtype(kind) == jnp.dtype(kind)
-        require.that(exact, name, "must not be float64 unless jax_enable_x64 is on", kind)
-    require.that(folder.is_dir(), "folder", "must be a directory", str(folder))
+        checks.require(exact, name, "must not be float64 unless jax_enable_x64 is on", kind)
+    checks.require(folder.is_dir(), "folder", "must be a directory", str(folder))
     fields = read_json(file_inside(folder, CONFIG))
     family, settings = _of_config(fields)
     most = settings["positions"]
-    require.integer("positions", most if positions is None else positions, 1, most)
+    checks.integer("positions", most if positions is None else positions, 1, most)
     views = matched(family, settings, folder_tensors(folder), positions)
     kind = param_dtype or views.widest()
     chosen: dict[str, Any] = {"positions": positions or most, "dtype": dtype, "param_dtype": kind}
@@ -68,7 +68,7 @@ def _of_config(fields: Fields) -> tuple[Family, dict[str, Any]]:
     """The family, and its settings checked as far as they can be without the tensors."""
     try:
         kind = fields.get("model_type")
-        require.that(isinstance(kind, str) and kind in FAMILIES, "model_type", f"must be one of {[*FAMILIES]}", kind)
+        checks.require(isinstance(kind, str) and kind in FAMILIES, "model_type", f"must be one of {[*FAMILIES]}", kind)
         fixed(fields, EVERYWHERE)
         family = FAMILIES[str(kind)]
         settings = family.settings(fields)
@@ -82,7 +82,7 @@ def _checked(place: Place, kind: Dtype) -> Place:
     def put(name: str, values: np.ndarray) -> jax.Array:
         found = place(name, values)
         form = (found.shape, str(found.dtype))
-        require.that(form == (values.shape, kind), "place", f"must keep shape {values.shape} and make {kind}", form)
+        checks.require(form == (values.shape, kind), "place", f"must keep shape {values.shape} and make {kind}", form)
         return found
 
     return put

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from circuits import require
+from circuits import checks
 from circuits.pretrained.fields import Fields, choice, fixed, flag, integer, number
 from circuits.pretrained.rotary import rotary
 from circuits.pretrained.tensor_names import Source, gpt2_sources, llama_sources, neox_sources
@@ -103,7 +103,7 @@ def mistral(fields: Fields) -> dict[str, Any]:
     kinds = fields.get("layer_types")
     kind = "sliding_attention" if window else "full_attention"
     same = kinds is None or (isinstance(kinds, list) and all(one == kind for one in kinds))
-    require.that(same, "layer_types", f"must all be {kind}", kinds)
+    checks.require(same, "layer_types", f"must all be {kind}", kinds)
     return _grouped(fields) | {"window": window}
 
 
@@ -123,7 +123,7 @@ def qwen3(fields: Fields) -> dict[str, Any]:
 
 def _grouped(fields: Fields) -> dict[str, Any]:
     """Of families whose reference has a number of its own where the config has none."""
-    require.that("num_key_value_heads" in fields, "num_key_value_heads", "must be given", None)
+    checks.require("num_key_value_heads" in fields, "num_key_value_heads", "must be given", None)
     return _rms(fields)
 
 
@@ -161,7 +161,7 @@ def _no_window(fields: Fields) -> None:
     fixed(fields, {"use_sliding_window": (False,)})
     kinds = fields.get("layer_types")
     same = kinds is None or (isinstance(kinds, list) and all(one == "full_attention" for one in kinds))
-    require.that(same, "layer_types", "must all be full_attention", kinds)
+    checks.require(same, "layer_types", "must all be full_attention", kinds)
 
 
 _LLAMA = ("model.", "embed_tokens.weight", ("lm_head.weight",))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from circuits import require
+from circuits import checks
 
 Fields = Mapping[str, Any]
 MOST = 2**48
@@ -14,7 +14,7 @@ def integer(fields: Fields, name: str, default: int | None = None, most: int = M
     """An integer between 1 and ``most``; null and absent are the default, if there is one."""
     value = _given(fields, name, default)
     if fields.get(name) is not None:
-        require.integer(name, value, 1, most)
+        checks.integer(name, value, 1, most)
     return value
 
 
@@ -22,14 +22,14 @@ def number(fields: Fields, name: str, default: float | None = None) -> float:
     """A positive number below 1e300; null and absent are the default, if there is one."""
     value = _given(fields, name, default)
     real = isinstance(value, int | float) and not isinstance(value, bool)
-    require.that(real and 0 < value < 1e300, name, "must be a positive number below 1e300", value)
+    checks.require(real and 0 < value < 1e300, name, "must be a positive number below 1e300", value)
     return float(value)
 
 
 def flag(fields: Fields, name: str, default: bool) -> bool:
     """True or false; null is an error, since programs read it as false."""
     value = fields.get(name, default)
-    require.that(isinstance(value, bool), name, "must be true or false", value)
+    checks.require(isinstance(value, bool), name, "must be true or false", value)
     return value
 
 
@@ -37,7 +37,7 @@ def choice(fields: Fields, name: str, options: Mapping[str, str], default: str) 
     """What one of some words stands for."""
     value = fields.get(name, default)
     known = isinstance(value, str) and value in options
-    require.that(known, name, f"must be one of {', '.join(options)}", value)
+    checks.require(known, name, f"must be one of {', '.join(options)}", value)
     return options[value]
 
 
@@ -49,10 +49,10 @@ def fixed(fields: Fields, values: Mapping[str, tuple[Any, ...]]) -> None:
     for name, allowed in values.items():
         value = fields.get(name, allowed[0])
         same = any(type(value) is type(option) and value == option for option in allowed)
-        require.that(same, name, f"must be {' or '.join(map(repr, allowed))}: nothing else is implemented", value)
+        checks.require(same, name, f"must be {' or '.join(map(repr, allowed))}: nothing else is implemented", value)
 
 
 def _given(fields: Fields, name: str, default: Any) -> Any:
     value = default if fields.get(name) is None else fields[name]
-    require.that(value is not None, name, "must be given", None)
+    checks.require(value is not None, name, "must be given", None)
     return value

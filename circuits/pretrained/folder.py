@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any, NoReturn
 
-from circuits import require
+from circuits import checks
 
 MOST_JSON = 1 << 24
 """Bytes of a JSON document; what it becomes in memory is many times as large."""
@@ -19,21 +19,21 @@ def file_inside(folder: Path, name: str) -> Path:
     """
     # Backslash and colon are separators on Windows; a NUL is an error of the operating system's own.
     plain = name not in ("", ".", "..") and not set(name) & {"/", "\\", ":", "\0"}
-    require.that(plain, "file name", "must be a plain name inside the folder", name[:200])
+    checks.require(plain, "file name", "must be a plain name inside the folder", name[:200])
     try:
         home, path = folder.resolve(strict=True), (folder / name).resolve(strict=True)
         regular = path.is_file()
     except (OSError, RuntimeError, UnicodeError) as error:
         raise ValueError(f"{name[:200]}: must be a file of {str(folder)!r}, got none ({error})") from error
-    require.that(path.is_relative_to(home), name, f"must not lead out of {str(folder)!r}", str(path))
-    require.that(regular, name, "must be a regular file", str(path))
+    checks.require(path.is_relative_to(home), name, f"must not lead out of {str(folder)!r}", str(path))
+    checks.require(regular, name, "must be a regular file", str(path))
     return path
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object of a JSON file. Raises ValueError, naming the file, as ``parse_json`` does."""
     size = path.stat().st_size
-    require.that(size <= MOST_JSON, path.name, f"must be at most {MOST_JSON} bytes", size)
+    checks.require(size <= MOST_JSON, path.name, f"must be at most {MOST_JSON} bytes", size)
     return parse_json(path.name, path.read_bytes())
 
 
@@ -50,7 +50,7 @@ def parse_json(source: str, content: bytes) -> dict[str, Any]:
         raise ValueError(f"{source}: must be nested less deeply") from error
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are such too
         raise ValueError(f"{source}: must be JSON ({error})") from error
-    require.that(isinstance(found, dict), source, "must be a JSON object", type(found).__name__)
+    checks.require(isinstance(found, dict), source, "must be a JSON object", type(found).__name__)
     return found
 
 
@@ -69,5 +69,5 @@ def _refused(word: str) -> NoReturn:
 
 def _finite(text: str) -> float:
     value = float(text)
-    require.that(math.isfinite(value), "numbers", "must be finite", text[:200])
+    checks.require(math.isfinite(value), "numbers", "must be finite", text[:200])
     return value

@@ -15,7 +15,7 @@ from flax import nnx
 from flax.errors import TraceContextError
 from jaxtyping import Array
 
-from circuits import require
+from circuits import checks
 
 ATTRIBUTE = "captured_attention"
 
@@ -50,7 +50,7 @@ def capture_attention(
     show its weights; and where ``call`` itself wraps the model in a transformation of jax, which hides what happens
     inside: put ``capture_attention`` inside that instead.
     """
-    require.that(not isinstance(paths, str), "paths", "must be a sequence of patterns", paths)
+    checks.require(not isinstance(paths, str), "paths", "must be a sequence of patterns", paths)
     copy = nnx.clone(model)
     chosen = _chosen(copy, paths)
     for module in chosen.values():
@@ -90,7 +90,7 @@ def _showing(kind: type) -> type:
         finally:
             self.attention_fn = function
         rule = "must show its weights to the module it is given, as nnx.dot_product_attention does"
-        require.that(len(_weights(self)) > before, "attention_fn", rule, function)
+        checks.require(len(_weights(self)) > before, "attention_fn", rule, function)
         return out
 
     return type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
@@ -120,7 +120,7 @@ def _called(call: Callable[[Any], Any], model: nnx.Module) -> Any:
 def _captured(chosen: Mapping[str, Any]) -> dict[str, Array]:
     silent = [path for path, module in chosen.items() if not _weights(module)]
     rule = "must be paths of modules that the call runs, on the model it is given"
-    require.that(not silent, "paths", rule, silent)
+    checks.require(not silent, "paths", rule, silent)
     found = {}
     for path, module in chosen.items():
         weights = _weights(module)

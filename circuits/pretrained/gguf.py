@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from circuits import require
+from circuits import checks
 from circuits.pretrained.gguf_file import GgufFile, Scalar, Tensor, open_gguf
 from circuits.pretrained.gguf_tokenizer import gguf_tokenizer
 from circuits.pretrained.pretrained import Pretrained
@@ -95,23 +95,23 @@ def _dequantise() -> Callable[[np.ndarray, str], np.ndarray]:
 
 def _config(file: GgufFile, dtype: Dtype, positions: int | None) -> TransformerConfig:
     family = file.metadata.get("general.architecture")
-    require.that(family == "llama", "general.architecture", 'must be "llama"', family)
+    checks.require(family == "llama", "general.architecture", 'must be "llama"', family)
     for key, plain in PLAIN.items():
         value = file.metadata.get(f"llama.{key}", plain[0])
-        require.that(value in plain, f"llama.{key}", f"must be absent or {plain[0]}", value)
+        checks.require(value in plain, f"llama.{key}", f"must be absent or {plain[0]}", value)
     layers, width = (_size(file, key) for key in ("block_count", "embedding_length"))
     heads = _size(file, "attention.head_count")
     most = len(file.tensors)
-    require.that(layers <= most, "llama.block_count", f"must be at most the number of tensors, {most}", layers)
-    require.that(width % heads == 0, "llama.attention.head_count", f"must divide the width {width}", heads)
+    checks.require(layers <= most, "llama.block_count", f"must be at most the number of tensors, {most}", layers)
+    checks.require(width % heads == 0, "llama.attention.head_count", f"must divide the width {width}", heads)
     for key in ("rope.dimension_count", "attention.key_length", "attention.value_length"):
         value = file.metadata.get(f"llama.{key}", width // heads)
-        require.that(value == width // heads, f"llama.{key}", f"must be {width // heads}, the width of a head", value)
+        checks.require(value == width // heads, f"llama.{key}", f"must be {width // heads}, the width of a head", value)
     longest = _size(file, "context_length")
     if positions is not None:
-        require.integer("positions", positions, least=1, most=longest)
+        checks.integer("positions", positions, min_value=1, max_value=longest)
     embedding = _shape(file, "token_embd.weight")
-    require.that(len(embedding) == 2, "token_embd.weight", "must be a matrix", embedding)
+    checks.require(len(embedding) == 2, "token_embd.weight", "must be a matrix", embedding)
     return TransformerConfig(
         vocab=embedding[0],
         positions=longest if positions is None else positions,
@@ -133,7 +133,7 @@ def _config(file: GgufFile, dtype: Dtype, positions: int | None) -> TransformerC
 
 def _size(file: GgufFile, key: str, default: int | None = None) -> int:
     value: Any = file.metadata.get(f"llama.{key}", default)
-    require.integer(f"llama.{key}", value, least=1, most=LARGEST)
+    checks.integer(f"llama.{key}", value, min_value=1, max_value=LARGEST)
     return value
 
 
@@ -145,7 +145,7 @@ def _real(file: GgufFile, key: str, default: float | None = None) -> float:
 
 
 def _shape(file: GgufFile, name: str) -> tuple[int, ...]:
-    require.that(name in file.tensors, name, "must be in the file", f"{len(file.tensors)} other tensors")
+    checks.require(name in file.tensors, name, "must be in the file", f"{len(file.tensors)} other tensors")
     return file.tensors[name].shape
 
 
@@ -193,7 +193,7 @@ def _check(file: GgufFile, sources: dict[str, Source]) -> None:
     wanted = {source.tensor: source.shape for source in sources.values()}
     for name in sorted(wanted.keys() | file.tensors.keys()):
         found = file.tensors[name].shape if name in file.tensors else "absent"
-        require.that(found == wanted.get(name, "absent"), name, f"must be {wanted.get(name, 'absent')}", found)
+        checks.require(found == wanted.get(name, "absent"), name, f"must be {wanted.get(name, 'absent')}", found)
 
 
 def _values(
@@ -203,7 +203,7 @@ def _values(
     rows = file.data[tensor.start : tensor.stop].reshape(*tensor.shape[:-1], -1)
     with np.errstate(all="ignore"):  # what it would warn of is not finite
         values = whole(rows, tensor.kind).astype(dtype)
-    require.finite(source.tensor, values)
+    checks.finite(source.tensor, values)
     return values.reshape(tensor.shape)
 
 

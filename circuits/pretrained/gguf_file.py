@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from circuits import require
+from circuits import checks
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
 DEFAULT_ALIGNMENT, DIMENSIONS = 32, 4
@@ -82,7 +82,7 @@ def open_gguf(file: Path) -> GgufFile:
 def texts(file: GgufFile, key: str) -> list[str]:
     """The strings of an array; raises ValueError where there is no such array."""
     found = _array(file, key)
-    require.that(found.type == STRING, key, "must be an array of strings", found.type)
+    checks.require(found.type == STRING, key, "must be an array of strings", found.type)
     reader = _Reader(file.data, found.start)
     return [reader.text(f"{key}[{i}]") for i in range(found.length)]
 
@@ -90,7 +90,7 @@ def texts(file: GgufFile, key: str) -> list[str]:
 def numbers(file: GgufFile, key: str) -> np.ndarray:
     """The numbers of an array, in the file; raises ValueError where there is no such array."""
     found = _array(file, key)
-    require.that(found.type in SCALARS, key, "must be an array of numbers", found.type)
+    checks.require(found.type in SCALARS, key, "must be an array of numbers", found.type)
     kind = np.dtype(SCALARS[found.type])
     return file.data[found.start : found.start + found.length * kind.itemsize].view(kind)
 
@@ -111,7 +111,7 @@ class _Reader:
     def skip(self, name: str, size: int) -> int:
         """Pass over so many bytes; where they start."""
         left, start = len(self.data) - self.at, self.at
-        require.that(size <= left, name, f"must take at most the {left} bytes that are left", size)
+        checks.require(size <= left, name, f"must take at most the {left} bytes that are left", size)
         self.at += size
         return start
 
@@ -124,7 +124,7 @@ class _Reader:
 
     def text(self, name: str) -> str:
         size = self.count(f"length of {name}")
-        require.that(size <= LONGEST_TEXT, name, f"must be at most {LONGEST_TEXT} bytes long", size)
+        checks.require(size <= LONGEST_TEXT, name, f"must be at most {LONGEST_TEXT} bytes long", size)
         start = self.skip(name, size)
         content = self.data[start : self.at].tobytes()
         try:
@@ -136,17 +136,17 @@ class _Reader:
 def _parsed(data: np.ndarray) -> GgufFile:
     reader = _Reader(data, 0)
     magic = data[reader.skip("magic", len(MAGIC)) : reader.at].tobytes()
-    require.that(magic == MAGIC, "magic", f"must be {MAGIC!r}", magic)
+    checks.require(magic == MAGIC, "magic", f"must be {MAGIC!r}", magic)
     version = reader.count("version", "<I")
-    require.that(version in VERSIONS, "version", f"must be one of {VERSIONS}, little-endian", version)
+    checks.require(version in VERSIONS, "version", f"must be one of {VERSIONS}, little-endian", version)
     tensors, pairs = reader.count("count of tensors"), reader.count("count of metadata")
-    require.that(tensors <= MOST_TENSORS, "count of tensors", f"must be at most {MOST_TENSORS}", tensors)
-    require.that(pairs <= MOST_PAIRS, "count of metadata", f"must be at most {MOST_PAIRS}", pairs)
+    checks.require(tensors <= MOST_TENSORS, "count of tensors", f"must be at most {MOST_TENSORS}", tensors)
+    checks.require(pairs <= MOST_PAIRS, "count of metadata", f"must be at most {MOST_PAIRS}", pairs)
     metadata = _unique("metadata", (_pair(reader) for _ in range(pairs)))
     infos = _unique("tensors", (_info(reader) for _ in range(tensors)))
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     fits = isinstance(alignment, int) and 0 < alignment <= 2**20 and alignment & (alignment - 1) == 0
-    require.that(fits, "general.alignment", "must be a power of two of at most 2**20", alignment)
+    checks.require(fits, "general.alignment", "must be a power of two of at most 2**20", alignment)
     first = -(-reader.at // int(alignment)) * int(alignment)
     found = {name: _placed(name, info, first, int(alignment), len(data)) for name, info in infos.items()}
     _apart(found)
@@ -156,7 +156,7 @@ def _parsed(data: np.ndarray) -> GgufFile:
 def _unique(what: str, named: Iterator[tuple[str, object]]) -> dict:
     found = {}
     for name, value in named:
-        require.that(name not in found, what, "must have different names", name)
+        checks.require(name not in found, what, "must have different names", name)
         found[name] = value
     return found
 
@@ -170,16 +170,16 @@ def _value(reader: _Reader, key: str, type: int) -> Scalar | Values:
     if type == STRING:
         return reader.text(key)
     if type != ARRAY:
-        require.that(type in SCALARS, key, "must have a known type", type)
+        checks.require(type in SCALARS, key, "must have a known type", type)
         return reader.number(key, SCALARS[type])
     items, count = reader.count(f"type of {key}", "<I"), reader.count(f"count of {key}")
-    require.that(items in SCALARS or items == STRING, key, "must be an array of numbers or strings", items)
+    checks.require(items in SCALARS or items == STRING, key, "must be an array of numbers or strings", items)
     values = Values(items, count, reader.at)
     if items != STRING:
         reader.skip(key, count * struct.calcsize(SCALARS[items]))
         return values
     left = len(reader.data) - reader.at
-    require.that(8 * count <= left, key, f"must hold as many strings as {left} bytes have room for", count)
+    checks.require(8 * count <= left, key, f"must hold as many strings as {left} bytes have room for", count)
     for _ in range(count):
         reader.skip(key, reader.count(f"length in {key}"))
     return values
@@ -188,7 +188,7 @@ def _value(reader: _Reader, key: str, type: int) -> Scalar | Values:
 def _info(reader: _Reader) -> tuple[str, tuple[tuple[int, ...], int, int]]:
     name = reader.text("name of a tensor")
     count = reader.count(f"{name}: dimensions", "<I")
-    require.that(1 <= count <= DIMENSIONS, name, f"must have 1 to {DIMENSIONS} dimensions", count)
+    checks.require(1 <= count <= DIMENSIONS, name, f"must have 1 to {DIMENSIONS} dimensions", count)
     shape = tuple(reader.count(f"{name}: shape") for _ in range(count))[::-1]  # the file has columns first
     return name, (shape, reader.count(f"{name}: type", "<I"), reader.count(f"{name}: offset"))
 
@@ -196,13 +196,13 @@ def _info(reader: _Reader) -> tuple[str, tuple[tuple[int, ...], int, int]]:
 def _placed(name: str, info: tuple[tuple[int, ...], int, int], first: int, alignment: int, end: int) -> Tensor:
     shape, kind, offset = info
     known = ", ".join(entry[0] for entry in KINDS.values())
-    require.that(kind in KINDS, name, f"must be of a type among {known}", f"type {kind}")
+    checks.require(kind in KINDS, name, f"must be of a type among {known}", f"type {kind}")
     word, block, size = KINDS[kind]
-    require.that(min(shape) > 0 and shape[-1] % block == 0, name, f"must have rows of whole blocks of {block}", shape)
-    require.that(offset % alignment == 0, name, f"must start at a multiple of {alignment}", offset)
+    checks.require(min(shape) > 0 and shape[-1] % block == 0, name, f"must have rows of whole blocks of {block}", shape)
+    checks.require(offset % alignment == 0, name, f"must start at a multiple of {alignment}", offset)
     start, length = first + offset, prod(shape) // block * size
     rule = f"must lie within the file's {end} bytes, {word} of shape {shape}"
-    require.that(start + length <= end, name, rule, f"bytes {start} to {start + length}")
+    checks.require(start + length <= end, name, rule, f"bytes {start} to {start + length}")
     return Tensor(word, shape, start, start + length)
 
 
@@ -210,4 +210,4 @@ def _apart(tensors: dict[str, Tensor]) -> None:
     """Bytes that serve two tensors would let a small file ask for any amount of memory."""
     in_order = sorted(tensors.items(), key=lambda item: item[1].start)
     for (name, before), (other, after) in pairwise(in_order):
-        require.that(before.stop <= after.start, other, f"must not lie over {name}", f"byte {after.start}")
+        checks.require(before.stop <= after.start, other, f"must not lie over {name}", f"byte {after.start}")

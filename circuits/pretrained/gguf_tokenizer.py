@@ -2,7 +2,7 @@
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from circuits import require
+from circuits import checks
 from circuits.pretrained.gguf_file import GgufFile, Values, numbers, texts
 
 PREFIX = "tokenizer.ggml."
@@ -23,10 +23,10 @@ def gguf_tokenizer(file: GgufFile, vocab: int) -> tuple[Tokenizer | None, str]:
         return None, name
     tokens = texts(file, f"{PREFIX}tokens")
     ids = {token: i for i, token in enumerate(tokens)}
-    require.that(
+    checks.require(
         0 < len(tokens) <= vocab, f"{PREFIX}tokens", f"must be 1 to {vocab}, the rows of embeddings", len(tokens)
     )
-    require.that(len(ids) == len(tokens), f"{PREFIX}tokens", "must differ", f"{len(tokens) - len(ids)} that do not")
+    checks.require(len(ids) == len(tokens), f"{PREFIX}tokens", "must differ", f"{len(tokens) - len(ids)} that do not")
     built = Tokenizer(models.BPE(ids, _merges(file, ids)))
     built.pre_tokenizer = _words(each_digit=BYTE_LEVEL[str(rule)])
     built.decoder = decoders.ByteLevel()
@@ -49,7 +49,9 @@ def _merges(file: GgufFile, ids: dict[str, int]) -> list[tuple[str, str]]:
     for i, merge in enumerate(texts(file, f"{PREFIX}merges")):
         left, space, right = merge.partition(" ")
         whole = bool(space) and left in ids and right in ids and left + right in ids
-        require.that(whole, f"{PREFIX}merges[{i}]", "must be two tokens that make a third, with a space between", merge)
+        checks.require(
+            whole, f"{PREFIX}merges[{i}]", "must be two tokens that make a third, with a space between", merge
+        )
         found.append((left, right))
     return found
 
@@ -60,7 +62,7 @@ def _added(file: GgufFile, tokens: list[str]) -> list[AddedToken]:
     if not isinstance(file.metadata.get(key), Values):
         return []
     types = numbers(file, key)
-    require.that(len(types) == len(tokens), key, f"must be as many as the tokens, {len(tokens)}", len(types))
+    checks.require(len(types) == len(tokens), key, f"must be as many as the tokens, {len(tokens)}", len(types))
     kinds = ((token, int(type)) for token, type in zip(tokens, types, strict=True))
     marked = [(token, type) for token, type in kinds if type in (CONTROL, USER_DEFINED) and token]
     return [AddedToken(token, special=type == CONTROL, normalized=False) for token, type in marked]
@@ -71,5 +73,5 @@ def _start(file: GgufFile, tokens: list[str]) -> str | None:
     if file.metadata.get(f"{PREFIX}add_bos_token") is not True:
         return None
     start = file.metadata.get(f"{PREFIX}bos_token_id")
-    require.integer(f"{PREFIX}bos_token_id", start, least=0, most=len(tokens) - 1)
+    checks.integer(f"{PREFIX}bos_token_id", start, min_value=0, max_value=len(tokens) - 1)
     return tokens[int(str(start))]

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from circuits import require
+from circuits import checks
 from circuits.pretrained.families import Family
 from circuits.pretrained.tensor_names import Part, Source
 from circuits.transformer.config import Dtype, TransformerConfig
@@ -54,7 +54,7 @@ def matched(
     Raises ValueError naming a tensor that is missing, left over, of another shape or not of floats.
     """
     prefix = family.prefix if family.prefix + family.embedding in tensors else ""
-    require.integer("layers", settings["layers"], 1, len(tensors))
+    checks.integer("layers", settings["layers"], 1, len(tensors))
     config = TransformerConfig(**settings)
     found: dict[str, tuple[np.ndarray, Part]] = {}
     used = set()
@@ -65,7 +65,7 @@ def matched(
     own = next((name for name in family.unembedding if name in tensors), None)
     found["heads.kernels"] = _heads(config, tensors, own or family.unembedding[0], prefix + family.embedding)
     left = sorted(name for name in tensors.keys() - used - {own} if not _is_buffer(family, name))
-    require.that(not left, "tensors", f"must be those of a {config.layers}-layer model and no others", left[:5])
+    checks.require(not left, "tensors", f"must be those of a {config.layers}-layer model and no others", left[:5])
     if positions is not None and "transformer.positions" in found:
         table = found["transformer.positions"][0]
         found["transformer.positions"] = table, lambda stored: stored[:positions]
@@ -73,10 +73,10 @@ def matched(
 
 
 def _tensor(tensors: Mapping[str, np.ndarray], name: str, source: Source) -> np.ndarray:
-    require.that(name in tensors, name, f"must be {source.shape}", "absent")
+    checks.require(name in tensors, name, f"must be {source.shape}", "absent")
     array = tensors[name]
-    require.that(array.shape == source.shape, name, f"must be {source.shape}", array.shape)
-    require.that(array.dtype in FLOATS, name, f"must be of {', '.join(FLOATS.values())}", str(array.dtype))
+    checks.require(array.shape == source.shape, name, f"must be {source.shape}", array.shape)
+    checks.require(array.dtype in FLOATS, name, f"must be of {', '.join(FLOATS.values())}", str(array.dtype))
     return array
 
 
@@ -88,7 +88,7 @@ def _heads(config: TransformerConfig, tensors: Mapping[str, np.ndarray], own: st
     if own in tensors:
         head = _tensor(tensors, own, Source(own, shape, np.asarray))
         rule = f"must equal {embedding}, to which the config ties it"
-        require.that(_same_bits(head, tensors[embedding]), own, rule, "other values")
+        checks.require(_same_bits(head, tensors[embedding]), own, rule, "other values")
     return np.zeros((0, config.width, config.vocab), tensors[embedding].dtype), np.asarray
 
 

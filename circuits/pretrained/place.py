@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from circuits import require
+from circuits import checks
 from circuits.transformer.config import Dtype
 from circuits.transformer.fill import Place
 
@@ -25,7 +25,7 @@ def sharded(mesh: Mesh, dtype: Dtype, axis: str = "model") -> Place:
     A device's slice alone is read and converted for it, so that of a file on disk no machine reads what its devices do
     not hold. Raises ValueError for an axis that the mesh does not have.
     """
-    require.that(axis in mesh.axis_names, "axis", f"must be one of {mesh.axis_names}", axis)
+    checks.require(axis in mesh.axis_names, "axis", f"must be one of {mesh.axis_names}", axis)
     parts, kind = mesh.shape[axis], jnp.dtype(dtype)
 
     def put(_: str, values: np.ndarray) -> jax.Array:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from circuits import require
+from circuits import checks
 from circuits.pretrained.fields import Fields, integer, number
 
 TYPES = ("default", "linear", "llama3")
@@ -32,12 +32,14 @@ def rotary(
     said = _parameters(fields)
     chosen = said.get("rope_type", said.get("type", "default"))
     known = isinstance(chosen, str) and chosen in TYPES
-    require.that(known, "rope_type", f"must be one of {', '.join(TYPES)}", chosen)
+    checks.require(known, "rope_type", f"must be one of {', '.join(TYPES)}", chosen)
     unknown = sorted(said.keys() - KNOWN)
-    require.that(not unknown, "rope_parameters", f"must have no parameters but {', '.join(sorted(KNOWN))}", unknown[:5])
+    checks.require(
+        not unknown, "rope_parameters", f"must have no parameters but {', '.join(sorted(KNOWN))}", unknown[:5]
+    )
     turned = _agreed(fields, said, "partial_rotary_factor", fraction, default_fraction)
     whole = bool(fraction) or (turned == 1 and fields.get("partial_rotary_factor") in (None, 1))
-    require.that(whole, "partial_rotary_factor", "must be 1", fields.get("partial_rotary_factor", turned))
+    checks.require(whole, "partial_rotary_factor", "must be 1", fields.get("partial_rotary_factor", turned))
     found = {"rotary_base": _agreed(fields, said, "rope_theta", theta, 10_000.0), "rotary_fraction": turned}
     return found | _scaling(fields, said, chosen)
 
@@ -50,7 +52,7 @@ def _scaling(fields: Fields, said: Fields, chosen: str) -> dict[str, Any]:
         return scaling
     outside = fields.get("original_max_position_embeddings")
     rule = "must stand in rope_parameters alone"
-    require.that(outside is None, "original_max_position_embeddings", rule, outside)
+    checks.require(outside is None, "original_max_position_embeddings", rule, outside)
     original = integer(said, "original_max_position_embeddings")
     ends = {"rotary_low": number(said, "low_freq_factor"), "rotary_high": number(said, "high_freq_factor")}
     return scaling | ends | {"rotary_original": original}
@@ -59,9 +61,9 @@ def _scaling(fields: Fields, said: Fields, chosen: str) -> dict[str, Any]:
 def _parameters(fields: Fields) -> Fields:
     given = {name: fields[name] for name in ("rope_parameters", "rope_scaling") if fields.get(name) is not None}
     for name, value in given.items():
-        require.that(isinstance(value, dict), name, "must be an object or null", value)
+        checks.require(isinstance(value, dict), name, "must be an object or null", value)
     first, *others = given.values() if given else ({},)
-    require.that(not others or first == others[0], "rope_scaling", f"must equal rope_parameters {first}", others)
+    checks.require(not others or first == others[0], "rope_scaling", f"must equal rope_parameters {first}", others)
     return first
 
 
@@ -70,5 +72,5 @@ def _agreed(fields: Fields, said: Fields, inside: str, outside: Sequence[str], d
     values = {name: number(fields, name) for name in outside if fields.get(name) is not None}
     if said.get(inside) is not None:
         values[f"rope_parameters.{inside}"] = number(said, inside)
-    require.that(len(set(values.values())) <= 1, inside, "must be the same under all of its names", values)
+    checks.require(len(set(values.values())) <= 1, inside, "must be the same under all of its names", values)
     return next(iter(values.values()), default)

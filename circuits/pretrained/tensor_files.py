@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from circuits import require
+from circuits import checks
 from circuits.pretrained.folder import MOST_JSON, file_inside, parse_json, read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -53,14 +53,14 @@ def folder_tensors(folder: Path) -> dict[str, np.ndarray]:
         return file_tensors(file_inside(folder, SINGLE))
     pickled = sorted(name for name in here if name.endswith((".bin", ".pt", ".pth", ".bin.index.json")))
     rule = f"must hold {SINGLE} or {INDEX}" + (" (pickled weights are never read)" if pickled else "")
-    require.that(INDEX in here, "folder", rule, [str(folder), *pickled[:5]])
+    checks.require(INDEX in here, "folder", rule, [str(folder), *pickled[:5]])
     return _shards(folder, read_json(file_inside(folder, INDEX)))
 
 
 def _shards(folder: Path, index: dict[str, Any]) -> dict[str, np.ndarray]:
     places = index.get("weight_map", {})
     whole = isinstance(places, dict) and bool(places) and all(isinstance(name, str) for name in places.values())
-    require.that(whole, INDEX, "must have a weight_map from tensors to files", _brief(places))
+    checks.require(whole, INDEX, "must have a weight_map from tensors to files", _brief(places))
     listed: dict[str, set[str]] = {}
     for tensor, file in places.items():
         listed.setdefault(file, set()).add(tensor)
@@ -69,7 +69,7 @@ def _shards(folder: Path, index: dict[str, Any]) -> dict[str, np.ndarray]:
     for file, path in paths.items():
         tensors = file_tensors(path)
         other = sorted(tensors.keys() ^ listed[file])
-        require.that(not other, INDEX, f"must list the tensors of {file} and no other", other[:5])
+        checks.require(not other, INDEX, f"must list the tensors of {file} and no other", other[:5])
         found |= tensors
     return found
 
@@ -81,11 +81,11 @@ def file_tensors(path: Path) -> dict[str, np.ndarray]:
     not that of its bytes, and bytes that overlap, lie outside of the file or belong to no tensor.
     """
     size = path.stat().st_size
-    require.that(size >= 8, path.name, "must start with the 8 bytes of a header's length", f"{size} bytes")
+    checks.require(size >= 8, path.name, "must start with the 8 bytes of a header's length", f"{size} bytes")
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         fits = length <= min(size - 8, MOST_JSON)
-        require.that(fits, path.name, f"must have a header within its {size} bytes and {MOST_JSON}", length)
+        checks.require(fits, path.name, f"must have a header within its {size} bytes and {MOST_JSON}", length)
         header = parse_json(path.name, file.read(length))
     entries = [_entry(path.name, name, said) for name, said in header.items() if name != "__metadata__"]
     _check_cover(path.name, entries, size - 8 - length)
@@ -101,15 +101,15 @@ def _view(data: np.ndarray, entry: Entry) -> np.ndarray:
 def _entry(source: str, name: str, said: Any) -> Entry:
     label = f"{source}: {name[:200]}"
     whole = isinstance(said, dict) and said.keys() == {"dtype", "shape", "data_offsets"}
-    require.that(whole, label, "must have dtype, shape and data_offsets", _brief(said))
+    checks.require(whole, label, "must have dtype, shape and data_offsets", _brief(said))
     known = isinstance(said["dtype"], str) and said["dtype"] in KINDS
-    require.that(known, label, f"must be of a dtype of {', '.join(KINDS)}", _brief(said["dtype"]))
+    checks.require(known, label, f"must be of a dtype of {', '.join(KINDS)}", _brief(said["dtype"]))
     shape, offsets = said["shape"], said["data_offsets"]
-    require.that(_sizes(shape) and len(shape) <= 8, label, "must have a shape of at most 8 sizes", _brief(shape))
-    require.that(_sizes(offsets) and len(offsets) == 2, label, "must have two data_offsets", _brief(offsets))
+    checks.require(_sizes(shape) and len(shape) <= 8, label, "must have a shape of at most 8 sizes", _brief(shape))
+    checks.require(_sizes(offsets) and len(offsets) == 2, label, "must have two data_offsets", _brief(offsets))
     kind, (begin, end) = KINDS[said["dtype"]], offsets
     bytes_of = math.prod(shape) * kind.itemsize
-    require.that(end - begin == bytes_of, label, f"must take the {bytes_of} bytes of its shape", _brief(offsets))
+    checks.require(end - begin == bytes_of, label, f"must take the {bytes_of} bytes of its shape", _brief(offsets))
     return Entry(name, kind, tuple(shape), begin, end)
 
 
@@ -124,9 +124,9 @@ def _check_cover(source: str, entries: list[Entry], size: int) -> None:
     edges = [(0, "the header"), *((entry.end, entry.name[:200]) for entry in order)]
     for (end, before), entry in zip(edges, order, strict=False):
         rule = f"must begin where {before} ends, at {end}"
-        require.that(entry.begin == end, f"{source}: {entry.name[:200]}", rule, entry.begin)
+        checks.require(entry.begin == end, f"{source}: {entry.name[:200]}", rule, entry.begin)
     last, name = edges[-1]
-    require.that(last == size, source, f"must end with {name}, after {last} bytes of data", f"{size} bytes")
+    checks.require(last == size, source, f"must end with {name}, after {last} bytes of data", f"{size} bytes")
 
 
 def _brief(value: Any) -> str:

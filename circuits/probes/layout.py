@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from circuits import require
+from circuits import checks
 from circuits.tasks.token_format import TokenFormat
 
 ROLES = ("start", "goal", "path", "distractor", "symbol", "answer")
@@ -53,9 +53,9 @@ def chosen_position(format: TokenFormat, answer: int | None = None) -> int:
     Raises ValueError for a place outside the answer, and where no token needs look-ahead and none is named.
     """
     if answer is None:
-        require.that(len(format.hard) > 0, "answer", "must be given, for no token needs look-ahead", answer)
+        checks.require(len(format.hard) > 0, "answer", "must be given, for no token needs look-ahead", answer)
         answer = min(format.hard)
-    require.integer("answer", answer, least=0, most=format.answer_length - 1)
+    checks.integer("answer", answer, min_value=0, max_value=format.answer_length - 1)
     return format.prompt_length - 1 + answer
 
 
@@ -64,8 +64,8 @@ def layout(format: TokenFormat, tokens: Int[Array, " T"], query: int) -> Layout:
 
     Raises ValueError unless the ids are as many as a problem has, and the query is a position from the prompt's end on.
     """
-    require.shape("tokens", tokens, (format.length,))
-    require.integer("query", query, least=format.prompt_length - 1, most=format.length - 2)
+    checks.shape("tokens", tokens, (format.length,))
+    checks.integer("query", query, min_value=format.prompt_length - 1, max_value=format.length - 2)
     tokens = jnp.asarray(tokens, jnp.int32)
     start, goal = ends(format)
     path = jnp.concatenate([tokens[start][None], tokens[format.length - format.family.nodes + 1 :]])

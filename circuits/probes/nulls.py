@@ -18,7 +18,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 from scipy.stats import t as student
 
-from circuits import require
+from circuits import checks
 from circuits.probes.streaming import Moments, Tree
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
@@ -35,7 +35,7 @@ def untrained(
     NaN in an example is left out. One model at a time, so memory is that of one. Raises ValueError unless ``models``
     is a positive integer.
     """
-    require.integer("models", models, least=1)
+    checks.integer("models", models, min_value=1)
     return _of_models(function, config, jax.random.split(jax.random.key(seed), models), examples)
 
 
@@ -51,7 +51,7 @@ def _of_models(function: Callable[..., Tree], config: TransformerConfig, keys: A
 
 def familywise(scores: Float[np.ndarray, "L H"], null: Float[np.ndarray, "R L H"]) -> Float[np.ndarray, "L H"]:
     """p-values of heads against R untrained models: (1 + how many have a head that scores as high) / (R + 1)."""
-    require.shape("null", null, (len(null), *scores.shape))
+    checks.shape("null", null, (len(null), *scores.shape))
     highest = null.reshape(len(null), -1).max(axis=1)
     above = (~(highest[:, None, None] < scores)).sum(axis=0)  # a model without the score counts as above
     return np.where(np.isnan(scores), np.nan, (1 + above) / (1 + len(null)))
@@ -62,7 +62,7 @@ def above_zero(differences: Moments, tests: int) -> Tree:
 
     The standard error is taken to be no less than the rounding of float32, or saturated heads would differ for certain.
     """
-    require.integer("tests", tests, least=1)
+    checks.integer("tests", tests, min_value=1)
 
     def one(count: Array, mean: Array, squares: Array) -> Float[np.ndarray, "..."]:
         n, centre, spread = (np.asarray(part, np.float64) for part in (count, mean, squares))

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from circuits.taps import Taps
 from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Taps
 
 PATTERNS = Taps(capture=["blocks.*.attn.pattern"])
 

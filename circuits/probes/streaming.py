@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 from scipy.stats import t as student
 
-from circuits import require
+from circuits import checks
 
 Tree = Any
 """Arrays in tuples, records or dictionaries."""
@@ -58,7 +58,7 @@ def stream(
 
     Raises ValueError for a chunk that is no positive integer, and where there is no example.
     """
-    require.integer("chunk", chunk, least=1)
+    checks.integer("chunk", chunk, min_value=1)
     graph, state = nnx.split(model)
 
     total, done = None, 0
@@ -91,8 +91,8 @@ def interval(moments: Moments, confidence: float = 0.95, tests: int = 1) -> Tree
 
     Of one example the ends are infinite; what no example has is NaN.
     """
-    require.that(0 < confidence < 1, "confidence", "must lie between 0 and 1", confidence)
-    require.integer("tests", tests, least=1)
+    checks.require(0 < confidence < 1, "confidence", "must lie between 0 and 1", confidence)
+    checks.integer("tests", tests, min_value=1)
 
     def one(count: Any, mean: Any, squares: Any) -> Interval:
         n, centre = np.asarray(count, np.float64), np.asarray(mean, np.float64)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from circuits import require
+from circuits import checks
 from circuits.tasks.problem import Problem
 from circuits.typing import AnyArray, Label
 
@@ -44,9 +44,9 @@ def rooted(edges: Edges, start: Label, goal: Label, shape: str) -> Rooted:
     pairs, start, goal = _pairs(edges), _label("start", start), _label("goal", goal)
     _check_edges(pairs)
     nodes = {node for pair in pairs for node in pair}
-    require.that(start in nodes, "start", "must be in the graph", start)
-    require.that(goal in nodes, "goal", "must be in the graph", goal)
-    require.that(goal != start, "goal", "must differ from start", goal)
+    checks.require(start in nodes, "start", "must be in the graph", start)
+    checks.require(goal in nodes, "goal", "must be in the graph", goal)
+    checks.require(goal != start, "goal", "must differ from start", goal)
     # Each node has at most one predecessor here, so the graph is a set of trees and of cycles with trees.
     into = {v: u for u, v in pairs}
     out: dict[int, list[int]] = {}
@@ -55,11 +55,11 @@ def rooted(edges: Edges, start: Label, goal: Label, shape: str) -> Rooted:
     for node in into:
         climb(into, node)
     rule = f"must be the root of the {shape}, without predecessor {into.get(start)}"
-    require.that(start not in into, "start", rule, start)
-    require.that(climb(into, goal)[-1] == start, "goal", f"must be reachable from start {start}", goal)
+    checks.require(start not in into, "start", rule, start)
+    checks.require(climb(into, goal)[-1] == start, "goal", f"must be reachable from start {start}", goal)
     rule = f"every node must be reachable from start {start}"
     for node in into:
-        require.that(climb(into, node)[-1] == start, "edges", rule, node)
+        checks.require(climb(into, node)[-1] == start, "edges", rule, node)
     return Rooted(start, goal, into, out)
 
 
@@ -71,7 +71,7 @@ def climb(into: dict[int, int], node: int) -> list[int]:
     seen = [node]
     while node in into:
         node = into[node]
-        require.that(node not in seen, "edges", "must hold no cycle", [*seen, node])
+        checks.require(node not in seen, "edges", "must hold no cycle", [*seen, node])
         seen.append(node)
     return seen
 
@@ -103,9 +103,9 @@ def _pairs(edges: Edges) -> list[tuple[int, int]]:
     rows = np.asarray(edges).tolist() if isinstance(edges, AnyArray) else edges
     for row in rows:
         pair = isinstance(row, Sequence) and len(row) == 2
-        require.that(pair, "edges", "must be pairs (u, v) of labels", row)
+        checks.require(pair, "edges", "must be pairs (u, v) of labels", row)
         for node in row:
-            require.integer("edges", node, 0)
+            checks.integer("edges", node, 0)
     return [(int(u), int(v)) for u, v in rows]
 
 
@@ -113,15 +113,15 @@ def _check_edges(pairs: list[tuple[int, int]]) -> None:
     seen: set[tuple[int, int]] = set()
     into: dict[int, int] = {}
     for u, v in pairs:
-        require.that(u != v, "edges", "must hold no self loop", (u, v))
-        require.that((u, v) not in seen, "edges", "must hold no duplicate edge", (u, v))
+        checks.require(u != v, "edges", "must hold no self loop", (u, v))
+        checks.require((u, v) not in seen, "edges", "must hold no duplicate edge", (u, v))
         rule = f"node {v} must have one predecessor, for with two its path is ambiguous"
-        require.that(v not in into, "edges", rule, [into.get(v), u])
+        checks.require(v not in into, "edges", rule, [into.get(v), u])
         seen.add((u, v))
         into[v] = u
 
 
 def _label(argument: str, label: Label) -> int:
     value = np.asarray(label).tolist()
-    require.integer(argument, value, 0)
+    checks.integer(argument, value, 0)
     return value

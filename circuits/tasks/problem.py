@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Int
 
-from circuits import require
+from circuits import checks
 from circuits.typing import AnyArray
 
 MOST_LABELS = 2**31 - 1
@@ -82,11 +82,11 @@ def canonical(spec: Family, order: Int[AnyArray, " E"]) -> Problem:
 
     Raises ValueError when ``order`` has another shape or, unless it is traced, is no permutation.
     """
-    require.shape("order", order, (spec.edge_count,))
+    checks.shape("order", order, (spec.edge_count,))
     if _known(order):
         values = np.asarray(order).tolist()
         whole = sorted(values) == list(range(spec.edge_count))
-        require.that(whole, "order", f"must be a permutation of range({spec.edge_count})", values)
+        checks.require(whole, "order", f"must be a permutation of range({spec.edge_count})", values)
     path = spec.canonical_path
     start, goal = (np.asarray(path[place], dtype=np.int32) for place in (0, -1))
     return Problem(_take(spec.canonical_edges, order), start, goal, path)
@@ -101,19 +101,19 @@ def relabel(problem: Problem, labels: Int[AnyArray, " K"]) -> Problem:
     holds one out of range, or when the problem holds a label outside {0..K-1}.
     """
     node_count = problem.edges.shape[-2] + 1
-    require.shape("labels", labels, (node_count,))
+    checks.shape("labels", labels, (node_count,))
     if _known(labels):
         values = np.asarray(labels).tolist()
-        require.that(len(set(values)) == node_count, "labels", "must be distinct", values)
+        checks.require(len(set(values)) == node_count, "labels", "must be distinct", values)
         rule = f"must lie in range({MOST_LABELS})"
-        require.that(min(values) >= 0 and max(values) < MOST_LABELS, "labels", rule, values)
+        checks.require(min(values) >= 0 and max(values) < MOST_LABELS, "labels", rule, values)
     for name, array in problem._asdict().items():
         if _known(array):
             # An index out of range would be clamped in silence, and give a wrong graph.
             values = np.asarray(array)
             outside = values[(values < 0) | (values >= node_count)]
             rule = f"must hold canonical labels in range({node_count})"
-            require.that(outside.size == 0, f"problem.{name}", rule, outside[:1].tolist())
+            checks.require(outside.size == 0, f"problem.{name}", rule, outside[:1].tolist())
     space = np if isinstance(labels, np.ndarray) else jnp
     table = space.asarray(labels, dtype=np.int32)
     return Problem(*(_take(table, array) for array in problem))
@@ -123,7 +123,7 @@ def single(argument: str, problem: Problem) -> None:
     """Raise ValueError naming ``argument`` unless the problem is one problem, not a batch."""
     ranks = tuple(np.ndim(array) for array in problem)
     rule = "must be one problem (vmap over a batch), with arrays of ranks (2, 0, 0, 1)"
-    require.that(ranks == (2, 0, 0, 1), argument, rule, ranks)
+    checks.require(ranks == (2, 0, 0, 1), argument, rule, ranks)
 
 
 def _known(array: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Int, PRNGKeyArray
 
-from circuits import require
+from circuits import checks
 from circuits.tasks.lehmer import from_digits
 from circuits.tasks.problem import Family, Problem, canonical, relabel
 
@@ -25,7 +25,7 @@ def sample(spec: Family, key: PRNGKeyArray, count: int) -> Problem:
 
     Raises ValueError when ``count`` is no integer of at least 1.
     """
-    require.integer("count", count, 1)
+    checks.integer("count", count, 1)
     return _sample(spec, key, count)
 
 

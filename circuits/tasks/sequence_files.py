@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from circuits import require
-from circuits.tasks.star_text import parse_line
+from circuits import checks
+from circuits.tasks.star.text import parse_line
 from circuits.tasks.token_format import TokenFormat, solve_in, tokens
 
 
@@ -25,5 +25,5 @@ def read_sequences(format: TokenFormat, path: str | Path) -> Int[np.ndarray, "n 
     # A byte that is no ASCII becomes a sign that is no label, so that the error names its line.
     with open(path, encoding="ascii", errors="replace") as lines:
         rows = [tokens(format, read(line, number=number)) for number, line in enumerate(lines, start=1)]
-    require.that(bool(rows), "path", "must hold at least one line", str(path))
+    checks.require(bool(rows), "path", "must hold at least one line", str(path))
     return np.stack(rows)

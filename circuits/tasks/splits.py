@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, PRNGKeyArray, UInt32
 
-from circuits import require
+from circuits import checks
 from circuits.tasks.problem import Family, Problem, single
 from circuits.tasks.sampling import CHUNK, sample
 
@@ -48,7 +48,7 @@ def is_test(problem: Problem, one_in: int = 64) -> Bool[Array, ""]:
 
     Raises ValueError for a batch, or for ``one_in`` out of range.
     """
-    require.integer("one_in", one_in, 2, 2**31 - 1)
+    checks.integer("one_in", one_in, 2, 2**31 - 1)
     return graph_hash(problem) % jnp.uint32(one_in) == 0
 
 
@@ -62,12 +62,12 @@ def sample_split(spec: Family, split: str, key: PRNGKeyArray, count: int, one_in
     Raises ValueError for ``split``, ``count`` or ``one_in`` out of range, and naming ``spec`` when the family
     has fewer than 32 ``one_in`` graphs, of which perhaps none would be a test graph.
     """
-    require.choice("split", split, SPLITS)
-    require.integer("count", count, 1)
-    require.integer("one_in", one_in, 2, 2**31 - 1)
+    checks.choice("split", split, SPLITS)
+    checks.integer("count", count, 1)
+    checks.integer("one_in", one_in, 2, 2**31 - 1)
     # Each graph has K! names of its nodes, but only as many as K! / symmetries of them differ.
     graphs = perm(spec.labels, spec.node_count) // spec.symmetries
-    require.that(graphs >= FEWEST * one_in, "spec", f"must have at least {FEWEST * one_in} labelled graphs", graphs)
+    checks.require(graphs >= FEWEST * one_in, "spec", f"must have at least {FEWEST * one_in} labelled graphs", graphs)
     return _sample_split(spec, split, key, count, one_in)
 
 

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from circuits import require
+from circuits import checks
 from circuits.tasks.answers import Edges
-from circuits.tasks.binary_tree import BinaryTree
 from circuits.tasks.problem import MOST_LABELS, Problem, single
-from circuits.tasks.star_answers import solve
-from circuits.tasks.star_graph import QUERIES, StarGraph
-from circuits.tasks.tree_answers import solve_tree
+from circuits.tasks.star.answers import solve
+from circuits.tasks.star.graph import QUERIES, StarGraph
+from circuits.tasks.tree.answers import solve_tree
+from circuits.tasks.tree.graph import BinaryTree
 from circuits.typing import AnyArray, Label, Tokens
 
 STYLES = ("text", "pairs")
@@ -40,10 +40,10 @@ class TokenFormat:
     query: str
 
     def __post_init__(self) -> None:
-        require.choice("style", self.style, STYLES)
-        require.choice("query", self.query, QUERIES)
+        checks.choice("style", self.style, STYLES)
+        checks.choice("query", self.query, QUERIES)
         most = MOST_LABELS - len(SYMBOLS)
-        require.that(self.family.labels <= most, "family", f"must have at most {most} labels", self.family)
+        checks.require(self.family.labels <= most, "family", f"must have at most {most} labels", self.family)
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ class TokenFormat:
 
         Raises ValueError for another text.
         """
-        require.choice("text", text, SYMBOLS)
+        checks.choice("text", text, SYMBOLS)
         return self.family.labels + SYMBOLS.index(text)
 
 
@@ -108,8 +108,8 @@ def tokens(format: TokenFormat, problem: Problem) -> Int[AnyArray, " T"]:
     Raises ValueError for a batch, or naming the array of the problem whose shape is not the family's.
     """
     single("problem", problem)
-    require.shape("problem.edges", problem.edges, (format.family.edge_count, 2))
-    require.shape("problem.path", problem.path, (format.family.nodes,))
+    checks.shape("problem.edges", problem.edges, (format.family.edge_count, 2))
+    checks.shape("problem.path", problem.path, (format.family.nodes,))
     space = jnp if any(isinstance(part, jax.Array) for part in problem) else np
     edges, start, goal, path = (space.asarray(part, dtype=np.int32) for part in problem)
     ends = [start, goal] if format.query == "start-goal" else [goal, start]
@@ -130,21 +130,21 @@ def problem_of(format: TokenFormat, ids: Tokens) -> Problem:
     Raises ValueError naming ``ids``, when their number or a symbol is wrong, a node is no label, or the answer
     is another; or what breaks the rules of the graph (see ``solve`` and ``solve_tree``).
     """
-    require.shape("ids", ids, (format.length,))
+    checks.shape("ids", ids, (format.length,))
     values = np.asarray(ids).tolist()
     labels, width = format.family.labels, 3 if format.style == "text" else 2
     for place, mark in _marks(format).items():
         symbol = SYMBOLS[mark - labels]
-        require.that(values[place] == mark, "ids", f"must hold {symbol!r} = {mark} at {place}", values[place])
+        checks.require(values[place] == mark, "ids", f"must hold {symbol!r} = {mark} at {place}", values[place])
     listed = width * format.family.edge_count
     edges = np.reshape(values[:listed], (-1, width))[:, :2]
     ends, answer = values[listed : listed + 2], values[format.prompt_length :]
     for node in (*edges.reshape(-1).tolist(), *ends, *answer):
-        require.that(0 <= node < labels, "ids", f"must hold a label below N = {labels} where a node stands", node)
+        checks.require(0 <= node < labels, "ids", f"must hold a label below N = {labels} where a node stands", node)
     start, goal = ends if format.query == "start-goal" else ends[::-1]
     path = solve_in(format.family, edges, start, goal)
     rule = f"must end with the answer {path[format.first_node :]}"
-    require.that(answer == path[format.first_node :], "ids", rule, answer)
+    checks.require(answer == path[format.first_node :], "ids", rule, answer)
     return Problem(*(np.asarray(part, dtype=np.int32) for part in (edges, start, goal, path)))
 
 
@@ -157,7 +157,7 @@ def solve_in(family: StarGraph | BinaryTree, edges: Edges, start: Label, goal: L
     solver = solve_tree if isinstance(family, BinaryTree) else solve
     path = solver(edges, start, goal)
     sizes, expected = (len(edges), len(path)), (family.edge_count, family.nodes)
-    require.that(sizes == expected, "edges", f"must be {expected[0]}, with paths of {expected[1]} nodes", sizes)
+    checks.require(sizes == expected, "edges", f"must be {expected[0]}, with paths of {expected[1]} nodes", sizes)
     return path
 
 

@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Sequence as InTurn
 from tokenizers.pre_tokenizers import Split
 
-from circuits import require
+from circuits import checks
 from circuits.tasks.token_format import TokenFormat
 from circuits.typing import AnyArray
 
@@ -46,7 +46,7 @@ def encode_text(format: TokenFormat, text: str) -> Int[np.ndarray, " T"]:
     labels = format.family.labels
     for word, _ in made.pre_tokenizer.pre_tokenize_str(text):
         rule = f"each word must be a label below N = {labels} or one of | = / $"
-        require.that(made.token_to_id(word) is not None, "text", rule, word)
+        checks.require(made.token_to_id(word) is not None, "text", rule, word)
     return np.asarray(made.encode(text).ids, dtype=np.int32)
 
 
@@ -57,7 +57,7 @@ def decode_ids(format: TokenFormat, ids: Sequence[int] | Int[AnyArray, " T"]) ->
     """
     values = np.asarray(ids, dtype=np.int64).tolist()
     for value in values:
-        require.integer("ids", value, 0, format.vocab_size - 1)
+        checks.integer("ids", value, 0, format.vocab_size - 1)
     return _shared(format).decode(values)
 
 

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from circuits.taps import UNTAPPED, Tap
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.layers import HeadNorm, linear, wide
+from circuits.transformer.taps import UNTAPPED, Tap
 
 
 class KeyValue(NamedTuple):

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits.taps import UNTAPPED, Tap
 from circuits.transformer.attention import Attention, KeyValue
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.layers import Mlp, Norm
+from circuits.transformer.taps import UNTAPPED, Tap
 
 Past = tuple[KeyValue, ...]
 """Keys and values of blocks one after the other."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from circuits import require
+from circuits import checks
 
 Norm = Literal["layer", "rms"]
 PositionCode = Literal["learned", "rotary"]
@@ -40,7 +40,7 @@ class Architecture:
         dtype: of the activations.
         param_dtype: of the parameters.
         precision: of matrix products on accelerators; "highest" keeps float32 products in float32.
-        kind: the transformer described here, or the simplified model of one layer (``circuits.transformer.one_layer``).
+        kind: the transformer described here, or the simplified model of one layer (``circuits.one_layer.module``).
     """
 
     layers: int = 8
@@ -83,28 +83,28 @@ class Architecture:
 
 def _check_ranges(shape: Architecture) -> None:
     for field in ("layers", "heads", "width"):
-        require.integer(field, getattr(shape, field), least=1)
+        checks.integer(field, getattr(shape, field), min_value=1)
     for field in ("kv_heads", "mlp_width"):
-        require.integer(field, getattr(shape, field), least=0)
+        checks.integer(field, getattr(shape, field), min_value=0)
     choices = {"norm": Norm, "position": PositionCode, "activation": Activation, "precision": Precision}
     for field, options in (choices | {"dtype": Dtype, "param_dtype": Dtype, "kind": ModelKind}).items():
-        require.choice(field, getattr(shape, field), get_args(options))
+        checks.choice(field, getattr(shape, field), get_args(options))
     shared = shape.heads % shape.key_heads == 0
-    require.that(shared, "kv_heads", f"must divide the number of heads {shape.heads}", shape.kv_heads)
+    checks.require(shared, "kv_heads", f"must divide the number of heads {shape.heads}", shape.kv_heads)
     for field in ("embed_scale", "norm_epsilon", "rotary_base"):
         _check_positive(shape, field)
 
 
 def _check_division(shape: Architecture) -> None:
     """Where the width of a head follows from that of the stream."""
-    require.that(shape.width % shape.heads == 0, "heads", f"must divide the width {shape.width}", shape.heads)
+    checks.require(shape.width % shape.heads == 0, "heads", f"must divide the width {shape.width}", shape.heads)
     even = shape.position != "rotary" or shape.head_width % 2 == 0
-    require.that(even, "heads", f"must leave an even width a head for rotary positions of {shape.width}", shape.heads)
+    checks.require(even, "heads", f"must leave an even width a head for rotary positions of {shape.width}", shape.heads)
 
 
 def _check_positive(shape: Architecture, field: str) -> None:
     value = getattr(shape, field)
-    require.that(0 < value < float("inf"), field, "must be positive and finite", value)
+    checks.require(0 < value < float("inf"), field, "must be positive and finite", value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,15 +160,17 @@ class TransformerConfig(Architecture):
 
     def __post_init__(self) -> None:
         for field in ("vocab", "positions", "prediction_heads"):
-            require.integer(field, getattr(self, field), least=1)
+            checks.integer(field, getattr(self, field), min_value=1)
         for field in ("head_dim", "rotary_original", "window"):
-            require.integer(field, getattr(self, field), least=0, most=None if field == "head_dim" else MOST_PLACES)
+            checks.integer(
+                field, getattr(self, field), min_value=0, max_value=None if field == "head_dim" else MOST_PLACES
+            )
         for field in ("qk_norm", "parallel", "head_chain", "injection"):
             value = getattr(self, field)
-            require.that(isinstance(value, bool), field, "must be true or false", value)
+            checks.require(isinstance(value, bool), field, "must be true or false", value)
         for field in ("qkv_bias", "out_bias", "mlp_bias"):
             value = getattr(self, field)
-            require.that(value is None or isinstance(value, bool), field, "must be true, false or none", value)
+            checks.require(value is None or isinstance(value, bool), field, "must be true, false or none", value)
         _check_ranges(self)
         if not self.head_dim:
             _check_division(self)
@@ -192,27 +194,27 @@ class TransformerConfig(Architecture):
 
 
 def _check_heads(shape: TransformerConfig) -> None:
-    require.choice("head_kind", shape.head_kind, get_args(HeadKind))
-    require.integer("head_layers", shape.head_layers, least=1)
+    checks.choice("head_kind", shape.head_kind, get_args(HeadKind))
+    checks.integer("head_layers", shape.head_layers, min_value=1)
     alone = shape.prediction_heads > 1 or shape.head_kind == "linear"
-    require.that(alone, "head_kind", "must be linear with one prediction head", shape.head_kind)
+    checks.require(alone, "head_kind", "must be linear with one prediction head", shape.head_kind)
     blocks = shape.head_layers == 1 or shape.head_kind == "transfer-block"
-    require.that(blocks, "head_layers", f"must be 1 for heads of kind {shape.head_kind}", shape.head_layers)
+    checks.require(blocks, "head_layers", f"must be 1 for heads of kind {shape.head_kind}", shape.head_layers)
     for field in ("head_chain", "injection"):
         fits = not getattr(shape, field) or shape.head_kind in TRANSFERS
-        require.that(fits, field, f"must be false unless head_kind is one of {', '.join(TRANSFERS)}", shape.head_kind)
+        checks.require(fits, field, f"must be false unless head_kind is one of {', '.join(TRANSFERS)}", shape.head_kind)
 
 
 def _check_rotary(shape: TransformerConfig) -> None:
     inside = 0 < shape.rotary_fraction <= 1
-    require.that(inside, "rotary_fraction", "must be in (0, 1]", shape.rotary_fraction)
+    checks.require(inside, "rotary_fraction", "must be in (0, 1]", shape.rotary_fraction)
     _check_positive(shape, "rotary_factor")
     _check_positive(shape, "rotary_high")
     below = 0 <= shape.rotary_low < shape.rotary_high
-    require.that(below, "rotary_low", f"must be at least 0 and less than {shape.rotary_high}", shape.rotary_low)
+    checks.require(below, "rotary_low", f"must be at least 0 and less than {shape.rotary_high}", shape.rotary_low)
     if shape.position != "rotary":
         return
     field = "head_dim" if shape.rotary_fraction == 1 else "rotary_fraction"
     even = shape.rotary_width % 2 == 0 and shape.rotary_width > 0
     rule = f"must turn an even number of the {shape.head_width} entries of a head, at least 2"
-    require.that(even, field, rule, getattr(shape, field))
+    checks.require(even, field, rule, getattr(shape, field))

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from circuits import require
+from circuits import checks
+from circuits.one_layer.module import OneLayer
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor, build
-from circuits.transformer.one_layer import OneLayer
 
 Place = Callable[[str, np.ndarray], jax.Array]
 """From the name of a tensor and its values, which may still lie in a file, to the parameter on its devices."""
@@ -33,12 +33,12 @@ def filled(
     or of another shape, and float64 without jax_enable_x64.
     """
     exact = jax.dtypes.canonicalize_dtype(config.param_dtype) == jnp.dtype(config.param_dtype)
-    require.that(exact, "param_dtype", "must not be float64 unless jax_enable_x64 is on", config.param_dtype)
+    checks.require(exact, "param_dtype", "must not be float64 unless jax_enable_x64 is on", config.param_dtype)
     graph, leaves = _leaves(config)
     for name in sorted(leaves.keys() | tensors.keys()):
         wanted = leaves[name][1].get_value().shape if name in leaves else "absent"
         found = tensors[name].shape if name in tensors else "absent"
-        require.that(found == wanted, f"{source}: {name}", f"must be {wanted}", found)
+        checks.require(found == wanted, f"{source}: {name}", f"must be {wanted}", found)
     kind = jnp.dtype(config.param_dtype)
 
     def here(_: str, values: np.ndarray) -> jax.Array:

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from circuits import require
-from circuits.transformer import one_layer
+from circuits import checks
+from circuits.one_layer import module as one_layer
+from circuits.one_layer.module import OneLayer
 from circuits.transformer.block import Past
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
-from circuits.transformer.one_layer import OneLayer
 from circuits.transformer.token_check import check_tokens
 
 
@@ -33,13 +33,13 @@ def check_request(
     config: TransformerConfig, prompt: Int[Array, " P"], count: int, end: int | None, pad: int | None
 ) -> None:
     """Raise ValueError as ``greedy`` does."""
-    require.integer("count", count, least=1)
+    checks.integer("count", count, min_value=1)
     length, most = prompt.shape[0] + count, config.positions + 1
-    require.that(length <= most, "count", f"must leave prompt and answer at most {most} tokens long", count)
+    checks.require(length <= most, "count", f"must leave prompt and answer at most {most} tokens long", count)
     for argument, token in (("end", end), ("pad", pad)):
         if token is not None:
-            require.integer(argument, token, least=0, most=config.vocab - 1)
-    require.that(pad is None or end is not None, "pad", "must be none without an end token", pad)
+            checks.integer(argument, token, min_value=0, max_value=config.vocab - 1)
+    checks.require(pad is None or end is not None, "pad", "must be none without an end token", pad)
     check_tokens("prompt", prompt, config)
 
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from circuits.taps import UNTAPPED, Tap
 from circuits.transformer.config import TransformerConfig
+from circuits.transformer.taps import UNTAPPED, Tap
 
 
 def linear(

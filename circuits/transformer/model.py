@@ -31,12 +31,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits.taps import UNTAPPED, Cache, Recorder, Tap, Taps
+from circuits.one_layer.module import OneLayer
 from circuits.transformer.block import Block, Past, block_taps, empty_past, through
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.heads import LinearHeads, SharedHeads, Streams, head_taps
 from circuits.transformer.layers import Norm
-from circuits.transformer.one_layer import OneLayer
+from circuits.transformer.taps import UNTAPPED, Cache, Recorder, Tap, Taps
 from circuits.transformer.token_check import check_tokens
 
 

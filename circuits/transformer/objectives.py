@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from circuits import require
+from circuits import checks
+from circuits.one_layer.module import OneLayer
 from circuits.transformer.heads import LinearHeads, head_losses, logit_losses, shared_losses
 from circuits.transformer.model import Predictor
-from circuits.transformer.one_layer import OneLayer
 
 ObjectiveName = Literal["ntp", "mtp", "teacherless"]
 
@@ -37,10 +37,10 @@ def parallel_targets(tokens: Int[Array, " T"], heads: int, first: int) -> Target
     when the last head has no target at all: k larger than what is to be predicted.
     """
     length = tokens.shape[0]
-    require.integer("first", first, least=0, most=length - 2)
+    checks.integer("first", first, min_value=0, max_value=length - 2)
     left = length - 1 - first
     rule = f"must be at most {left}, the number of tokens to predict"
-    require.that(1 <= heads <= left, "heads", rule, heads)
+    checks.require(1 <= heads <= left, "heads", rule, heads)
     places = jnp.arange(first, length - 1)[None] + jnp.arange(1, heads + 1)[:, None]
     return Targets(tokens[jnp.minimum(places, length - 1)], places < length)
 

@@ -23,10 +23,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from circuits.taps import UNTAPPED
 from circuits.transformer.block import Past
 from circuits.transformer.generate import check_request, ended
 from circuits.transformer.model import Predictor
+from circuits.transformer.taps import UNTAPPED
 
 
 class Speculated(NamedTuple):

@@ -4,7 +4,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Int
 
-from circuits import require
+from circuits import checks
 from circuits.transformer.config import TransformerConfig
 
 
@@ -13,11 +13,11 @@ def check_tokens(argument: str, tokens: Int[Array, "..."], config: TransformerCo
 
     A batch would be taken for a sequence of rows without causality, and an id outside the vocabulary be clamped.
     """
-    require.that(tokens.ndim == 1, argument, "must be one sequence (vmap over a batch)", tokens.shape)
+    checks.require(tokens.ndim == 1, argument, "must be one sequence (vmap over a batch)", tokens.shape)
     length, most = tokens.shape[0], config.positions
-    require.that(0 < length <= most, argument, f"must be 1 to {most} tokens (config.positions)", length)
+    checks.require(0 < length <= most, argument, f"must be 1 to {most} tokens (config.positions)", length)
     if not isinstance(tokens, Tracer):
         ids = np.asarray(tokens)
         least, largest = int(ids.min()), int(ids.max())
         inside = least >= 0 and largest < config.vocab
-        require.that(inside, argument, f"must hold ids in range({config.vocab})", (least, largest))
+        checks.require(inside, argument, f"must hold ids in range({config.vocab})", (least, largest))

@@ -28,18 +28,18 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from circuits import require
-from circuits.tasks.binary_tree import BinaryTree
-from circuits.tasks.graphs import graph_text
-from circuits.tasks.star_graph import StarGraph
+from circuits import checks
+from circuits.files import arrays_checksum, checksum
+from circuits.one_layer.module import OneLayer
+from circuits.tasks.star.graph import StarGraph
 from circuits.tasks.token_format import TokenFormat
 from circuits.tasks.tokenizer import tokenizer
-from circuits.tasks.walk_format import WalkFormat
+from circuits.tasks.tree.graph import BinaryTree
+from circuits.tasks.walks.format import WalkFormat
+from circuits.tasks.walks.graphs import graph_text
 from circuits.transformer.config import Dtype, TransformerConfig
-from circuits.transformer.digests import arrays_digest, digest
 from circuits.transformer.fill import filled
 from circuits.transformer.model import Predictor
-from circuits.transformer.one_layer import OneLayer
 
 FORMAT = 1
 CONFIG, WEIGHTS, TOKENIZER, GRAPH = "config.json", "model.safetensors", "tokenizer.json", "graph.txt"
@@ -74,12 +74,12 @@ def save_model(
     that can't be written: another dtype, notes that JSON has no form for, a format of another vocabulary than the
     model's, a graph of other nodes than the format's; and OSError.
     """
-    require.that(dtype is None or dtype in get_args(Dtype), "dtype", f"must be one of {get_args(Dtype)}", dtype)
+    checks.require(dtype is None or dtype in get_args(Dtype), "dtype", f"must be one of {get_args(Dtype)}", dtype)
     if format is not None:
         rule = f"must have the {model.config.vocab} tokens of the model"
-        require.that(format.vocab_size == model.config.vocab, "format", rule, format.vocab_size)
+        checks.require(format.vocab_size == model.config.vocab, "format", rule, format.vocab_size)
     fits = graph is None or (isinstance(format, WalkFormat) and len(graph) == format.nodes)
-    require.that(fits, "graph", "must have the nodes of the format, one of walks", graph)
+    checks.require(fits, "graph", "must have the nodes of the format, one of walks", graph)
     shape = {"config": asdict(model.config), "token_format": _as_dict(format)}
     try:
         text = json.dumps({"format": FORMAT, **shape, "notes": dict(notes)}, indent=2, allow_nan=False)
@@ -90,11 +90,11 @@ def save_model(
         ".".join(map(str, path)): np.asarray(jax.device_get(leaf.get_value()), kind, order="C")
         for path, leaf in nnx.to_flat_state(nnx.state(model))
     }
-    metadata = {"format": "np", "tensors": arrays_digest(tensors), "config": digest(_canonical(shape))}
+    metadata = {"format": "np", "tensors": arrays_checksum(tensors), "config": checksum(_canonical(shape))}
     beside = {} if format is None else {TOKENIZER: _tokenizer(format).to_str(pretty=True).encode()}
     if graph is not None:
         beside[GRAPH] = graph_text(graph).encode()
-        metadata["graph"] = digest(beside[GRAPH])
+        metadata["graph"] = checksum(beside[GRAPH])
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / CONFIG, text.encode() + b"\n")
     for name in (TOKENIZER, GRAPH):
@@ -116,7 +116,7 @@ def load_model(folder: Path) -> Loaded:
         format = _as_format(shape["token_format"])
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{CONFIG}: must describe a model, got {str(folder / CONFIG)!r} ({error})") from error
-    tensors = _read_tensors(folder / WEIGHTS, digest(_canonical(shape)))
+    tensors = _read_tensors(folder / WEIGHTS, checksum(_canonical(shape)))
     return Loaded(filled(config, tensors, str(folder / WEIGHTS)), format, notes)
 
 
@@ -124,17 +124,17 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """What says how the tensors are to be read, and the notes."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        require.that(isinstance(found, dict), "config", "must be a JSON object", found)
-        require.that(found.get("format") == FORMAT, "format", f"must be {FORMAT}", found.get("format"))
+        checks.require(isinstance(found, dict), "config", "must be a JSON object", found)
+        checks.require(found.get("format") == FORMAT, "format", f"must be {FORMAT}", found.get("format"))
         names = {"format", "config", "token_format", "notes"}
-        require.that(found.keys() == names, "fields", f"must be {sorted(names)}", sorted(found))
+        checks.require(found.keys() == names, "fields", f"must be {sorted(names)}", sorted(found))
         needed, optional = _fields()
         rule = f"must be an object with the fields {needed}, and none but these and {optional}"
         given = found["config"].keys() if isinstance(found["config"], dict) else set()
-        require.that(given >= {*needed} and given <= {*needed, *optional}, "config", rule, found["config"])
+        checks.require(given >= {*needed} and given <= {*needed, *optional}, "config", rule, found["config"])
         whole = found["token_format"] is None or isinstance(found["token_format"], dict)
-        require.that(whole, "token_format", "must be an object or null", found["token_format"])
-        require.that(isinstance(found["notes"], dict), "notes", "must be an object", found["notes"])
+        checks.require(whole, "token_format", "must be an object or null", found["token_format"])
+        checks.require(isinstance(found["notes"], dict), "notes", "must be an object", found["notes"])
     except (OSError, ValueError) as error:
         raise ValueError(f"{CONFIG}: must describe a model, got {str(path)!r} ({error})") from error
     return {name: found[name] for name in ("config", "token_format")}, found["notes"]
@@ -154,15 +154,15 @@ def _read_tensors(path: Path, config_digest: str) -> dict[str, np.ndarray]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
     except Exception as error:  # safetensors has an error of its own, and numpy's for a dtype it does not know
         raise ValueError(f"{WEIGHTS}: must be a whole safetensors file, got {str(path)!r} ({error})") from error
-    stored, found = metadata.get("tensors"), arrays_digest(tensors)
+    stored, found = metadata.get("tensors"), arrays_checksum(tensors)
     rule = f"must hold the tensors {str(path)!r} was written with, of digest {stored}"
-    require.that(stored == found, WEIGHTS, rule, found)
+    checks.require(stored == found, WEIGHTS, rule, found)
     rule = f"must describe the model that {str(path)!r} was written with, of digest {metadata.get('config')}"
-    require.that(metadata.get("config") == config_digest, CONFIG, rule, config_digest)
+    checks.require(metadata.get("config") == config_digest, CONFIG, rule, config_digest)
     graph, stored = path.with_name(GRAPH), metadata.get("graph")
     rule = f"must be the graph {str(path)!r} was written with, of digest {stored}, and absent where it has none"
-    found = digest(graph.read_bytes()) if graph.is_file() else None
-    require.that(stored == found, GRAPH, rule, found)
+    found = checksum(graph.read_bytes()) if graph.is_file() else None
+    checks.require(stored == found, GRAPH, rule, found)
     return tensors
 
 
@@ -178,7 +178,7 @@ def _as_dict(format: Format | None) -> dict[str, Any] | None:
 def _as_format(found: Mapping[str, Any] | None) -> Format | None:
     if found is None:
         return None
-    require.choice("graph", found["graph"], (*FAMILIES, WALKS))
+    checks.choice("graph", found["graph"], (*FAMILIES, WALKS))
     sizes = {name: value for name, value in found.items() if name not in ("graph", "style", "query")}
     if found["graph"] == WALKS:
         return WalkFormat(**sizes)

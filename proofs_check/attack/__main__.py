@@ -7,7 +7,7 @@ from typing import Annotated
 from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
-from circuits.cli import check_writable
+from circuits.files import check_writable
 from proofs_check.attack import campaigns, engine, report
 from proofs_check.attack.engine import Target
 from proofs_check.attack.record import Record, Row, explanations

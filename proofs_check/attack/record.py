@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from circuits.cli import write_text
+from circuits.files import write_text
 from proofs_check.attack.tracing import Trace
 
 EXPLAINED = Path(__file__).with_name("explained.yaml")

@@ -22,7 +22,7 @@ import numpy as np
 import sympy
 from flint import arb
 
-from circuits import require
+from circuits import checks
 from proofs_check.attack import engine
 from proofs_check.attack.engine import Target
 
@@ -162,7 +162,7 @@ def decide(target: Target, name: str, function: str, attack: str, compare: bool)
         return new
 
     found = functions(function)
-    require.that(bool(found), "function", "must name a function of the library", function)
+    checks.require(bool(found), "function", "must name a function of the library", function)
     for each in found:
         replace(each, damaged)
     outcome = engine.outcome(claim)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jax
 
-from circuits.cli import write_text
+from circuits.files import write_text
 from proofs_check.ledger.claim import Claim
 from proofs_check.ledger.record import record, restored, versions
 from proofs_check.ledger.reference import Reference

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import sympy
 from flint import arb
 
-from circuits import require
+from circuits import checks
 from proofs_check.ledger.outcome import Number, Outcome, Relation, Shows
 
 POINTS = 60
@@ -68,12 +68,12 @@ def nonnegative(expressions: Iterable[Any], *, strictly: bool = False, detail: s
 
 
 def _balls(cells: Sequence[Cell], relation: Relation, bound: Number | arb, detail: str) -> Outcome:
-    require.that(bool(cells), "cells", "must not be empty", cells)
+    checks.require(bool(cells), "cells", "must not be empty", cells)
     ranges = sorted({(cell.low, cell.high) for cell in cells}, key=lambda ends: ends[0])
     for (_, high), (low, _) in pairwise(ranges):
-        require.that(high is not None and low <= high, "cells", "must join without a gap", ((_, high), (low, _)))
+        checks.require(high is not None and low <= high, "cells", "must join without a gap", ((_, high), (low, _)))
     limit = arb(bound.numerator) / bound.denominator if isinstance(bound, Fraction) else arb(bound)
-    require.that(limit.is_finite(), "bound", "must be a number", bound)
+    checks.require(limit.is_finite(), "bound", "must be a number", bound)
     balls = [cell.ball for cell in cells]
     below = relation == "<="
     if not all(ball.is_finite() for ball in balls):
@@ -95,7 +95,7 @@ def _symbolic(
     proved: Sequence[bool], refuted: Sequence[bool], telling: Sequence[bool], unbounded: bool, detail: str
 ) -> Outcome:
     """``unbounded``: the statement has symbols, so it speaks of all their values."""
-    require.that(any(telling), "cases", "must hold one that exercises the statement", f"{len(telling)} trivial cases")
+    checks.require(any(telling), "cases", "must hold one that exercises the statement", f"{len(telling)} trivial cases")
     shows: Shows = "supports" if all(proved) else "contradicts" if any(refuted) else "undecided"
     missing, trivial = proved.count(False), telling.count(False)
     return Outcome(shows, float(missing), "<=", 0.0, len(telling) - trivial, trivial, bool(unbounded), detail)
@@ -104,10 +104,10 @@ def _symbolic(
 def _check_symbols(expressions: Iterable[Any], signs: bool = False) -> None:
     """Refuse floats, symbols for integers alone, and, where signs are judged, symbols that may be negative."""
     for expression in expressions:
-        require.that(not expression.has(sympy.Float), "expressions", "must be exact, without floats", expression)
+        checks.require(not expression.has(sympy.Float), "expressions", "must be exact, without floats", expression)
         for symbol in expression.free_symbols:
             fine = not symbol.is_integer and (not signs or symbol.is_nonnegative or symbol.is_real is None)
-            require.that(bool(fine), "symbols", "must range over all numbers >= 0", symbol)
+            checks.require(bool(fine), "symbols", "must range over all numbers >= 0", symbol)
 
 
 def _is_zero(expression: Any) -> bool:

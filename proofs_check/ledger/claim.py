@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from circuits import require
+from circuits import checks
 from proofs_check.ledger.evidence import Findings, Verdict
 from proofs_check.ledger.statistics import Plan
 
@@ -63,7 +63,7 @@ class Claim:
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         validate({name: value for name, value in vars(self).items() if name != "registry"}, f"claim {self.id!r}")
-        require.that(callable(self.check), f"claim {self.id!r}: check", "must be callable", self.check)
+        checks.require(callable(self.check), f"claim {self.id!r}: check", "must be callable", self.check)
 
 
 FIELDS = tuple(each.name for each in fields(Claim) if each.name != "registry")
@@ -78,7 +78,7 @@ def validate(values: Mapping[str, Any], claim: str) -> None:
     """The rules of the fields, apart from that of the check."""
 
     def rule(condition: bool, name: str, text: str) -> None:
-        require.that(condition, f"{claim}: {name}", text, values.get(name))
+        checks.require(condition, f"{claim}: {name}", text, values.get(name))
 
     for name in values:
         rule(name in FIELDS, name, f"is no field of a claim, which has {', '.join(FIELDS)}")

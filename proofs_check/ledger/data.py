@@ -18,8 +18,8 @@ from typing import NamedTuple
 import tyro
 import yaml
 
-from circuits import require
-from circuits.cli import write_text
+from circuits import checks
+from circuits.files import write_text
 
 MEASURED = Path(__file__).parents[1] / "measured"
 MANIFEST = "manifest.yaml"
@@ -45,10 +45,10 @@ def verified(name: str, root: Path | None = None) -> Path | None:
         raise ValueError(f"data: must be listed in {MANIFEST}, got {name!r} ({REMEDY})")
     there = _checksums(root / name)
     for file in sorted(entry.files.keys() | there.keys()):
-        require.that(file in there, f"{name}/{file}", f"must be there, as {MANIFEST} lists it", "no file")
-        require.that(file in entry.files, f"{name}/{file}", f"must be listed in {MANIFEST}", "a file that is not")
+        checks.require(file in there, f"{name}/{file}", f"must be there, as {MANIFEST} lists it", "no file")
+        checks.require(file in entry.files, f"{name}/{file}", f"must be listed in {MANIFEST}", "a file that is not")
         same = there[file] == entry.files[file]
-        require.that(same, f"{name}/{file}", f"must have the checksum {entry.files[file]}", there[file])
+        checks.require(same, f"{name}/{file}", f"must have the checksum {entry.files[file]}", there[file])
     return root / name if entry.files else None
 
 
@@ -98,9 +98,9 @@ def write_entry(name: str, command: str, commit: str = "", root: Path | None = N
     Raises ValueError without a command, and where no commit is given or checked out.
     """
     root = root or MEASURED
-    require.that(bool(command.strip()), "command", "must say how the data were made", command)
+    checks.require(bool(command.strip()), "command", "must say how the data were made", command)
     inside = (root / name).resolve().is_relative_to(root.resolve()) and (root / name).resolve() != root.resolve()
-    require.that(inside, "name", f"must be a folder below {root}", name)
+    checks.require(inside, "name", f"must be a folder below {root}", name)
     entry = Entry(command, commit or _checked_out(), _checksums(root / name))
     # A folder of runs that was planned as a whole is measured once one of its runs is.
     kept = {each: old for each, old in entries(root).items() if old.files or not name.startswith(f"{each}/")}

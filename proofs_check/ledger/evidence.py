@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from circuits import require
+from circuits import checks
 from proofs_check.ledger.outcome import Outcome, Shows
 from proofs_check.ledger.statistics import Plan, Sample, judge
 
@@ -77,11 +77,11 @@ class Test:
     __test__ = False  # not a test of pytest's
 
     def __post_init__(self) -> None:
-        require.choice("kind", self.kind, list(KINDS))
-        require.that(bool(self.quantity.strip()), "quantity", "must not be empty", self.quantity)
-        require.that(bool(self.variants), self.quantity, "must state printed, amended or intended", None)
+        checks.choice("kind", self.kind, list(KINDS))
+        checks.require(bool(self.quantity.strip()), "quantity", "must not be empty", self.quantity)
+        checks.require(bool(self.variants), self.quantity, "must state printed, amended or intended", None)
         clear = not set(self.mutants) & set(self.accepted)
-        require.that(clear, self.quantity, "must not name a control twice", sorted(self.mutants))
+        checks.require(clear, self.quantity, "must not name a control twice", sorted(self.mutants))
 
     @property
     def variants(self) -> dict[Of, Any]:
@@ -102,7 +102,7 @@ class CrossCheck:
     mutants: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        require.that(bool(self.mutants), self.quantity, "must have a mutant", dict(self.mutants))
+        checks.require(bool(self.mutants), self.quantity, "must have a mutant", dict(self.mutants))
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,10 @@ class Findings:
     example: str = ""
 
     def __post_init__(self) -> None:
-        require.that(bool(self.tests), "tests", "must not be empty", self.tests)
+        checks.require(bool(self.tests), "tests", "must not be empty", self.tests)
         names = [test.quantity for test in (*self.tests, *self.cross_checks)]
         twice = sorted({name for name in names if names.count(name) > 1})
-        require.that(not twice, "quantity", "must be given to one test only", twice)
+        checks.require(not twice, "quantity", "must be given to one test only", twice)
 
 
 @dataclass(frozen=True)
@@ -152,14 +152,14 @@ class Control:
 
 def carry_out(test: Test, plan: Plan | None = None) -> tuple[list[Evidence], list[Control]]:
     """Measure every variant. ``plan`` is that of a statistical test."""
-    require.that((test.kind == "statistical") == (plan is not None), test.quantity, _PLAN_RULE, test.kind)
+    checks.require((test.kind == "statistical") == (plan is not None), test.quantity, _PLAN_RULE, test.kind)
 
     def measured(variant: Any) -> Outcome:
         found = test.measure(variant)
         if plan is not None:
-            require.that(isinstance(found, Sample), test.quantity, "must measure Counts, Mean or Intervals", found)
+            checks.require(isinstance(found, Sample), test.quantity, "must measure Counts, Mean or Intervals", found)
             return judge(found, plan)  # pyright: ignore[reportArgumentType]
-        require.that(isinstance(found, Outcome), test.quantity, "must measure an Outcome", found)
+        checks.require(isinstance(found, Outcome), test.quantity, "must measure an Outcome", found)
         return found  # pyright: ignore[reportReturnType]
 
     evidence = [Evidence(test.kind, of, test.quantity, measured(variant)) for of, variant in test.variants.items()]

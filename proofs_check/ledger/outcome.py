@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from circuits import require
+from circuits import checks
 
 Shows = Literal["supports", "contradicts", "undecided"]
 Relation = Literal["<=", ">="]
@@ -57,16 +57,16 @@ def equal(found: Any, expected: Any, *, nontrivial: Any = None, detail: str = ""
     Raises ValueError if the two differ in shape, or no case can tell.
     """
     first, second = _by_case(found), _by_case(expected)
-    require.that(len(first) == len(second), "found", f"must have {len(second)} cases, as expected has", len(first))
+    checks.require(len(first) == len(second), "found", f"must have {len(second)} cases, as expected has", len(first))
     gaps, exact = [], True
     for ours, theirs in zip(first, second, strict=True):
-        require.that(
+        checks.require(
             [np.shape(leaf) for leaf in ours] == [np.shape(leaf) for leaf in theirs],
             "found",
             f"must have the shapes of expected, {[np.shape(leaf) for leaf in theirs]}",
             [np.shape(leaf) for leaf in ours],
         )
-        require.that(any(np.size(leaf) for leaf in theirs), "expected", "must hold an entry in each case", theirs)
+        checks.require(any(np.size(leaf) for leaf in theirs), "expected", "must hold an entry in each case", theirs)
         exact = exact and all(_is_exact(leaf) for leaf in (*ours, *theirs))
         gaps.append(_largest([_gap(a, b) for a, b in zip(ours, theirs, strict=True)]))
     tolerance, refuted, floor = (0.0, 0.0, 0.0) if exact else (IDENTITY_TOLERANCE, IDENTITY_REFUTED, IDENTITY_REFUTED)
@@ -76,7 +76,7 @@ def equal(found: Any, expected: Any, *, nontrivial: Any = None, detail: str = ""
             for gap, case in zip(gaps, second, strict=True)
         ]
         zero = "of which one is other than 0, or pass nontrivial: what is 0 everywhere would agree with 0 as well"
-        require.that(any(nontrivial), "expected", f"must hold cases {zero}", f"{len(second)} cases of zeros")
+        checks.require(any(nontrivial), "expected", f"must hold cases {zero}", f"{len(second)} cases of zeros")
     values = np.where(np.isfinite(gaps), gaps, np.nan)  # an infinite gap is no agreement, and no refutation either
     return at_most(values, tolerance, refuted_above=refuted, nontrivial=nontrivial, detail=detail)
 
@@ -122,8 +122,8 @@ def every(holds: Any, *, nontrivial: Any = None, detail: str = "") -> Outcome:
         detail: a remark for the reader, such as the first counterexample.
     """
     answers = np.asarray(holds)
-    require.that(answers.dtype == bool, "holds", "must be booleans", answers.dtype)
-    require.that(answers.size > 0, "holds", "must not be empty", answers.shape)
+    checks.require(answers.dtype == bool, "holds", "must be booleans", answers.dtype)
+    checks.require(answers.size > 0, "holds", "must not be empty", answers.shape)
     kept, trivial = _kept(answers, nontrivial)
     wrong = int(np.sum(~kept.reshape(len(kept), -1).all(axis=1)))
     return Outcome(
@@ -142,8 +142,10 @@ def _bounded(
     kept, trivial = _kept(_comparable(values), nontrivial)
     sign = 1 if relation == "<=" else -1
     limit = bound if refuted is None else refuted
-    require.that(not np.isnan(float(bound)), "bound", "must be a number", bound)
-    require.that(sign * limit >= sign * bound, "refuted", f"must not lie on the near side of the bound {bound}", limit)
+    checks.require(not np.isnan(float(bound)), "bound", "must be a number", bound)
+    checks.require(
+        sign * limit >= sign * bound, "refuted", f"must not lie on the near side of the bound {bound}", limit
+    )
     worst = kept.max() if relation == "<=" else kept.min()
     if np.isnan(float(worst)):
         shows: Shows = "undecided"
@@ -160,7 +162,7 @@ def _comparable(values: Any) -> np.ndarray:
     if array.dtype.kind in "biu":
         return array.astype(object)
     fine = array.dtype.kind == "f" or all(isinstance(each, int | float | Fraction) for each in array.ravel().tolist())
-    require.that(fine, "values", "must be real numbers (balls go to balls_at_most)", array.dtype)
+    checks.require(fine, "values", "must be real numbers (balls go to balls_at_most)", array.dtype)
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
@@ -168,8 +170,10 @@ def _kept(values: np.ndarray, nontrivial: Any) -> tuple[np.ndarray, int]:
     """The cases that exercise the statement, and how many do not. Raises ValueError if none does."""
     rows = values[None] if values.ndim == 0 else values
     mask = np.ones(len(rows), bool) if nontrivial is None else np.asarray(nontrivial, bool)
-    require.that(mask.shape == (len(rows),), "nontrivial", f"must have one entry for each of {len(rows)} cases", mask)
-    require.that(bool(mask.any()), "cases", "must hold one that exercises the statement", f"{len(rows)} trivial cases")
+    checks.require(mask.shape == (len(rows),), "nontrivial", f"must have one entry for each of {len(rows)} cases", mask)
+    checks.require(
+        bool(mask.any()), "cases", "must hold one that exercises the statement", f"{len(rows)} trivial cases"
+    )
     return rows[mask], int(np.sum(~mask))
 
 
@@ -178,9 +182,9 @@ def _by_case(tree: Any) -> list[list[Any]]:
     if type(tree) in (list, tuple):
         return [jax.tree.leaves(item) for item in tree]
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
-    require.that(bool(leaves), "found", "must hold an array", tree)
+    checks.require(bool(leaves), "found", "must hold an array", tree)
     count = {1 if leaf.ndim == 0 else len(leaf) for leaf in leaves}
-    require.that(len(count) == 1, "found", "must have the same number of cases in each array", count)
+    checks.require(len(count) == 1, "found", "must have the same number of cases in each array", count)
     return [[leaf if leaf.ndim == 0 else leaf[n] for leaf in leaves] for n in range(count.pop())]
 
 
@@ -189,7 +193,7 @@ def _is_exact(leaf: Any) -> bool:
     if array.dtype == object:
         return all(isinstance(entry, Fraction | int) for entry in array.ravel())
     whole = array.dtype.kind in "biu"
-    require.that(whole or array.dtype == np.float64, "found", "must be float64 or exact to be compared", array.dtype)
+    checks.require(whole or array.dtype == np.float64, "found", "must be float64 or exact to be compared", array.dtype)
     return whole
 
 

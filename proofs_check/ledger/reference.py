@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from circuits import require
+from circuits import checks
 from proofs_check.ledger.evidence import Findings
 
 _FORM = re.compile(r"[^:]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -42,7 +42,7 @@ class Reference:
         except (Exception, SystemExit) as error:  # a module may fail in any way while it is imported
             raise ValueError(f"{where}: must be importable, got {self.text!r} ({brief(error, file)})") from error
         function = getattr(module, name, None)
-        require.that(callable(function), where, "must name a function of its module", self.text)
+        checks.require(callable(function), where, "must name a function of its module", self.text)
         return function  # pyright: ignore[reportReturnType]
 
 
@@ -55,9 +55,9 @@ def reference(text: Any, registry: Path, claim: str) -> Reference:
     place, _, function = str(text).partition(":")
     form = _FORM.fullmatch(place)
     rule = "must have the form package.module:function or file.py:function"
-    require.that(form is not None and function.isidentifier(), argument, rule, text)
+    checks.require(form is not None and function.isidentifier(), argument, rule, text)
     if place.endswith(".py"):
-        require.that((registry.parent / place).is_file(), argument, "must name a file beside the registry", text)
+        checks.require((registry.parent / place).is_file(), argument, "must name a file beside the registry", text)
     return Reference(text, registry, claim)
 
 

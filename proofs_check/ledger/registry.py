@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from circuits import require
+from circuits import checks
 from proofs_check.ledger.claim import NAMES, Claim, validate
 from proofs_check.ledger.reference import Reference, brief, reference, run_file
 from proofs_check.ledger.statistics import Plan
@@ -27,8 +27,8 @@ def load(path: str | Path) -> tuple[Claim, ...]:
     Raises ``ValueError`` naming file, claim, field, rule and value.
     """
     file = Path(path)
-    require.that(file.is_file(), "registry", "must be a file", str(file))
-    require.that(file.suffix in _READERS, "registry", f"must end in {', '.join(_READERS)}", str(file))
+    checks.require(file.is_file(), "registry", "must be a file", str(file))
+    checks.require(file.suffix in _READERS, "registry", f"must end in {', '.join(_READERS)}", str(file))
     try:
         claims = _READERS[file.suffix](file)
     except ValueError as error:
@@ -100,7 +100,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = next((key for key in keys if keys.count(key) > 1), None)
-        require.that(twice is None, f"line {node.start_mark.line + 1}", "must give each key once", twice)
+        checks.require(twice is None, f"line {node.start_mark.line + 1}", "must give each key once", twice)
         return super().construct_mapping(node, deep)
 
 
@@ -109,15 +109,15 @@ def _from_yaml(file: Path) -> list[Claim]:
         content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"must be YAML ({' '.join(str(error).split())})") from error
-    require.that(isinstance(content, dict), "registry", "must map claims to a list", content)
+    checks.require(isinstance(content, dict), "registry", "must map claims to a list", content)
     unknown = sorted(set(content) - {"paper", "provenance", "claims"}, key=str)
-    require.that(not unknown, "registry", "must have no keys but paper, provenance and claims", unknown)
+    checks.require(not unknown, "registry", "must have no keys but paper, provenance and claims", unknown)
     entries = content.get("claims")
-    require.that(isinstance(entries, list) and bool(entries), "claims", "must be a list of claims", entries)
+    checks.require(isinstance(entries, list) and bool(entries), "claims", "must be a list of claims", entries)
     shared = {name: content[name] for name in ("paper", "provenance") if name in content}
     claims, section = [], ""
     for number, entry in enumerate(entries, start=1):
-        require.that(isinstance(entry, dict), f"claim number {number}", "must map fields to values", entry)
+        checks.require(isinstance(entry, dict), f"claim number {number}", "must map fields to values", entry)
         if entry.keys() == {"section"}:  # a heading: the claims below it belong to it
             section = str(entry["section"]).strip()
         else:
@@ -129,7 +129,7 @@ def _claim(entry: dict[str, Any], number: int, file: Path) -> Claim:
     values: dict[str, Any] = {key: value.strip() if isinstance(value, str) else value for key, value in entry.items()}
     name = f"claim {values['id']!r}" if "id" in values else f"claim number {number}"
     paper = values.pop("paper", "")
-    require.that(isinstance(paper, str), f"{name}: paper", "must be text", paper)
+    checks.require(isinstance(paper, str), f"{name}: paper", "must be text", paper)
     for field in NAMES:
         if isinstance(values.get(field), list):
             values[field] = tuple(values[field])
@@ -143,7 +143,7 @@ def _claim(entry: dict[str, Any], number: int, file: Path) -> Claim:
 
 def _plans(entry: Any, name: str) -> dict[str, Plan]:
     fine = isinstance(entry, dict) and all(isinstance(values, dict) for values in entry.values())
-    require.that(fine, name, "must map quantities to at_most or at_least, comparisons and level", entry)
+    checks.require(fine, name, "must map quantities to at_most or at_least, comparisons and level", entry)
     try:
         return {quantity: Plan(**values) for quantity, values in entry.items()}
     except (TypeError, ValueError) as error:
@@ -160,7 +160,7 @@ def _from_python(file: Path) -> list[Claim]:
 
 def _claims(target: Any) -> list[Claim]:
     fine = isinstance(target, list | tuple) and bool(target) and all(isinstance(c, Claim) for c in target)
-    require.that(fine, "CLAIMS", "must be a list of Claim objects", target)
+    checks.require(fine, "CLAIMS", "must be a list of Claim objects", target)
     return list(target)
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from circuits import require
+from circuits import checks
 from proofs_check.ledger.claim import Claim
 from proofs_check.ledger.data import check_data
 from proofs_check.ledger.evidence import Control, Evidence, Findings, Verdict, carry_out, check_agreement
@@ -95,7 +95,7 @@ def decide(claim: Claim, time_limit: int | float | None = None) -> Result:
                 evidence += pieces
                 controls += against
             unused = sorted(set(claim.statistics) - {test.quantity for test in found.tests})
-            require.that(not unused, "statistics", "must name quantities that are tested", unused)
+            checks.require(not unused, "statistics", "must name quantities that are tested", unused)
             failed = [message for check in found.cross_checks if (message := check_agreement(check))]
             decided, reason = verdict(evidence, decided_by=claim.decided_by, limit=claim.limit)
     except (Exception, SystemExit, _OutOfTime) as error:  # a check may fail in any way, and the others must still run

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest, t
 
-from circuits import require
+from circuits import checks
 from proofs_check.ledger.outcome import Outcome, Shows
 
 
@@ -32,9 +32,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         given = (self.at_most is None) != (self.at_least is None)
-        require.that(given, "statistics", "must give one of at_most and at_least", (self.at_most, self.at_least))
-        require.integer("comparisons", self.comparisons, least=1)
-        require.that(0.5 <= self.level < 1, "level", "must lie in [0.5, 1)", self.level)
+        checks.require(given, "statistics", "must give one of at_most and at_least", (self.at_most, self.at_least))
+        checks.integer("comparisons", self.comparisons, min_value=1)
+        checks.require(0.5 <= self.level < 1, "level", "must lie in [0.5, 1)", self.level)
 
     @property
     def each(self) -> float:
@@ -98,22 +98,22 @@ def judge(sample: Sample, plan: Plan) -> Outcome:
 def _intervals(sample: Sample, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(sample, Counts):
         whole = np.asarray(sample.successes).dtype.kind in "iu"
-        require.that(whole, "successes", "must be whole numbers", sample.successes)
+        checks.require(whole, "successes", "must be whole numbers", sample.successes)
         counts = np.atleast_1d(np.asarray(sample.successes)).tolist()
         found = [binomtest(int(n), sample.trials).proportion_ci(plan.each, method="exact") for n in counts]
         low, high = (np.array([float(getattr(each, end)) for each in found]) for end in ("low", "high"))
         return (low, high) if sample.around is None else _distance(low, high, sample.around)
     if isinstance(sample, Mean):
         values = np.asarray(sample.values, float)
-        require.that(values.ndim == 1, "values", "must hold one number a run", values.shape)
-        require.that(len(values) >= 3, "values", "must hold at least three runs", len(values))
+        checks.require(values.ndim == 1, "values", "must hold one number a run", values.shape)
+        checks.require(len(values) >= 3, "values", "must hold at least three runs", len(values))
         half = t.ppf((1 + plan.each) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
         return np.array([values.mean() - half]), np.array([values.mean() + half])
     enough = sample.level >= plan.each - 1e-12
-    require.that(enough, "level", f"must be at least {plan.each:.6f}, as the plan asks", sample.level)
+    checks.require(enough, "level", f"must be at least {plan.each:.6f}, as the plan asks", sample.level)
     low, high = (np.atleast_1d(np.asarray(ends, float)) for ends in (sample.low, sample.high))
     ordered = low.shape == high.shape and not (low > high).any()
-    require.that(ordered, "low", "must not exceed high", (sample.low, sample.high))
+    checks.require(ordered, "low", "must not exceed high", (sample.low, sample.high))
     return low, high
 
 

@@ -18,7 +18,7 @@ verdict is that of the numbers, and says so: ", numerically".
 
 from collections.abc import Iterable, Sequence
 
-from circuits import require
+from circuits import checks
 from proofs_check.ledger.evidence import Evidence, Of, Verdict
 from proofs_check.ledger.outcome import Shows
 
@@ -84,9 +84,9 @@ def _check_names(evidence: Sequence[Evidence], decided_by: Sequence[str], limit:
     measured = {item.quantity for item in evidence}
     for field, names in (("decided_by", decided_by), ("limit", limit)):
         missing = [name for name in names if name not in measured]
-        require.that(not missing, field, f"must name quantities that are tested ({'; '.join(measured)})", missing)
+        checks.require(not missing, field, f"must name quantities that are tested ({'; '.join(measured)})", missing)
     intended = {item.quantity for item in evidence if item.of == "intended"}
     stray = sorted(intended - set(decided_by))
-    require.that(not stray, "intended", f"must be tested on the quantities of decided_by, {list(decided_by)}", stray)
+    checks.require(not stray, "intended", f"must be tested on the quantities of decided_by, {list(decided_by)}", stray)
     silent = sorted(set(decided_by) - intended)
-    require.that(not silent, "decided_by", "must name quantities whose test has an intended variant", silent)
+    checks.require(not silent, "decided_by", "must name quantities whose test has an intended variant", silent)

@@ -16,7 +16,7 @@ from circuits.disentangled.circuit import circuit
 from circuits.disentangled.closed_form import Activations, forward
 from circuits.disentangled.objective import Objective, objective
 from circuits.disentangled.weights import Layer, Weights
-from circuits.tasks.star_graph import replay_context
+from circuits.tasks.star.graph import replay_context
 from proofs_check.methods.edge_orders import Tokens, edge_orders, goal, next_label
 from proofs_check.methods.setting import N, T
 

@@ -8,7 +8,7 @@ from jax import Array
 
 from circuits.disentangled import literal
 from circuits.disentangled.weights import Weights
-from circuits.tasks.star_graph import StarGraph
+from circuits.tasks.star.graph import StarGraph
 from proofs_check.methods.edge_orders import edge_orders, goal, next_label
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)

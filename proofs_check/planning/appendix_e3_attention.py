@@ -26,13 +26,13 @@ from scipy.stats import t as student
 
 from circuits.probes.layout import chosen_position, ends
 from circuits.probes.patterns import PATTERNS
-from circuits.taps import Recorder
 from circuits.tasks.token_format import TokenFormat
+from circuits.training import data
+from circuits.training.config import TaskConfig
+from circuits.training.stored import read
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor, Transformer, tap_names
-from circuits.transformer.training import data
-from circuits.transformer.training.config import TaskConfig
-from circuits.transformer.training.stored import read
+from circuits.transformer.taps import Recorder
 from proofs_check.ledger.evidence import Findings, Test
 from proofs_check.ledger.statistics import Intervals, Sample
 from proofs_check.planning.runs import UNMEASURED

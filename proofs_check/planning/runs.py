@@ -10,9 +10,9 @@ from math import nan
 from pathlib import Path
 from typing import NamedTuple
 
-from circuits import require
-from circuits.transformer.training.config import TrainConfig
-from circuits.transformer.training.run_folder import read_config, read_metrics
+from circuits import checks
+from circuits.training.config import TrainConfig
+from circuits.training.run_folder import read_config, read_metrics
 from proofs_check.ledger import data
 from proofs_check.ledger.statistics import Counts, Intervals, Sample
 
@@ -87,21 +87,21 @@ def in_setting(folder: str, setting: Setting) -> tuple[Run, ...]:
         found = (task.graph, task.paths, task.nodes, config.batch, config.optimiser.learning_rate)
         wanted = (setting.graph, setting.paths, setting.nodes, setting.batch, setting.learning_rate)
         rule = f"must have graph, paths, nodes, batch, learning rate {wanted}"
-        require.that(found == wanted, f"{folder}/{run.name}", rule, found)
+        checks.require(found == wanted, f"{folder}/{run.name}", rule, found)
         epochs = config.steps * config.batch / max(run.examples, 1)
         trained = abs(epochs - setting.epochs) <= setting.epochs / 100
-        require.that(trained, f"{folder}/{run.name}", f"must be trained for {setting.epochs} epochs", epochs)
+        checks.require(trained, f"{folder}/{run.name}", f"must be trained for {setting.epochs} epochs", epochs)
         fits = setting.millions is None or abs(run.millions - setting.millions) <= setting.millions / 10
-        require.that(fits, f"{folder}/{run.name}", f"must have {setting.millions} million parameters", run.millions)
+        checks.require(fits, f"{folder}/{run.name}", f"must have {setting.millions} million parameters", run.millions)
         fits = setting.examples in (None, run.examples)
-        require.that(fits, f"{folder}/{run.name}", f"must have {setting.examples} training problems", run.examples)
+        checks.require(fits, f"{folder}/{run.name}", f"must have {setting.examples} training problems", run.examples)
     return runs
 
 
 def whole(runs: Cell) -> Cell:
     """The same runs if they are of ``SEEDS`` different seeds, else none: a cell is read once it is complete."""
     seeds = [run.seed for run in runs]
-    require.that(len(set(seeds)) == len(seeds) <= SEEDS, "runs", f"must be of {SEEDS} different seeds", seeds)
+    checks.require(len(set(seeds)) == len(seeds) <= SEEDS, "runs", f"must be of {SEEDS} different seeds", seeds)
     return runs if len(seeds) == SEEDS else ()
 
 
@@ -129,7 +129,7 @@ def _counts(found: list[tuple[int, int]], around: float | None = None) -> Sample
     if not found:
         return UNMEASURED
     trials = {problems for _, problems in found}
-    require.that(len(trials) == 1, "runs", "must be evaluated on as many problems", sorted(trials))
+    checks.require(len(trials) == 1, "runs", "must be evaluated on as many problems", sorted(trials))
     return Counts([count for count, _ in found], trials.pop(), around)
 
 
@@ -148,13 +148,13 @@ def _read(folder: Path, at: int) -> Run:
     config, records = read_config(folder, TrainConfig), read_metrics(folder)
     last, problems = records[at], config.test_examples
     ended = records[-1]["step"] == config.steps and config.seeds == 1
-    require.that(ended, str(folder), f"must be a finished run of one seed, {config.steps} steps", records[-1]["step"])
+    checks.require(ended, str(folder), f"must be a finished run of one seed, {config.steps} steps", records[-1]["step"])
     exact, evaluation = last["test_exact"], folder / "evaluation.json"
     if at == -1 and evaluation.exists():
         final = json.loads(evaluation.read_text(encoding="utf-8"))[0]
         of = final["notes"]["step"], final["notes"]["seed"], final["split"]
         wanted = config.steps, config.first_seed, "test"
-        require.that(of == wanted, str(evaluation), f"must be of step, seed and split {wanted}", of)
+        checks.require(of == wanted, str(evaluation), f"must be of step, seed and split {wanted}", of)
         exact, problems = final["exact"], final["examples"]
     train = config.test_examples
     return Run(folder.name, config, problems, round(exact * problems), train, round(last["train_exact"] * train))

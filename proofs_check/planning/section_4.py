@@ -9,7 +9,7 @@ that did not.
 
 from functools import partial
 
-from circuits import require
+from circuits import checks
 from proofs_check.ledger.evidence import Findings, Test
 from proofs_check.ledger.statistics import Mean, Sample
 from proofs_check.planning import runs
@@ -142,7 +142,7 @@ def _at_every_size(found: tuple[Run, ...]) -> tuple[Run, ...]:
     """NTP's runs if there are several sizes, 0.5M among them, each with all its seeds; else none."""
     sizes = {run.examples: _of(found, 1, run.examples) for run in found if run.heads == 1}
     complete = len(sizes) > 1 and STAR_EXAMPLES in sizes and all(sizes.values())
-    require.integer("numbers of examples", len(sizes), least=0, most=SIZES)
+    checks.integer("numbers of examples", len(sizes), min_value=0, max_value=SIZES)
     return sum(sizes.values(), ()) if complete else ()
 
 

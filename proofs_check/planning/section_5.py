@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import binomtest, norm
 
-from circuits import require
+from circuits import checks
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.weights import Layer, Weights
-from circuits.training.runs import Run, read
+from circuits.training.disentangled.runs import Run, read
 from proofs_check.ledger.data import verified
 from proofs_check.ledger.evidence import Findings, Test
 from proofs_check.ledger.statistics import Counts, Intervals, Sample
@@ -216,8 +216,8 @@ def _final(runs: str, objective: str, steps: int) -> Measures | None:
     config = run.config
     found = (config.model, config.objective, config.hold_content_1, config.batch, config.learning_rate)
     wanted = ("reduced", objective, False, 512, 5e-4)
-    require.that(found == wanted, name, f"must have model, objective, hold, batch, learning rate {wanted}", found)
-    require.integer(f"{name}: steps", config.steps, least=steps)
+    checks.require(found == wanted, name, f"must have model, objective, hold, batch, learning rate {wanted}", found)
+    checks.integer(f"{name}: steps", config.steps, min_value=steps)
     return _measures(name, at=-1)
 
 
@@ -228,8 +228,8 @@ def _run(name: str) -> Run | None:
         return None
     run = read(folder)
     last = int(run.history.snapshot_steps[-1])
-    require.that(last == run.config.steps, name, f"must have a snapshot of its last step {run.config.steps}", last)
-    require.integer(f"{name}: seeds", run.config.seeds, least=SEEDS)
+    checks.require(last == run.config.steps, name, f"must have a snapshot of its last step {run.config.steps}", last)
+    checks.integer(f"{name}: seeds", run.config.seeds, min_value=SEEDS)
     return run
 
 
@@ -251,7 +251,7 @@ def measure(weights: Weights, tokens: np.ndarray, y1: np.ndarray, y2: np.ndarray
     """Of one seed, on prompts (n, T) with targets (n,)."""
     predicted, likeliest, attended = _answers(weights, tokens)
     then, likeliest_then, _ = _answers(weights, _replayed(tokens, y1))
-    require.finite("outputs", np.stack([likeliest, likeliest_then]))  # NaN is no wrong answer
+    checks.finite("outputs", np.stack([likeliest, likeliest_then]))  # NaN is no wrong answer
     first = np.asarray(predicted) == y1
     right = first & (np.asarray(then) == y2)
     rows = np.asarray(attended, np.float64)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from flint import arb, arb_series, ctx
 
-from circuits import require
+from circuits import checks
 from proofs_check.methods.edge_orders import T
 from proofs_check.planning.theorem_3_flow_field import Goals, Row, Shares, field, goals, jacobian
 
@@ -44,7 +44,7 @@ def path(shares: Shares, end: int) -> tuple[Piece, ...]:
             length = min(1.5 * length, end - t)
             while not (defect := _defect(y, length, of)) * length < DEFECT:
                 length *= 0.75
-                require.that(length > SHORTEST, "step", f"must stay above {SHORTEST} to keep the defect down", length)
+                checks.require(length > SHORTEST, "step", f"must stay above {SHORTEST} to keep the defect down", length)
             there = [_value(coefficients, arb(length)) for coefficients in y]
             w = [each.mid() for each in there]
             jump = _largest([a - b for a, b in zip(there, w, strict=True)])

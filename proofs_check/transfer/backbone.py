@@ -21,7 +21,7 @@ import numpy as np
 import sympy
 from jaxtyping import Bool
 
-from circuits.tasks.graphs import adjacency, graph_of, reachability
+from circuits.tasks.walks.graphs import adjacency, graph_of, reachability
 from proofs_check.ledger.certified import nonnegative, same
 from proofs_check.ledger.evidence import Findings, Test
 from proofs_check.ledger.outcome import Outcome, at_least, every

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from circuits.one_layer import losses as library
 from circuits.one_layer.counts import Counts, counts
 from circuits.one_layer.parameters import Options, Parameters
-from circuits.tasks.graphs import random_dag
-from circuits.tasks.walk_format import WalkFormat, walk_tokens
+from circuits.tasks.walks.format import WalkFormat, walk_tokens
+from circuits.tasks.walks.graphs import random_dag
 from proofs_check.ledger.evidence import CrossCheck
 from proofs_check.ledger.outcome import Outcome, equal
 

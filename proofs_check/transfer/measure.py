@@ -17,13 +17,13 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from circuits.cli import write_text
+from circuits.files import write_text
 from circuits.one_layer.parameters import Options, Parameters
 from circuits.probes.adjacency.references import references
 from circuits.probes.adjacency.rewiring import rewired
 from circuits.probes.adjacency.scores import compare
-from circuits.tasks.graphs import adjacency, graph_of
-from circuits.tasks.walks import degrees, hops, observed
+from circuits.tasks.walks.graphs import adjacency, graph_of
+from circuits.tasks.walks.pairs import degrees, hops, observed
 from proofs_check.transfer import training
 
 SEEDS: Final = tuple(range(100, 106))

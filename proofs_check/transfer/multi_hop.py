@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
-from circuits import require
+from circuits import checks
 from proofs_check.ledger.data import MEASURED
 from proofs_check.ledger.evidence import Findings, Test
 from proofs_check.ledger.statistics import Intervals
@@ -123,9 +123,9 @@ def evaluations(kind: str, folder: Path = MEASURED / "walks") -> tuple[dict[str,
     for path in sorted(folder.glob(f"{kind}-[0-9]/evaluation.json")):
         entries = json.loads(path.read_text(encoding="utf-8"))
         fine = isinstance(entries, list) and len(entries) == 1 and {"by_hop", "by_degree"} <= entries[0].keys()
-        require.that(fine, str(path), "must hold one evaluation with by_hop and by_degree", type(entries).__name__)
+        checks.require(fine, str(path), "must hold one evaluation with by_hop and by_degree", type(entries).__name__)
         found.append(entries[0])
-    require.that(len(found) >= 3, str(folder), f"must hold three seeds of {kind}", len(found))
+    checks.require(len(found) >= 3, str(folder), f"must hold three seeds of {kind}", len(found))
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from circuits.tasks.graphs import adjacency
+from circuits.tasks.walks.graphs import adjacency
 from proofs_check.ledger.evidence import CrossCheck, Findings, Test
 from proofs_check.ledger.outcome import Outcome, at_most
 from proofs_check.ledger.statistics import Intervals

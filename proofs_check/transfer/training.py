@@ -19,10 +19,10 @@ from circuits.one_layer.counts import counts
 from circuits.one_layer.decoding import follow
 from circuits.one_layer.parameters import Options, Parameters, random
 from circuits.one_layer.training import train_full_batch
-from circuits.tasks.graphs import adjacency, random_dag
-from circuits.tasks.walk_answers import valid_walk
-from circuits.tasks.walk_format import WalkFormat, walk_format
-from circuits.tasks.walks import Pairs, split_pairs, training_walks
+from circuits.tasks.walks.answers import valid_walk
+from circuits.tasks.walks.format import WalkFormat, walk_format
+from circuits.tasks.walks.graphs import adjacency, random_dag
+from circuits.tasks.walks.pairs import Pairs, split_pairs, training_walks
 
 NODES, PROBABILITY, SHARE, PATHS = 100, 0.1, 0.1, 20
 RATE, SPREAD = 0.05, 0.02

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from circuits.disentangled.circuit import circuit, context_positions, log_hardmax, saturated
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.weights import random, zeros
-from circuits.tasks.star_enumeration import representatives
-from circuits.tasks.star_graph import encode
+from circuits.tasks.star.enumeration import representatives
+from circuits.tasks.star.graph import encode
 from tests.cases import PAPER, assert_close, example
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from circuits.disentangled import literal
 from circuits.disentangled.closed_form import by_label, forward
 from circuits.disentangled.weights import Layer
-from circuits.tasks.star_graph import StarGraph, encode
+from circuits.tasks.star.graph import StarGraph, encode
 from tests.cases import PAPER, assert_close, example, first_sample, seeds, weights_for
 
 

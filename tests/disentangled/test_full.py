@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from circuits.disentangled import closed_form, full
 from circuits.disentangled.full import FullWeights, embed_reduced, forward, losses
-from circuits.tasks.star_graph import StarGraph, encode
+from circuits.tasks.star.graph import StarGraph, encode
 from tests.cases import EXAMPLE, PAPER, assert_close, example, first_sample, prompt, weights_for
 
 

@@ -19,7 +19,7 @@ from circuits.disentangled.closed_form import Activations, forward
 from circuits.disentangled.losses import losses
 from circuits.disentangled.objective import batch_objective, objective
 from circuits.disentangled.weights import zeros
-from circuits.tasks.star_graph import replay_context
+from circuits.tasks.star.graph import replay_context
 from proofs_check.methods import exact
 from tests.cases import PAPER, assert_close, example, prompt, seeds, weights_for
 

@@ -19,7 +19,7 @@ from circuits.disentangled.losses import (
     next_token_loss,
     surprisal,
 )
-from circuits.tasks.star_graph import replay_context
+from circuits.tasks.star.graph import replay_context
 from tests.cases import PAPER, assert_close, example, prompt, seeds, weights_for
 
 GAMMAS = [0.5, 5.0, 36.0, 37.0, 100.0, 350.0, 500.0, 700.0]

@@ -8,7 +8,7 @@ import pytest
 from circuits.disentangled.weights import Layer, random, zeros
 from circuits.disentangled.weights import norm as norm_of_weights
 from circuits.flow.coordinates import all_entries, causal_entries, coordinates, free, held, norm, orbits, toeplitz
-from circuits.tasks.star_graph import StarGraph
+from circuits.tasks.star.graph import StarGraph
 from tests.cases import assert_close
 
 SPEC = StarGraph(2, 3, 6)

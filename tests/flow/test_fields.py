@@ -29,8 +29,8 @@ from circuits.flow.fields import (
     population_loss,
 )
 from circuits.flow.population import mean_by_symmetry, mean_exhaustive, relabeled_mean
-from circuits.tasks.star_enumeration import count
-from circuits.tasks.star_graph import StarGraph
+from circuits.tasks.star.enumeration import count
+from circuits.tasks.star.graph import StarGraph
 from circuits.typing import Scalar
 from tests.cases import PAPER, assert_close
 

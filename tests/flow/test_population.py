@@ -12,8 +12,8 @@ from circuits.disentangled.losses import Losses, losses
 from circuits.disentangled.objective import objective
 from circuits.disentangled.weights import Layer, Weights
 from circuits.flow.population import extremes_exhaustive, mean_by_symmetry, mean_exhaustive, relabeled_mean
-from circuits.tasks.star_enumeration import count
-from circuits.tasks.star_graph import StarGraph
+from circuits.tasks.star.enumeration import count
+from circuits.tasks.star.graph import StarGraph
 from tests.cases import PAPER, assert_close, weights_for
 
 SMALL = [StarGraph(2, 3, 5), StarGraph(2, 3, 6)]

@@ -9,8 +9,8 @@ import pytest
 from flax import nnx
 
 from circuits.pretrained import load_pretrained
-from circuits.taps import Taps
 from circuits.transformer.generate import greedy
+from circuits.transformer.taps import Taps
 from tests.cases import assert_close
 from tests.pretrained.hugging_face import CASES, GPT2, LLAMA, all_in_float64, outputs, random_model, save, tokens
 

@@ -15,8 +15,8 @@ import safetensors.numpy
 from flax import nnx
 
 from circuits.pretrained import load_pretrained
-from circuits.taps import Taps
 from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Taps
 from tests.cases import assert_close
 
 HERE = Path(__file__).parent / "reference"

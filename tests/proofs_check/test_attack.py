@@ -163,7 +163,7 @@ def test_mutants_of_formulas(target):
         ("a < b and f(True)", {"a >= b and f(True)", "a < b or f(True)", "a < b and f(False)"}),
         ("é - y", {"é + y", "(é)", "(-(y))"}),
         ("f(x, x[0].dtype)", set()),
-        ('require.that(a + 1 == 2, "a")', set()),
+        ('checks.require(a + 1 == 2, "a")', set()),
     ],
 )
 def test_edits_of_a_formula(line, mutants):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive_star import all_problems, random_problem
-from naive_tree import random_tree
 
 from circuits.tasks import BinaryTree, Problem, StarGraph, graph_hash, is_test, sample, sample_split
 from circuits.tasks.splits import fmix32
+from tests.tasks.star.naive_star import all_problems, random_problem
+from tests.tasks.tree.naive_tree import random_tree
 
 FALSE_ALARM = 1e-7
 WORD = 2**32

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive_star import random_problem
-from naive_tree import random_tree
 
 from circuits.tasks import (
     BinaryTree,
@@ -22,6 +20,8 @@ from circuits.tasks import (
     solve_tree,
     tokens,
 )
+from tests.tasks.star.naive_star import random_problem
+from tests.tasks.tree.naive_tree import random_tree
 
 STAR = Problem(*(np.array(part, np.int32) for part in ([[3, 7], [6, 0], [7, 2], [3, 6]], 3, 0, [3, 6, 0])))
 TREE = Problem(

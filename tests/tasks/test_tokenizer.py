@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive_star import random_problem
-from naive_tree import random_tree
 
 from circuits.tasks import BinaryTree, StarGraph, TokenFormat, decode_ids, encode_text, format_line, tokenizer, tokens
+from tests.tasks.star.naive_star import random_problem
+from tests.tasks.tree.naive_tree import random_tree
 
 FORMAT = TokenFormat(StarGraph(2, 3, 13), "text", "start-goal")
 KINDS = st.sampled_from(["start-goal", "goal-start"])

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from circuits.taps import Taps
+from circuits.one_layer.module import OneLayer
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.fill import filled, parameter_shapes
 from circuits.transformer.heads import SharedHeads
 from circuits.transformer.model import build, tap_names
 from circuits.transformer.objectives import batch_losses, target_shares
-from circuits.transformer.one_layer import OneLayer
+from circuits.transformer.taps import Taps
 from tests.cases import assert_close
 from tests.transformer.head_kinds import HEADS, KINDS, VOCAB, naive_kind, of_kind, pure, reach
 from tests.transformer.models import drawn

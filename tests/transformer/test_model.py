@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from circuits.taps import Taps
 from circuits.transformer.attention import KeyValue
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.generate import greedy
 from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Taps
 from circuits.transformer.token_check import check_tokens
 from tests.cases import assert_close
 from tests.transformer.models import SHAPES, VOCAB, compiled, drawn, sequence, shape

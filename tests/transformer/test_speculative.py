@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from circuits.one_layer.module import OneLayer
 from circuits.transformer import generate
 from circuits.transformer import speculative as module
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.generate import ended, greedy
 from circuits.transformer.model import Predictor
-from circuits.transformer.one_layer import OneLayer
 from circuits.transformer.speculative import Speculated, rates, speculative
 from tests.cases import assert_close
 from tests.transformer.head_kinds import HEADS, KINDS, POSITIONS, VOCAB, naive_kind, of_kind, planted, pure

@@ -15,14 +15,14 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
-from circuits.tasks.binary_tree import BinaryTree
-from circuits.tasks.star_graph import StarGraph
+from circuits.files import arrays_checksum, checksum
+from circuits.one_layer.module import OneLayer
+from circuits.tasks.star.graph import StarGraph
 from circuits.tasks.token_format import TokenFormat
-from circuits.tasks.walk_format import WalkFormat, walk_text, walk_tokens
+from circuits.tasks.tree.graph import BinaryTree
+from circuits.tasks.walks.format import WalkFormat, walk_text, walk_tokens
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.digests import arrays_digest, digest
 from circuits.transformer.model import Predictor, build
-from circuits.transformer.one_layer import OneLayer
 from circuits.transformer.weights_file import load_model, save_model
 from tests.transformer.models import SHAPES, drawn, shape
 
@@ -185,7 +185,7 @@ def strip_config(folder: Path, names: list[str]) -> None:
     with safe_open(folder / "model.safetensors", framework="np") as file:
         metadata = file.metadata()
     tensors = load_file(folder / "model.safetensors")
-    save_file(tensors, folder / "model.safetensors", metadata | {"config": digest(shape.encode())})
+    save_file(tensors, folder / "model.safetensors", metadata | {"config": checksum(shape.encode())})
 
 
 @pytest.mark.parametrize("name", ["star-2x5-ntp", "star-2x5-mtp3"])
@@ -258,7 +258,7 @@ def change_tensors(folder: Path, change) -> None:
         metadata = file.metadata()
     tensors = load_file(path)
     change(tensors)
-    save_file(tensors, path, metadata | {"tensors": arrays_digest(tensors)})
+    save_file(tensors, path, metadata | {"tensors": arrays_checksum(tensors)})
 
 
 def test_missing_surplus_and_misshapen_tensors_are_named(folder):

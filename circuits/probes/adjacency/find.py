@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from circuits import require
+from circuits import checks
 from circuits.probes.adjacency.intervals import difference_interval, interval, resampled
 from circuits.probes.adjacency.nulls import beyond, permuted_labels, rewired_graphs, untrained_matrices
 from circuits.probes.adjacency.references import Reference, candidates
@@ -72,17 +72,17 @@ def find_powers(
     Raises ValueError as ``compare``, for a level outside (0, 1), fewer draws or fresh models than reach the level, and
     fresh matrices of another number or size.
     """
-    require.that(0 < level < 1, "level", "must lie between 0 and 1", level)
+    checks.require(0 < level < 1, "level", "must lie between 0 and 1", level)
     least = int(np.ceil(round(1 / level, 6))) - 1
-    require.integer("draws", draws, least=max(least, 2))
+    checks.integer("draws", draws, min_value=max(least, 2))
     scores = compare(matrices, given)
     cosines = {
         "permuted": permuted_labels(matrices, given, draws, seed),
         "rewired": rewired_graphs(matrices, given, draws, seed + 1),
     }
     if fresh is not None:
-        require.that(len(fresh) >= least, "fresh", f"must hold at least {least} models at this level", len(fresh))
-        require.that(fresh.shape[1] == len(matrices), "fresh", f"must hold {len(matrices)} matrices", fresh.shape[1])
+        checks.require(len(fresh) >= least, "fresh", f"must hold at least {least} models at this level", len(fresh))
+        checks.require(fresh.shape[1] == len(matrices), "fresh", f"must hold {len(matrices)} matrices", fresh.shape[1])
         cosines["untrained"] = untrained_matrices(fresh, given)
     nulls = {name: _null(scores.cosine, found) for name, found in cosines.items()}
     best = scores.cosine.argmax(axis=1)

@@ -9,7 +9,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from circuits import require
+from circuits import checks
+from circuits.one_layer.module import OneLayer
 from circuits.probes.adjacency.jacobian import jacobians
 from circuits.probes.adjacency.node_space import Named, Nodes, joined
 from circuits.probes.adjacency.scores import varies
@@ -17,7 +18,6 @@ from circuits.probes.adjacency.sources import layer_maps, ov_circuits, transfer_
 from circuits.probes.streaming import Tree
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor, build
-from circuits.transformer.one_layer import OneLayer
 
 SOURCES = ("heads", "transfer", "layers", "jacobian")
 Model = Predictor | OneLayer
@@ -40,16 +40,16 @@ def usual_sources(model: Model) -> tuple[str, ...]:
 
 def check_head(model: Model, sources: Sequence[str], head: int, first: int = 0) -> None:
     """ValueError unless this prediction head, counted from ``first``, is there and read by every source."""
-    require.integer("head", head, first, first + model.config.prediction_heads - 1)
+    checks.integer("head", head, first, first + model.config.prediction_heads - 1)
     if head == first:
         return
     if isinstance(model, OneLayer):
         raise ValueError(f"head: must be {first} for a one-layer model, whose matrices are of no head, got {head}")
     rule = f"must be {first} for transfer matrices, which lead from head to head"
-    require.that("transfer" not in sources, "head", rule, head)
+    checks.require("transfer" not in sources, "head", rule, head)
     kind, direct = model.config.head_kind, [one for one in ("heads", "layers") if one in sources]
     rule = f"must be {first} for sources {', '.join(direct)}: further {kind} heads do not read the final stream"
-    require.that(kind == "linear" or not direct, "head", rule, head)
+    checks.require(kind == "linear" or not direct, "head", rule, head)
 
 
 def gathered(model: Model, nodes: Nodes, sources: Sequence[str], read: Read | None = None, head: int = 0) -> Named:
@@ -60,7 +60,7 @@ def gathered(model: Model, nodes: Nodes, sources: Sequence[str], read: Read | No
     not have, as they do, and as ``check_head``.
     """
     for source in sources:
-        require.choice("sources", source, SOURCES)
+        checks.choice("sources", source, SOURCES)
     check_head(model, sources, head)
     parts: list[Named] = []
     for source in (one for one in SOURCES if one in sources):
@@ -80,7 +80,7 @@ def constant(named: Named) -> Bool[np.ndarray, " M"]:
     """The matrices whose rows are all constant, so that they agree with nothing. Raises ValueError for NaN, by name."""
     values = np.asarray(named.values, np.float64)
     for name, matrix in zip(named.names, values, strict=True):
-        require.finite(f"matrix {name!r}", matrix)
+        checks.finite(f"matrix {name!r}", matrix)
     return ~varies(values)
 
 
@@ -97,7 +97,7 @@ def fresh_matrices(
     show: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, "D M N N"]:
     """``of`` each of so many models with fresh parameters, one at a time. Raises ValueError for a count below 1."""
-    require.integer("models", models, least=1)
+    checks.integer("models", models, min_value=1)
     graph, _ = nnx.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))
     found = []
     for number, key in enumerate(jax.random.split(jax.random.key(seed), models), start=1):

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import t as student
 
-from circuits import require
+from circuits import checks
 from circuits.probes.adjacency.references import Reference, centred
 from circuits.probes.adjacency.scores import check_matrices
 
@@ -30,7 +30,7 @@ def resampled(
 
     Raises as ``compare``, and for fewer than 2 draws.
     """
-    require.integer("draws", draws, least=2)
+    checks.integer("draws", draws, min_value=2)
     own = centred(check_matrices(matrices, given))
     other = centred(np.stack([r.matrix for r in given]))
     nodes = own.shape[-1]
@@ -65,5 +65,5 @@ def difference_interval(
 
 
 def _quantile(nodes: int, confidence: float | int) -> float:
-    require.that(0 < confidence < 1, "confidence", "must lie between 0 and 1", confidence)
+    checks.require(0 < confidence < 1, "confidence", "must lie between 0 and 1", confidence)
     return float(student.ppf((1 + confidence) / 2, nodes - 1))

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from circuits import require
+from circuits import checks
 from circuits.probes.adjacency.node_space import Named, Nodes, checked, embedding
 from circuits.probes.streaming import stream
-from circuits.taps import Taps
 from circuits.transformer.layers import wide
 from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Taps
 
 
 def jacobians(
@@ -37,11 +37,11 @@ def jacobians(
     head, a tap that the model does not have or that is no stream [T, d], and as ``embedding``.
     """
     ids, length = checked(model, nodes), tokens.shape[1]
-    require.that(len(taps) > 0, "taps", "must hold at least one name", len(taps))
-    require.integer("place", place, least=0, most=length - 1)
+    checks.require(len(taps) > 0, "taps", "must hold at least one name", len(taps))
+    checks.integer("place", place, min_value=0, max_value=length - 1)
     start = place if source is None else source
-    require.integer("source", start, least=0, most=place)
-    require.integer("head", head, least=0, most=model.config.prediction_heads - 1)
+    checks.integer("source", start, min_value=0, max_value=place)
+    checks.integer("head", head, min_value=0, max_value=model.config.prediction_heads - 1)
     function = _jacobian_of(tuple(taps), tuple(np.asarray(ids).tolist()), place, start, head)
     found = stream(function, model, (np.asarray(tokens, np.int32),), chunk=chunk, show=show).mean
     return Named(
@@ -70,7 +70,7 @@ def _jacobian(
 
     def moved(tap: str, weights: Float[Array, " N"]) -> Float[Array, " N"]:
         def edit(x: Float[Array, "..."]) -> Float[Array, "..."]:
-            require.that(x.ndim == 2, "taps", "must be streams of shape [T, d]", (tap, x.shape))
+            checks.require(x.ndim == 2, "taps", "must be streams of shape [T, d]", (tap, x.shape))
             return x.at[source].add((weights @ directions).astype(x.dtype))
 
         logits, _ = model(tokens, Taps(edit={tap: edit}))

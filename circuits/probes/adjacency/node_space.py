@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from circuits import require
+from circuits import checks
+from circuits.one_layer.module import OneLayer
 from circuits.transformer.layers import wide
 from circuits.transformer.model import Predictor
-from circuits.transformer.one_layer import OneLayer
 
 Nodes = Int[Array | np.ndarray, " N"]
 """Ids of the nodes' tokens, in node order."""
@@ -24,7 +24,7 @@ class Named(NamedTuple):
 
 def joined(parts: list[Named]) -> Named:
     """All of them, in the widest of their dtypes. Raises ValueError for none."""
-    require.that(len(parts) > 0, "sources", "must hold at least one", len(parts))
+    checks.require(len(parts) > 0, "sources", "must hold at least one", len(parts))
     wide_kind = max((part.values.dtype for part in parts), key=lambda kind: kind.itemsize)
     values = jnp.concatenate([part.values.astype(wide_kind) for part in parts])
     return Named(tuple(name for part in parts for name in part.names), values)
@@ -39,7 +39,7 @@ def unembedding(model: Predictor, nodes: Nodes, head: int = 0) -> Float[Array, "
     """U of a prediction head that reads the final stream. Raises ValueError for another head, or as ``embedding``."""
     ids, kind = checked(model, nodes), model.config.head_kind
     most = model.config.prediction_heads - 1 if kind == "linear" else 0
-    require.integer("head", head, least=0, most=most)
+    checks.integer("head", head, min_value=0, max_value=most)
     # The product with unit vectors is the unembedding, whatever kind of heads holds it.
     directions = jnp.eye(model.config.width, dtype=model.config.dtype)
     return wide(model.logits(directions, head))[:, ids]
@@ -48,6 +48,6 @@ def unembedding(model: Predictor, nodes: Nodes, head: int = 0) -> Float[Array, "
 def checked(model: Predictor | OneLayer, nodes: Nodes) -> Int[np.ndarray, " N"]:
     ids, vocab = np.asarray(nodes), model.config.vocab
     fits = 0 < len(ids) <= vocab and ids.min() >= 0 and ids.max() < vocab
-    require.that(bool(fits), "nodes", f"must be at least one and at most {vocab} ids in range({vocab})", ids.tolist())
-    require.that(len(set(ids.tolist())) == len(ids), "nodes", "must be ids that differ", ids.tolist())
+    checks.require(bool(fits), "nodes", f"must be at least one and at most {vocab} ids in range({vocab})", ids.tolist())
+    checks.require(len(set(ids.tolist())) == len(ids), "nodes", "must be ids that differ", ids.tolist())
     return ids.astype(np.int32)

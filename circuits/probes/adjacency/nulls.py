@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from circuits import require
+from circuits import checks
 from circuits.probes.adjacency.references import Reference, powers_of
 from circuits.probes.adjacency.rewiring import rewired
 from circuits.probes.adjacency.scores import check_matrices, units
@@ -30,7 +30,7 @@ def permuted_labels(
 ) -> Float[np.ndarray, "draws M R"]:
     """Cosines with the references of the graph whose nodes are renamed at random. Raises as ``compare``, and for
     ``draws`` below 1."""
-    require.integer("draws", draws, least=1)
+    checks.integer("draws", draws, min_value=1)
     own = units(check_matrices(matrices, given))
     other = units(np.stack([r.matrix for r in given])).reshape(len(given), *given[0].matrix.shape)
     other, rng = other.astype(np.float32), np.random.default_rng(seed)
@@ -49,7 +49,7 @@ def rewired_graphs(
 
     NaN for observed reachability, which does not follow from a graph. Raises as ``compare``, and for ``draws`` below 1.
     """
-    require.integer("draws", draws, least=1)
+    checks.integer("draws", draws, min_value=1)
     own = units(check_matrices(matrices, given))
     found = np.full((draws, len(own), len(given)), np.nan)
     for observed in (False, True):
@@ -73,8 +73,8 @@ def untrained_matrices(fresh: Float[np.ndarray, "D M N N"], given: Sequence[Refe
     """Cosines of the matrices of D models with fresh parameters. Raises ValueError for another size."""
     nodes = len(given[0].matrix)
     rule = f"must be of shape (models, matrices, {nodes}, {nodes})"
-    require.that(fresh.ndim == 4 and fresh.shape[2:] == (nodes, nodes), "fresh", rule, fresh.shape)
-    require.finite("fresh", fresh)
+    checks.require(fresh.ndim == 4 and fresh.shape[2:] == (nodes, nodes), "fresh", rule, fresh.shape)
+    checks.finite("fresh", fresh)
     other = units(np.stack([r.matrix for r in given])).T
     return np.stack([units(one) @ other for one in fresh])
 
@@ -92,7 +92,7 @@ def beyond(cosine: Float[np.ndarray, "M R"], null: Float[np.ndarray, "D M R"]) -
     at most D / √(D + 1), which has to be well above the largest of M R normal numbers, about √(2 ln(M R)): 39 draws
     (6.2) are few for 64 heads and 8 references (3.5), 1,000 (31.6) are plenty. NaN for references without a null.
     """
-    require.shape("null", null, (len(null), *cosine.shape))
+    checks.shape("null", null, (len(null), *cosine.shape))
     there = ~np.isnan(null).any(axis=(0, 1))
     found = np.full(cosine.shape, np.nan)
     if not there.any():

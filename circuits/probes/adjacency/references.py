@@ -7,9 +7,9 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Bool, Float
 
-from circuits import require
-from circuits.tasks.graphs import adjacency, reachability
-from circuits.tasks.walks import Observed
+from circuits import checks
+from circuits.tasks.walks.graphs import adjacency, reachability
+from circuits.tasks.walks.pairs import Observed
 
 REACHABILITY = 0
 """The power of a reference that is none: a path of any length."""
@@ -60,18 +60,18 @@ def references(graph: nx.DiGraph, powers: int = 4, observed: Observed | None = N
     Raises ValueError for nodes that are not range(N), for N < 3, a graph without edges, an observed graph of other
     nodes, and where nothing is left.
     """
-    require.integer("powers", powers, least=1)
+    checks.integer("powers", powers, min_value=1)
     full = adjacency(graph)
-    require.that(len(full) >= LEAST_NODES, "graph", f"must have at least {LEAST_NODES} nodes", len(full))
-    require.that(bool(full.any()), "graph", "must have an edge", 0)
+    checks.require(len(full) >= LEAST_NODES, "graph", f"must have at least {LEAST_NODES} nodes", len(full))
+    checks.require(bool(full.any()), "graph", "must have an edge", 0)
     found = _of_graph(full, reachability(graph), powers, observed=False)
     if observed is not None:
-        require.shape("observed.adjacency", observed.adjacency, full.shape)
-        require.shape("observed.reachability", observed.reachability, full.shape)
+        checks.shape("observed.adjacency", observed.adjacency, full.shape)
+        checks.shape("observed.reachability", observed.reachability, full.shape)
         own = _of_graph(np.asarray(observed.adjacency, bool), np.asarray(observed.reachability, bool), powers, True)
         found += [r for r in own if not any(_alike(r, other) for other in found)]
     kept = tuple(r for r in found if np.any(centred(r.matrix)))
-    require.that(any(r.power for r in kept), "graph", "must have a power that varies within a row", full.shape)
+    checks.require(any(r.power for r in kept), "graph", "must have a power that varies within a row", full.shape)
     return kept
 
 

@@ -18,7 +18,7 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Bool, Int
 
-from circuits import require
+from circuits import checks
 
 SWAPS_AN_EDGE = 10
 """Steps S of a chain for each edge. A random DAG of 100 nodes and edge probability 0.1 shares 25% of its edges with
@@ -42,10 +42,10 @@ def rewired(
     ``swaps`` steps are tried for each edge. A graph that allows no swap comes back as it is. Raises ValueError for
     counts that are not positive, and a graph without edges.
     """
-    require.integer("draws", draws, least=1)
-    require.integer("swaps", swaps, least=1)
+    checks.integer("draws", draws, min_value=1)
+    checks.integer("swaps", swaps, min_value=1)
     given = np.asarray(adjacency, bool)
-    require.that(bool(given.any()), "graph", "must have an edge", 0)
+    checks.require(bool(given.any()), "graph", "must have an edge", 0)
     both = bool(np.array_equal(given, given.T))
     rank, rng = _order(given), np.random.default_rng(seed)
     tails, heads = np.nonzero(np.triu(given) if both else given)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
-from circuits import require
+from circuits import checks
 from circuits.probes.adjacency.references import Reference, centred
 
 
@@ -59,15 +59,15 @@ def compare(matrices: Float[np.ndarray, "M N N"], given: Sequence[Reference]) ->
 
 def check_matrices(matrices: Float[np.ndarray, "M N N"], given: Sequence[Reference]) -> Float[np.ndarray, "M N N"]:
     """The matrices in float64. Raises ValueError as ``compare`` does."""
-    require.that(len(given) > 0, "references", "must hold at least one", len(given))
+    checks.require(len(given) > 0, "references", "must hold at least one", len(given))
     nodes = len(given[0].matrix)
     fits = len(matrices) > 0 and matrices.shape[1:] == (nodes, nodes)
-    require.that(fits, "matrices", f"must be at least one of shape {(nodes, nodes)}", matrices.shape)
-    require.finite("matrices", matrices)
+    checks.require(fits, "matrices", f"must be at least one of shape {(nodes, nodes)}", matrices.shape)
+    checks.finite("matrices", matrices)
     values = np.asarray(matrices, np.float64)
     there = varies(values)
     place = int(np.argmin(there))
-    require.that(bool(there.all()), f"matrices[{place}]", "must vary within a row", values[place, :, :1].tolist())
+    checks.require(bool(there.all()), f"matrices[{place}]", "must vary within a row", values[place, :, :1].tolist())
     return values
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits import require
+from circuits import checks
+from circuits.one_layer.module import OneLayer
 from circuits.probes.adjacency.node_space import Named, Nodes, checked, embedding, unembedding
 from circuits.probes.streaming import Tree
 from circuits.transformer.attention import Attention
@@ -24,7 +25,6 @@ from circuits.transformer.heads import SharedHeads
 from circuits.transformer.heads.transfer import Transfer
 from circuits.transformer.layers import Norm, wide
 from circuits.transformer.model import Predictor
-from circuits.transformer.one_layer import OneLayer
 
 
 def transfer_matrices(model: Predictor | OneLayer, nodes: Nodes) -> Named:
@@ -108,7 +108,7 @@ def _transfers(model: Predictor) -> list[Transfer]:
     """The layer of each further head."""
     heads, kind = model.heads, model.config.head_kind
     found = [one for one in heads.further if isinstance(one, Transfer)] if isinstance(heads, SharedHeads) else []
-    require.that(len(found) > 0, "head_kind", "must be transfer, for there to be transfer matrices", kind)
+    checks.require(len(found) > 0, "head_kind", "must be transfer, for there to be transfer matrices", kind)
     return found
 
 

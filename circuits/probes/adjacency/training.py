@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from circuits import require
+from circuits import checks
 from circuits.probes.adjacency.nulls import permuted_labels
 from circuits.probes.adjacency.references import Reference
 from circuits.probes.adjacency.scores import compare
@@ -31,7 +31,7 @@ def strength(
     seed: int = 0,
 ) -> Strength:
     """Of one checkpoint. Raises ValueError as ``compare`` and ``permuted_labels``, and for a level outside (0, 1)."""
-    require.that(0 < level < 1, "level", "must lie between 0 and 1", level)
+    checks.require(0 < level < 1, "level", "must lie between 0 and 1", level)
     powered = [r for r in given if r.power]
     powers = tuple(sorted({r.power for r in powered}))
     cosine = compare(matrices, powered).cosine

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from circuits import require
+from circuits import checks
 from circuits.probes.interventions.effects import Change, Effects, effects
 from circuits.probes.interventions.pairs import Twins
 from circuits.probes.interventions.sites import Masks, captured, check_masks, edits, grid
@@ -44,8 +44,8 @@ def ablate(
 
     Raises ValueError for a site or method that there is not, and for "resample" without a key or of one example.
     """
-    require.choice("site", site, ABLATED)
-    require.choice("method", method, METHODS)
+    checks.choice("site", site, ABLATED)
+    checks.choice("method", method, METHODS)
     if masks is None:
         masks = grid(model.config, site, ("layer", "head") if site == "attn.z" else ("layer",))
     check_masks(masks, model.config, site, twins.corrupt.shape[-1])
@@ -87,8 +87,8 @@ def from_places(values: Float[Array, "L T *rest"], order: Int[Array, " T"] | Non
 def _others(twins: Twins, key: PRNGKeyArray | None) -> tuple[Array, Array]:
     """Tokens and order of another example for each: its successor in a random ring."""
     count = len(twins.corrupt)
-    require.that(key is not None, "key", 'must be given for method "resample"', key)
-    require.that(count > 1, "twins", "must be at least two problems to resample from one another", count)
+    checks.require(key is not None, "key", 'must be given for method "resample"', key)
+    checks.require(count > 1, "twins", "must be at least two problems to resample from one another", count)
     assert key is not None
     ring = np.asarray(jax.random.permutation(key, count))
     other = np.empty(count, int)

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from circuits import require
+from circuits import checks
 from circuits.probes.interventions.sites import last_logits
 from circuits.probes.interventions.variants import counted, in_blocks
 from circuits.probes.streaming import Show, Tree, errors, stream
-from circuits.taps import Edit
 from circuits.transformer.layers import wide
 from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Edit
 
 
 class Effects(NamedTuple):
@@ -59,7 +59,7 @@ def effects(
 
     Raises ValueError for a prediction head that the model has not.
     """
-    require.integer("head", head, least=0, most=model.config.prediction_heads - 1)
+    checks.integer("head", head, min_value=0, max_value=model.config.prediction_heads - 1)
 
     def one(model: Predictor, *example: Any) -> dict[str, Array]:
         tokens, wanted, edits = change(model, *example)

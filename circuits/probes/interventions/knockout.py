@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from circuits import require
+from circuits import checks
 from circuits.probes.interventions.effects import Change, Effects, effects
 from circuits.probes.interventions.pairs import Twins
 from circuits.probes.interventions.sites import Masks, check_masks
 from circuits.probes.interventions.variants import flattened
 from circuits.probes.layout import ROLES, Layout
 from circuits.probes.streaming import Show
-from circuits.taps import Edit
 from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Edit
 
 ENDS = ("query", "goal in query", "start in query")
 """Sites of one position: where the chosen token is predicted, and the two ends as the prompt names them."""
@@ -48,7 +48,7 @@ def windows(layers: int, width: int) -> Bool[np.ndarray, "windows L 1 1"]:
 
     Raises ValueError unless the width is between 1 and the number of layers.
     """
-    require.integer("width", width, least=1, most=layers)
+    checks.integer("width", width, min_value=1, max_value=layers)
     gap = np.arange(layers) - np.arange(layers - width + 1)[:, None]
     return ((gap >= 0) & (gap < width))[..., None, None]
 
@@ -74,9 +74,9 @@ def knock_out(
     """
     names = site_names(twins.layout.tails.shape[-1] + 1)
     for argument, chosen in (("queries", queries), ("keys", keys)):
-        require.that(len(chosen) > 0, argument, "must hold at least one site", tuple(chosen))
+        checks.require(len(chosen) > 0, argument, "must hold at least one site", tuple(chosen))
         for name in chosen:
-            require.choice(argument, name, names)
+            checks.choice(argument, name, names)
     masks = np.ones((model.config.layers, 1, 1), bool) if masks is None else masks
     check_masks(masks, model.config, "attn.z", 1)
     flat, shape = flattened(masks, inner=3)

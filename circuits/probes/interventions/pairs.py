@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from circuits import require
+from circuits import checks
 from circuits.probes.layout import Layout, chosen_position, layout
 from circuits.tasks.token_format import TokenFormat
 
@@ -46,10 +46,10 @@ def twin(format: TokenFormat, tokens: Int[Array, " T"], key: PRNGKeyArray, answe
     Raises ValueError for ids of another number, a place outside the answer, and the place of the start, which is the
     same in both.
     """
-    require.shape("tokens", tokens, (format.length,))
+    checks.shape("tokens", tokens, (format.length,))
     query = chosen_position(format, answer)
     level = query + 1 - format.prompt_length + format.first_node
-    require.that(level > 0, "answer", "must not be the place of the start, which all paths share", answer)
+    checks.require(level > 0, "answer", "must not be the place of the start, which all paths share", answer)
     found = layout(format, tokens, query)
     ways, is_leaf = _ways(format, tokens)
     path = tokens[format.length - format.family.nodes + 1 :]

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from circuits import require
+from circuits import checks
 from circuits.probes.interventions.pairs import Twins
 from circuits.probes.interventions.sites import (
     Mask,
@@ -98,8 +98,8 @@ def patch_masks(
     """The same for any masks [..., L, T or 1, heads or 1], such as a set of heads at once; the result is [...]."""
     examples, positions = twins.corrupt.shape
     check_masks(masks, model.config, site, positions)
-    require.choice("direction", direction, DIRECTIONS)
-    require.integer("head", head, least=0, most=model.config.prediction_heads - 1)
+    checks.choice("direction", direction, DIRECTIONS)
+    checks.integer("head", head, min_value=0, max_value=model.config.prediction_heads - 1)
     variants, shape = flattened(masks, inner=3)
 
     def one(model: Predictor, twin: Twins) -> dict[str, Array]:

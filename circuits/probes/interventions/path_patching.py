@@ -13,15 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from circuits import require
+from circuits import checks
 from circuits.probes.interventions.pairs import Twins
 from circuits.probes.interventions.patching import DIRECTIONS, Patched, compared, in_direction, summary
 from circuits.probes.interventions.sites import captured, edits, grid, heads_at
 from circuits.probes.interventions.variants import counted, flattened, in_blocks
 from circuits.probes.streaming import Show, stream
-from circuits.taps import Edit, Taps
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Edit, Taps
 
 PARTS = ("logits", "q", "k", "v")
 MLPS = ("frozen", "free")
@@ -115,13 +115,13 @@ def _receiver_masks(
 
 
 def _check(config: TransformerConfig, receivers: Sequence[Receiver], mlps: str, direction: str, head: int) -> None:
-    require.choice("mlps", mlps, MLPS)
-    require.choice("direction", direction, DIRECTIONS)
-    require.integer("head", head, least=0, most=config.prediction_heads - 1)
-    require.that(len(receivers) > 0, "receivers", "must hold at least one", tuple(receivers))
+    checks.choice("mlps", mlps, MLPS)
+    checks.choice("direction", direction, DIRECTIONS)
+    checks.integer("head", head, min_value=0, max_value=config.prediction_heads - 1)
+    checks.require(len(receivers) > 0, "receivers", "must hold at least one", tuple(receivers))
     for receiver in receivers:
-        require.choice("receiver.part", receiver.part, PARTS)
+        checks.choice("receiver.part", receiver.part, PARTS)
         if receiver.part != "logits":
-            require.integer("receiver.layer", receiver.layer, least=0, most=config.layers - 1)
+            checks.integer("receiver.layer", receiver.layer, min_value=0, max_value=config.layers - 1)
             most = heads_at(config, f"attn.{receiver.part}") - 1
-            require.integer("receiver.head", receiver.head, least=0, most=most)
+            checks.integer("receiver.head", receiver.head, min_value=0, max_value=most)

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from circuits import require
-from circuits.taps import Edit, Taps
+from circuits import checks
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Edit, Taps
 
 STREAM_SITES = ("resid_pre", "attn_in", "attn_out", "resid_mid", "mlp_in", "mlp_out", "resid_post")
 """Activations [T, d] of each block. ``resid_pre`` of block 0 is the embedding."""
@@ -34,7 +34,7 @@ def heads_at(config: TransformerConfig, site: str) -> int:
 
     Raises ValueError for no site.
     """
-    require.choice("site", site, SITES)
+    checks.choice("site", site, SITES)
     if site in STREAM_SITES:
         return 1
     return config.key_heads if site in ("attn.k", "attn.v") else config.heads
@@ -49,10 +49,10 @@ def grid(config: TransformerConfig, site: str, by: Sequence[str], positions: int
     """
     sizes = {"layer": config.layers, "position": positions, "head": heads_at(config, site)}
     for name in by:
-        require.choice("by", name, AXES)
-    require.that(len(set(by)) == len(by), "by", "must name an axis once", tuple(by))
+        checks.choice("by", name, AXES)
+    checks.require(len(set(by)) == len(by), "by", "must name an axis once", tuple(by))
     headed = "head" not in by or site in HEAD_SITES
-    require.that(headed, "by", f"must not name heads at {site}, which has none", tuple(by))
+    checks.require(headed, "by", f"must not name heads at {site}, which has none", tuple(by))
     inner = (sizes["layer"], *(sizes[name] if name in by else 1 for name in AXES[1:]))
     mask = np.ones((*(sizes[name] for name in by), *inner), bool)
     for axis, name in enumerate(by):
@@ -67,7 +67,7 @@ def check_masks(masks: Masks, config: TransformerConfig, site: str, positions: i
     heads, shape = heads_at(config, site), np.shape(masks)
     fits = len(shape) >= 3 and shape[-3] == config.layers and shape[-2] in (1, positions) and shape[-1] in (1, heads)
     rule = f"must end with axes [{config.layers}, {positions} or 1, {heads} or 1]"
-    require.that(fits, "masks", rule, shape)
+    checks.require(fits, "masks", rule, shape)
 
 
 def placed(mask: Mask, order: Int[Array, " T"]) -> Bool[Array, "L t h"]:

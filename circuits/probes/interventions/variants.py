@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from circuits import require
+from circuits import checks
 from circuits.probes.streaming import Show, Tree
 
 
@@ -17,7 +17,7 @@ def in_blocks(function: Callable[[Tree], Tree], variants: Tree, block: int) -> T
 
     Raises ValueError for a block that is no positive integer.
     """
-    require.integer("block", block, least=1)
+    checks.integer("block", block, min_value=1)
     count = len(jax.tree.leaves(variants)[0])
     blocks = -(-count // block)
     size = -(-count // blocks)
@@ -32,7 +32,7 @@ def flattened(variants: Tree, inner: int) -> tuple[Tree, tuple[int, ...]]:
     """All leading axes of one array as one; the shape that they had. ``inner`` axes at the end stay."""
     shape = np.shape(variants)
     lead = shape[: len(shape) - inner]
-    require.that(0 not in shape, "masks", "must hold at least one", shape)
+    checks.require(0 not in shape, "masks", "must hold at least one", shape)
     return variants.reshape(-1, *shape[len(lead) :]), lead
 
 

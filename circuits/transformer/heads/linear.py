@@ -4,11 +4,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits.taps import Tap
 from circuits.transformer.block import Past
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.heads.streams import Ahead, Streams
 from circuits.transformer.layers import Norm
+from circuits.transformer.taps import Tap
 
 
 class LinearHeads(nnx.Module):

@@ -3,9 +3,9 @@
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits.taps import Tap
 from circuits.transformer.block import Block, Past, through
 from circuits.transformer.config import TransformerConfig
+from circuits.transformer.taps import Tap
 
 
 class MetaHead(nnx.Module):

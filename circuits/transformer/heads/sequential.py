@@ -6,10 +6,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits.taps import Tap
 from circuits.transformer.block import Block, Past, through
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.layers import Norm, linear
+from circuits.transformer.taps import Tap
 
 
 class SequentialHead(nnx.Module):

@@ -4,7 +4,6 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits.taps import Tap
 from circuits.transformer.block import Past, block_taps, empty_past
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.heads.linear import unembeddings
@@ -13,6 +12,7 @@ from circuits.transformer.heads.sequential import SequentialHead
 from circuits.transformer.heads.streams import Ahead, Streams
 from circuits.transformer.heads.transfer import Transfer, TransferBlocks, TransferMlp
 from circuits.transformer.layers import Norm
+from circuits.transformer.taps import Tap
 
 MODULES = {
     "meta": MetaHead,

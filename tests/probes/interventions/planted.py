@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from circuits.probes.interventions.pairs import Twins, twins
-from circuits.taps import Taps
 from circuits.tasks.problem import Problem
 from circuits.tasks.sampling import sample
-from circuits.tasks.star_graph import StarGraph
+from circuits.tasks.star.graph import StarGraph
 from circuits.tasks.token_format import TokenFormat, tokens
 from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Taps
 from tests.transformer.models import drawn, shape
 
 FORM = TokenFormat(StarGraph(2, 3, 6), "pairs", "goal-start")

@@ -5,9 +5,9 @@ import pytest
 
 from circuits.probes.interventions.pairs import twin, twins
 from circuits.probes.layout import chosen_position, ends
-from circuits.tasks.binary_tree import BinaryTree
-from circuits.tasks.star_graph import StarGraph
+from circuits.tasks.star.graph import StarGraph
 from circuits.tasks.token_format import TokenFormat, problem_of, solve_in
+from circuits.tasks.tree.graph import BinaryTree
 from tests.probes.interventions.planted import FORM, one, some_problems
 
 CASES = [

@@ -6,7 +6,7 @@ import pytest
 
 from circuits.probes.interventions.sites import SITES, captured, check_masks, edits, grid, heads_at, placed
 from circuits.probes.interventions.variants import flattened, in_blocks
-from circuits.taps import Taps
+from circuits.transformer.taps import Taps
 from tests.cases import assert_close
 from tests.probes.interventions.planted import random_model
 from tests.transformer.models import shape

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import proofs_check
-from circuits.taps import Taps
-from circuits.transformer.training import run_folder
-from circuits.transformer.training.presets import MTP, PRESETS
-from circuits.transformer.training.stored import read
+from circuits.training import run_folder
+from circuits.training.presets import MTP, PRESETS
+from circuits.training.stored import read
+from circuits.transformer.taps import Taps
 from proofs_check.ledger import data
 from proofs_check.ledger.registry import load
 from proofs_check.ledger.run import decide

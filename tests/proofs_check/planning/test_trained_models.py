@@ -11,7 +11,7 @@ import proofs_check
 from circuits.disentangled import literal
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.weights import random
-from circuits.tasks.star_answers import solve
+from circuits.tasks.star.answers import solve
 from proofs_check.ledger.registry import load
 from proofs_check.ledger.run import decide
 from proofs_check.planning import section_5

@@ -1,0 +1,48 @@
+"""Argument checks. Every message names the argument, the rule and the value."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def require(condition: bool, argument: str, rule: str, value: Any) -> None:
+    """Raise ``ValueError("argument: rule, got value")`` unless the condition holds."""
+    if not condition:
+        raise ValueError(f"{argument}: {rule}, got {value!r}")
+
+
+def integer(argument: str, value: Any, min_value: int, max_value: int | None = None) -> None:
+    """Require an integer (not a bool) in [min_value, max_value]."""
+    span = f"at least {min_value}" if max_value is None else f"between {min_value} and {max_value}"
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    inside = whole and bool(value >= min_value) and (max_value is None or bool(value <= max_value))
+    require(inside, argument, f"must be an integer {span}", value)
+
+
+def choice(argument: str, value: Any, options: Sequence[str]) -> None:
+    """Require one of the options."""
+    require(value in options, argument, f"must be one of {', '.join(options)}", value)
+
+
+def shape(argument: str, array: Any, expected: tuple[int, ...]) -> None:
+    """Require an array of exactly this shape."""
+    require(np.shape(array) == expected, argument, f"must have shape {expected}", np.shape(array))
+
+
+def finite(argument: str, array: Any) -> None:
+    """Require no NaN and no infinity. Skipped for traced arrays, whose values do not exist yet."""
+    if is_traced(array):
+        return
+    values = np.asarray(array)
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        index = tuple(int(i) for i in bad[0])
+        raise ValueError(f"{argument}: must be finite, got {values[index]} at {index} ({len(bad)} such entries)")
+
+
+def is_traced(array: Any) -> bool:
+    """Return whether jax is tracing the array, so that it has no values. Does not import jax."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(array, jax.core.Tracer)

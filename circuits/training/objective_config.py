@@ -1,0 +1,90 @@
+"""What is predicted from what: a frozen record, checked when it is made."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, get_args
+
+from circuits import checks
+from circuits.training.task_config import check_unused
+from circuits.transformer.config import HeadKind
+from circuits.transformer.objectives import ObjectiveName
+
+WeightSchedule = Literal["constant", "power", "switch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What is predicted from what; see ``circuits.transformer.objectives``.
+
+    The weight of the first head never changes. Those of the others follow ``weight_schedule``, see ``head_weights``.
+
+    Args:
+        name: next-token (one head), multi-token (k heads), or teacherless (one head, the answer's inputs hidden).
+        heads: k; at least 2 for mtp, 1 otherwise.
+        head_weights: w_1 .. w_k of Eq. 2. Empty: 1 each.
+        count: the answer's tokens alone, or every token of the sequence.
+        head_kind: what heads 2..k are made of.
+        head_layers: layers of such a head, where its kind has any.
+        head_chain: each head reads what the one before it made.
+        injection: each head is also given the token before the one it predicts.
+        weight_schedule: what heads 2..k weigh in the course of training.
+        weight_power: alpha of "power".
+        switch_at: share of the steps after which "switch" changes the weights.
+        switch_to: factor of the weights from there on. DeepSeek-V3 goes from 0.3 to 0.1 at 0.68 of its tokens.
+        curriculum: the steps, counted from 0, from which heads 2..k are trained. Empty: all from the start.
+        token_weights: of the vocabulary's tokens as targets, in order of their ids. Empty: 1 each.
+    """
+
+    name: ObjectiveName = "ntp"
+    heads: int = 1
+    head_weights: tuple[float, ...] = ()
+    count: Literal["answer", "all"] = "answer"
+    head_kind: HeadKind = "linear"
+    head_layers: int = 1
+    head_chain: bool = False
+    injection: bool = False
+    weight_schedule: WeightSchedule = "constant"
+    weight_power: float = 1.0
+    switch_at: float = 0.68
+    switch_to: float = 1 / 3
+    curriculum: tuple[int, ...] = ()
+    token_weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        checks.choice("name", self.name, get_args(ObjectiveName))
+        checks.choice("count", self.count, ("answer", "all"))
+        least, most = (2, None) if self.name == "mtp" else (1, 1)
+        checks.integer("heads", self.heads, least, most)
+        fits = len(self.head_weights) in (0, self.heads)
+        checks.require(fits, "head_weights", f"must be empty or {self.heads} weights", self.head_weights)
+        useful = self.name != "teacherless" or self.count == "answer"
+        checks.require(useful, "count", "must be answer for teacherless training", self.count)
+        for name in ("head_weights", "token_weights"):
+            usable = all(0 <= weight < float("inf") for weight in getattr(self, name))
+            checks.require(usable, name, "must be finite and at least 0", getattr(self, name))
+        _check_schedule(self)
+        if self.heads == 1:
+            names = ("head_kind", "head_layers", "head_chain", "injection", "weight_schedule", "curriculum")
+            check_unused(self, names, "with one head, which is linear and always trained")
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """One weight a head, before any schedule."""
+        return self.head_weights or (1.0,) * self.heads
+
+
+def _check_schedule(objective: ObjectiveConfig) -> None:
+    checks.choice("weight_schedule", objective.weight_schedule, get_args(WeightSchedule))
+    unused = {"constant": ("weight_power", "switch_at", "switch_to"), "power": ("switch_at", "switch_to")}
+    names = unused.get(objective.weight_schedule, ("weight_power",))
+    check_unused(objective, names, f"with the schedule {objective.weight_schedule}")
+    for name in ("weight_power", "switch_to"):
+        value = getattr(objective, name)
+        checks.require(0 <= value < float("inf"), name, "must be finite and at least 0", value)
+    checks.require(0 <= objective.switch_at <= 1, "switch_at", "must be in [0, 1]", objective.switch_at)
+    steps, others = objective.curriculum, objective.heads - 1
+    checks.require(len(steps) in (0, others), "curriculum", f"must be empty or {others} steps, of heads 2 to k", steps)
+    for step in steps:
+        checks.integer("curriculum", step, min_value=0)
+    rising = all(before <= after for before, after in pairwise(steps))
+    checks.require(rising, "curriculum", "must not decrease", steps)

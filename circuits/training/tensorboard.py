@@ -1,0 +1,49 @@
+"""The metrics of a run for TensorBoard, through tensorboardX (extra ``tensorboard``)."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from circuits.training.loop import Report
+
+FOLDER = "tensorboard"
+
+
+def writer(folder: Path) -> Callable[[Report], None]:
+    """What to call after each evaluation: every number of every seed, lists entry by entry, under its name.
+
+    Raises ValueError when tensorboardX is not installed.
+    """
+    try:
+        summary_writer = import_module("tensorboardX").SummaryWriter
+    except ModuleNotFoundError as error:
+        raise ValueError("tensorboard: must be off unless tensorboardX is installed, got True") from error
+    open_events = cache(partial(summary_writer, str(folder)))  # not before the run has claimed its folder
+
+    def show(report: Report) -> None:
+        events = open_events()
+        for record in report.records:
+            for name, value in scalars(record).items():
+                events.add_scalar(f"{name}/seed {record['seed']}", value, report.step)
+        events.flush()
+
+    return show
+
+
+def scalars(record: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a record by name; entry i of a list is ``name/i``, counted from 1. Step and seed are left out.
+
+    So is None, the share of a group in which there is nothing.
+    """
+    found: dict[str, float] = {}
+    for name, value in record.items():
+        if name in ("step", "seed"):
+            continue
+        if isinstance(value, list):
+            entries = {f"{name}/{place}": entry for place, entry in enumerate(value, start=1)}
+            found |= {place: float(entry) for place, entry in entries.items() if entry is not None}
+        elif isinstance(value, int | float):
+            found[name] = float(value)
+    return found

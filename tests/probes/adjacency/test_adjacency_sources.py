@@ -1,0 +1,271 @@
+"""Matrices read from models against loops over heads and nodes, calls of the model, and finite differences."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from circuits.one_layer.logits import transferred
+from circuits.one_layer.module import from_parameters
+from circuits.one_layer.parameters import Options, Parameters
+from circuits.probes.adjacency.gather import Read, check_head, constant, fresh_matrices, gathered, only, usual_sources
+from circuits.probes.adjacency.jacobian import jacobians
+from circuits.probes.adjacency.node_space import Named, embedding, joined, unembedding
+from circuits.probes.adjacency.sources import layer_maps, ov_circuits, transfer_matrices
+from circuits.transformer.config import TransformerConfig
+from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Taps
+from tests.cases import assert_close
+from tests.transformer.models import drawn, sequence, shape
+
+NODES = np.array([4, 0, 7, 2, 10])
+MODELS = {name: drawn(shape(name)) for name in ("gpt", "llama", "all biased")}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_fast() -> Iterator[None]:
+    """Programs that compute little: compiling them is what takes time."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def array(part) -> np.ndarray:
+    return np.asarray(part[...], np.float64)
+
+
+def naive_norm(norm, rows: np.ndarray) -> np.ndarray:
+    """The norm without its division and bias."""
+    rows = rows - rows.mean(axis=1, keepdims=True) if norm.config.norm == "layer" else rows
+    return rows * array(norm.scale)
+
+
+def unembedded(model: Predictor, rows: np.ndarray, head: int = 0) -> np.ndarray:
+    heads: Any = model.heads
+    return rows @ np.asarray(heads.stacked(model.transformer.tokens[...]))[head][:, NODES]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("fold", [True, False])
+def test_ov_circuits_head_by_head(name, fold):
+    model, config = MODELS[name], MODELS[name].config
+    head = config.prediction_heads - 1
+    found = ov_circuits(model, NODES, fold=fold, head=head)
+    assert found.values.shape == (config.layers * config.heads, 5, 5)
+    rows, h = array(model.transformer.tokens)[NODES], config.head_width
+    for i, block in enumerate(model.transformer.blocks):
+        read = naive_norm(block.norm_attn, rows) if fold else rows
+        for j in range(config.heads):
+            shared = j * config.key_heads // config.heads
+            value = array(block.attn.value.kernel)[:, shared * h : (shared + 1) * h]
+            written = read @ value @ array(block.attn.out.kernel)[j * h : (j + 1) * h]
+            seen = unembedded(model, naive_norm(model.transformer.norm, written) if fold else written, head)
+            place = found.names.index(f"layer {i + 1} head {j + 1}")
+            assert_close(np.asarray(found.values[place]), seen, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["llama"])
+def test_layers_are_their_heads_and_the_stream_and_a_block_on_one_token(name):
+    model, config = MODELS[name], MODELS[name].config
+    found, heads = layer_maps(model, NODES), ov_circuits(model, NODES)
+    assert found.names[:2] == ("layer 1, linear", "layer 1, alone")
+    rows = array(model.transformer.tokens)[NODES]
+    direct = unembedded(model, naive_norm(model.transformer.norm, rows))
+    for i, block in enumerate(model.transformer.blocks):
+        every = np.asarray(heads.values[i * config.heads : (i + 1) * config.heads]).sum(axis=0)
+        assert_close(np.asarray(found.values[2 * i]), direct + every, atol=1e-10)
+        for u, row in enumerate(rows):
+            out, _ = block(jnp.asarray(row)[None], jnp.zeros(1, jnp.int32))
+            alone = unembedded(model, np.asarray(model.transformer.norm(out)))[0]
+            assert_close(np.asarray(found.values[2 * i + 1][u]), alone, atol=1e-10)
+
+
+def transferring(**changes: Any) -> Any:
+    return drawn(shape("gpt", prediction_heads=3, head_kind="transfer", **changes), seed=3)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_transfer_matrices_turn_logits_of_step_1_into_those_of_later_steps(tied):
+    model = transferring(tied=tied)
+    found = transfer_matrices(model, NODES)
+    assert found.names == tuple(f"transfer {m} via {side}" for m in (1, 2) for side in ("U+", "UT", "E"))
+    outward = np.asarray(unembedding(model, NODES))
+    # Streams that U reads in full; any others lose what it does not see.
+    coordinates = np.random.default_rng(0).normal(size=(4, 5))
+    stream = coordinates @ np.linalg.pinv(outward)
+    for m, layer in enumerate(model.heads.further, start=1):
+        kernel = array(layer.transfer.kernel)
+        by_side = {side: np.asarray(found.values[found.names.index(f"transfer {m} via {side}")]) for side in SIDES}
+        assert_close((stream @ outward) @ by_side["U+"], stream @ kernel @ outward, atol=1e-9)
+        assert_close(by_side["UT"], outward.T @ kernel @ outward, atol=1e-9)
+        assert_close(by_side["E"], array(model.transformer.tokens)[NODES] @ kernel @ outward, atol=1e-9)
+        assert np.abs(by_side["U+"] - by_side["U+"].T).max() > 0.1
+
+
+SIDES = ("U+", "UT", "E")
+
+
+def test_chained_transfers_multiply():
+    chained, apart = (transfer_matrices(transferring(head_chain=chain), NODES) for chain in (True, False))
+    assert set(chained.names) - set(apart.names) == {f"transfer 1..2 via {side}" for side in SIDES}
+    model = transferring(head_chain=True)
+    first, second = (array(layer.transfer.kernel) for layer in model.heads.further)
+    truth = np.asarray(unembedding(model, NODES)).T @ first @ second @ np.asarray(unembedding(model, NODES))
+    assert_close(np.asarray(chained.values[chained.names.index("transfer 1..2 via UT")]), truth, atol=1e-9)
+
+
+def one_layer() -> tuple[TransformerConfig, Parameters]:
+    config = shape("gpt", layers=1, kind="one-layer", prediction_heads=3, head_kind="transfer")
+    rng = np.random.default_rng(0)
+    content, value, *transfers = jnp.asarray(rng.normal(size=(4, config.vocab, config.vocab)))
+    return config, Parameters(content, value, jnp.stack(transfers), jnp.ones(()))
+
+
+def test_a_one_layer_model_holds_its_matrices_as_they_are():
+    config, parameters = one_layer()
+    model = from_parameters(config, parameters)
+    assert usual_sources(model) == ("transfer",)
+    found = gathered(model, np.arange(config.vocab), ("transfer",))
+    assert found.names == ("content", "value", "transfer 1", "transfer 2")
+    first = np.asarray(found.values[0][3] + found.values[1][5])
+    truth = transferred(parameters, jnp.asarray(first), config.vocab, Options())
+    assert_close(np.stack([first, first @ found.values[2], first @ found.values[3]]), np.asarray(truth), atol=1e-12)
+    some = gathered(model, NODES, ("transfer",))
+    assert_close(np.asarray(some.values[1]), np.asarray(parameters.value)[np.ix_(NODES, NODES)], atol=0)
+    with pytest.raises(ValueError, match=r"^sources: must be transfer for a one-layer model, got 'heads'$"):
+        gathered(model, NODES, ("heads",))
+
+
+def test_jacobians_are_mean_finite_differences():
+    model, tap = drawn(shape("biased")), "blocks.0.resid_post"
+    tokens = np.stack([sequence(6, seed) for seed in range(3)])
+    found = jacobians(model, NODES, tokens, [tap], place=4, source=2, head=1, chunk=3)
+    assert found.names == (f"jacobian from {tap}, place 3",)
+    directions, step = array(model.transformer.tokens)[NODES], 1e-5
+
+    @jax.jit
+    def mean_logits(moved: jax.Array) -> jax.Array:
+        taps = Taps(edit={tap: lambda x: x.at[2].add(moved)})
+        return jnp.mean(jax.vmap(lambda row: model(row, taps)[0][1, 4])(jnp.asarray(tokens)), axis=0)
+
+    for u in range(5):
+        up, down = (np.asarray(mean_logits(jnp.asarray(s * step * directions[u]))) for s in (1, -1))
+        assert_close(np.asarray(found.values[0][u]), (up - down)[NODES] / (2 * step), atol=1e-7)
+    assert np.abs(np.asarray(found.values)).max() > 0.01
+
+
+def test_sources_come_in_one_order():
+    model = drawn(shape("biased"))
+    tokens, taps = np.stack([sequence(6)] * 3), ("embed", "blocks.0.resid_post")
+    own = gathered(model, NODES, ("jacobian", "heads"), Read(tokens, 4, (2,)), head=1)
+    assert own.names[:1] == ("layer 1 head 1",)
+    assert [name for name in own.names if "jacobian" in name] == [f"jacobian from {tap}, place 3" for tap in taps]
+    second = ov_circuits(model, NODES, head=1), jacobians(model, NODES, tokens, taps, place=4, source=2, head=1)
+    assert_close(np.asarray(own.values), np.asarray(joined(list(second)).values), atol=0)
+    assert np.abs(np.asarray(second[0].values - ov_circuits(model, NODES).values)).max() > 1e-3
+    assert usual_sources(model) == ("heads", "layers")
+    assert usual_sources(transferring()) == ("heads", "layers", "transfer")
+
+
+def test_heads_that_make_no_sense():
+    """Counted from 1, as the command does, and from 0."""
+    transfer, one = transferring(), from_parameters(*one_layer())
+    for model, sources, head, message in (
+        (transfer, ("heads", "layers"), 2, "1 for sources heads, layers: further transfer heads do not read the"),
+        (transfer, ("transfer", "jacobian"), 2, "1 for transfer matrices, which lead from head to head, got 2"),
+        (one, ("transfer",), 2, "1 for a one-layer model, whose matrices are of no head, got 2"),
+        (MODELS["gpt"], ("heads",), 2, "an integer between 1 and 1, got 2"),
+        (MODELS["gpt"], ("heads",), 0, "an integer between 1 and 1, got 0"),
+    ):
+        with pytest.raises(ValueError, match=f"^head: must be {message}"):
+            check_head(model, sources, head, first=1)
+        with pytest.raises(ValueError, match=r"^head: must be "):
+            gathered(model, NODES, sources, head=head - 1)
+        check_head(model, sources, 1, first=1)
+    check_head(transfer, ("jacobian",), 3, first=1)
+
+
+def test_constant_matrices_are_told_apart_and_nan_is_named():
+    row = np.repeat(np.arange(3.0)[:, None], 3, axis=1)
+    named = Named(("flat", "steep"), jnp.stack([row, row.T]))
+    assert constant(named).tolist() == [True, False]
+    kept = only(named, ~constant(named))
+    assert kept.names == ("steep",)
+    assert_close(np.asarray(kept.values), row.T[None], atol=0)
+    with pytest.raises(ValueError, match=r"^matrix 'steep': must be finite, got nan at \(0, 0\)"):
+        constant(Named(named.names, named.values.at[1, 0, 0].set(jnp.nan)))
+
+
+def test_an_attention_that_looks_at_itself_alone_has_its_map_as_jacobian():
+    """On the first place, where only the last norm stands between the stream and U: J = E d norm U."""
+    model = MODELS["llama"]
+    row = np.asarray(sequence(3))[None]
+    found = jacobians(model, NODES, row, ["blocks.1.resid_post"], place=0)
+    _, cache = model(jnp.asarray(row[0]), Taps(capture=["blocks.1.resid_post"]))
+    x, rows = array(cache["blocks.1.resid_post"])[0], array(model.transformer.tokens)[NODES]
+    size = np.sqrt(np.mean(x * x) + model.config.norm_epsilon)
+    moved = (rows / size - np.outer(rows @ x, x) / (len(x) * size**3)) * array(model.transformer.norm.scale)
+    assert_close(np.asarray(found.values[0]), unembedded(model, moved), atol=1e-10)
+
+
+def heads_of(model: Any) -> Named:
+    return ov_circuits(model, NODES)
+
+
+def test_fresh_matrices_are_those_of_fresh_models():
+    config = shape("gpt", layers=1, heads=2, width=4)
+    found = fresh_matrices(heads_of, config, 3, seed=1)
+    assert found.shape == (3, 2, 5, 5)
+    assert_close(found, fresh_matrices(heads_of, config, 3, seed=1), atol=0)
+    assert all(np.abs(a - b).max() > 1e-6 for a, b in ((found[0], found[1]), (found[1], found[2])))
+    seen: list[int] = []
+    fresh_matrices(heads_of, config, 1, show=seen.append)
+    assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda m: ov_circuits(m, np.arange(12)),
+            r"nodes: must be at least one and at most 11 ids in range\(11\), got",
+        ),
+        (
+            lambda m: embedding(m, np.array([0, 11])),
+            r"nodes: must be at least one and at most 11 ids in range\(11\), g",
+        ),
+        (lambda m: embedding(m, np.array([3, 3])), r"nodes: must be ids that differ, got \[3, 3\]"),
+        (lambda m: unembedding(m, NODES, 1), "head: must be an integer between 0 and 0, got 1"),
+        (lambda m: transfer_matrices(m, NODES), "head_kind: must be transfer, for there to be transfer matrices, got"),
+        (lambda m: gathered(m, NODES, ("ov",)), "sources: must be one of heads, transfer, layers, jacobian, got 'ov'"),
+        (lambda m: gathered(m, NODES, ("jacobian",)), "sources: must not hold jacobian without sequences"),
+        (lambda m: gathered(m, NODES, ()), "sources: must hold at least one, got 0"),
+        (lambda m: joined([]), "sources: must hold at least one, got 0"),
+        (lambda m: measured(m, []), "taps: must hold at least one name, got 0"),
+        (lambda m: measured(m, ["embed"], place=6), "place: must be an integer between 0 and 5, got 6"),
+        (lambda m: measured(m, ["embed"], source=5), "source: must be an integer between 0 and 4, got 5"),
+        (lambda m: measured(m, ["embed"], head=1), "head: must be an integer between 0 and 0, got 1"),
+        (lambda m: measured(m, ["blocks.0.attn.q"]), r"taps: must be streams of shape \[T, d\], got"),
+        (lambda m: measured(m, ["blocks.9.resid_pre"]), "taps: pattern must match a tap of the model"),
+        (
+            lambda m: fresh_matrices(heads_of, m.config, 0),
+            "models: must be an integer at least 1",
+        ),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        call(MODELS["gpt"])
+
+
+def measured(model: Predictor, taps: list[str], place: int = 4, **changes):
+    return jacobians(model, NODES, np.asarray(sequence(6))[None], taps, place=place, **changes)
+
+
+def test_everything_is_traced():
+    model = MODELS["gpt"]
+    whole = jax.jit(lambda: ov_circuits(model, NODES).values)()
+    assert_close(np.asarray(whole), np.asarray(ov_circuits(model, NODES).values), atol=1e-12)

@@ -1,0 +1,204 @@
+"""Mean attention maps of problems and maps of one text, against a loop over problems, rows and columns."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from circuits.probes import streaming
+from circuits.probes.attention.extract import planning_maps, text_maps
+from circuits.probes.attention.maps import AttentionMaps, check
+from circuits.probes.attention import extract
+from circuits.probes.layout import chosen_position
+from circuits.tasks import BinaryTree, StarGraph, TokenFormat
+from circuits.transformer.config import TransformerConfig
+from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Taps
+from tests.cases import assert_close, rounding
+from tests.probes.naive_layout import naive_layout
+from tests.probes.planted import rows
+from tests.transformer.models import drawn, operations
+
+FORMATS = {
+    "star pairs": TokenFormat(StarGraph(2, 3, 7), "pairs", "goal-start"),
+    "star text": TokenFormat(StarGraph(2, 3, 7), "text", "start-goal"),
+    "tree": TokenFormat(BinaryTree(3, 8), "pairs", "goal-start"),
+}
+COUNT = 9
+
+
+@pytest.fixture(autouse=True, scope="module")
+def unoptimised() -> Iterator[None]:
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@cache
+def model(name: str) -> Predictor:
+    form = FORMATS[name]
+    return drawn(
+        TransformerConfig(vocab=form.vocab_size, positions=form.length, layers=2, heads=2, width=8, mlp_width=4)
+    )
+
+
+@cache
+def patterns(name: str, query: int) -> np.ndarray:
+    """[n, L, H, Q, Q], positions as written."""
+    taps = Taps(capture=["blocks.*.attn.pattern"])
+    read = jax.jit(lambda ids: jnp.stack(list(model(name)(ids, taps)[1].values())))
+    found = [read(jnp.asarray(row[: query + 1])) for row in rows(FORMATS[name], COUNT)]
+    return np.stack([np.asarray(each, np.float64) for each in found])
+
+
+def moved(name: str, query: int) -> np.ndarray:
+    """The same in the order that a reader of the words finds, entry by entry."""
+    found = np.zeros_like(patterns(name, query))
+    for number, row in enumerate(rows(FORMATS[name], COUNT)):
+        order = naive_layout(FORMATS[name], row.tolist(), query).order
+        for i, t in enumerate(order):
+            for j, s in enumerate(order):
+                found[number, :, :, i, j] = patterns(name, query)[number, :, :, t, s]
+    return found
+
+
+def maps(name: str, **changes: Any) -> AttentionMaps:
+    given = {"problems": rows(FORMATS[name], COUNT), "query": chosen_position(FORMATS[name]), "title": "t"} | changes
+    return planning_maps(model(name), FORMATS[name], **given)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("aligned", [True, False])
+def test_means_and_their_errors_are_those_of_a_loop(name, aligned):
+    query = chosen_position(FORMATS[name])
+    found = maps(name, aligned=aligned)
+    each = moved(name, query) if aligned else patterns(name, query)
+    check(found)
+    assert found.errors is not None
+    assert_close(found.patterns, each.mean(axis=0), atol=1e-6)
+    assert_close(found.errors, each.std(axis=0, ddof=1) / np.sqrt(COUNT), atol=1e-6)
+    assert_close(found.patterns.sum(axis=-1), np.ones((2, 2, query + 1)), atol=1e-5)
+    assert (found.query, found.heads, found.title) == (query, ("1", "2"), "t")
+    assert found.notes["examples"] == COUNT
+    # The two orders are not the same, or nothing would tell them apart.
+    assert np.abs(found.patterns - maps(name, aligned=not aligned).patterns).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["star pairs", "star text"])
+def test_the_mean_over_heads(name):
+    found = maps(name, per_head=False)
+    assert found.heads == ("mean of 2",)
+    assert found.errors is not None
+    each = moved(name, found.query).mean(axis=2, keepdims=True)
+    assert_close(found.patterns, each.mean(axis=0), atol=1e-6)
+    # The error of the mean over heads is not the mean of their errors.
+    assert_close(found.errors, each.std(axis=0, ddof=1) / np.sqrt(COUNT), atol=1e-6)
+
+
+def test_the_query_may_be_any_token_of_the_answer():
+    for answer, number in ((0, 1), (1, 2)):
+        query = chosen_position(FORMATS["star pairs"], answer)
+        found = maps("star pairs", query=query)
+        assert_close(found.patterns, moved("star pairs", query).mean(axis=0), atol=1e-6)
+        assert found.notes["chosen token"] == f"number {number} of the answer"
+
+
+def test_names_as_written_are_those_that_all_problems_share():
+    pairs = maps("star pairs", aligned=False, query=chosen_position(FORMATS["star pairs"], 1))
+    assert pairs.tokens == (*("u", "v") * 4, "g", "s", "n1")
+    assert pairs.roles == (*["edges"] * 8, "goal", "start", "answer")
+    text = maps("star text", aligned=False, query=chosen_position(FORMATS["star text"], 2))
+    assert text.tokens == (*("u", "v", "·") * 4, "s", "g", "·", "n0", "n1")
+    assert text.roles == (*("edges", "edges", "symbol") * 4, "start", "goal", "symbol", "answer", "answer")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_names_of_places_fit_every_problem(name):
+    found = maps(name)
+    for row in rows(FORMATS[name], COUNT):
+        naive = naive_layout(FORMATS[name], row.tolist(), found.query)
+        assert found.roles == tuple(naive.roles[t] for t in naive.order)
+    assert found.tokens[:4] == (("s", "n1", "·", "n1") if name == "star text" else ("s", "n1", "n1", "g"))
+
+
+def test_chunks_change_neither_means_nor_memory(monkeypatch):
+    """All examples at once, or three at a time: the same moments, of no more than a chunk of patterns.
+
+    Two programs compute the patterns, in float32. Moments are added up in float64, and neither a mean nor the standard
+    error of nine examples moves further than the examples do.
+    """
+    whole, shown, sizes = maps("star pairs"), [], []
+    each, stream = streaming._of_chunk, streaming.stream
+
+    def noted(function, graph, state, batch):
+        sizes.append(len(batch[0]))
+        return each(function, graph, state, batch)
+
+    monkeypatch.setattr(streaming, "_of_chunk", noted)
+    monkeypatch.setattr(extract, "stream", lambda *args, show: stream(*args, chunk=3, show=show))
+    parts = maps("star pairs", show=shown.append)
+    assert shown == [3, 6, 9]
+    assert sizes == [3, 3, 3]
+    assert whole.errors is not None
+    assert parts.errors is not None
+    config = model("star pairs").config
+    atol = rounding(config.dtype, operations(config, whole.query + 1))
+    assert_close(parts.patterns, whole.patterns, atol=atol)
+    assert_close(parts.errors, whole.errors, atol=atol)
+    # Leaving out one example of nine moves the means by far more.
+    examples = moved("star pairs", whole.query)
+    assert np.abs(examples[1:].mean(axis=0) - examples.mean(axis=0)).max() > 100 * atol
+
+
+def test_one_problem_has_no_error():
+    found = maps("star pairs", problems=rows(FORMATS["star pairs"], COUNT)[4:5])
+    assert found.errors is None
+    assert_close(found.patterns, moved("star pairs", found.query)[4], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"problems": np.zeros((0, 12), np.int32)}, "problems: must be at least one, got 0"),
+        ({"problems": np.zeros((2, 11), np.int32)}, r"tokens: must have shape \(12,\), got \(11,\)"),
+        ({"query": 8}, "query: must be an integer between 9 and 10, got 8"),
+        ({"query": 11}, "query: must be an integer between 9 and 10, got 11"),
+    ],
+)
+def test_problems_and_queries_that_are_none(changes, message):
+    with pytest.raises(ValueError, match=message):
+        maps("star pairs", **changes)
+
+
+@pytest.mark.parametrize("per_head", [True, False])
+def test_a_text_is_shown_as_the_model_reads_it(per_head):
+    ids = np.array([3, 1, 0, 2, 3], np.int32)
+    words = ["d", "b", "a", "c", "d"]
+    found = text_maps(model("star pairs"), ids, words, title="text", per_head=per_head)
+    cache = model("star pairs")(jnp.asarray(ids), Taps(capture=["blocks.*.attn.pattern"]))[1]
+    truth = np.stack([np.asarray(part, np.float64) for part in cache.values()])
+    check(found)
+    assert_close(found.patterns, truth if per_head else truth.mean(axis=1, keepdims=True), atol=1e-6)
+    assert_close(found.patterns.sum(axis=-1), np.ones(found.patterns.shape[:3]), atol=1e-5)
+    assert np.all(np.triu(found.patterns, 1) == 0)
+    assert (found.tokens, found.query, found.title) == (tuple(words), 4, "text")
+    assert found.heads == (("1", "2") if per_head else ("mean of 2",))
+    assert found.errors is None
+
+
+@pytest.mark.parametrize(
+    ("ids", "words", "message"),
+    [
+        ([1, 2], ["a"], "words: must be 2, one for each token, got 1"),
+        ([1, 11], ["a", "b"], r"tokens: must hold ids in range\(11\), got \(1, 11\)"),
+        ([1] * 13, ["a"] * 13, r"tokens: must be 1 to 12 tokens \(config.positions\), got 13"),
+        ([], [], r"tokens: must be 1 to 12 tokens \(config.positions\), got 0"),
+    ],
+)
+def test_texts_that_are_none(ids, words, message):
+    with pytest.raises(ValueError, match=message):
+        text_maps(model("star pairs"), np.array(ids, np.int32), words, title="text")

@@ -1,0 +1,216 @@
+import itertools
+import re
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from circuits.tasks import (
+    Pairs,
+    WalkFormat,
+    blocksworld_walks,
+    check_plan,
+    check_walk,
+    degrees,
+    hops,
+    longer_plans,
+    moves_of,
+    observed,
+    plan_format,
+    shortest_plans,
+    split_pairs,
+    walk_of,
+)
+from circuits.tasks.blocksworld.world import blocksworld
+from circuits.tasks.walks import pairs as walks
+from tests.tasks.walks import naive_walks
+
+WORLD = blocksworld(4)
+NODE = {name: node for node, name in enumerate(WORLD.names)}
+FORM = plan_format(WORLD)
+
+
+@pytest.mark.parametrize(("blocks", "states"), [(1, 1), (2, 3), (3, 13), (4, 73), (5, 501)])
+def test_states_are_the_partitions_of_a_set_into_lists(blocks, states):
+    world = blocksworld(blocks)
+    assert len(world.states) == len(world.names) == len(set(world.names)) == states
+    assert {frozenset(state) for state in world.states} == naive_walks.block_states(blocks)
+    assert list(world.graph) == list(range(states))
+    assert world.names[0] == "|".join("ABCDE"[:blocks])
+    assert all(name.split("|") == sorted(name.split("|")) for name in world.names)
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4])
+def test_moves_are_those_of_the_twin(blocks):
+    world = blocksworld(blocks)
+    pairs = itertools.permutations(enumerate(map(frozenset, world.states)), 2)
+    expected = {(u, v) for (u, one), (v, other) in pairs if naive_walks.is_move(one, other)}
+    assert set(world.graph.edges) == set(world.moves) == expected
+
+
+def test_moves_are_named():
+    for (u, v), words in WORLD.moves.items():
+        before, after = (naive_walks.supports(frozenset(WORLD.states[node])) for node in (u, v))
+        (moved,) = (block for block in before if before[block] != after[block])
+        onto = after[moved]
+        place = f"move {'ABCD'[moved]} to table" if onto is None else f"stack {'ABCD'[moved]} on {'ABCD'[onto]}"
+        assert words == place
+
+
+def test_every_move_can_be_taken_back_and_every_state_be_reached():
+    assert all((v, u) in WORLD.moves for u, v in WORLD.moves)
+    assert nx.is_strongly_connected(WORLD.graph)
+
+
+def test_a_plan_by_hand():
+    # The tower of A, B, C, D is turned round: the upper three go to the table, and then three go up again.
+    source, target = NODE["ABCD"], NODE["DCBA"]
+    plans = shortest_plans(WORLD, source, target)
+    names = ["ABCD", "ABC|D", "AB|DC", "A|DCB", "DCBA"]
+    assert plans == [[NODE[name] for name in names]]
+    assert moves_of(WORLD, plans[0]) == ["move D to table", "stack C on D", "stack B on C", "stack A on B"]
+    assert moves_of(WORLD, [source]) == []
+
+
+def test_shortest_plans_are_all_of_them():
+    world = blocksworld(3)
+    for source, target in itertools.product(range(13), repeat=2):
+        every = naive_walks.simple_paths(set(world.graph.edges), source, target)
+        fewest = min(map(len, every))
+        assert shortest_plans(world, source, target) == sorted(plan for plan in every if len(plan) == fewest)
+
+
+@pytest.mark.parametrize(
+    ("names", "check"),
+    [
+        (["AB|C|D", "A|B|C|D"], (True, True, "")),
+        (["AB|C|D", "A|CB|D", "A|B|C|D"], (True, False, "2 moves, where 1 are enough")),
+        (["A|B|C|D"], (False, False, "starts at A|B|C|D, not at AB|C|D")),
+        ([], (False, False, "starts at no state, not at AB|C|D")),
+        (["AB|C|D"], (False, False, "ends at AB|C|D, not at A|B|C|D")),
+        (["AB|C|D", "AB|CD"], (False, False, "ends at AB|CD, not at A|B|C|D")),
+        (["AB|C|D", "ABC|D", "A|B|C|D"], (False, False, "no move from ABC|D to A|B|C|D at step 2")),
+        (["AB|C|D", "AB|C|D", "A|B|C|D"], (False, False, "no move from AB|C|D to AB|C|D at step 1")),
+        (["AB|C|D", "ABC|D", "AB|C|D", "A|B|C|D"], (False, False, "comes back to AB|C|D at step 2")),
+    ],
+)
+def test_plans_are_checked_with_a_reason(names, check):
+    plan = [NODE[name] for name in names]
+    ends = NODE["AB|C|D"], NODE["A|B|C|D"]
+    assert (check_walk(WORLD.graph, *ends, [*plan, FORM.end_token], FORM) == "valid") == check[0]
+    assert check_plan(WORLD, NODE["AB|C|D"], NODE["A|B|C|D"], plan) == check
+    assert check_plan(WORLD, NODE["AB|C|D"], NODE["A|B|C|D"], np.asarray(plan, dtype=int)) == check
+
+
+@pytest.mark.parametrize("node", [-1, 73])
+def test_what_is_no_state(node):
+    assert check_plan(WORLD, 0, 1, [0, node]).reason == f"no move from A|B|C|D to {node}, which is no state at step 1"
+    assert check_plan(WORLD, 0, 1, [node]).reason == f"starts at {node}, which is no state, not at A|B|C|D"
+    for call, name in (
+        (lambda: check_plan(WORLD, node, 0, [0]), "source"),
+        (lambda: check_plan(WORLD, 0, node, [0]), "target"),
+        (lambda: shortest_plans(WORLD, node, 0), "source"),
+        (lambda: shortest_plans(WORLD, 0, node), "target"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name}: must be an integer between 0 and 72, got {node}$"):
+            call()
+
+
+def test_moves_of_what_is_no_plan():
+    with pytest.raises(ValueError, match=r"^plan: each step must be a move, got \(0, 72\)$"):
+        moves_of(WORLD, [0, 72])
+
+
+def test_the_format_holds_every_shortest_plan_and_a_little_more():
+    fewest = [len(path) for _, paths in nx.all_pairs_shortest_path(WORLD.graph) for path in paths.values()]
+    assert plan_format(WORLD, 0) == WalkFormat(73, max(fewest))
+    assert (FORM.nodes, FORM.longest) == (73, max(fewest) + 2)
+
+
+@pytest.mark.parametrize(("share", "optimal"), [(0, 1), (0.5, 3), (0.7, 4), (1, 6)])
+def test_training_plans(share, optimal):
+    pairs = split_pairs(WORLD.graph, 0.02, 1)
+    count = WORLD.graph.number_of_edges()
+    assert len(pairs.train) == count + round(0.02 * (73 * 72 - count))
+    rows = blocksworld_walks(FORM, WORLD, pairs, 6, share, 1)
+    assert rows.dtype == np.int32
+    plans = [walk_of(FORM, row) for row in rows]
+    assert plans[:count] == [list(edge) for edge in sorted(WORLD.moves)]
+    checks = [
+        check_plan(WORLD, source, target, plans[count + 6 * pair + place])
+        for pair, (source, target) in enumerate(pairs.train.tolist())
+        for place in range(6)
+    ]
+    assert all(check.valid for check in checks)
+    best = np.asarray([check.optimal for check in checks]).reshape(-1, 6)
+    assert best[:, :optimal].all()
+    # A tower has one move, and so nothing but the shortest plan for it: 24 towers, there and back.
+    only = best[:, optimal:].all(axis=1) if optimal < 6 else np.zeros(len(best))
+    assert best[:, optimal:].any(axis=1).sum() == only.sum() == (48 if optimal < 6 else 0)
+    np.testing.assert_array_equal(rows, blocksworld_walks(FORM, WORLD, pairs, 6, share, 1))
+
+
+def test_longer_plans_of_a_pair_are_many():
+    pair = np.asarray([[NODE["AB|CD"], NODE["A|B|C|D"]]])
+    plans = {tuple(walk_of(FORM, row)) for row in longer_plans(FORM, WORLD, np.repeat(pair, 50, axis=0), 0)}
+    assert len(plans) > 10
+    assert len({len(plan) for plan in plans}) > 2
+
+
+def test_longer_plans_where_the_world_or_the_format_leaves_little_room():
+    world = blocksworld(3)
+    pairs = split_pairs(world.graph, 0, 0).test
+    tight = plan_format(world, 0)
+    found = (longer_plans(tight, world, pairs, 0)[:, 2:] < 13).sum(axis=1) - 1
+    for (source, target), moves in zip(pairs.tolist(), found.tolist(), strict=True):
+        every = naive_walks.simple_paths(set(world.graph.edges), source, target)
+        fitting = {len(plan) - 1 for plan in every if len(plan) <= tight.longest}
+        assert moves in fitting - {min(fitting)} or fitting == {moves}
+    # Two blocks can be moved in one way alone.
+    small = blocksworld(2)
+    rows = longer_plans(WalkFormat(3, 3), small, np.asarray([[1, 2], [0, 1]]), 0)
+    assert [walk_of(WalkFormat(3, 3), row) for row in rows] == [[1, 0, 2], [0, 1]]
+
+
+def test_the_measures_of_a_dag_hold_here_too():
+    pairs = split_pairs(WORLD.graph, 0.05, 0)
+    rows = blocksworld_walks(FORM, WORLD, pairs, 2, 0.5, 0)
+    seen = observed(FORM, rows)
+    edges, reached = naive_walks.seen(73, rows.tolist())
+    assert {(int(u), int(v)) for u, v in np.argwhere(seen.adjacency)} == edges == set(WORLD.moves)
+    found = degrees(WORLD.graph, seen, pairs.test)
+    sample = np.random.default_rng(0).choice(len(found), size=100, replace=False)
+    expected = [naive_walks.degree(seen.adjacency, reached, *pairs.test[place].tolist()) for place in sample]
+    np.testing.assert_array_equal(found[sample], expected)
+    assert len(set(expected)) > 1
+    lengths = dict(nx.all_pairs_shortest_path_length(WORLD.graph))
+    np.testing.assert_array_equal(hops(WORLD.graph, pairs.test), [lengths[s][t] for s, t in pairs.test.tolist()])
+    for row in walks.test_walks(FORM, WORLD.graph, pairs, 0)[::50]:
+        assert check_walk(WORLD.graph, row[0], row[1], row[2:], FORM) == "valid"
+        assert check_plan(WORLD, int(row[0]), int(row[1]), walk_of(FORM, row)).valid
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"plans_a_pair": 0}, "plans_a_pair: must be an integer at least 1, got 0"),
+        ({"optimal_share": 1.5}, "optimal_share: must lie in [0, 1], got 1.5"),
+        ({"seed": -1}, "seed: must be an integer at least 0, got -1"),
+        ({"form": WalkFormat(72, 9)}, "form: must have N = 73 nodes, as the graph, got 72"),
+        ({"form": WalkFormat(73, 2)}, "form: longest must be at least"),
+        ({"pairs": Pairs(np.asarray([[3, 3]]), np.asarray([[0, 1]]))}, "pairs: must be of two different nodes"),
+    ],
+)
+def test_training_plans_out_of_range(change, words):
+    pairs = Pairs(np.asarray([[0, 72]]), np.asarray([[0, 71]]))
+    usual = {"form": FORM, "world": WORLD, "pairs": pairs, "plans_a_pair": 2, "optimal_share": 0.5, "seed": 0}
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}"):
+        blocksworld_walks(**(usual | change))
+
+
+@pytest.mark.parametrize("blocks", [0, 7])
+def test_the_number_of_blocks_is_in_range(blocks):
+    with pytest.raises(ValueError, match=f"^blocks: must be an integer between 1 and 6, got {blocks}$"):
+        blocksworld(blocks)
+    with pytest.raises(ValueError, match=r"^spare: must be an integer at least 0, got -1$"):
+        plan_format(WORLD, -1)

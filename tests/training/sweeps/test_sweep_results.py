@@ -1,0 +1,49 @@
+"""Means over seeds, and their intervals."""
+
+import csv
+import io
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+from circuits.training.step import initial_state
+from circuits.training.sweeps.grid import jobs_of
+from circuits.training.sweeps.results import as_csv, estimate, parameters, results, table
+from tests.training.sweeps.jobs import GRID, finish, frozen
+
+
+def test_intervals_are_those_of_student():
+    values = [0.5, 0.9, 0.97]
+    found = estimate(values)
+    low, high = stats.t.interval(0.9, 2, loc=np.mean(values), scale=stats.sem(values))
+    np.testing.assert_allclose((found.mean - found.half, found.mean + found.half), (low, high), rtol=1e-12)
+    by_hand = 2.919985580 * np.sqrt(((np.array(values) - 0.79) ** 2).sum() / 2) / np.sqrt(3)
+    assert found.half == pytest.approx(by_hand, rel=1e-9)
+    assert found.values == tuple(values)
+    assert np.isnan(estimate([0.5]).half)
+
+
+def test_means_over_the_seeds_that_are_there(tmp_path):
+    jobs = frozen(tmp_path)
+    for job, exact in zip(jobs, (0.2, 0.4, 0.9, 0.75), strict=False):
+        finish(tmp_path, job, test_exact=exact)
+    rows = results(tmp_path)
+    assert [(row.job.name, row.seed) for row in rows] == [(job.name, job.config.first_seed) for job in jobs[:4]]
+    cells = table(rows, jobs)
+    assert [(cell.n, cell.seeds) for cell in cells] == [(3, 3), (1, 3), (0, 3), (0, 3)]
+    assert cells[0].values == {"task.examples": 64, "objective": "ntp"}
+    assert cells[0].measures["test_exact"] == estimate([0.2, 0.4, 0.9])
+    assert cells[1].measures["test_exact"].mean == 0.75
+    lines = list(csv.DictReader(io.StringIO(as_csv(cells))))
+    assert [line["n"] for line in lines] == ["3", "1", "0", "0"]
+    assert float(lines[0]["test_exact_half_width_90"]) == estimate([0.2, 0.4, 0.9]).half
+    assert lines[1]["test_exact_half_width_90"] == lines[2]["test_exact_mean"] == ""
+    assert (lines[0]["task.examples"], lines[0]["objective"]) == ("64", "ntp")
+
+
+def test_parameters_are_those_of_the_model():
+    config = jobs_of(GRID)[-1].config
+    leaves = jax.tree.leaves(jax.eval_shape(lambda: initial_state(config, 0).params))
+    assert parameters(config) == sum(leaf.size for leaf in leaves) > 1000

@@ -1,0 +1,337 @@
+"""Taps of the transformer: each one fires, is read and can be edited; without taps the program is the same."""
+
+from fnmatch import fnmatchcase
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from circuits.transformer.attention import KeyValue, frequencies, fused, rotate
+from circuits.transformer.layers import ACTIVATIONS
+from circuits.transformer.model import tap_names
+from circuits.transformer.taps import UNTAPPED, Recorder, Taps
+from tests.cases import assert_close
+from tests.transformer.models import SHAPES, compiled, drawn, sequence, shape
+
+every_shape = pytest.mark.parametrize("name", SHAPES)
+EVERYTHING = Taps(capture=("*",))
+
+
+@every_shape
+def test_every_name_fires_once_and_in_order(name):
+    config = shape(name)
+    fired = []
+
+    class Listener:
+        """A tap that wants everything and notes what it is called with."""
+
+        def __init__(self, prefix=""):
+            self.prefix = prefix
+
+        def __call__(self, name, value):
+            fired.append(self.prefix + name)
+            return value
+
+        def within(self, prefix):
+            return Listener(f"{self.prefix}{prefix}.")
+
+        def wants(self, name):
+            return True
+
+    model = drawn(config)
+    jax.eval_shape(lambda tokens: model._logits(tokens, Listener()), sequence())
+    assert fired == tap_names(config)
+    assert len(set(fired)) == len(fired)
+    assert list(_captured(config, ("*",))) == fired
+    assert any(name.endswith("mlp.gate") for name in fired) == (config.activation == "swiglu")
+
+
+@pytest.mark.parametrize("name", ["biased", "llama", "one key head", "neox", "qwen", "mistral", "windowed"])
+def test_an_edit_of_any_name_changes_the_output(name):
+    """A hook that is accepted and never fires is the failure to fear, so all names are walked."""
+    model, tokens = drawn(shape(name)), sequence(5)
+    before, still = model(tokens), []
+    for tap in tap_names(model.config):
+        after, cache = model(tokens, Taps(edit={tap: _stretched}))
+        assert not cache
+        assert bool(jnp.all(jnp.isfinite(after))), tap
+        if float(jnp.max(jnp.abs(after - before))) < 1e-3:
+            still.append(tap)
+    assert not still, f"edits of {still} do not reach the output"
+
+
+def _stretched(x: jax.Array) -> jax.Array:
+    """Another direction and another size, so that no norm undoes it; minus infinity stays what it is."""
+    return 1.5 * x + jnp.linspace(0, 1, x.shape[-1], dtype=x.dtype)
+
+
+@pytest.mark.parametrize("name", ["biased", "llama", "neox", "qwen"])
+def test_captures_are_what_their_names_say(name):
+    """Each one follows from those before it by the formula of the model."""
+    config = shape(name)
+    model, tokens = drawn(config), sequence(6)
+    logits, cache = model(tokens, EVERYTHING)
+    stream = cache["embed"]
+    for i, block in enumerate(model.transformer.blocks):
+        part = {key.removeprefix(f"blocks.{i}."): array for key, array in cache.items()}
+        groups = config.heads // config.key_heads
+        keys, values = (jnp.repeat(part[f"attn.{name}"], groups, axis=1) for name in ("k", "v"))
+        scores = jnp.einsum("ihd,jhd->hij", part["attn.q"], keys) / np.sqrt(config.head_width)
+        pre = part["mlp.pre"]
+        post = jax.nn.silu(part["mlp.gate"]) * pre if "mlp.gate" in part else ACTIVATIONS[config.activation](pre)
+        claims = {
+            "resid_pre": stream,
+            "attn_in": block.norm_attn(stream),
+            "attn.v": block.attn.value(part["attn_in"]).reshape(6, config.key_heads, config.head_width),
+            "attn.scores": jnp.where(jnp.tri(6, dtype=bool), scores, -jnp.inf),
+            "attn.pattern": jax.nn.softmax(part["attn.scores"], axis=-1),
+            "attn.z": jnp.einsum("hij,jhd->ihd", part["attn.pattern"], values),
+            "attn_out": block.attn.out(part["attn.z"].reshape(6, config.heads * config.head_width)),
+            **({} if config.parallel else {"resid_mid": part["resid_pre"] + part["attn_out"]}),
+            "mlp_in": block.norm_mlp(part["resid_pre" if config.parallel else "resid_mid"]),
+            "mlp.pre": block.mlp.into(part["mlp_in"]),
+            "mlp.post": post,
+            "mlp_out": block.mlp.out(part["mlp.post"]),
+            "resid_post": part["resid_pre"] + part["attn_out"] + part["mlp_out"],
+        }
+        for key, truth in claims.items():
+            assert_close({key: part[key]}, {key: truth}, atol=1e-12)
+        stream = part["resid_post"]
+    assert_close(cache["final"], model.transformer.norm(stream), atol=1e-12)
+    heads = [cache[f"heads.{m}.logits"] for m in range(config.prediction_heads)]
+    assert_close(logits, jnp.stack(heads), atol=0)
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_a_pattern_captures_the_names_it_matches_in_the_models_order(data):
+    config = shape(data.draw(st.sampled_from(["gpt", "llama"])))
+    names = tap_names(config)
+    pieces = st.sampled_from([*names, "*", "blocks.?.attn.[qk]", "*.mlp.*", "blocks.1.*", "*resid_*", "heads.*"])
+    patterns = data.draw(st.lists(pieces, min_size=1, max_size=4))
+    assert list(_captured(config, tuple(patterns))) == [n for n in names if any(fnmatchcase(n, p) for p in patterns)]
+
+
+def _captured(config, patterns: tuple[str, ...]):
+    """The cache of shapes."""
+    model = drawn(config)
+    return jax.eval_shape(lambda tokens: model(tokens, Taps(capture=patterns)), sequence())[1]
+
+
+@pytest.mark.parametrize("name", ["llama", "neox", "qwen", "mistral"])
+def test_captures_under_jit_vmap_and_grad_are_the_eager_ones(name):
+    model = drawn(shape(name, layers=1))
+    graph, state = nnx.split(model)
+    rows = jnp.stack([sequence(5, seed) for seed in range(2)])
+    eager = [model(row, EVERYTHING) for row in rows]
+    assert_close(compiled(model, rows[0], EVERYTHING), eager[0], atol=1e-12)
+    # The order of computing survives, although jit sorts plain dictionaries.
+    assert list(compiled(model, rows[0], EVERYTHING)[1]) == tap_names(model.config)
+    together = jax.jit(jax.vmap(lambda row: nnx.merge(graph, state)(row, EVERYTHING)))(rows)
+    assert_close(together, jax.tree.map(lambda *leaves: jnp.stack(leaves), *eager), atol=1e-12)
+
+    def loss(state, taps):
+        out = nnx.merge(graph, state)(rows[0], taps)
+        logits, cache = out if taps else (out, None)
+        return jnp.sum(logits**2), cache
+
+    plain, _ = jax.jit(jax.grad(lambda state: loss(state, None), has_aux=True))(state)
+    gradient, cache = jax.jit(jax.grad(lambda state: loss(state, EVERYTHING), has_aux=True))(state)
+    assert_close(cache, eager[0][1], atol=1e-12)
+    assert_close(jax.tree.leaves(gradient), jax.tree.leaves(plain), atol=1e-9)
+
+
+def test_gradients_go_through_edits():
+    """∂ output / ∂ (an activation), which an edit that adds a variable makes."""
+    model, tokens = drawn(shape("llama")), sequence(5)
+    graph, state = nnx.split(model)
+
+    @jax.jit
+    def output(shift):
+        taps = Taps(edit={"blocks.0.attn.z": lambda z: z.at[1].add(shift)})
+        return jnp.sum(nnx.merge(graph, state)(tokens, taps)[0][0, -1] ** 2)
+
+    zero, step = jnp.zeros((4, 4)), 1e-5
+    gradient = jax.jit(jax.grad(output))(zero)
+    for i, j in ((0, 0), (2, 3)):
+        nudge = zero.at[i, j].set(step)
+        assert_close(gradient[i, j], (output(nudge) - output(-nudge)) / (2 * step), atol=1e-7)
+    assert float(jnp.min(jnp.abs(gradient))) > 1e-6
+
+
+@every_shape
+def test_without_taps_the_program_is_that_of_a_model_that_has_none(name):
+    """The same lowered text as a forward pass written without any tap, parameter for parameter."""
+    graph, state = nnx.split(drawn(shape(name)))
+
+    def lowered(forward) -> str:
+        def program(state, tokens):
+            return forward(nnx.merge(graph, state), tokens)
+
+        return jax.jit(program).lower(state, sequence()).as_text()
+
+    plain = lowered(_forward_without_taps)
+    assert lowered(lambda model, tokens: model(tokens)) == plain
+    assert lowered(lambda model, tokens: model(tokens, Taps())[0]) == plain
+    # Controls: a capture that is not returned leaves no trace, unless it makes attention show itself.
+    assert lowered(lambda model, tokens: model(tokens, Taps(capture=("final",)))[0]) == plain
+    assert lowered(lambda model, tokens: model(tokens, Taps(capture=("*.pattern",)))[0]) != plain
+
+
+def _forward_without_taps(model, tokens):
+    """The model's forward pass from its own parts, with no tap anywhere."""
+    config, body = model.config, model.transformer
+    places = jnp.arange(tokens.shape[0], dtype=jnp.int32) + jnp.int32(0)
+    x = body.tokens[tokens]
+    if config.position == "learned":
+        x = x + body.positions[places]
+    for block in body.blocks:
+        mid = x + _attention_without_taps(block.attn, block.norm_attn(x), places)
+        x = mid + _mlp_without_taps(block.mlp, block.norm_mlp(x if config.parallel else mid))
+    final, embedding = body.norm(x), body.tokens[...]
+    return jnp.stack([model.heads(final, m, embedding) for m in range(config.prediction_heads)])
+
+
+def _attention_without_taps(attn, x, places):
+    config = attn.config
+    q = attn.query(x).reshape(-1, config.heads, config.head_width)
+    k = attn.key(x).reshape(-1, config.key_heads, config.head_width)
+    v = attn.value(x).reshape(-1, config.key_heads, config.head_width)
+    if config.qk_norm:
+        q, k = attn.query_norm(q), attn.key_norm(k)
+    if config.position == "rotary":
+        q, k = rotate(q, places, frequencies(config)), rotate(k, places, frequencies(config))
+    seen = places[None, :] <= places[:, None]
+    if config.window:
+        seen = seen & (places[None, :] > places[:, None] - config.window)
+    z = fused(q, KeyValue(k, v), seen, config.precision)
+    return attn.out(z.reshape(z.shape[0], -1))
+
+
+def _mlp_without_taps(mlp, x):
+    pre = mlp.into(x)
+    gated = mlp.activation == "swiglu"
+    return mlp.out(jax.nn.silu(mlp.gate(x)) * pre if gated else ACTIVATIONS[mlp.activation](pre))
+
+
+def test_an_edit_comes_before_the_capture():
+    model, tokens = drawn(shape()), sequence()
+    name = "blocks.1.mlp.post"
+    logits, cache = model(tokens, Taps(capture=("*",), edit={name: jnp.zeros_like}))
+    assert_close(cache[name], jnp.zeros((9, 64)), atol=0)
+    assert_close(cache["blocks.1.mlp_out"], jnp.zeros((9, 16)), atol=0)
+    assert_close(cache["blocks.1.resid_post"], cache["blocks.1.resid_mid"], atol=0)
+    assert_close(logits[0], cache["heads.0.logits"], atol=0)
+
+
+def test_several_edits_of_one_name_come_in_their_order():
+    model, tokens = drawn(shape()), sequence()
+
+    def stream(edit):
+        return model(tokens, Taps(capture=("blocks.1.resid_pre",), edit=edit))[1]["blocks.1.resid_pre"]
+
+    def add(x):
+        return x + 1
+
+    def double(x):
+        return 2 * x
+
+    x = stream({})
+    assert_close(stream({"blocks.1.resid_pre": add, "blocks.1.*": double}), 2 * (x + 1), atol=0)
+    assert_close(stream({"blocks.1.*": double, "blocks.1.resid_pre": add}), 2 * x + 1, atol=0)
+
+
+def test_an_edit_with_a_wildcard_reaches_every_name_it_matches_and_no_other():
+    model, tokens = drawn(shape()), sequence()
+    _, cache = model(tokens, Taps(capture=("*",), edit={"blocks.*.attn_out": jnp.zeros_like}))
+    for key, value in cache.items():
+        assert bool(jnp.all(value == 0)) == key.endswith("attn_out"), key
+
+
+def test_a_pattern_edited_to_one_place_moves_that_places_value():
+    """Edits of the pattern are what the output is made of, not a copy."""
+    model, tokens = drawn(shape()), sequence(6)
+
+    def first_alone(pattern):
+        return jnp.zeros_like(pattern).at[:, :, 0].set(1)
+
+    taps = Taps(capture=("blocks.0.attn.[vz]",), edit={"blocks.0.attn.pattern": first_alone})
+    _, cache = model(tokens, taps)
+    v, z = cache["blocks.0.attn.v"], cache["blocks.0.attn.z"]
+    assert_close(z, jnp.broadcast_to(v[0], z.shape), atol=0)
+
+
+@pytest.mark.parametrize("kind", ["capture", "edit"])
+@pytest.mark.parametrize(
+    ("pattern", "near"),
+    [
+        ("blocks.0.attn.patern", "blocks.0.attn.pattern"),
+        ("blocks.2.resid_pre", "blocks.1.resid_pre"),
+        ("block.*.attn.q", "blocks.0.attn.q"),
+        ("blocks.*.mlp.gate", "blocks.0.mlp.pre"),
+        ("heads.3.logits", "heads.0.logits"),
+        ("?", "embed"),
+    ],
+)
+def test_a_pattern_without_a_name_is_an_error_that_lists_near_ones(kind, pattern, near):
+    patterns = ("final", pattern)
+    taps = Taps(capture=patterns) if kind == "capture" else Taps(edit=dict.fromkeys(patterns, jnp.negative))
+    with pytest.raises(ValueError, match=r"^taps: pattern must match a tap of the model, got ") as error:
+        drawn(shape())(sequence(), taps)
+    message = str(error.value)
+    assert f"got {pattern!r}; near names: " in message
+    assert near in message.split("near names: ")[1].split(", ")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda x: x[:1], r"must return shape \(9, 16\) and dtype float64, got \(1, 16\), float64"),
+        (lambda x: x.astype(jnp.float32), r"must return shape \(9, 16\) and dtype float64, got \(9, 16\), float32"),
+        (lambda x: 0.0, r"must return shape \(9, 16\) and dtype float64, got None, None"),
+        (lambda x: None, r"must return shape \(9, 16\) and dtype float64, got None, None"),
+    ],
+)
+def test_an_edit_that_changes_shape_or_dtype_is_an_error_that_names_the_tap(edit, message):
+    with pytest.raises(ValueError, match=rf"^edit of blocks.1.resid_mid: {message}$"):
+        drawn(shape())(sequence(), Taps(edit={"blocks.1.resid_m*": edit}))
+
+
+def test_a_string_is_no_sequence_of_patterns_and_a_number_no_edit():
+    # Around the hook, which sees that a string is a sequence of strings but stops what is no function.
+    with pytest.raises(ValueError, match=r"^capture: must be a sequence of patterns, got 'final'$"):
+        Taps(capture="final")
+    taps = Taps()
+    object.__setattr__(taps, "edit", {"final": 0.0})
+    with pytest.raises(ValueError, match=r"^edit\['final'\]: must be a function, got 0.0$"):
+        taps.__post_init__()
+
+
+def test_a_model_that_taps_a_name_it_does_not_advertise_is_an_error():
+    recorder = Recorder(Taps(capture=("a.*",)), ["a.b"])
+    part = recorder.within("a")
+    part("b", jnp.ones(2))
+    assert list(recorder.cache) == ["a.b"]
+    with pytest.raises(ValueError, match=r"^tap: must be one of the names that the model advertises, got 'a.c'$"):
+        part("c", jnp.ones(2))
+
+
+def test_only_what_is_captured_or_edited_is_wanted():
+    names = ["a.b", "a.c", "a.d"]
+    part = Recorder(Taps(capture=("a.b",), edit={"a.c": jnp.negative}), names).within("a")
+    assert [part.wants(name) for name in ("b", "c", "d")] == [True, True, False]
+    assert UNTAPPED.within("a") is UNTAPPED
+    assert not UNTAPPED.wants("b")
+
+
+def test_one_call_leaves_nothing_for_the_next():
+    model, tokens = drawn(shape()), sequence()
+    before = model(tokens)
+    _, cache = model(tokens, Taps(capture=("final",), edit={"embed": jnp.zeros_like}))
+    _, other = model(tokens, Taps(capture=("embed",)))
+    assert (list(cache), list(other)) == (["final"], ["embed"])
+    assert_close(model(tokens), before, atol=0)
