@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tokenizers import Tokenizer
 
 from circuits import checks
-from circuits.pretrained.directory import load_pretrained
-from circuits.pretrained.folder import read_json
 from circuits.pretrained.gguf import load_gguf
+from circuits.pretrained.hugging_face import load_pretrained
+from circuits.pretrained.safe_files import read_json
 from circuits.tasks.token_format import TokenFormat
 from circuits.training import data
 from circuits.training.config import TaskConfig

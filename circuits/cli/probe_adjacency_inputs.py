@@ -12,9 +12,15 @@ from tokenizers import Tokenizer
 
 from circuits import checks
 from circuits.cli.checkpoint import Opened
-from circuits.probes.adjacency.gather import Model, Read, check_head, gathered, usual_sources
-from circuits.probes.adjacency.node_space import Named
-from circuits.probes.adjacency.references import Reference, absent, references
+from circuits.probes.adjacency.gather import (
+    JacobianInputs,
+    Model,
+    check_prediction_head,
+    default_sources,
+    gather_matrices,
+)
+from circuits.probes.adjacency.node_space import NamedMatrices
+from circuits.probes.adjacency.references import Reference, absent_powers, graph_references
 from circuits.tasks.walks.graphs import read_graph
 from circuits.tasks.walks.pairs import Observed
 from circuits.training import data
@@ -30,10 +36,10 @@ class Plan(NamedTuple):
 
     graph: nx.DiGraph
     given: tuple[Reference, ...]
-    absent: tuple[int, ...]
+    absent_powers: tuple[int, ...]
     """Powers that are zero, or equal in every row."""
     sources: tuple[str, ...]
-    gather: Callable[[Model], Named]
+    gather: Callable[[Model], NamedMatrices]
     untrained: int
     head: int
     """The prediction head whose logits are read, from 1."""
@@ -57,17 +63,17 @@ def made_plan(
     count = untrained if untrained is not None else 0 if opened.task is None else MODELS
     checks.integer("untrained", count, min_value=0)
     checks.integer("powers", powers, min_value=1)
-    words = tuple(word.strip() for word in sources.split(",")) if sources else usual_sources(opened.model)
-    check_head(opened.model, words, head, first=1)
+    words = tuple(word.strip() for word in sources.split(",")) if sources else default_sources(opened.model)
+    check_prediction_head(opened.model, words, head, first=1)
     labels = _labels(opened.task) if opened.task is not None else None
     own, observed = _graph(opened, graph)
     with _of_file("graph", "must be a graph that fits the model", graph):
         _check_size(opened, len(own), labels)
-        given = references(own, powers, observed)
+        given = graph_references(own, powers, observed)
     nodes = _nodes(opened, node_tokens, len(own))
     read = _read(opened, examples) if "jacobian" in words else None
-    gather: Callable[[Model], Named] = lambda model: gathered(model, nodes, words, read, head - 1)  # noqa: E731
-    return Plan(own, given, absent(given, powers), words, gather, count, head, labels)
+    gather: Callable[[Model], NamedMatrices] = lambda model: gather_matrices(model, nodes, words, read, head - 1)  # noqa: E731
+    return Plan(own, given, absent_powers(given, powers), words, gather, count, head, labels)
 
 
 def title(opened: Opened, plan: Plan) -> str:
@@ -147,7 +153,7 @@ def _token_ids(tokenizer: Tokenizer, path: Path, count: int) -> Int[np.ndarray, 
     return np.array(found)
 
 
-def _read(opened: Opened, examples: int) -> Read:
+def _read(opened: Opened, examples: int) -> JacobianInputs:
     """Test problems, read where the first step is predicted; of walks also the target is moved."""
     task, most = opened.task, opened.model.config.positions
     if task is None:
@@ -156,6 +162,6 @@ def _read(opened: Opened, examples: int) -> Read:
     checks.require(len(tokens) > 0, "sources", "must not hold jacobian for a task without test problems", len(tokens))
     if not task.is_walks:
         place = task.problem_format.prompt_length - 1
-        return Read(tokens, place, (place,))
+        return JacobianInputs(tokens, place, (place,))
     place = task.walk_format.prompt_length  # the source once more: from here on nodes follow edges
-    return Read(tokens, place, (place, place - 1))
+    return JacobianInputs(tokens, place, (place, place - 1))

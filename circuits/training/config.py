@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from circuits import checks
-from circuits.one_layer.module import check_config
 from circuits.training.objective_config import ObjectiveConfig
 from circuits.training.task_config import MOST_SEED, TaskConfig, WalksConfig, check_unused
 from circuits.transformer.config import Architecture, TransformerConfig
+from circuits.transformer.one_layer import one_layer_config
 
 ONE_LAYER = ("embed_scale", "param_dtype", "kind")
 """What the one-layer model reads of an architecture."""
@@ -108,7 +108,7 @@ class TrainConfig:
         if self.model.kind == "one-layer":
             unread = [each.name for each in fields(Architecture) if each.name not in ONE_LAYER]
             check_unused(self.model, unread, "for the one-layer model, which does not read it", "model.")
-            check_config(shape)
+            one_layer_config(shape)
 
     def _check_objective(self) -> None:
         form, objective = self.task.format, self.objective

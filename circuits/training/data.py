@@ -15,7 +15,7 @@ from jaxtyping import Array, Int, UInt
 from circuits import checks
 from circuits.tasks.sequence_files import read_sequences
 from circuits.tasks.splits import sample_split
-from circuits.tasks.token_format import TokenFormat, problem_of, tokens
+from circuits.tasks.token_format import TokenFormat, decode_problem, encode_problem
 from circuits.training.config import TaskConfig, TrainConfig
 from circuits.training.walk_data import pair_lines, walks_of
 
@@ -87,7 +87,7 @@ def draw(form: TokenFormat, split: str, seed: int, count: int, one_in: int) -> I
 @partial(jax.jit, static_argnums=(0, 1, 3, 4))
 def fresh(form: TokenFormat, split: str, key: Array, count: int, one_in: int) -> Int[Array, "n T"]:
     """Random problems of a split, as tokens."""
-    return jnp.asarray(jax.vmap(partial(tokens, form))(sample_split(form.family, split, key, count, one_in)))
+    return jnp.asarray(jax.vmap(partial(encode_problem, form))(sample_split(form.family, split, key, count, one_in)))
 
 
 def rows_at(config: TrainConfig, size: int, step: int) -> Int[np.ndarray, "S B"]:
@@ -113,7 +113,7 @@ def _walks(task: TaskConfig, batch: int, wanted: int) -> Data:
 
 
 def _graph(form: TokenFormat, row: Int[np.ndarray, " T"]) -> frozenset[tuple[int, int]]:
-    return frozenset((int(u), int(v)) for u, v in np.asarray(problem_of(form, row).edges))
+    return frozenset((int(u), int(v)) for u, v in np.asarray(decode_problem(form, row).edges))
 
 
 def _read(task: TaskConfig, name: str, path: Path) -> Int[np.ndarray, "n T"]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from circuits import checks
-from circuits.tasks.walks.graphs import graph_text
+from circuits.tasks.walks.graphs import format_graph
 from circuits.training.config import TrainConfig
 from circuits.training.kept_file import Kept, pointed
 from circuits.training.run_folder import kept_path, rebuilt
@@ -21,7 +21,7 @@ FILE = "walks.file"
 
 def kept_graph(task: TaskConfig) -> Kept | None:
     """What a run keeps of its task: the graph, if that is one."""
-    return Kept(f"task.{FILE}", GRAPH, graph_text(task.walk_graph)) if task.is_walks else None
+    return Kept(f"task.{FILE}", GRAPH, format_graph(task.walk_graph)) if task.is_walks else None
 
 
 def settled(config: TrainConfig, folder: Path) -> TrainConfig:
@@ -45,7 +45,7 @@ def in_file(task: TaskConfig, path: Path) -> TaskConfig:
     """
     checks.require(task.is_walks, path.name, "must be absent but for walks in one graph", task.graph)
     if task.graph == "blocksworld":
-        same = path.read_text(encoding="utf-8") == graph_text(task.walk_graph)
+        same = path.read_text(encoding="utf-8") == format_graph(task.walk_graph)
         checks.require(same, path.name, f"must be the graph of Blocksworld with {task.walks.blocks} blocks", str(path))
         return task
     default: Any = {each.name: each.default for kind in (TaskConfig, WalksConfig) for each in fields(kind)}

@@ -46,7 +46,7 @@ class WalksConfig:
         paths_a_pair: random walks of each pair that is trained on.
         walk_seed: which walks those are.
         optimal_share: of the ``paths_a_pair`` plans of each pair of Blocksworld, those that are shortest, rounded; at
-            least one is. The others are longer where there is a longer one. See ``blocksworld_walks``.
+            least one is. The others are longer where there is a longer one. See ``training_plans``.
     """
 
     edge_probability: float = 0.1

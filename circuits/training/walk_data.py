@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from circuits import checks
-from circuits.tasks.blocksworld.plans import blocksworld_walks
+from circuits.tasks.blocksworld.plans import training_plans
 from circuits.tasks.walks.format import WalkFormat
 from circuits.tasks.walks.graphs import adjacency, distances, reachability
-from circuits.tasks.walks.pairs import Observed, Pairs, degrees, observed, split_pairs, test_walks, training_walks
+from circuits.tasks.walks.pairs import Observed, Pairs, degrees, held_out_walks, observe, split_pairs, training_walks
 from circuits.training.task_config import TaskConfig
 from circuits.training.walk_graph import blocks_world
 
@@ -59,10 +59,10 @@ def _made(task: TaskConfig, graph: nx.DiGraph) -> Walks:
     pairs = split_pairs(graph, chosen.train_share, chosen.split_seed)
     train = _training_lines(task, graph, pairs)
     order = np.random.default_rng(ORDER_SEED)
-    test = test_walks(form, graph, pairs, chosen.walk_seed)
-    seen = test_walks(form, graph, Pairs(pairs.train, pairs.train), chosen.walk_seed)
+    test = held_out_walks(form, graph, pairs, chosen.walk_seed)
+    seen = held_out_walks(form, graph, Pairs(pairs.train, pairs.train), chosen.walk_seed)
     test, seen = (rows[order.permutation(len(rows))] for rows in (test, seen))
-    return Walks(graph, form, pairs, train, test, seen, observed(form, train))
+    return Walks(graph, form, pairs, train, test, seen, observe(form, train))
 
 
 def _training_lines(task: TaskConfig, graph: nx.DiGraph, pairs: Pairs) -> Int[np.ndarray, "n T"]:
@@ -70,7 +70,7 @@ def _training_lines(task: TaskConfig, graph: nx.DiGraph, pairs: Pairs) -> Int[np
     if task.graph != "blocksworld":
         return training_walks(form, graph, pairs, chosen.paths_a_pair, chosen.walk_seed)
     world = blocks_world(chosen.blocks)
-    return blocksworld_walks(form, world, pairs, chosen.paths_a_pair, chosen.optimal_share, chosen.walk_seed)
+    return training_plans(form, world, pairs, chosen.paths_a_pair, chosen.optimal_share, chosen.walk_seed)
 
 
 def groups_of(task: TaskConfig) -> Groups:

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from circuits.one_layer.module import OneLayer
-from circuits.tasks.walks.answers import valid_walk
+from circuits.tasks.walks.answers import is_valid_walk
 from circuits.tasks.walks.format import WalkFormat
-from circuits.tasks.walks.pairs import FARTHEST
+from circuits.tasks.walks.pairs import MAX_DEGREE
 from circuits.training.walk_data import Groups
 from circuits.transformer.generate import greedy
 from circuits.transformer.model import Predictor
@@ -48,7 +48,7 @@ def judged(
         prompt = row[: form.prompt_length]
         answer = greedy(model, prompt, form.answer_length)
         steps = _steps(form, adjacency, reachability, prompt[1], answer)
-        return Judged(valid_walk(adjacency, form, prompt, answer), *steps)
+        return Judged(is_valid_walk(adjacency, form, prompt, answer), *steps)
 
     return jax.lax.map(one, rows.astype(jnp.int32), batch_size=min(CHUNK, rows.shape[0]))
 
@@ -64,7 +64,7 @@ def figures(found: Judged, groups: Groups, rows: Int[np.ndarray, "n T"]) -> dict
     ends = tuple(rows[:, :2].T)
     degree, hop = groups.degree[ends], groups.hops[ends]
     farthest = int(groups.hops[groups.reachability].max())
-    by_degree = [valid[degree == d] for d in range(FARTHEST + 1)]
+    by_degree = [valid[degree == d] for d in range(MAX_DEGREE + 1)]
     by_hop = [valid[hop == h] for h in range(1, farthest + 1)]
     return {
         "exact": float(valid.mean()),

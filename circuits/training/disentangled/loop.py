@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from circuits.tasks.sampling import sample
-from circuits.tasks.star.graph import encode, targets
+from circuits.tasks.star.graph import encode_prompt, targets
 from circuits.training.disentangled import runs
 from circuits.training.disentangled.config import MOST_SEED, TrainConfig
 from circuits.training.disentangled.metrics import Metrics, measure
@@ -142,7 +142,7 @@ def prompts(
 ) -> tuple[Int[Array, "B T"], Int[Array, " B"], Int[Array, " B"]]:
     """Random graphs as sequences, with their targets y1 and y2."""
     problems = sample(config.graphs, key, count)
-    return jax.vmap(encode)(problems), *targets(problems)
+    return jax.vmap(encode_prompt)(problems), *targets(problems)
 
 
 def _seeds(config: TrainConfig) -> Int[Array, " S"]:
