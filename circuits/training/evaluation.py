@@ -49,7 +49,7 @@ def _one(model: Predictor, form: TokenFormat, teacherless: bool, tokens: Int[Arr
     logits = model(seen[:-1])[:, form.prompt_length - 1 :]
     forced = _best(logits[0]) == answer
     right = forced if teacherless else greedy(model, prompt, form.answer_length) == answer
-    hard = jnp.all(right[jnp.asarray(form.hard, jnp.int32)])
+    hard = jnp.all(right[jnp.asarray(form.branching_positions, jnp.int32)])
     return Accuracy(jnp.all(right), hard, right, forced, _ahead(logits, tokens, form))
 
 

@@ -22,7 +22,7 @@ def accuracy_table(stored: Stored, found: dict[str, Any], examples: int, split: 
     )
     for place in range(form.answer_length):
         values = found["by_token"][place], guess.by_token[place], found["forced"][place], cheat.by_token[place]
-        hard = " (hard)" if place in form.hard else ""
+        hard = " (hard)" if place in form.branching_positions else ""
         table.add_row(f"token {place + 1}{hard}", *(f"{float(value):.1%}" for value in values))
     low, high = _interval(found["exact"], examples)
     row = f"{found['exact']:.1%}", f"{float(guess.exact):.1%}", "", ""

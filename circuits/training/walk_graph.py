@@ -5,7 +5,7 @@ from pathlib import Path
 
 import networkx as nx
 
-from circuits.tasks.blocksworld.world import Blocksworld, blocksworld, plan_format
+from circuits.tasks.blocksworld.world import Blocksworld, make_blocksworld, plan_format
 from circuits.tasks.walks.format import WalkFormat, walk_format
 from circuits.tasks.walks.graphs import check_dag, random_dag, read_graph
 
@@ -40,7 +40,7 @@ def dag_format(graph: nx.DiGraph) -> WalkFormat:
 @lru_cache(maxsize=4)
 def blocks_world(blocks: int) -> Blocksworld:
     """Blocksworld. Raises ValueError for a number of blocks that is out of range."""
-    world = blocksworld(blocks)
+    world = make_blocksworld(blocks)
     return world._replace(graph=nx.freeze(world.graph))
 
 

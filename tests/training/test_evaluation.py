@@ -14,7 +14,7 @@ from circuits.training.evaluation import accuracy
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 from tests.cases import assert_close
-from tests.transformer.models import drawn
+from tests.transformer.models import random_model
 from tests.transformer.naive_transformer import naive_logits
 
 FORMATS = {
@@ -27,7 +27,7 @@ HEADS = 2
 def model_for(form: TokenFormat) -> Predictor:
     shape = {"layers": 1, "heads": 2, "width": 8, "activation": "relu", "dtype": "float64", "param_dtype": "float64"}
     config = TransformerConfig(**shape, vocab=form.vocab_size, positions=form.length - 1, prediction_heads=HEADS)
-    return drawn(config, seed=3)
+    return random_model(config, seed=3)
 
 
 def best(model: Predictor, tokens: list[int]) -> list[list[int]]:
@@ -69,7 +69,7 @@ def test_shares_are_those_of_strings_compared_one_by_one(monkeypatch, name, teac
         seen = prompt + [form.dummy_token] * form.answer_length if teacherless else row
         guesses = best(model, seen[:-1])
         right["exact"].append(mine == answer)
-        right["hard"].append(all(mine[place] == answer[place] for place in form.hard))
+        right["hard"].append(all(mine[place] == answer[place] for place in form.branching_positions))
         right["by_token"].append([a == b for a, b in zip(mine, answer, strict=True)])
         right["forced"].append([a == b for a, b in zip(guesses[0][form.prompt_length - 1 :], answer, strict=True)])
         right["ahead"].append([guesses[m][form.prompt_length - 1] == answer[m] for m in range(HEADS)])
@@ -85,10 +85,10 @@ def test_shares_are_those_of_strings_compared_one_by_one(monkeypatch, name, teac
 
 
 def test_hard_tokens_are_those_that_branch():
-    assert FORMATS["star"].hard == (1,)
-    assert FORMATS["tree"].hard == (0, 1)
+    assert FORMATS["star"].branching_positions == (1,)
+    assert FORMATS["tree"].branching_positions == (0, 1)
     deep = TokenFormat(BinaryTree(4, 16), "text", "start-goal")
-    assert deep.hard == (1, 2)
+    assert deep.branching_positions == (1, 2)
 
 
 def test_a_model_that_knows_nothing_is_below_an_edge_follower(tiny):

@@ -19,7 +19,7 @@ from circuits.training.config import TaskConfig, WalksConfig
 from circuits.training.scoring import score, scoring
 from circuits.training.walk_data import Groups, groups_of, walks_of
 from circuits.transformer.config import TransformerConfig
-from tests.transformer.models import drawn
+from tests.transformer.models import random_model
 from tests.transformer.naive_transformer import naive_logits
 
 TASK = TaskConfig(graph="dag", labels=16, walks=WalksConfig(edge_probability=0.3, train_share=0.2, paths_a_pair=1))
@@ -136,7 +136,7 @@ def test_a_transformer_is_asked_for_its_greedy_answer():
     form, groups = TASK.walk_format, groups_of(TASK)
     shape = {"layers": 1, "heads": 1, "width": 8, "activation": "relu", "dtype": "float64", "param_dtype": "float64"}
     config = TransformerConfig(**shape, vocab=form.vocab_size, positions=form.length - 1)
-    model = drawn(config, seed=3)
+    model = random_model(config, seed=3)
     parameters = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(model)))
     rows, total = walks_of(TASK).test[:4], Counter()
     for row in rows.tolist():
