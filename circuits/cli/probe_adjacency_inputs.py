@@ -22,7 +22,7 @@ from circuits.probes.adjacency.gather import (
     gather_matrices,
 )
 from circuits.probes.adjacency.references import absent_powers
-from circuits.tasks.walks.graphs import read_graph
+from circuits.tasks.walks.graph_files import read_graph
 from circuits.tasks.walks.pairs import Observed
 from circuits.training.task_config import TaskConfig
 from circuits.training.walk_data import walks_of

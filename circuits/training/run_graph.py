@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from circuits import checks
-from circuits.tasks.walks.graphs import format_graph
+from circuits.tasks.walks.graph_files import format_graph
 from circuits.training.config import TrainConfig
 from circuits.training.kept_file import Kept, pointed
 from circuits.training.run_folder import kept_path, rebuilt

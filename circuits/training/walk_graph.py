@@ -7,7 +7,8 @@ import networkx as nx
 
 from circuits.tasks.blocksworld.world import Blocksworld, make_blocksworld, plan_format
 from circuits.tasks.walks.format import WalkFormat, walk_format
-from circuits.tasks.walks.graphs import check_dag, random_dag, read_graph
+from circuits.tasks.walks.graph_files import read_graph
+from circuits.tasks.walks.graphs import check_dag, random_dag
 
 
 @lru_cache(maxsize=8)

@@ -62,7 +62,7 @@ BAD = [
     (["--steps=many"], "invalid"),
     (["--objective.name=best"], "invalid choice"),
     (["--no-such-flag"], "nrecognized"),
-    (["--task.labels=5", "--task.one-in=4"], "spec: must have at least 128 labelled graphs, got 60"),
+    (["--task.labels=5", "--task.one-in=4"], "family: must have at least 128 labelled graphs, got 60"),
     (["--devices.model-axis=2"], "model_axis: must divide the 1 devices, got 2"),
     (["--devices.processes=2"], "coordinator: must be HOST:PORT for several processes, got ''"),
     (["--devices.process=1"], "process: must be an integer between 0 and 0, got 1"),

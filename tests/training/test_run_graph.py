@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from circuits.cli import main
-from circuits.tasks.walks.graphs import graph_from_edges, read_graph, write_graph
+from circuits.tasks.walks.graph_files import read_graph, write_graph
+from circuits.tasks.walks.graphs import graph_from_edges
 from circuits.training import loop, run_folder, walk_graph
 from circuits.training.config import TaskConfig, TrainConfig, WalksConfig
 from circuits.training.kept_file import Kept
