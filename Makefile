@@ -5,17 +5,20 @@ BIN := .venv/bin
 ATTACKED ?= corollary-*
 STAMP := .venv/.installed
 
-.PHONY: verify test test-slow attack attack-sample parity lint figures notebooks bench sweeps clean
+.PHONY: verify test test-slow nightly attack attack-sample parity lint wheel-check figures notebooks bench sweeps clean
 
 # Results of the same code and data are reused; VERIFY=--fresh decides everything again.
 verify: $(STAMP)
 	$(BIN)/circuits verify $(VERIFY)
 
+# loadscope keeps a file's tests on one worker, so that no module fixture is built twice.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadscope -m "not slow"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto --dist loadscope -m slow
+
+nightly: test-slow parity attack
 
 # Breaks the library, and asks whether the ledger notices: functions one by one, then formulas one by one. Takes hours; an
 # interrupted run resumes. The sample takes two minutes, and traces its claims once for both.
@@ -37,6 +40,18 @@ parity: requirements.txt
 	.venv-peers/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	.venv-peers/bin/python -m pip install --quiet torch==2.13.0 transformers==5.23.0 accelerate==1.15.0
 	.venv-peers/bin/python -m pytest tests/pretrained/test_parity.py tests/pretrained/test_smollm2.py -m ""
+
+# The wheel in an environment of its own, used from an empty folder. Dependencies are borrowed from .venv: PYTHONPATH does not
+# process .pth files, so the editable install there stays out of sight.
+wheel-check: $(STAMP)
+	rm -rf build && mkdir -p build/elsewhere
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/venv
+	build/venv/bin/python -m pip install --quiet --no-deps build/wheel/*.whl
+	cd build/elsewhere && export PYTHONPATH=$$(echo $(CURDIR)/$(BIN)/../lib/python*/site-packages) && \
+		../venv/bin/python -c 'import circuits, sys; sys.exit("build/venv" not in circuits.__file__)' && \
+		../venv/bin/circuits verify --fresh --only 'appendix-e3.*,section-5.*,figure-3.*,transfer.power,lemma-1.*' && \
+		../venv/bin/circuits evaluate star-2x5-mtp3 --examples 64
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

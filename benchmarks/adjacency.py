@@ -16,8 +16,8 @@ import jax
 import numpy as np
 
 from circuits.probes.adjacency.find import find_powers
-from circuits.probes.adjacency.gather import fresh_matrices, gathered
-from circuits.probes.adjacency.references import references
+from circuits.probes.adjacency.gather import gather_matrices, matrices_of_untrained
+from circuits.probes.adjacency.references import graph_references
 from circuits.tasks.walks.graphs import random_dag
 from circuits.training.stored import read
 
@@ -29,8 +29,8 @@ SMALL, LARGE, MATRICES = 12, 100, 8 * 8
 def heads() -> tuple[np.ndarray, np.ndarray]:
     """Of the checkpoint and of untrained models."""
     (stored,) = read(CHECKPOINT)
-    of = partial(gathered, nodes=np.arange(SMALL), sources=("heads",))
-    return np.asarray(of(stored.model).values, np.float64), fresh_matrices(of, stored.model.config, MODELS)
+    of = partial(gather_matrices, nodes=np.arange(SMALL), sources=("heads",))
+    return np.asarray(of(stored.model).values, np.float64), matrices_of_untrained(of, stored.model.config, MODELS)
 
 
 def noise() -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +42,7 @@ def measure(name: str, make, nodes: int, probability: float) -> None:
     begun = time.perf_counter()
     matrices, fresh = make()
     made = time.perf_counter()
-    given = references(random_dag(nodes, probability, 0), POWERS)
+    given = graph_references(random_dag(nodes, probability, 0), POWERS)
     found = find_powers(matrices, given, fresh=fresh, draws=DRAWS)
     assert len(matrices) == MATRICES, f"{name}: {len(matrices)} matrices"
     assert found.nulls.keys() == {"permuted", "rewired", "untrained"}

@@ -109,9 +109,9 @@ def streamed(count: int) -> None:
     from circuits.probes.patterns import attention_patterns
     from circuits.probes.streaming import stream
     from circuits.training.data import draw
-    from circuits.transformer.weights_file import load_model
+    from circuits.transformer.weights_file import load_saved_model
 
-    model, form, _ = load_model(MODEL)
+    model, form, _ = load_saved_model(MODEL)
     assert form is not None
 
     def batches(count: int) -> Any:

@@ -88,7 +88,7 @@ def ours(_: int) -> Capturing:
     from flax import nnx
 
     from circuits.transformer.config import TransformerConfig
-    from circuits.transformer.fill import filled_transformer
+    from circuits.transformer.parameters import predictor_from_tensors
     from circuits.transformer.taps import Taps
 
     config = TransformerConfig(
@@ -102,7 +102,7 @@ def ours(_: int) -> Capturing:
         tied=True,
     )
     tensors = weights()
-    graph, state = nnx.split(filled_transformer(config, renamed(tensors), "weights"))
+    graph, state = nnx.split(predictor_from_tensors(config, renamed(tensors), "weights"))
     taps = Taps(capture=["blocks.*.attn.pattern"])
 
     @jax.jit

@@ -22,7 +22,7 @@ from circuits.disentangled.objective import BLOCK, batch_objective, objective
 from circuits.disentangled.weights import random
 from circuits.flow.population import mean_exhaustive
 from circuits.tasks.sampling import sample
-from circuits.tasks.star.graph import StarGraph, encode, targets
+from circuits.tasks.star.graph import StarGraph, encode_prompt, targets
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
 BATCHES = (1, 24, 10_000)
@@ -63,7 +63,7 @@ def main() -> None:
     }
     for batch in BATCHES:
         problems = sample(SPEC, jax.random.key(1), batch)
-        case = (weights, jax.vmap(encode)(problems), *targets(problems))
+        case = (weights, jax.vmap(encode_prompt)(problems), *targets(problems))
         shapes = jax.eval_shape(batch_objective, *case)
         write = jax.jit(partial(written, shapes))
         runs = {name: partial(program, *case) for name, program in programs.items()}

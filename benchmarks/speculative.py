@@ -26,7 +26,7 @@ from flax import nnx
 from measure import best_seconds, report
 
 from circuits.tasks.sampling import sample
-from circuits.tasks.token_format import tokens
+from circuits.tasks.token_format import encode_problem
 from circuits.training.config import TaskConfig
 from circuits.training.stored import read
 from circuits.training.walk_data import pair_lines
@@ -34,7 +34,7 @@ from circuits.transformer import speculative as parts
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.generate import greedy
 from circuits.transformer.model import Predictor
-from circuits.transformer.speculative import rates, speculative
+from circuits.transformer.speculative import acceptance_rates, speculative_greedy
 
 KINDS: dict[str, dict[str, Any]] = {
     "linear": {},
@@ -52,10 +52,11 @@ CHUNK, ALONE, REPEATS = 250, 8, 32
 def compare(name: str, model: Predictor, prompts: jax.Array, **request: Any) -> None:
     """Print what one model takes."""
     plain, ours = (
-        jax.jit(partial(_map, partial(decode, **request)), static_argnames="side") for decode in (greedy, speculative)
+        jax.jit(partial(_map, partial(decode, **request)), static_argnames="side")
+        for decode in (greedy, speculative_greedy)
     )
     truth, found = plain(model, prompts, side=CHUNK), ours(model, prompts, side=CHUNK)
-    table, config = rates(found), model.config
+    table, config = acceptance_rates(found), model.config
     equal = int(np.sum(np.all(np.asarray(found.tokens == truth), axis=1)))
     # Cost is passes a token, so that the ratio is tokens a pass.
     device = jax.devices()[0]
@@ -85,7 +86,7 @@ def costs(name: str, model: Predictor, prompt: jax.Array) -> None:
 
 def _passes(model: Predictor, begun: parts._State, length: int, count: int) -> jax.Array:
     def step(_: Any, read: jax.Array) -> jax.Array:
-        streams, _ = model.transformer.streams(read, begun.past, length)
+        streams, _ = model.transformer.streams(read, begun.kv_cache, length)
         return parts._best(model, streams.final, 0)
 
     return jax.lax.fori_loop(0, REPEATS, step, begun.ids[length : length + count])
@@ -93,12 +94,12 @@ def _passes(model: Predictor, begun: parts._State, length: int, count: int) -> j
 
 def _drafts(model: Predictor, begun: parts._State) -> jax.Array:
     width = parts._window(model)
-    start = jnp.maximum(0, begun.place - width + 1)
+    start = jnp.maximum(0, begun.position - width + 1)
     window = jax.lax.dynamic_slice(begun.base, (start, jnp.int32(0)), (width, begun.base.shape[1]))
 
     def step(_: Any, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         ids, scale = state
-        ids, _ = parts._draft(model, ids, window * scale, start, begun.place - start, begun.heads)
+        ids, _ = parts._draft(model, ids, window * scale, start, begun.position - start, begun.head_caches)
         # Each is made to wait for the one before it.
         return ids, 1 + 1e-6 * ids[-1].astype(scale.dtype)
 
@@ -124,7 +125,7 @@ def _prompts(task: TaskConfig, count: int) -> jax.Array:
     if task.is_walks:
         rows = pair_lines(task, "test")[:count]
     else:
-        rows = np.asarray(jax.vmap(partial(tokens, task.format))(sample(task.format.family, jax.random.key(1), count)))
+        rows = np.asarray(jax.vmap(partial(encode_problem, task.format))(sample(task.format.family, jax.random.key(1), count)))
     return jnp.asarray(rows[:, : task.format.prompt_length], jnp.int32)
 
 

@@ -14,5 +14,5 @@ from .flow.population import mean_exhaustive as mean_exhaustive
 from .tasks.problem import Problem as Problem
 from .tasks.sampling import sample as sample
 from .tasks.star.graph import StarGraph as StarGraph
-from .tasks.star.graph import encode as encode
+from .tasks.star.graph import encode_prompt as encode_prompt
 from .tasks.star.graph import targets as targets

@@ -1,4 +1,4 @@
-"""Argument checks. Every message names the argument, the rule and the value."""
+"""Argument checks. Every message names the argument, the rule and the value. Does not import jax."""
 
 import sys
 from collections.abc import Sequence
@@ -8,7 +8,13 @@ import numpy as np
 
 
 def require(condition: bool, argument: str, rule: str, value: Any) -> None:
-    """Raise ``ValueError("argument: rule, got value")`` unless the condition holds."""
+    """Raise ``ValueError("argument: rule, got value")`` unless the condition holds.
+
+    Example:
+        >>> require(False, "paths", "must be at least 2", 1)
+        Traceback (most recent call last):
+        ValueError: paths: must be at least 2, got 1
+    """
     if not condition:
         raise ValueError(f"{argument}: {rule}, got {value!r}")
 
@@ -32,7 +38,7 @@ def shape(argument: str, array: Any, expected: tuple[int, ...]) -> None:
 
 
 def finite(argument: str, array: Any) -> None:
-    """Require no NaN and no infinity. Skipped for traced arrays, whose values do not exist yet."""
+    """Require no NaN and no infinity. Traced arrays pass: they have no values yet."""
     if is_traced(array):
         return
     values = np.asarray(array)
@@ -42,7 +48,22 @@ def finite(argument: str, array: Any) -> None:
         raise ValueError(f"{argument}: must be finite, got {values[index]} at {index} ({len(bad)} such entries)")
 
 
+def token_sequence(argument: str, tokens: Any, *, vocab: int, positions: int) -> None:
+    """Require one sequence of 1 to ``positions`` ids in range(vocab). Traced ids are not checked.
+
+    A model would read a batch as one sequence of rows, and clamp an id outside the vocabulary.
+    """
+    require(tokens.ndim == 1, argument, "must be one sequence (vmap over a batch)", tokens.shape)
+    length = tokens.shape[0]
+    require(0 < length <= positions, argument, f"must be 1 to {positions} tokens (config.positions)", length)
+    if not is_traced(tokens):
+        ids = np.asarray(tokens)
+        smallest, largest = int(ids.min()), int(ids.max())
+        inside = smallest >= 0 and largest < vocab
+        require(inside, argument, f"must hold ids in range({vocab})", (smallest, largest))
+
+
 def is_traced(array: Any) -> bool:
-    """Return whether jax is tracing the array, so that it has no values. Does not import jax."""
+    """Return whether jax is tracing the array, so that its values are unknown. Does not import jax."""
     jax = sys.modules.get("jax")
     return jax is not None and isinstance(array, jax.core.Tracer)

@@ -1,25 +1,31 @@
-"""Axis names and array types, stated once.
+"""The glossary of axis names, and aliases of common array types.
 
-Axes, as they stand in every shape annotation:
+A single letter in a shape annotation means the same in every module:
 
-    T   positions of a sequence (the paper's T)
-    N   node labels, the vocabulary (the paper's N)
-    E   edges of a graph, E = paths * (nodes - 1)
-    M   nodes of one path, the start counted (2-path 3-node: M = 3)
-    P   paths of a star graph
-    L   layers
-    B   a batch that a caller has vmapped or stacked
-    O   edge orders
+    A   tokens of an answer
+    B   a batch of sequences
+    D   coordinates of a gradient flow
+    E   edges of a graph
+    G   key-value heads of a layer (fewer than H in grouped-query attention)
     H   attention heads of a layer
-    K   heads of keys and values; nodes of a graph
-    Q   positions up to the one at which a chosen token is predicted
-    S   keys' positions where they are more than T; residual streams, the embedding's and one after each layer
-    V   tokens of the vocabulary
-    d   width of a residual stream
+    h   width of one attention head
+    k   prediction heads: head m = 1 .. k predicts the token m positions ahead
+    L   layers
+    M   nodes of one path, its start included (2-path 3-node: M = 3)
+    N   node labels, the vocabulary of the disentangled transformer (the paper's N); nodes of a graph to walk in
+    n   rows of a data set: examples, pairs, targets
+    Q   the first positions of a sequence, up to the query that predicts the branching token
+    S   key positions, if there are more of them than query positions (a KV cache)
+    T   positions of a sequence (the paper's T)
+    V   vocabulary of a transformer or of the one-layer model
+    d   width of the residual stream
 
-Code counts positions, nodes and layers from 0. The paper counts from 1: its position T - 1, which holds
-u_end, is ``tokens[-2]`` here, and its Layer 1 is ``weights[0]``. Layer *names* keep the paper's numbers:
-``content_1`` is W0^(1), ``position_1`` is W1^(1), ``content_2`` is W0^(2), ``position_2`` is W1^(2).
+Every other axis has a word for a name, such as ``seeds``, ``draws`` or ``times``.
+
+Code counts positions, layers, attention heads and prediction heads from 0, as TransformerLens does. The papers count
+from 1: position T - 1 of arXiv:2604.11912, which holds u_end, is ``tokens[-2]``, and its Layer 1 is ``weights[0]``. Only
+names that quote a paper count from 1: ``content_1`` is W0^(1), ``position_1`` is W1^(1), ``content_2`` is W0^(2) and
+``position_2`` is W1^(2).
 """
 
 from jax import Array
@@ -29,14 +35,15 @@ from numpy import ndarray
 AnyArray = Array | ndarray
 
 Tokens = Int[AnyArray, " T"]
-"""Node identities g_1 .. g_T of one sequence."""
+"""Node labels g_1 .. g_T of one sequence."""
 Label = Int[AnyArray, ""] | int
 """One node label."""
 Scalar = Float[Array, ""]
 Content = Float[Array, "N N"]
-"""A content-matching block W0: row is the query's label, column the key's."""
+"""A content-matching block W0 (query label, key label)."""
 Position = Float[Array, "T T"]
-"""A positional block W1, or anything over (query position, key position)."""
+"""A positional block W1, or any other matrix over (query position, key position)."""
 OverPositions = Float[Array, " T"]
 OverLabels = Float[Array, " N"]
 Causal = Bool[Array, "T T"]
+"""A causal mask (query position, key position): True if the query attends to the key."""

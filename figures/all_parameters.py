@@ -14,7 +14,9 @@ from circuits.disentangled.closed_form import forward
 from circuits.flow.coordinates import Coordinates, all_entries, causal_entries, coordinates, orbits
 from circuits.flow.fields import GOAL, MULTI_TOKEN, NEXT_TOKEN, PLAN, REPLAY, gradient_flow, population_loss
 from circuits.flow.solve import log_times, solve
-from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
 from circuits.tasks.star.graph import StarGraph
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
@@ -41,10 +43,10 @@ def main() -> None:
             Line(label, t, attention[:, place].reshape(len(t), -1).sum(axis=1), colour)
             for colour, (label, place) in enumerate(offsets.items())
         ]
-        panels.append(Panel(name, "attention of Layer 1's last row", lines, limits=(-0.03, 1.03)))
+        panels.append(LinePanel(name, "attention of Layer 1's last row", lines, limits=(-0.03, 1.03)))
         parts = [Line(part, t, values, colour) for colour, (part, values) in enumerate(losses.items())]
         panels.append(
-            Panel(name, "losses (nats)", [*parts, Line("log 2", t, np.full(len(t), np.log(2)), 6, "reference")])
+            LinePanel(name, "losses (nats)", [*parts, Line("log 2", t, np.full(len(t), np.log(2)), 6, "reference")])
         )
     figure = line_panels(
         panels,

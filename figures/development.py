@@ -8,12 +8,14 @@ keeps the checkpoints, and ``circuits probe development runs/mtp3-0 --out DIR`` 
 from pathlib import Path
 
 from circuits.files import read_arrays
-from circuits.plotting.dynamics import Line, Panel, line_panels
-from circuits.probes.attention.development import strengths
-from circuits.probes.attention.scores import Scores
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
+from circuits.probes.attention.development import circuit_strengths
+from circuits.probes.attention.scores import FILE_KEYS, CircuitScores
 
 FOLDER = Path(__file__).with_suffix("")
-SHOWN = {"attends to the goal": 0, "predecessor": 6, "the goal reads its edge": 4, "hop 1": 1, "hop 2": 2, "hop 3": 3}
+SHOWN = {"attends to the goal": 0, "predecessor": 6, "the goal reads its edge": 4, "hop 0": 1, "hop 1": 2, "hop 2": 3}
 """Colours."""
 NOTE = (
     "Attention of the strongest head of each kind, on 256 held-out graphs; 2-path 5-node stars, 8 layers of 8 heads, "
@@ -29,13 +31,13 @@ def main() -> None:
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=130)
 
 
-def panel(objective: str, seed: int) -> Panel:
+def panel(objective: str, seed: int) -> LinePanel:
     arrays = read_arrays(FOLDER / f"{objective}-{seed}.npz")
-    scores = [Scores(*(arrays[name][i] for name in Scores._fields)) for i in range(len(arrays["steps"]))]
-    found = strengths(scores)
+    scores = [CircuitScores(*(arrays[key][i] for key in FILE_KEYS.values())) for i in range(len(arrays["steps"]))]
+    found = circuit_strengths(scores)
     lines = [Line(name, arrays["steps"], found[name], colour) for name, colour in SHOWN.items()]
     name = {"mtp3": "3-MTP", "ntp": "NTP"}[objective]
-    return Panel(f"{name}, seed {seed}", "mass of attention", lines, limits=(-0.05, 1.05))
+    return LinePanel(f"{name}, seed {seed}", "mass of attention", lines, limits=(-0.05, 1.05))
 
 
 if __name__ == "__main__":

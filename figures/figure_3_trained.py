@@ -9,7 +9,10 @@ from measured import load, median_and_range
 
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.weights import Layer
-from circuits.plotting.dynamics import BarPanel, Bars, Mechanism, mechanism
+from circuits.plotting.mechanism import mechanism_panels
+from circuits.plotting.mechanism import Mechanism
+from circuits.plotting.bars import BarPanel
+from circuits.plotting.bars import Bars
 
 TOKENS = (3, 7, 6, 0, 7, 2, 3, 6, 0, 3)
 SEED = 0
@@ -28,7 +31,7 @@ def main() -> None:
         ),
         BarPanel("Head V1 by block of the stream", "share of |V1|", [head("2-MTP", "full-mtp", 1)]),
     ]
-    figure = mechanism(
+    figure = mechanism_panels(
         models,
         TOKENS,
         title=f"Reduced models: predicting v, Layer 1 reads u_end under 2-MTP ({seen[1]:.0%}); "

@@ -13,7 +13,9 @@ from circuits.files import write_arrays
 from circuits.flow.coordinates import Coordinates, all_entries, coordinates, orbits, toeplitz
 from circuits.flow.fields import NEXT_TOKEN, PLAN, REPLAY, Mixture, gradient_flow, population_loss
 from circuits.flow.solve import log_times, solve
-from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
 from circuits.tasks.star.graph import StarGraph
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
@@ -68,7 +70,7 @@ def flows() -> dict[str, np.ndarray]:
     return found
 
 
-def attention(name: str, times: np.ndarray, by_offset: np.ndarray) -> Panel:
+def attention(name: str, times: np.ndarray, by_offset: np.ndarray) -> LinePanel:
     rows = by_offset.T
     lines = [
         Line("k = 1: predecessor", times, rows[1], 0),
@@ -76,12 +78,12 @@ def attention(name: str, times: np.ndarray, by_offset: np.ndarray) -> Panel:
         *(Line("k = 2, 4, 6, 8" if k == 2 else "", times, rows[k], 2) for k in (2, 4, 6, 8)),
         *(Line("k = 3, 5, 7, 9" if k == 3 else "", times, rows[k], 4) for k in (3, 5, 7, 9)),
     ]
-    return Panel(name, "$S^{[1]}_{T,\\,T-k}$", lines, limits=(-0.02, 1.02))
+    return LinePanel(name, "$S^{[1]}_{T,\\,T-k}$", lines, limits=(-0.02, 1.02))
 
 
-def losses(name: str, times: np.ndarray, plan: np.ndarray, replay: np.ndarray) -> Panel:
+def losses(name: str, times: np.ndarray, plan: np.ndarray, replay: np.ndarray) -> LinePanel:
     chance = Line("ln 2", times, np.full(len(times), np.log(2)), 6, "reference")
-    return Panel(name, "loss (nats)", [Line("L1a", times, plan, 0), Line("L1b", times, replay, 1), chance])
+    return LinePanel(name, "loss (nats)", [Line("L1a", times, plan, 0), Line("L1b", times, replay, 1), chance])
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ from circuits.disentangled.closed_form import forward
 from circuits.disentangled.weights import zeros
 from circuits.flow.coordinates import coordinates, toeplitz
 from circuits.flow.fields import NEXT_TOKEN, PLAN, population_loss
-from circuits.plotting.dynamics import BarPanel, Bars, bar_panels
-from circuits.tasks.star.enumeration import representatives
-from circuits.tasks.star.graph import StarGraph, encode, targets
+from circuits.plotting.bars import bar_panels
+from circuits.plotting.bars import BarPanel
+from circuits.plotting.bars import Bars
+from circuits.tasks.star.enumeration import canonical_problems
+from circuits.tasks.star.graph import StarGraph, encode_prompt, targets
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
 
@@ -48,8 +50,8 @@ def main() -> None:
 
 def mean_probability() -> float:
     """E[f1(Z)[v]] with all weights 0, exactly: one labeling of each edge order has the mean of all."""
-    problems = representatives(SPEC)
-    prompts, (answers, _) = jax.vmap(encode)(problems), targets(problems)
+    problems = canonical_problems(SPEC)
+    prompts, (answers, _) = jax.vmap(encode_prompt)(problems), targets(problems)
     outputs = jax.vmap(lambda tokens: forward(zeros(2, 10, 10), tokens).outputs[1])(prompts)
     return float(jnp.mean(jnp.take_along_axis(outputs, answers[:, None], axis=1)))
 

@@ -11,7 +11,9 @@ from circuits.flow.coordinates import coordinates, toeplitz
 from circuits.flow.fields import GOAL, gradient_flow, population_loss
 from circuits.flow.rates import rate
 from circuits.flow.solve import log_times, solve
-from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
 from circuits.tasks.star.graph import StarGraph
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
@@ -51,10 +53,10 @@ def main() -> None:
     ]
     figure = line_panels(
         [
-            Panel("Offset 1, the predecessor: w(1) → ∞", "w(1)", predecessor),
-            Panel("All other offsets fall together, as −(ln t)/10", "w(k)", others),
-            Panel("Their attention relative to the predecessor's: c/t", "t · s(k)/s(1)", ratios, limits=(0, 0.25)),
-            Panel("The loss falls like 0.9/t", "L2 (nats)", losses, log_y=True),
+            LinePanel("Offset 1, the predecessor: w(1) → ∞", "w(1)", predecessor),
+            LinePanel("All other offsets fall together, as −(ln t)/10", "w(k)", others),
+            LinePanel("Their attention relative to the predecessor's: c/t", "t · s(k)/s(1)", ratios, limits=(0, 0.25)),
+            LinePanel("The loss falls like 0.9/t", "L2 (nats)", losses, log_y=True),
         ],
         "time t of the flow",
         title="Phase I: the goal's loss alone drives Layer 1 to the predecessor; every gap w(1) − w(k) grows as ln t",

@@ -12,7 +12,9 @@ from circuits.flow.coordinates import coordinates, free, orbits
 from circuits.flow.fields import PLAN, gradient_flow, population_loss
 from circuits.flow.rates import rate
 from circuits.flow.solve import log_times, solve
-from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
 from circuits.tasks.star.graph import StarGraph
 
 SPEC = StarGraph(paths=2, nodes=3, labels=10)
@@ -46,9 +48,9 @@ def main() -> None:
     losses = [Line("L1a", t, loss, 0), Line("9.8/t", t[late], 9.8 / t[late], 6, "reference")]
     figure = line_panels(
         [
-            Panel("Content: $W_0^{(2)}$", "weight", content),
-            Panel("Row 9 of $W_1^{(2)}$, by key position", "weight", positions),
-            Panel("The loss falls like 9.8/t", "L1a (nats)", losses, log_y=True),
+            LinePanel("Content: $W_0^{(2)}$", "weight", content),
+            LinePanel("Row 9 of $W_1^{(2)}$, by key position", "weight", positions),
+            LinePanel("The loss falls like 9.8/t", "L1a (nats)", losses, log_y=True),
         ],
         "time t of the flow",
         title="Phase II: Layer 2 learns to look u_end up, but off-diagonal and even positions move without end, too",

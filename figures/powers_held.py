@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from circuits.plotting.dynamics import BarPanel, Bars, bar_panels
+from circuits.plotting.bars import bar_panels
+from circuits.plotting.bars import BarPanel
+from circuits.plotting.bars import Bars
 from proofs_check.transfer.measure import AHEAD, POWER_STEPS, SEEDS
 from proofs_check.transfer.measured import half_length
 from proofs_check.transfer.power import LEVEL, table

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 from measured import load, median_and_range
 
-from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
 from circuits.training.disentangled.runs import History
 
 RUNS = {"2-MTP": ("reduced-mtp", 0), "NTP": ("reduced-ntp", 1)}
@@ -40,7 +42,7 @@ def main() -> None:
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=130)
 
 
-def panel(metric: str, title: str, ylabel: str, runs: dict[str, History]) -> Panel:
+def panel(metric: str, title: str, ylabel: str, runs: dict[str, History]) -> LinePanel:
     lines = []
     for name, run in runs.items():
         later = run.steps >= FIRST
@@ -50,7 +52,7 @@ def panel(metric: str, title: str, ylabel: str, runs: dict[str, History]) -> Pan
     if coin is not None:
         ends = lines[0].x[[0, -1]]
         lines.append(Line("", ends, np.full(2, coin), 6, "reference"))
-    return Panel(title, ylabel, lines, limits=None if ylabel == "nats" else (-0.03, 1.03))
+    return LinePanel(title, ylabel, lines, limits=None if ylabel == "nats" else (-0.03, 1.03))
 
 
 if __name__ == "__main__":

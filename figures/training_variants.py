@@ -4,7 +4,9 @@ from pathlib import Path
 
 from measured import load, median_and_range
 
-from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
 
 RUNS = {
     "2-MTP": ("reduced-mtp", 0, "exact"),
@@ -27,14 +29,14 @@ FIRST = 100
 def main() -> None:
     runs = {name: load(folder).history for name, (folder, _, _) in RUNS.items()}
 
-    def panel(metric: str, title: str, ylabel: str) -> Panel:
+    def panel(metric: str, title: str, ylabel: str) -> LinePanel:
         lines = []
         for name, run in runs.items():
             later = run.steps >= FIRST
             median, span = median_and_range(run.metrics[metric][later])
             _, colour, kind = RUNS[name]
             lines.append(Line(name, run.steps[later], median, colour, kind, span))
-        return Panel(title, ylabel, lines, limits=(-0.03, 1.03))
+        return LinePanel(title, ylabel, lines, limits=(-0.03, 1.03))
 
     figure = line_panels(
         [panel(*words) for words in PANELS],

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from circuits.plotting.adjacency import matrix_panels
-from circuits.probes.adjacency.references import named
+from circuits.probes.adjacency.references import reference_name
 from circuits.tasks.walks.graphs import adjacency
 from proofs_check.transfer import training
 from proofs_check.transfer.measure import AHEAD, POWER_STEPS, SEEDS, VARIANTS, cosines
@@ -22,7 +22,7 @@ TITLES = {
 
 def main() -> None:
     edges = adjacency(training.walks(SEED).graph)
-    powers = [(named(k), np.linalg.matrix_power(edges.astype(float), k)) for k in range(1, AHEAD)]
+    powers = [(reference_name(k), np.linalg.matrix_power(edges.astype(float), k)) for k in range(1, AHEAD)]
     for suffix, (variant, title) in TITLES.items():
         parameters = training.trained(SEED, AHEAD, VARIANTS[variant], POWER_STEPS[-1])
         found = np.array(cosines(parameters, edges))

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
 from circuits.training.run_folder import read_metrics
 from proofs_check.ledger.data import MEASURED
 
@@ -47,16 +49,16 @@ def load(objective: str) -> Series:
     return {f: (steps, np.array([[r[f] for r in records] for records in zip(*seeds, strict=True)])) for f in fields}
 
 
-def compared(title: str, field: str, runs: dict[str, Series], chance: float) -> Panel:
+def compared(title: str, field: str, runs: dict[str, Series], chance: float) -> LinePanel:
     lines = [line(name, series[field][0], series[field][1], OBJECTIVES[name][1]) for name, series in runs.items()]
     ends = lines[0].x[[0, -1]]
-    return Panel(title, "share of graphs", [*lines, Line("", ends, np.full(2, chance), 6, "reference")], limits=LIMITS)
+    return LinePanel(title, "share of graphs", [*lines, Line("", ends, np.full(2, chance), 6, "reference")], limits=LIMITS)
 
 
-def heads_panel(ahead: tuple[np.ndarray, np.ndarray]) -> Panel:
+def heads_panel(ahead: tuple[np.ndarray, np.ndarray]) -> LinePanel:
     steps, values = ahead
     lines = [line(f"node {m + 1}", steps, values[:, :, m], (0, 2, 3)[m]) for m in range(values.shape[2])]
-    return Panel("3-MTP from the prompt alone: each head's node", "share of graphs", lines, limits=LIMITS)
+    return LinePanel("3-MTP from the prompt alone: each head's node", "share of graphs", lines, limits=LIMITS)
 
 
 def line(name: str, steps: np.ndarray, values: np.ndarray, colour: int) -> Line:

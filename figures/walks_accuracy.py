@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from circuits.plotting.dynamics import BarPanel, Bars, bar_panels
-from circuits.tasks.walks.pairs import degrees, observed
+from circuits.plotting.bars import bar_panels
+from circuits.plotting.bars import BarPanel
+from circuits.plotting.bars import Bars
+from circuits.tasks.walks.pairs import degrees, observe
 from proofs_check.transfer import training
 from proofs_check.transfer.measure import ANSWER_STEPS, KINDS, SEEDS
 from proofs_check.transfer.multi_hop import BY_HOPS, LEVEL, MODELS, NTP, UNSEEN, Model, evaluations, gains
@@ -61,7 +63,7 @@ def one_layer(kind: str) -> Float[np.ndarray, "graphs degrees"]:
     for seed in SEEDS:
         data = training.walks(seed)
         right = training.answered(seed, training.trained(seed, ahead, options, ANSWER_STEPS))
-        degree = degrees(data.graph, observed(data.form, data.lines), data.pairs.test)
+        degree = degrees(data.graph, observe(data.form, data.lines), data.pairs.test)
         shares.append([right[degree == each].mean() for each in range(len(DEGREES))])
     return np.array(shares)
 

@@ -43,12 +43,13 @@ from circuits.disentangled.weights import norm
 from circuits.flow.population import mean_by_symmetry
 from circuits.plotting.heatmaps import attention_heatmaps, weight_heatmap
 from circuits.plotting.lines import lines_by_gamma
-from circuits.tasks.star.answers import solve
-from circuits.tasks.star.enumeration import representatives
-from circuits.tasks.star.graph import Problem, StarGraph, encode, replay_context, targets
+from circuits.tasks.problem import Problem
+from circuits.tasks.star.answers import solve_star
+from circuits.tasks.star.enumeration import canonical_problems
+from circuits.tasks.star.graph import StarGraph, encode_prompt, replay_context, targets
 from proofs_check.ledger.registry import select
 from proofs_check.ledger.run import decide, summary
-from proofs_check.registries import own
+from proofs_check.verification import own_claims
 
 # %% [markdown]
 # ## The task
@@ -69,13 +70,13 @@ problem = Problem(
     goal=np.array(0, np.int32),
     path=np.array([3, 6, 0], np.int32),
 )
-tokens = encode(problem)
+tokens = encode_prompt(problem)
 y1, y2 = targets(problem)
 T, N = family.sequence_length, family.labels
 print("tokens", tokens.tolist(), " next", int(y1), " after next", int(y2))
 
 assert tokens.tolist() == [3, 7, 6, 0, 7, 2, 3, 6, 0, 3]
-assert solve(problem.edges, problem.start, problem.goal) == [3, int(y1), int(y2)]
+assert solve_star(problem.edges, problem.start, problem.goal) == [3, int(y1), int(y2)]
 
 # %% [markdown]
 # ## The weights
@@ -132,7 +133,7 @@ attention_heatmaps(
     [("Layer 1", acts.attention[0]), ("Layer 2", acts.attention[1])],
     tokens,
     roles=[*edge_roles, "goal", "start"],
-    mark=[
+    marks=[
         [(T - 1, T - 2, "1  attend to the goal"), (t_end, t_v, "3  trace back to v")],
         [(T - 1, t_end, "2  find the goal's edge")],
     ],
@@ -292,8 +293,8 @@ np.testing.assert_allclose(norm(jax.grad(literal_loss)(one, replayed, y2, 1)), 4
 # treats all labels alike, so one labeling of each edge order tells everything about the norms.
 
 # %%
-everything = representatives(family)
-all_tokens = jax.vmap(encode)(everything)
+everything = canonical_problems(family)
+all_tokens = jax.vmap(encode_prompt)(everything)
 orders = jax.jit(batch_objective)(one, all_tokens, *targets(everything))
 norms = np.asarray(jax.vmap(norm)(orders.gradients.replay))
 at_end = np.array(
@@ -351,7 +352,7 @@ np.testing.assert_allclose(mean.losses.goal * np.exp(20), 8, rtol=1e-6)
 # the claim was meant to establish is false too.
 
 # %%
-claims = own()
+claims = own_claims()
 width = max(len(claim.id) for claim in claims)
 for claim in claims:
     print(f"{claim.id:<{width}}  {claim.recorded:<8} {claim.source.partition(', ')[2]}")

@@ -40,10 +40,12 @@ from circuits.flow.descent import optimise
 from circuits.flow.fields import GOAL, PLAN, gradient_flow, population_loss
 from circuits.flow.rates import rate
 from circuits.flow.solve import evaluate, log_times, solve
-from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
 from circuits.plotting.heatmaps import attention_heatmaps
-from circuits.tasks.star.enumeration import representatives
-from circuits.tasks.star.graph import StarGraph, encode
+from circuits.tasks.star.enumeration import canonical_problems
+from circuits.tasks.star.graph import StarGraph, encode_prompt
 
 family = StarGraph(paths=2, nodes=3, labels=10)
 N, T = family.labels, family.sequence_length
@@ -57,7 +59,7 @@ times = log_times(1e8)
 # edge.
 
 # %%
-prompts = np.asarray(jax.vmap(encode)(representatives(family)))
+prompts = np.asarray(jax.vmap(encode_prompt)(canonical_problems(family)))
 GOAL_LABEL = 2  # of the canonical labels: start 0, v 1, goal 2
 share = [Fraction(int((prompts[:, t] == GOAL_LABEL).sum()), len(prompts)) for t in range(T - 2)]
 print("P(u_end at position t), t = 1 .. 8:", *share)
@@ -96,7 +98,7 @@ w = phase_1.states
 after, curves = np.asarray(times)[1:], np.asarray(w)[1:].T  # t = 0 has no place on a logarithmic axis
 kinds = {"w(1)": 1, "w(2), w(4), w(6), w(8)": 2, "w(0), w(3), w(5), w(7), w(9)": 3}
 lines = [Line(name, after, curves[k], colour) for colour, (name, k) in enumerate(kinds.items())]
-line_panels([Panel("Phase I: Layer 1 learns to point one position back", "weight", lines)], "time t of the flow")
+line_panels([LinePanel("Phase I: Layer 1 learns to point one position back", "weight", lines)], "time t of the flow")
 
 # %% [markdown]
 # The gap to every other offset grows like $\log t$, and the loss falls like $0.9 / t$. The constants follow from the
@@ -169,7 +171,7 @@ a, b, positions = phase_2.states[:, 0], phase_2.states[:, 1], phase_2.states[:, 
 content = [Line("diagonal", after, a[1:], 0), Line("off the diagonal", after, b[1:], 1)]
 kinds = {"self-mask": 8, "even positions": 1, "odd positions": 0}
 row_9 = [Line(name, after, positions[1:, j], colour) for colour, (name, j) in enumerate(kinds.items())]
-panels = [Panel("$W_0^{(2)}$", "weight", content), Panel("Row $T - 1$ of $W_1^{(2)}$", "weight", row_9)]
+panels = [LinePanel("$W_0^{(2)}$", "weight", content), LinePanel("Row $T - 1$ of $W_1^{(2)}$", "weight", row_9)]
 line_panels(panels, "time t of the flow", title="Phase II: Layer 2 learns to match contents")
 
 # %% [markdown]

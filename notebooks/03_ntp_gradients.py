@@ -39,13 +39,18 @@ from circuits.flow.fields import NEXT_TOKEN, PLAN, gradient_flow, population_los
 from circuits.flow.population import mean_by_symmetry
 from circuits.flow.rates import rate
 from circuits.flow.solve import log_times, solve
-from circuits.plotting.dynamics import BarPanel, Bars, Line, Panel, bar_panels, line_panels
-from circuits.tasks.star.enumeration import representatives
-from circuits.tasks.star.graph import StarGraph, encode
+from circuits.plotting.bars import bar_panels
+from circuits.plotting.bars import BarPanel
+from circuits.plotting.bars import Bars
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
+from circuits.tasks.star.enumeration import canonical_problems
+from circuits.tasks.star.graph import StarGraph, encode_prompt
 
 family = StarGraph(paths=2, nodes=3, labels=10)
 T = family.sequence_length
-prompts = np.asarray(jax.vmap(encode)(representatives(family)))  # canonical labels: start 0, v 1, goal 2
+prompts = np.asarray(jax.vmap(encode_prompt)(canonical_problems(family)))  # canonical labels: start 0, v 1, goal 2
 START, V, GOAL = 0, 1, 2
 
 # %% [markdown]
@@ -162,7 +167,7 @@ offsets = {"predecessor, k = 1": 1, "itself, k = 0": 0, "k = 2": 2, "k = 3": 3}
 lines = [
     Line(name, np.asarray(times)[1:], attention[1:, k], colour) for colour, (name, k) in enumerate(offsets.items())
 ]
-line_panels([Panel("NTP with Layer 2 at zero", "$S^{[1]}_{T,T-k}$", lines)], "time t of the flow")
+line_panels([LinePanel("NTP with Layer 2 at zero", "$S^{[1]}_{T,T-k}$", lines)], "time t of the flow")
 
 # %%
 gaps = [rate(times, w[:, 1] - w[:, k]) for k in range(T) if k != 1]
@@ -193,7 +198,7 @@ of_plan = jax.jit(jax.vmap(population_loss(everything, PLAN, family)))
 found = {name: np.asarray(of_plan(path)) for name, path in runs.items()}
 steps = np.arange(1, 21) * 1_000
 lines = [Line(name, steps, losses[1:], colour) for colour, (name, losses) in enumerate(found.items())]
-panel = Panel("NTP on the exact gradient: $L_{1a}$", "nats", lines)
+panel = LinePanel("NTP on the exact gradient: $L_{1a}$", "nats", lines)
 line_panels([panel], "steps", log_x=False)
 
 # %%

@@ -28,16 +28,18 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.plotting.dynamics import Line, Panel, line_panels
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
 from circuits.tasks import chance, decode_ids
 from circuits.training.data import TEST_SEED, draw
 from circuits.training.evaluation import accuracy
 from circuits.training.run_folder import read_metrics
 from circuits.transformer.taps import Taps
-from circuits.transformer.weights_file import load_model
+from circuits.transformer.weights_file import load_saved_model
 
 folder = Path("checkpoints")
-loaded = {"NTP": load_model(folder / "star-2x5-ntp"), "3-MTP": load_model(folder / "star-2x5-mtp3")}
+loaded = {"NTP": load_saved_model(folder / "star-2x5-ntp"), "3-MTP": load_saved_model(folder / "star-2x5-mtp3")}
 form = loaded["NTP"].format
 form
 
@@ -75,7 +77,7 @@ for field, title in (("test_hard", "First token"), ("test_exact", "Whole path"))
         records = read_metrics(folder / run)
         steps = np.array([record["step"] for record in records])
         lines.append(Line(name, steps, np.array([record[field] for record in records]), colour))
-    panels.append(Panel(title, "share of test problems", lines, limits=(-0.03, 1.03)))
+    panels.append(LinePanel(title, "share of test problems", lines, limits=(-0.03, 1.03)))
 line_panels(panels, "training steps", log_x=False, title="Held-out graphs over training")
 
 # %% [markdown]
@@ -88,7 +90,7 @@ ahead = np.array([record["test_ahead"] for record in records])
 steps = np.array([record["step"] for record in records])
 lines = [Line(f"node {m + 1}", steps, ahead[:, m], m) for m in range(3)]
 line_panels(
-    [Panel("3-MTP: nodes of the path, guessed from the prompt", "share", lines, limits=(-0.03, 1.03))],
+    [LinePanel("3-MTP: nodes of the path, guessed from the prompt", "share", lines, limits=(-0.03, 1.03))],
     "training steps",
     log_x=False,
 )
@@ -128,7 +130,7 @@ for name, (model, _, _) in loaded.items():
         Line(role, np.arange(1, 9), (attention * mask[:, None]).sum(axis=-1).mean(axis=0), colour)
         for colour, (role, mask) in enumerate(roles.items())
     ]
-    panels.append(Panel(name, "attention", lines, limits=(0, 1)))
+    panels.append(LinePanel(name, "attention", lines, limits=(0, 1)))
 line_panels(panels, "layer", log_x=False, title="Attention from the prompt's end, by role")
 
 # %% [markdown]

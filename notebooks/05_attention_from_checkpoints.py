@@ -30,20 +30,22 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.plotting.attention import attention_grid, head_scores, query_rows
+from circuits.plotting.attention import attention_grid
+from circuits.plotting.attention import query_heatmap
+from circuits.plotting.effects import head_score_heatmap
 from circuits.plotting.page import attention_page
-from circuits.probes.attention.extract import planning_maps
+from circuits.probes.attention.extract import attention_maps
 from circuits.probes.attention.planning import find_circuit
-from circuits.probes.layout import chosen_position, layout, place_names
+from circuits.probes.layout import aligned_names, problem_layout, query_position
 from circuits.tasks import decode_ids
 from circuits.training.data import TEST_SEED, draw
-from circuits.transformer.weights_file import load_model
+from circuits.transformer.weights_file import load_saved_model
 
 folder = Path("checkpoints")
-ntp, form, _ = load_model(folder / "star-2x5-ntp-seed-1")
-mtp, _, _ = load_model(folder / "star-2x5-mtp3-seed-1")
+ntp, form, _ = load_saved_model(folder / "star-2x5-ntp-seed-1")
+mtp, _, _ = load_saved_model(folder / "star-2x5-mtp3-seed-1")
 problems = draw(form, "test", TEST_SEED, 256, one_in=64)
-query = chosen_position(form)  # where the first token that needs look-ahead is predicted
+query = query_position(form)  # where the first token that needs look-ahead is predicted
 query
 
 # %% [markdown]
@@ -54,8 +56,8 @@ query
 # from start `s` to goal `g` first, then the distractor path `x1`, `x2`, ...
 
 # %%
-at = layout(form, jnp.asarray(problems[0]), query)
-names, roles = place_names(at)
+at = problem_layout(jnp.asarray(problems[0]), form, query)
+names, roles = aligned_names(at)
 print(decode_ids(form, problems[0]))
 print("in the common order:", decode_ids(form, problems[0][np.asarray(at.order)]))
 print("its names:          ", " ".join(names))
@@ -67,7 +69,7 @@ print("its names:          ", " ".join(names))
 # First NTP, then 3-MTP.
 
 # %%
-maps = {name: planning_maps(model, form, problems, query, title=name) for name, model in (("NTP", ntp), ("3-MTP", mtp))}
+maps = {name: attention_maps(model, problems, form, title=name) for name, model in (("NTP", ntp), ("3-MTP", mtp))}
 attention_grid(maps["NTP"])
 
 # %%
@@ -79,10 +81,10 @@ attention_grid(maps["3-MTP"])
 # before that in layer 8: one step back a layer.
 
 # %%
-query_rows(maps["NTP"])
+query_heatmap(maps["NTP"])
 
 # %%
-query_rows(maps["3-MTP"])
+query_heatmap(maps["3-MTP"])
 
 # %% [markdown]
 # ## The same as a page
@@ -102,20 +104,20 @@ attention_page(maps["3-MTP"])
 # with another problem's layout; and, for `trace`, above what is read of the other path.
 
 # %%
-found = {name: find_circuit(model, form, problems, query) for name, model in (("NTP", ntp), ("3-MTP", mtp))}
+found = {name: find_circuit(model, problems, form) for name, model in (("NTP", ntp), ("3-MTP", mtp))}
 for name, findings in found.items():
     print(name)
     for score, finding in findings.items():
         for layer, head, *hop in np.argwhere(finding.significant).tolist():
-            if score in ("goal_in_query", "trace"):
+            if score in ("goal_in_query", "backward_trace"):
                 value = finding.score.mean[(layer, head, *hop)]
-                where = f" hop {hop[0] + 1}" if hop else ""
-                print(f"  {score}{where}: layer {layer + 1} head {head + 1}, {value:.2f}")
+                where = f" hop {hop[0]}" if hop else ""
+                print(f"  {score}{where}: L{layer}H{head}, {value:.2f}")
 
 # %%
-trace = found["3-MTP"]["trace"]
+trace = found["3-MTP"]["backward_trace"]
 strongest = trace.score.mean.max(axis=-1)
-head_scores(
+head_score_heatmap(
     strongest, "3-MTP: the edge of the path that each head reads most", significant=trace.significant.any(axis=-1)
 )
 
@@ -126,5 +128,5 @@ head_scores(
 # have, and none of NTP, are heads that read the true path more than the other one:
 
 # %%
-assert found["3-MTP"]["trace"].significant.any()
-assert not found["NTP"]["trace"].significant.any()
+assert found["3-MTP"]["backward_trace"].significant.any()
+assert not found["NTP"]["backward_trace"].significant.any()

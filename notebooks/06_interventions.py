@@ -28,18 +28,19 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.plotting.attention import head_scores, sweep_heatmap
-from circuits.probes.interventions import Receiver, ablate, knock_out, patch, path_patch, twins
-from circuits.probes.layout import place_names
-from circuits.probes.residual.linear import fit_probes, score_probes
+from circuits.plotting.effects import effect_heatmap
+from circuits.plotting.effects import head_score_heatmap
+from circuits.probes import Receiver, ablate, knock_out, patch, path_patch, planning_twins
+from circuits.probes.layout import aligned_names
+from circuits.probes.residual.linear import fit_linear_probes, score_linear_probes
 from circuits.tasks import decode_ids
 from circuits.training.data import TEST_SEED, draw
-from circuits.transformer.weights_file import load_model
+from circuits.transformer.weights_file import load_saved_model
 
-mtp, form, _ = load_model(Path("checkpoints/star-2x5-mtp3-seed-1"))
-ntp, _, _ = load_model(Path("checkpoints/star-2x5-ntp-seed-1"))
+mtp, form, _ = load_saved_model(Path("checkpoints/star-2x5-mtp3-seed-1"))
+ntp, _, _ = load_saved_model(Path("checkpoints/star-2x5-ntp-seed-1"))
 problems = jnp.asarray(draw(form, "test", TEST_SEED, 64, one_in=64))
-pairs = twins(form, problems, jax.random.key(0))
+pairs = planning_twins(problems, form, jax.random.key(0))
 
 # %% [markdown]
 # ## Twins
@@ -49,8 +50,8 @@ pairs = twins(form, problems, jax.random.key(0))
 
 # %%
 prompt = problems[0, : form.prompt_length]
-print("clean:  ", decode_ids(form, prompt), "  first token of the answer:", int(pairs.clean_token[0]))
-print("corrupt:", decode_ids(form, pairs.corrupt[0]), "  first token of the answer:", int(pairs.corrupt_token[0]))
+print("clean:  ", decode_ids(form, prompt), "  first token of the answer:", int(pairs.clean_answer[0]))
+print("corrupt:", decode_ids(form, pairs.corrupt_tokens[0]), "  first token of the answer:", int(pairs.corrupt_answer[0]))
 
 # %% [markdown]
 # ## Where the goal travels
@@ -60,10 +61,10 @@ print("corrupt:", decode_ids(form, pairs.corrupt[0]), "  first token of the answ
 # has moved to the last position, where the answer is made.
 
 # %%
-names, roles = place_names(jax.tree.map(lambda part: np.asarray(part)[0], pairs.layout))
+names, roles = aligned_names(jax.tree.map(lambda part: np.asarray(part)[0], pairs.layout))
 layers = [str(layer) for layer in range(1, 9)]
 stream = patch(mtp, pairs, "resid_pre", aligned=True)
-sweep_heatmap(stream.effect, layers, names, roles=roles, title="3-MTP: the stream before each layer, patched")
+effect_heatmap(stream.effect, layers, names, roles=roles, title="3-MTP: the stream before each layer, patched")
 
 # %% [markdown]
 # ## Which heads carry it
@@ -72,7 +73,7 @@ sweep_heatmap(stream.effect, layers, names, roles=roles, title="3-MTP: the strea
 
 # %%
 heads = patch(mtp, pairs, "attn.z", ("layer", "head"))
-head_scores(heads.effect, "3-MTP: heads patched", label="effect")
+head_score_heatmap(heads.effect, "3-MTP: heads patched", label="effect")
 
 # %% [markdown]
 # They are the heads that notebook 05 found by where they look: head 5 of layer 3 reads the goal, head 2 of layer 6
@@ -82,7 +83,7 @@ head_scores(heads.effect, "3-MTP: heads patched", label="effect")
 
 # %%
 direct = path_patch(mtp, pairs)
-head_scores(direct.effect[0], "3-MTP: direct effect on the answer", label="effect")
+head_score_heatmap(direct.effect[0], "3-MTP: direct effect on the answer", label="effect")
 
 # %% [markdown]
 # And the others? Each tells the next one where to look. Path patching into the *queries* of a head asks which earlier
@@ -126,7 +127,7 @@ for method in ("mean", "zero", "resample"):
 # %%
 lost = ablate(mtp, pairs, "attn.z", "resample", key=jax.random.key(1))
 print(f"accuracy on the first token: {lost.base_accuracy:.3f}")
-head_scores(-lost.accuracy_change, "3-MTP: accuracy lost without a head", label="accuracy lost", limits=(0.0, 1.0))
+head_score_heatmap(-lost.accuracy_change, "3-MTP: accuracy lost without a head", label="accuracy lost", limits=(0.0, 1.0))
 
 # %% [markdown]
 # Attention knocked out from the last position to one kind of key, in all layers at once. 3-MTP needs the goal and the
@@ -148,12 +149,12 @@ for name, model in (("3-MTP", mtp), ("NTP", ntp)):
 # the two candidates for the first node can be told from the rest (about half right), and nothing behind them.
 
 # %%
-others = twins(form, jnp.asarray(draw(form, "test", TEST_SEED + 1, 1024, one_in=64)), jax.random.key(2))
+others = planning_twins(jnp.asarray(draw(form, "test", TEST_SEED + 1, 1024, one_in=64)), form, jax.random.key(2))
 nodes = ["n1", "n2", "n3", "goal"]
 known = {}
 for name, model in (("3-MTP", mtp), ("NTP", ntp)):
-    known[name] = score_probes(model, fit_probes(model, others.layout), pairs.layout).accuracy[:, 0, 1:]
-sweep_heatmap(
+    known[name] = score_linear_probes(model, fit_linear_probes(model, others.layout), pairs.layout).accuracy[:, 0, 1:]
+effect_heatmap(
     np.concatenate(list(known.values()), axis=1),
     ["embedding", *layers],
     [f"{name} {node}" for name in known for node in nodes],

@@ -27,11 +27,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from circuits.plotting.dynamics import BarPanel, Bars, bar_panels
+from circuits.plotting.bars import bar_panels
+from circuits.plotting.bars import BarPanel
+from circuits.plotting.bars import Bars
 from circuits.plotting.heatmaps import attention_heatmap, weight_heatmap
 from circuits.pretrained.gguf import load_gguf
 from circuits.pretrained.smollm2 import smollm2_file
-from circuits.probes.language.heads import measure_heads, repeated_sequences, standing_out
+from circuits.probes.language.heads import repeated_sequences
+from circuits.probes.language.heads import measure_language_heads
+from circuits.probes.language.heads import heads_above_nulls
 from circuits.probes.patterns import attention_patterns
 from circuits.transformer.taps import Taps
 
@@ -58,9 +62,9 @@ assert answers[0] == " Paris"
 HALF = 24
 FIRST_WORD = 17  # the ids before it are special tokens
 sequences = repeated_sequences(range(FIRST_WORD, model.config.vocab), HALF, 8, seed=0)
-found = measure_heads(model, sequences)
+found = measure_language_heads(model, sequences)
 for kind, evidence in found.items():
-    heads = standing_out(evidence)
+    heads = heads_above_nulls(evidence)
     print(f"{kind}: {len(heads)} heads:", ", ".join(f"L{i}H{j} {score:.2f}" for i, j, score in heads[:6]))
 
 # %% [markdown]
@@ -95,7 +99,7 @@ words = tokenizer.encode(" green seven table wind ask river gold paper king").id
 tokens = jnp.asarray(words * 2, jnp.int32)
 names = [tokenizer.decode([i]).strip() for i in words * 2]
 patterns = np.asarray(nnx.jit(attention_patterns)(model, tokens))
-layer, head, _ = standing_out(found["induction"])[0]
+layer, head, _ = heads_above_nulls(found["induction"])[0]
 attention_heatmap(patterns[layer, head], names, title=f"L{layer}H{head}")
 
 # %% [markdown]
@@ -106,7 +110,7 @@ attention_heatmap(patterns[layer, head], names, title=f"L{layer}H{head}")
 # second half all of it can; what the model predicts there goes with the induction heads, and hardly with any others.
 
 # %%
-induction = [(i, j) for i, j, _ in standing_out(found["induction"])]
+induction = [(i, j) for i, j, _ in heads_above_nulls(found["induction"])]
 others = [pair for pair in np.ndindex(30, 9) if pair not in induction]
 rng = np.random.default_rng(0)
 draws = [[others[k] for k in rng.choice(len(others), len(induction), replace=False)] for _ in range(3)]

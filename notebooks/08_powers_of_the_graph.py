@@ -33,10 +33,11 @@ from circuits.one_layer.counts import counts
 from circuits.one_layer.losses import losses, objective
 from circuits.one_layer.parameters import Options, random
 from circuits.one_layer.training import train_full_batch
-from circuits.plotting.adjacency import Band, matrix_panels, power_bars
+from circuits.plotting.adjacency import matrix_panels, power_bars
+from circuits.plotting.adjacency import NullBand
 from circuits.probes.adjacency.find import find_powers, verdict
-from circuits.probes.adjacency.references import references
-from circuits.tasks import adjacency, degrees, observed, random_dag, split_pairs, training_walks, walk_text
+from circuits.probes.adjacency.references import graph_references
+from circuits.tasks import adjacency, degrees, format_walk, observe, random_dag, split_pairs, training_walks
 from circuits.tasks.walks.pairs import format as walk_format
 
 # %% [markdown]
@@ -51,10 +52,10 @@ graph = random_dag(60, 0.1, seed=0)
 form = walk_format(graph)
 pairs = split_pairs(graph, share=0.1, seed=0)
 lines = training_walks(form, graph, pairs, paths_a_pair=20, seed=0)
-seen = observed(form, lines)
+seen = observe(form, lines)
 print(len(lines), "lines,", graph.number_of_edges(), "edges,", len(pairs.test), "test pairs")
 print("pairs by degree:", np.bincount(degrees(graph, seen, pairs.test), minlength=4))
-print(walk_text([node for node in lines[-1, 2:].tolist() if node < form.nodes]))
+print(format_walk([node for node in lines[-1, 2:].tolist() if node < form.nodes]))
 
 # %% [markdown]
 # ## The model of the theory
@@ -93,12 +94,12 @@ matrix_panels([(f"step {n}", matrix) for n, matrix in enumerate(matrices, start=
 # of the matrix of step n is n - 1, for step 1 comes straight from the backbone.
 
 # %%
-given = references(graph, powers=4)
+given = graph_references(graph, powers=4)
 fresh = np.stack([np.asarray(random(jax.random.key(1 + s), form.vocab_size, 4).transfers) for s in range(39)])
 found = find_powers(matrices, given, fresh=fresh[..., : form.nodes, : form.nodes], draws=150)
 for n in range(3):
     print(f"step {n + 2}: {verdict(found, n)}, cosine {found.scores.cosine[n, found.best[n]]:.2f}")
-bands = {name: Band(null.mean[0], null.low[0], null.high[0]) for name, null in found.nulls.items()}
+bands = {name: NullBand(null.mean[0], null.low[0], null.high[0]) for name, null in found.nulls.items()}
 power_bars([one.name for one in given], found.scores.cosine[0], (found.low[0], found.high[0]), bands, title="step 2")
 
 # %% [markdown]
@@ -154,7 +155,7 @@ walked, ids = walks_of(stored.task), np.arange(100)
 parts = [source(stored.model, ids) for source in (transfer_matrices, ov_circuits, layer_maps)]
 names = [name for part in parts for name in part.names]
 values = np.concatenate([np.asarray(part.values, np.float64) for part in parts])
-found = find_powers(values, references(walked.graph, 4), draws=100)
+found = find_powers(values, graph_references(walked.graph, 4), draws=100)
 for m, name in enumerate(names):
     print(f"{name}: {verdict(found, m)}, cosine {found.scores.cosine[m, found.best[m]]:.2f}")
 
@@ -166,11 +167,11 @@ for m, name in enumerate(names):
 
 # %%
 from circuits.transformer.generate import greedy
-from circuits.transformer.speculative import rates, speculative
+from circuits.transformer.speculative import acceptance_rates, speculative_greedy
 
 task, prompts = stored.task.format, jnp.asarray(walked.pairs.test[:200], jnp.int32)
 count, end, pad = task.answer_length, task.end_token, task.pad_token
 plain = jax.jit(jax.vmap(lambda prompt: greedy(stored.model, prompt, count, end, pad)))(prompts)
-drafted = jax.jit(jax.vmap(lambda prompt: speculative(stored.model, prompt, count, end, pad)))(prompts)
+drafted = jax.jit(jax.vmap(lambda prompt: speculative_greedy(stored.model, prompt, count, end, pad)))(prompts)
 assert jnp.array_equal(plain, drafted.tokens)
-print(f"{rates(drafted).per_pass:.2f} tokens a forward pass, drafts accepted: {rates(drafted).conditional}")
+print(f"{acceptance_rates(drafted).per_pass:.2f} tokens a forward pass, drafts accepted: {acceptance_rates(drafted).conditional}")

@@ -1,7 +1,8 @@
 """The ledger: every claim of the theory, decided by machine.
 
-For claims of your own: a ``Claim`` names a check, a check returns ``Findings``, and findings hold ``Test`` objects. The
-kinds of evidence are listed in ``KINDS``, the rule of verdicts stands in ``proofs_check.ledger.verdict``.
+``verify`` decides claims. For a claim of your own, write a ``Claim`` that names a check, a function that returns
+``Findings``, which hold ``Test`` objects. The kinds of evidence are listed in ``KINDS``, the rule for verdicts is in
+``proofs_check.ledger.verdict``.
 """
 
 import lazy_loader

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from proofs_check.ledger.claim import Claim
-from proofs_check.registries import own
+from proofs_check.verification import own_claims
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- verdicts: written by python -m proofs_check.prose -->", "<!-- end of verdicts -->"
@@ -74,7 +74,7 @@ def main() -> None:
     """Rewrite both files."""
     for name, update in (("README.md", readme), ("FINDINGS.md", findings)):
         path = ROOT / name
-        path.write_text(update(path.read_text(encoding="utf-8"), own()), encoding="utf-8")
+        path.write_text(update(path.read_text(encoding="utf-8"), own_claims()), encoding="utf-8")
 
 
 if __name__ == "__main__":

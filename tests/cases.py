@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from circuits.disentangled.weights import Weights, random
+from circuits.tasks.problem import Problem
 from circuits.tasks.sampling import sample
-from circuits.tasks.star.graph import Problem, StarGraph, encode, targets
+from circuits.tasks.star.graph import StarGraph, encode_prompt, targets
 
 EXAMPLE = (3, 7, 6, 0, 7, 2, 3, 6, 0, 3)
 """The paper's running example; its path is 3, 6, 0."""
@@ -33,7 +34,7 @@ seeds = st.integers(0, 2**31 - 1)
 
 def prompt(spec: StarGraph, seed: int) -> tuple[jax.Array, jax.Array, jax.Array]:
     problem = first_sample(spec, seed)
-    return encode(problem), *targets(problem)
+    return encode_prompt(problem), *targets(problem)
 
 
 def first_sample(spec: StarGraph, seed: int) -> Problem:

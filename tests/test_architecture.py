@@ -8,7 +8,7 @@ CIRCUITS = (
     *("typing", "checks", "files", "tasks", "disentangled", "flow", "one_layer", "transformer", "training"),
     *("pretrained", "models", "probes", "plotting", "cli"),
 )
-PROOFS = ("ledger", "methods", "planning", "transfer", "sources", "registries", "prose", "verify", "attack")
+PROOFS = ("ledger", "methods", "planning", "transfer", "sources", "verification", "prose", "command", "attack")
 OUTSIDE = ("figures", "benchmarks", "examples")
 ORDER = [
     *(f"circuits.{name}" for name in CIRCUITS),
@@ -72,7 +72,7 @@ def test_every_folder_is_in_the_order():
 
 def test_the_rule_can_fail():
     assert upward("circuits.flow", "from circuits.training import data") == ["circuits.training.data"]
-    assert upward("circuits.flow", "def f():\n    import proofs_check.verify") == ["proofs_check.verify"]
+    assert upward("circuits.flow", "def f():\n    import proofs_check.prose") == ["proofs_check.prose"]
     assert upward("proofs_check.planning", "from circuits.flow.solve import solve") == []
 
 

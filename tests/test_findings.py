@@ -8,7 +8,7 @@ import pytest
 from circuits.training.disentangled.runs import read
 from proofs_check import prose
 from proofs_check.ledger.data import MEASURED as ALL_MEASURED
-from proofs_check.registries import own
+from proofs_check.verification import own_claims
 
 FINDINGS = (Path(__file__).parents[1] / "FINDINGS.md").read_text()
 RUNS = {
@@ -31,11 +31,11 @@ def headed() -> set[str]:
 
 
 def test_every_claim_that_is_not_true_as_printed_has_its_finding_and_no_other():
-    assert headed() == {claim.id for claim in own() if claim.recorded.startswith(("amended", "fails"))}
+    assert headed() == {claim.id for claim in own_claims() if claim.recorded.startswith(("amended", "fails"))}
 
 
 def test_headings_have_the_verdicts_of_the_registries():
-    assert prose.findings(FINDINGS, own()) == FINDINGS
+    assert prose.findings(FINDINGS, own_claims()) == FINDINGS
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row[0].strip()} {row[1].strip()}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from circuits.probes.adjacency.find import verdict
 from proofs_check import prose
-from proofs_check.registries import own
+from proofs_check.verification import own_claims
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -19,7 +19,7 @@ def test_the_blocks_run_one_after_the_other(capsys, monkeypatch):
     for block in code:
         assert block is not None
         exec(block[1], names)
-    assert names["found"]["trace"].significant[..., :3].any(axis=(0, 1)).all()
+    assert names["found"]["backward_trace"].significant[..., :3].any(axis=(0, 1)).all()
     assert [verdict(names["powers"], matrix) for matrix in (0, 1)] == ["holds A^2", "none"]
     assert names["patterns"][""].shape == (1, 2, 5, 5)
     printed = capsys.readouterr().out
@@ -30,7 +30,7 @@ def test_the_blocks_run_one_after_the_other(capsys, monkeypatch):
 
 
 def test_the_verdicts_are_those_of_the_registries():
-    assert prose.readme(README, own()) == README
+    assert prose.readme(README, own_claims()) == README
 
 
 def test_the_example_is_the_one_shown():

@@ -13,12 +13,12 @@ from circuits import checks
 from circuits.cli import usage
 from circuits.cli.checkpoint import Opened, answer_place, open_checkpoint, planning_task, progress, test_problems
 from circuits.files import check_folder, write_arrays, write_text, writing
-from circuits.plotting.attention import attention_grid, query_rows
-from circuits.plotting.heatmaps import write_figure
+from circuits.plotting.attention import attention_grid, query_heatmap
 from circuits.plotting.page import attention_page
-from circuits.probes.attention.extract import planning_maps, text_maps
+from circuits.plotting.style import write_figure
+from circuits.probes.attention.extract import attention_maps, text_attention_maps
 from circuits.probes.attention.maps import AttentionMaps
-from circuits.probes.layout import chosen_position
+from circuits.probes.layout import query_position
 
 
 @configure(FlagCreatePairsOff)
@@ -70,7 +70,7 @@ def write_maps(out: Path, maps: AttentionMaps) -> None:
     """The page, the figures and the arrays, each file at once. Raises ValueError for a folder that can't be used."""
     with writing(out):
         write_text(out / "attention.html", attention_page(maps).html)
-        for name, figure in (("attention", attention_grid(maps)), ("query", query_rows(maps))):
+        for name, figure in (("attention", attention_grid(maps)), ("query", query_heatmap(maps))):
             write_figure(out, name, figure)
         arrays = {"patterns": maps.patterns} | ({} if maps.errors is None else {"errors": maps.errors})
         words = {name: np.asarray(getattr(maps, name)) for name in ("tokens", "roles", "heads")}
@@ -84,10 +84,10 @@ def _of_problems(
     screen: Console, opened: Opened, examples: int, token: int | None, per_head: bool, aligned: bool
 ) -> AttentionMaps:
     task, form = planning_task(opened)
-    query = chosen_position(form, answer_place(form, token))
+    query = query_position(form, answer_place(form, token))
     problems = test_problems(task, examples)
     with progress(screen) as part:
-        return planning_maps(
+        return attention_maps(
             opened.model,
             form,
             problems,
@@ -104,7 +104,7 @@ def _of_text(opened: Opened, text: str | None, per_head: bool) -> AttentionMaps:
     ids, words = encoded(opened.tokenizer, str(text))
     most = opened.model.config.positions
     checks.require(0 < len(ids) <= most, "text", f"must be 1 to {most} tokens", len(ids))
-    return text_maps(opened.model, ids, words, title=f"{opened.name}: {text}", per_head=per_head)
+    return text_attention_maps(opened.model, ids, words, title=f"{opened.name}: {text}", per_head=per_head)
 
 
 def encoded(tokenizer: Tokenizer | None, text: str) -> tuple[np.ndarray, list[str]]:

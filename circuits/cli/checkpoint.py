@@ -12,12 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tokenizers import Tokenizer
 
 from circuits import checks
-from circuits.pretrained.directory import load_pretrained
-from circuits.pretrained.folder import read_json
 from circuits.pretrained.gguf import load_gguf
+from circuits.pretrained.hugging_face import load_pretrained
+from circuits.pretrained.safe_files import read_json
+from circuits.tasks.task import Task
 from circuits.tasks.token_format import TokenFormat
-from circuits.training import data
-from circuits.training.config import TaskConfig
 from circuits.training.stored import Stored, read
 
 
@@ -29,7 +28,7 @@ class Opened(NamedTuple):
 
     name: str
     model: Any
-    task: TaskConfig | None
+    task: Task | None
     tokenizer: Tokenizer | None
 
 
@@ -64,19 +63,19 @@ def by_seed(stored: list[Stored], seed: int | None) -> Stored:
     return found[wanted]
 
 
-def planning_task(opened: Opened) -> tuple[TaskConfig, TokenFormat]:
+def planning_task(opened: Opened) -> tuple[Task, TokenFormat]:
     """The star graphs or trees that a model was trained on. Raises ValueError for a model of anything else."""
     task = opened.task
     if task is None:
         raise ValueError(f"checkpoint: must be a model trained on planning problems here, got {opened.name!r}")
     check_planning(task)
-    return task, task.problem_format
+    return task, task.format
 
 
-def check_planning(task: TaskConfig) -> None:
+def check_planning(task: Task) -> None:
     """Raise ValueError for a model of walks, in words."""
     rule = "must be a model trained on star graphs or binary trees here"
-    checks.require(not task.is_walks, "checkpoint", rule, task.words)
+    checks.require(isinstance(task.format, TokenFormat), "checkpoint", rule, task.words)
 
 
 def answer_place(form: TokenFormat, token: int | None) -> int | None:
@@ -87,14 +86,14 @@ def answer_place(form: TokenFormat, token: int | None) -> int | None:
     return token - 1
 
 
-def test_problems(task: TaskConfig, examples: int) -> Int[np.ndarray, "n T"]:
+def test_problems(task: Task, examples: int) -> Int[np.ndarray, "n T"]:
     """Held-out problems with their answers, as tokens.
 
     Raises ValueError for a task of walks, and unless ``examples`` is a positive integer.
     """
     check_planning(task)
     checks.integer("examples", examples, min_value=1)
-    return np.asarray(data.problems(task, "test", examples), np.int32)
+    return np.asarray(task.problems("test", examples), np.int32)
 
 
 @contextmanager

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from circuits.plotting.attention import head_scores, sweep_heatmap
-from circuits.probes.interventions import Patched, Twins, ablate, knock_out, patch, path_patch, windows
+from circuits.plotting.effects import effect_heatmap, head_score_heatmap
+from circuits.probes import PatchingEffects, PlanningTwins, ablate, knock_out, layer_windows, patch, path_patch
 from circuits.probes.interventions.ablation import METHODS
-from circuits.probes.layout import ROLES, place_names
-from circuits.probes.residual.linear import fit_probes, score_probes
+from circuits.probes.layout import ROLES, aligned_names
+from circuits.probes.residual.linear import fit_linear_probes, score_linear_probes
 from circuits.probes.residual.stream import logit_lens
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
@@ -37,9 +37,9 @@ class Study(NamedTuple):
     name: str
     model: Predictor
     format: TokenFormat
-    twins: Twins
+    twins: PlanningTwins
     """Twins of the problems that are looked at."""
-    others: Twins
+    others: PlanningTwins
     """Of those that linear probes are fitted on."""
     show: Callable[[int, int], None]
 
@@ -49,7 +49,7 @@ def patched_stream(study: Study) -> Result:
     found = patch(study.model, study.twins, "resid_pre", aligned=True, show=study.show)
     names, roles = _places(study)
     title = f"{study.name}: stream before each layer, patched from the true goal's run"
-    figure = sweep_heatmap(found.effect, _layers(study), names, title=title, roles=roles, label="effect")
+    figure = effect_heatmap(found.effect, _layers(study), names, title=title, roles=roles, label="effect")
     best = [f"{i + 1}: {names[int(row.argmax())]} {row.max():.2f}" for i, row in enumerate(found.effect)]
     return _if_the_goal_matters(found, figure, "; ".join(best))
 
@@ -57,7 +57,7 @@ def patched_stream(study: Study) -> Result:
 def patched_heads(study: Study) -> Result:
     """Denoising of the output of each head, at all places."""
     found = patch(study.model, study.twins, "attn.z", ("layer", "head"), show=study.show)
-    figure = head_scores(found.effect, f"{study.name}: heads patched from the true goal's run", label="effect")
+    figure = head_score_heatmap(found.effect, f"{study.name}: heads patched from the true goal's run", label="effect")
     return _if_the_goal_matters(found, figure, _heads(found.effect))
 
 
@@ -67,7 +67,7 @@ def patched_heads_by_place(study: Study) -> Result:
     strongest = np.take_along_axis(found.effect, np.abs(found.effect).argmax(axis=1)[:, None], axis=1)[:, 0]
     names, roles = _places(study)
     title = f"{study.name}: strongest head of each layer, patched at each place"
-    figure = sweep_heatmap(strongest, _layers(study), names, title=title, roles=roles, label="effect")
+    figure = effect_heatmap(strongest, _layers(study), names, title=title, roles=roles, label="effect")
     order = np.argsort(-np.abs(found.effect), axis=None)[:4]
     says = [
         f"{layer + 1}.{head + 1} at {names[place]} {found.effect[layer, head, place]:.2f}"
@@ -79,7 +79,7 @@ def patched_heads_by_place(study: Study) -> Result:
 def direct_paths(study: Study) -> Result:
     """What each head sends straight to the logits."""
     found = path_patch(study.model, study.twins, show=study.show)
-    figure = head_scores(found.effect[0], f"{study.name}: heads' direct effect on the logits", label="effect")
+    figure = head_score_heatmap(found.effect[0], f"{study.name}: heads' direct effect on the logits", label="effect")
     return _if_the_goal_matters(found, figure, _heads(found.effect[0]))
 
 
@@ -87,7 +87,7 @@ def ablated_heads(method: str, study: Study) -> Result:
     """Each head replaced: by nothing, by its mean, or by what it was on another problem."""
     found = ablate(study.model, study.twins, "attn.z", method, key=jax.random.key(2), show=study.show)
     lost = -found.accuracy_change
-    figure = head_scores(lost, f"{study.name}: accuracy lost, {method} ablation of a head", label="accuracy lost")
+    figure = head_score_heatmap(lost, f"{study.name}: accuracy lost, {method} ablation of a head", label="accuracy lost")
     arrays = {"accuracy": found.accuracy, "accuracy_error": found.accuracy_error, "loss": found.loss}
     return Result(arrays, figure, f"accuracy {found.base_accuracy:.3f}; lost without {_heads(lost)}")
 
@@ -97,7 +97,7 @@ def ablated_layers(study: Study) -> Result:
     found = [ablate(study.model, study.twins, site, "mean", show=study.show) for site in ("attn_out", "mlp_out")]
     lost = -np.stack([part.accuracy_change for part in found])
     title = f"{study.name}: accuracy lost when a layer is mean-ablated"
-    figure = sweep_heatmap(
+    figure = effect_heatmap(
         lost,
         ("attention", "MLP"),
         _layers(study),
@@ -114,13 +114,13 @@ def ablated_layers(study: Study) -> Result:
 def knocked_out(study: Study) -> Result:
     """The chosen position forbidden to look at keys of a kind, one layer at a time; the last row is all layers."""
     layers = study.model.config.layers
-    masks = np.concatenate([windows(layers, 1), np.ones((1, layers, 1, 1), bool)])
+    masks = np.concatenate([layer_windows(layers, 1), np.ones((1, layers, 1, 1), bool)])
     keys = (*KEYS, *(f"edge {k} {end}" for k in range(1, study.format.family.nodes) for end in ("tail", "head")))
     found = knock_out(study.model, study.twins, ("query",), keys, masks=masks, show=study.show)
     lost = -found.accuracy_change[:, 0]
     title = f"{study.name}: accuracy lost without attention from the query"
     rows = [*_layers(study), "all"]
-    figure = sweep_heatmap(lost, rows, keys, title=title, column_name="to", label="accuracy lost")
+    figure = effect_heatmap(lost, rows, keys, title=title, column_name="to", label="accuracy lost")
     order = np.argsort(-lost[:-1], axis=None)[:3]
     places = list(zip(*np.unravel_index(order, lost[:-1].shape), strict=True))
     says = ", ".join(f"layer {i + 1} to {keys[j]} {lost[i, j]:.2f}" for i, j in places)
@@ -134,7 +134,7 @@ def knocked_out_roles(study: Study) -> Result:
     found = knock_out(study.model, study.twins, roles, roles, show=study.show)
     lost = -found.accuracy_change
     title = f"{study.name}:\naccuracy lost without attention"
-    figure = sweep_heatmap(lost, roles, roles, title=title, row_name="from", column_name="to", label="accuracy lost")
+    figure = effect_heatmap(lost, roles, roles, title=title, row_name="from", column_name="to", label="accuracy lost")
     order = np.unravel_index(np.argsort(-lost, axis=None)[:4], lost.shape)
     says = ", ".join(f"{roles[i]} to {roles[j]} {lost[i, j]:.2f}" for i, j in zip(*order, strict=True))
     return Result({"lost": lost, "roles": np.asarray(roles)}, figure, says)
@@ -153,11 +153,11 @@ def lens(study: Study) -> Result:
 
 def probes(study: Study) -> Result:
     """Linear probes for every node of the path on the stream after each layer, at the chosen position."""
-    fitted = fit_probes(study.model, study.others.layout)
-    found = score_probes(study.model, fitted, study.twins.layout)
+    fitted = fit_linear_probes(study.model, study.others.layout)
+    found = score_linear_probes(study.model, fitted, study.twins.layout)
     accuracy = found.accuracy[:, 0]
-    shuffled = fit_probes(study.model, study.others.layout, shuffle=jax.random.key(3))
-    chance = score_probes(study.model, shuffled, study.twins.layout).accuracy[:, 0]
+    shuffled = fit_linear_probes(study.model, study.others.layout, shuffle=jax.random.key(3))
+    chance = score_linear_probes(study.model, shuffled, study.twins.layout).accuracy[:, 0]
     title = f"{study.name}: nodes that can be read off linearly at the query"
     figure = _nodes_figure(study, accuracy, _path(study), title, "accuracy")
     first = [f"{name}: {_first(accuracy[:, node])}" for node, name in enumerate(_path(study))]
@@ -168,7 +168,7 @@ def probes(study: Study) -> Result:
     return Result({"accuracy": accuracy, "shuffled": chance}, figure, says)
 
 
-def _if_the_goal_matters(found: Patched, figure: Figure, says: str) -> Result:
+def _if_the_goal_matters(found: PatchingEffects, figure: Figure, says: str) -> Result:
     """Patching is measured against what the goal does; where that is within its error there is nothing to divide by."""
     named = ("effect", "error", "shift", "flips", "span", "span_error", "counted")
     arrays = {name: np.asarray(getattr(found, name)) for name in named}
@@ -195,11 +195,11 @@ SWEEPS: dict[str, Callable[[Study], Result]] = {
 def _nodes_figure(study: Study, values: np.ndarray, names: list[str], title: str, label: str) -> Figure:
     """Streams down, nodes across."""
     options: dict[str, Any] = {"title": title, "column_name": "node", "label": label, "diverging": False}
-    return sweep_heatmap(values, _streams(study), names, **options)
+    return effect_heatmap(values, _streams(study), names, **options)
 
 
 def _places(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return place_names(jax.tree.map(lambda part: np.asarray(part)[0], study.twins.layout))
+    return aligned_names(jax.tree.map(lambda part: np.asarray(part)[0], study.twins.layout))
 
 
 def _path(study: Study) -> list[str]:

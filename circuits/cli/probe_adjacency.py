@@ -16,11 +16,11 @@ from circuits.cli.checkpoint import by_seed, open_checkpoint, progress
 from circuits.cli.probe_adjacency_inputs import Plan, made_plan, title
 from circuits.cli.probe_adjacency_report import figures, report, table, training_figure
 from circuits.files import check_folder, write_text, writing
-from circuits.plotting.heatmaps import write_figure
+from circuits.plotting.style import write_figure
 from circuits.probes.adjacency.find import find_powers
-from circuits.probes.adjacency.gather import Model, constant, fresh_matrices, only
-from circuits.probes.adjacency.node_space import Named
-from circuits.probes.adjacency.training import Strength, strength
+from circuits.probes.adjacency.gather import Model, constant_matrices, matrices_of_untrained, select_matrices
+from circuits.probes.adjacency.node_space import NamedMatrices
+from circuits.probes.adjacency.training import PowerStrength, power_strength
 from circuits.training.stored import kept_steps, read_run
 
 TRAINING_DRAWS = 200
@@ -90,14 +90,14 @@ def adjacency(asked: Adjacency) -> int:
     name = title(opened, plan)
     with progress(screen) as part, usage():
         every = plan.gather(opened.model)
-        kept = ~constant(every)
+        kept = ~constant_matrices(every)
         checks.require(bool(kept.any()), "matrices", "must not all have constant rows", list(every.names))
-        named, flat = only(every, kept), only(every, ~kept).names
+        named, flat = select_matrices(every, kept), select_matrices(every, ~kept).names
         values, fresh = np.asarray(named.values, np.float64), None
         if plan.untrained:
             show = part("untrained models", plan.untrained)
-            of: Callable[[Model], Named] = lambda model: only(plan.gather(model), kept)  # noqa: E731
-            fresh = fresh_matrices(of, opened.model.config, plan.untrained, show=show)
+            of: Callable[[Model], NamedMatrices] = lambda model: select_matrices(plan.gather(model), kept)  # noqa: E731
+            fresh = matrices_of_untrained(of, opened.model.config, plan.untrained, show=show)
         found = find_powers(values, plan.given, fresh=fresh, draws=asked.draws, level=asked.level)
         course = _course(asked, plan, steps, part("checkpoints", len(steps)))
     drawn = figures(name, named.names, values, found)
@@ -125,14 +125,14 @@ def _steps(asked: Adjacency) -> list[int]:
     return steps
 
 
-def _course(asked: Adjacency, plan: Plan, steps: list[int], show: Callable[[int], None]) -> dict[int, Strength]:
+def _course(asked: Adjacency, plan: Plan, steps: list[int], show: Callable[[int], None]) -> dict[int, PowerStrength]:
     """How strongly each power is held at each step at which some matrix has rows that are not constant."""
     found = {}
     for number, step in enumerate(steps, start=1):
         named = plan.gather(by_seed(read_run(asked.checkpoint, step), asked.seed).model)
-        values = np.asarray(only(named, ~constant(named)).values, np.float64)
+        values = np.asarray(select_matrices(named, ~constant_matrices(named)).values, np.float64)
         if len(values):
-            found[step] = strength(values, plan.given, draws=TRAINING_DRAWS, level=asked.level)
+            found[step] = power_strength(values, plan.given, draws=TRAINING_DRAWS, level=asked.level)
         show(number)
     checks.require(bool(found) or not steps, "over_training", "must have a step with a matrix whose rows vary", steps)
     return found

@@ -12,14 +12,18 @@ from tokenizers import Tokenizer
 
 from circuits import checks
 from circuits.cli.checkpoint import Opened
-from circuits.probes.adjacency.gather import Model, Read, check_head, gathered, usual_sources
-from circuits.probes.adjacency.node_space import Named
-from circuits.probes.adjacency.references import Reference, absent, references
+from circuits.probes.adjacency.gather import (
+    JacobianInputs,
+    Model,
+    check_prediction_head,
+    default_sources,
+    gather_matrices,
+)
+from circuits.probes.adjacency.node_space import NamedMatrices
+from circuits.probes.adjacency.references import Reference, absent_powers, graph_references
+from circuits.tasks.task import Task
 from circuits.tasks.walks.graphs import read_graph
 from circuits.tasks.walks.pairs import Observed
-from circuits.training import data
-from circuits.training.task_config import TaskConfig
-from circuits.training.walk_data import walks_of
 
 MODELS = 39
 """Untrained models, if no number is asked for: the least p-value is 1/40."""
@@ -30,10 +34,10 @@ class Plan(NamedTuple):
 
     graph: nx.DiGraph
     given: tuple[Reference, ...]
-    absent: tuple[int, ...]
+    absent_powers: tuple[int, ...]
     """Powers that are zero, or equal in every row."""
     sources: tuple[str, ...]
-    gather: Callable[[Model], Named]
+    gather: Callable[[Model], NamedMatrices]
     untrained: int
     head: int
     """The prediction head whose logits are read, from 1."""
@@ -57,17 +61,17 @@ def made_plan(
     count = untrained if untrained is not None else 0 if opened.task is None else MODELS
     checks.integer("untrained", count, min_value=0)
     checks.integer("powers", powers, min_value=1)
-    words = tuple(word.strip() for word in sources.split(",")) if sources else usual_sources(opened.model)
-    check_head(opened.model, words, head, first=1)
+    words = tuple(word.strip() for word in sources.split(",")) if sources else default_sources(opened.model)
+    check_prediction_head(opened.model, words, head, first=1)
     labels = _labels(opened.task) if opened.task is not None else None
     own, observed = _graph(opened, graph)
     with _of_file("graph", "must be a graph that fits the model", graph):
         _check_size(opened, len(own), labels)
-        given = references(own, powers, observed)
+        given = graph_references(own, powers, observed)
     nodes = _nodes(opened, node_tokens, len(own))
     read = _read(opened, examples) if "jacobian" in words else None
-    gather: Callable[[Model], Named] = lambda model: gathered(model, nodes, words, read, head - 1)  # noqa: E731
-    return Plan(own, given, absent(given, powers), words, gather, count, head, labels)
+    gather: Callable[[Model], NamedMatrices] = lambda model: gather_matrices(model, nodes, words, read, head - 1)  # noqa: E731
+    return Plan(own, given, absent_powers(given, powers), words, gather, count, head, labels)
 
 
 def title(opened: Opened, plan: Plan) -> str:
@@ -99,17 +103,16 @@ def _graph(opened: Opened, path: Path | None) -> tuple[nx.DiGraph, Observed | No
     if path is not None:
         with _of_file("graph", "must hold an edge list or GraphML", path):
             return read_graph(path), None
-    if opened.task is None or not opened.task.is_walks:
+    if opened.task is None or opened.task.graph is None or opened.task.observed is None:
         raise ValueError(f"graph: must be given for a model that was not trained on one graph, got {opened.name!r}")
-    made = walks_of(opened.task)
-    return made.graph, made.observed
+    return opened.task.graph, opened.task.observed()
 
 
 def _check_size(opened: Opened, count: int, labels: int | None) -> None:
     """Labels of walks are the nodes of one graph; other labels may be left over."""
     if opened.task is None or labels is None:
         return
-    if opened.task.is_walks:
+    if opened.task.graph is not None:
         checks.require(count == labels, "graph", f"must have {labels} nodes, those of the walks of this model", count)
     checks.require(count <= labels, "graph", f"must have at most {labels} nodes, the labels of this model", count)
 
@@ -129,8 +132,8 @@ def _nodes(opened: Opened, path: Path | None, count: int) -> Int[np.ndarray, " N
         return _token_ids(opened.tokenizer, path, count)
 
 
-def _labels(task: TaskConfig) -> int:
-    return task.walk_format.nodes if task.is_walks else task.labels
+def _labels(task: Task) -> int:
+    return len(task.graph) if task.graph is not None else task.format.family.labels
 
 
 def _token_ids(tokenizer: Tokenizer, path: Path, count: int) -> Int[np.ndarray, " N"]:
@@ -147,15 +150,15 @@ def _token_ids(tokenizer: Tokenizer, path: Path, count: int) -> Int[np.ndarray, 
     return np.array(found)
 
 
-def _read(opened: Opened, examples: int) -> Read:
+def _read(opened: Opened, examples: int) -> JacobianInputs:
     """Test problems, read where the first step is predicted; of walks also the target is moved."""
     task, most = opened.task, opened.model.config.positions
     if task is None:
         raise ValueError(f"sources: must not hold jacobian for a language model, got {opened.name!r}")
-    tokens = np.asarray(data.problems(task, "test", examples), np.int32)[:, :most]
+    tokens = np.asarray(task.problems("test", examples), np.int32)[:, :most]
     checks.require(len(tokens) > 0, "sources", "must not hold jacobian for a task without test problems", len(tokens))
-    if not task.is_walks:
-        place = task.problem_format.prompt_length - 1
-        return Read(tokens, place, (place,))
-    place = task.walk_format.prompt_length  # the source once more: from here on nodes follow edges
-    return Read(tokens, place, (place, place - 1))
+    if task.graph is None:
+        place = task.format.prompt_length - 1
+        return JacobianInputs(tokens, place, (place,))
+    place = task.format.prompt_length  # the source once more: from here on nodes follow edges
+    return JacobianInputs(tokens, place, (place, place - 1))

@@ -9,11 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from circuits.cli.probe_adjacency_inputs import Plan
-from circuits.plotting.adjacency import Band, head_powers, matrix_panels, power_bars, powers_over_training
-from circuits.probes.adjacency.find import Findings, missing, rivals, verdict
-from circuits.probes.adjacency.references import named
-from circuits.probes.adjacency.scores import Scores
-from circuits.probes.adjacency.training import Strength
+from circuits.plotting.adjacency import NullBand, matrix_panels, power_bars, power_heatmap, powers_over_training
+from circuits.probes.adjacency.find import PowerFindings, indistinguishable, missing_nulls, verdict
+from circuits.probes.adjacency.references import reference_name
+from circuits.probes.adjacency.scores import MatrixScores
+from circuits.probes.adjacency.training import PowerStrength
 
 SHOWN, DRAWN = 12, 4
 """Matrices of the table, and of the figure with all entries."""
@@ -24,8 +24,8 @@ def report(
     plan: Plan,
     names: tuple[str, ...],
     constant: tuple[str, ...],
-    found: Findings,
-    course: Mapping[int, Strength],
+    found: PowerFindings,
+    course: Mapping[int, PowerStrength],
 ) -> dict[str, Any]:
     """What goes into adjacency.json; None stands for what is not defined. ``constant`` matrices have no scores."""
     about = {
@@ -51,7 +51,7 @@ def report(
     return about | {"training": {"steps": list(course), "highest": each, "null": null}}
 
 
-def figures(name: str, names: tuple[str, ...], values: np.ndarray, found: Findings) -> dict[str, Figure]:
+def figures(name: str, names: tuple[str, ...], values: np.ndarray, found: PowerFindings) -> dict[str, Figure]:
     """Cosines of all matrices, entries of the best beside what they may hold, and the best one against the nulls."""
     labels = [r.name for r in found.references]
     # A reference without a null, such as observed reachability when graphs are rewired, is beyond those it has.
@@ -63,23 +63,23 @@ def figures(name: str, names: tuple[str, ...], values: np.ndarray, found: Findin
     plain = [r for r in found.references if not r.support and not r.observed]
     powers = [(r.name, r.matrix) for r in plain if r.power or any(name.endswith(r.name) for name in best)]
     top = int(order[0])
-    bands = {key: Band(null.mean[top], null.low[top], null.high[top]) for key, null in found.nulls.items()}
+    bands = {key: NullBand(null.mean[top], null.low[top], null.high[top]) for key, null in found.nulls.items()}
     title = f"{name}, {names[top]}: {verdict(found, top)}"
     ends = found.low[top], found.high[top]
     return {
-        "cosines": head_powers(names, labels, found.scores.cosine, significant, title=name),
+        "cosines": power_heatmap(names, labels, found.scores.cosine, significant, title=name),
         "matrices": matrix_panels(panels, powers, title=name),
         "powers": power_bars(labels, found.scores.cosine[top], ends, bands, title=title),
     }
 
 
-def training_figure(name: str, course: Mapping[int, Strength]) -> Figure:
+def training_figure(name: str, course: Mapping[int, PowerStrength]) -> Figure:
     """The highest cosine with each power at each step."""
     null = np.array([one.null for one in course.values()])
     return powers_over_training(np.array(list(course)), _lines(course), null=null, title=name)
 
 
-def table(name: str, names: tuple[str, ...], found: Findings) -> Table:
+def table(name: str, names: tuple[str, ...], found: PowerFindings) -> Table:
     """The matrices that agree best with any reference; p is the largest of the nulls that this one has."""
     held = int(found.holds.sum())
     title = f"{name}: {held} of {len(names)} matrices beyond every null at level {found.level:g}"
@@ -95,26 +95,26 @@ def table(name: str, names: tuple[str, ...], found: Findings) -> Table:
     return shown
 
 
-def _lines(course: Mapping[int, Strength]) -> dict[str, np.ndarray]:
+def _lines(course: Mapping[int, PowerStrength]) -> dict[str, np.ndarray]:
     every = tuple(course.values())
-    return {named(k): np.array([one.cosine[i] for one in every]) for i, k in enumerate(every[0].powers)}
+    return {reference_name(k): np.array([one.cosine[i] for one in every]) for i, k in enumerate(every[0].powers)}
 
 
-def _strongest(found: Findings) -> np.ndarray:
+def _strongest(found: PowerFindings) -> np.ndarray:
     """Places of matrices: those that hold something first, then by cosine."""
     best = found.scores.cosine[np.arange(len(found.best)), found.best]
     return np.lexsort((-best, ~found.holds))
 
 
-def _best(found: Findings, matrix: int) -> str:
+def _best(found: PowerFindings, matrix: int) -> str:
     return found.references[int(found.best[matrix])].name
 
 
-def _cosine(found: Findings, matrix: int) -> float:
+def _cosine(found: PowerFindings, matrix: int) -> float:
     return float(found.scores.cosine[matrix, found.best[matrix]])
 
 
-def _matrix(found: Findings, m: int) -> dict[str, Any]:
+def _matrix(found: PowerFindings, m: int) -> dict[str, Any]:
     own = found.references[int(found.best[m])]
     margins = {
         name: {
@@ -127,12 +127,12 @@ def _matrix(found: Findings, m: int) -> dict[str, Any]:
     }
     said = {"verdict": verdict(found, m), "best": own.name, "holds": bool(found.holds[m])}
     scores = {r.name: _scores(found, m, i) for i, r in enumerate(found.references)}
-    told = {"not_told_from": list(rivals(found, m)), "nulls_missing": list(missing(found, m))}
+    told = {"not_told_from": list(indistinguishable(found, m)), "nulls_missing": list(missing_nulls(found, m))}
     return {**said, **told, "margins": margins, "scores": scores}
 
 
-def _scores(found: Findings, m: int, r: int) -> dict[str, Any]:
-    plain = {field: _number(getattr(found.scores, field)[m, r]) for field in Scores._fields}
+def _scores(found: PowerFindings, m: int, r: int) -> dict[str, Any]:
+    plain = {field: _number(getattr(found.scores, field)[m, r]) for field in MatrixScores._fields}
     more = {"low": found.low, "high": found.high, "partial": found.partial}
     nulls = {name: {"p": _number(null.p[m, r]), "mean": _number(null.mean[m, r])} for name, null in found.nulls.items()}
     return plain | {name: _number(part[m, r]) for name, part in more.items()} | {"nulls": nulls}

@@ -19,16 +19,17 @@ from circuits import checks
 from circuits.cli import usage
 from circuits.cli.checkpoint import by_seed, progress, test_problems
 from circuits.files import check_folder, checksum, read_arrays, write_arrays, writing
-from circuits.plotting.dynamics import Line, Panel, line_panels
-from circuits.plotting.heatmaps import write_figure
-from circuits.probes.attention.development import formation, strengths
-from circuits.probes.attention.planning import scores_of
-from circuits.probes.attention.scores import Scores
-from circuits.probes.layout import chosen_position
-from circuits.probes.nulls import untrained
+from circuits.plotting.lines import Line, LinePanel, line_panels
+from circuits.plotting.style import write_figure
+from circuits.probes.attention.development import circuit_strengths, formation
+from circuits.probes.attention.planning import problem_scores
+from circuits.probes.attention.scores import CircuitScores
+from circuits.probes.layout import query_position
+from circuits.probes.nulls import untrained_scores
 from circuits.probes.streaming import stream
 from circuits.training import run_folder
 from circuits.training.config import TrainConfig
+from circuits.training.records import as_json
 from circuits.training.stored import Stored, kept_steps, read_run
 
 ARRAYS = "development.npz"
@@ -65,7 +66,7 @@ def development(asked: Development) -> int:
         first = by_seed(read_run(asked.run, steps[0]), asked.seed)
         done = _done(asked, first)
         problems = test_problems(first.task, asked.examples)
-    function = partial(scores_of, first.task.format, chosen_position(first.task.format))
+    function = partial(problem_scores, first.task.format, query_position(first.task.format))
     with progress(screen) as part:
         show = part("checkpoints", len(steps))
         for number, step in enumerate(steps):
@@ -78,7 +79,7 @@ def development(asked: Development) -> int:
                     _write(asked, first, done)
             show(number + 1)
     kept = np.array(sorted(done))
-    found = strengths([done[step] for step in kept.tolist()])
+    found = circuit_strengths([done[step] for step in kept.tolist()])
     with usage(), writing(asked.out):
         write_figure(asked.out, "development", development_figure(first.name.split(",")[0], kept, found))
     baseline = _untrained(function, first, problems[:NULL_EXAMPLES])
@@ -103,45 +104,45 @@ def _table(title: str, steps: np.ndarray, found: dict[str, np.ndarray], baseline
     return table
 
 
-def _untrained(function: Callable[..., Scores], first: Stored, problems: np.ndarray) -> dict[str, float]:
+def _untrained(function: Callable[..., CircuitScores], first: Stored, problems: np.ndarray) -> dict[str, float]:
     """Mean strengths of untrained models."""
-    null = jax.tree.map(np.asarray, untrained(function, first.model.config, (problems,), models=NULL_MODELS))
+    null = jax.tree.map(np.asarray, untrained_scores(function, first.model.config, (problems,), models=NULL_MODELS))
     each = [jax.tree.map(lambda values, number=number: values[number], null) for number in range(NULL_MODELS)]
-    return {name: float(values.mean()) for name, values in strengths(each).items()}
+    return {name: float(values.mean()) for name, values in circuit_strengths(each).items()}
 
 
 def development_figure(title: str, steps: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
     """One panel of every strength over training steps."""
     lines = [Line(name, steps, values, number) for number, (name, values) in enumerate(found.items())]
-    panel = Panel("strongest head", "mass of attention", lines, limits=(-0.03, 1.03))
+    panel = LinePanel("strongest head", "mass of attention", lines, limits=(-0.03, 1.03))
     return line_panels([panel], "training steps", log_x=False, title=title)
 
 
-def _done(asked: Development, first: Stored) -> dict[int, Scores]:
+def _done(asked: Development, first: Stored) -> dict[int, CircuitScores]:
     """What an earlier call with the same run, seed and problems has scored."""
     path = asked.out / ARRAYS
     if not path.exists():
         return {}
     arrays = read_arrays(path)
     about = str(arrays.get("about"))
-    whole = arrays.keys() == {*Scores._fields, "steps", "about"} and about == _about(asked, first)
+    whole = arrays.keys() == {*CircuitScores._fields, "steps", "about"} and about == _about(asked, first)
     checks.require(whole, "out", f"must be new, or hold the scores of {_about(asked, first)}", about)
     return {
-        int(step): Scores(*(arrays[name][number] for name in Scores._fields))
+        int(step): CircuitScores(*(arrays[name][number] for name in CircuitScores._fields))
         for number, step in enumerate(arrays["steps"])
     }
 
 
-def _write(asked: Development, first: Stored, done: dict[int, Scores]) -> None:
+def _write(asked: Development, first: Stored, done: dict[int, CircuitScores]) -> None:
     steps = sorted(done)
-    arrays = {name: np.stack([getattr(done[s], name) for s in steps]).astype(np.float32) for name in Scores._fields}
+    arrays = {name: np.stack([getattr(done[s], name) for s in steps]).astype(np.float32) for name in CircuitScores._fields}
     about = {"steps": np.asarray(steps), "about": np.asarray(_about(asked, first))}
     write_arrays(asked.out / ARRAYS, arrays | about)
 
 
 def _about(asked: Development, first: Stored) -> str:
     """Which run, seed and problems: runs of one name are told apart by their config, but for how long they went on."""
-    config = run_folder.as_json(run_folder.read_config(asked.run, TrainConfig))
+    config = as_json(run_folder.read_config(asked.run, TrainConfig))
     trained = {name: config[name] for name in ("task", "objective", "model", "optimiser", "batch")}
     found = checksum(json.dumps(trained, sort_keys=True).encode())
     said = {"run": asked.run.name, "seed": first.seed, "examples": asked.examples}

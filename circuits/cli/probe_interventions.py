@@ -17,8 +17,8 @@ from circuits.cli import usage
 from circuits.cli.checkpoint import answer_place, open_checkpoint, planning_task, progress, test_problems
 from circuits.cli.intervention_sweeps import SWEEPS, Study
 from circuits.files import check_folder, write_arrays, write_text, writing
-from circuits.plotting.heatmaps import write_figure
-from circuits.probes.interventions import Twins, twins
+from circuits.plotting.style import write_figure
+from circuits.probes import PlanningTwins, planning_twins
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
@@ -76,7 +76,7 @@ def interventions(asked: Interventions) -> int:
     return 0
 
 
-def _opened(asked: Interventions) -> tuple[str, Predictor, TokenFormat, Twins, Twins]:
+def _opened(asked: Interventions) -> tuple[str, Predictor, TokenFormat, PlanningTwins, PlanningTwins]:
     """Name, model and format, twins to look at, and others to fit on. Raises ValueError for bad usage."""
     checks.integer("examples", asked.examples, min_value=2)
     opened = open_checkpoint(asked.checkpoint, asked.step, asked.seed)
@@ -89,5 +89,5 @@ def _opened(asked: Interventions) -> tuple[str, Predictor, TokenFormat, Twins, T
     half = len(problems) // 2
     checks.require(half >= 2, "checkpoint", "must have at least 4 test problems", len(problems))
     parts = enumerate((problems[:half], problems[half:]))
-    first, second = (twins(form, part, jax.random.key(number), answer) for number, part in parts)
+    first, second = (planning_twins(form, part, jax.random.key(number), answer) for number, part in parts)
     return opened.name, opened.model, form, first, second

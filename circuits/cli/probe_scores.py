@@ -17,11 +17,11 @@ from circuits import checks
 from circuits.cli import usage
 from circuits.cli.checkpoint import Opened, answer_place, open_checkpoint, planning_task, progress, test_problems
 from circuits.files import check_folder, write_text, writing
-from circuits.plotting.attention import head_scores
-from circuits.plotting.heatmaps import write_figure
+from circuits.plotting.effects import head_score_heatmap
+from circuits.plotting.style import write_figure
 from circuits.probes.attention.planning import Finding, find_circuit
-from circuits.probes.language.heads import Evidence, measure_heads, repeated_sequences, standing_out
-from circuits.probes.layout import chosen_position
+from circuits.probes.language.heads import HeadEvidence, heads_above_nulls, measure_language_heads, repeated_sequences
+from circuits.probes.layout import query_position
 from circuits.probes.streaming import Interval
 
 LENGTH = 25
@@ -84,7 +84,7 @@ def _of_planning(screen: Console, opened: Opened, asked: Scored) -> tuple[dict[s
         checks.require(
             asked.length is None, "length", "must be left out for a model of planning problems", asked.length
         )
-        query = chosen_position(form, answer_place(form, asked.token))
+        query = query_position(form, answer_place(form, asked.token))
         problems = test_problems(task, asked.examples)
         with progress(screen) as part:
             found = find_circuit(
@@ -102,7 +102,7 @@ def _of_planning(screen: Console, opened: Opened, asked: Scored) -> tuple[dict[s
             _strongest(mean, score.significant),
             f"{np.mean(score.baseline):.2f}",
         )
-        figures[hop.replace(" ", "-")] = head_scores(
+        figures[hop.replace(" ", "-")] = head_score_heatmap(
             np.nan_to_num(mean), f"{opened.name}: {hop}", significant=score.significant, limits=(0.0, 1.0)
         )
     about = {"model": opened.name, "problems": len(problems), "position": query, "level": asked.level}
@@ -127,17 +127,17 @@ def _of_language(opened: Opened, asked: Scored) -> tuple[dict[str, Any], Table, 
         length = min(LENGTH, most, opened.model.config.vocab // 2) if asked.length is None else asked.length
         checks.integer("length", length, min_value=1, max_value=most)
         sequences = repeated_sequences(opened.model.config.vocab, length, asked.examples, seed=0)
-        found = measure_heads(opened.model, sequences, confidence=1 - asked.level)
+        found = measure_language_heads(opened.model, sequences, confidence=1 - asked.level)
     table = Table(title=f"{opened.name}: {asked.examples} random sequences of {length} tokens, twice")
     for column in ("score", "heads", "strongest, layer.head from 1"):
         table.add_column(column, justify="right" if column == "heads" else "left")
     figures = {}
     for kind, evidence in found.items():
         clear = np.zeros(evidence.score.mean.shape, bool)
-        for head in standing_out(evidence):
+        for head in heads_above_nulls(evidence):
             clear[head.layer, head.head] = True
         table.add_row(kind, str(int(clear.sum())), _strongest(evidence.score.mean, clear))
-        figures[kind] = head_scores(evidence.score.mean, f"{opened.name}: {kind}", significant=clear, limits=(0.0, 1.0))
+        figures[kind] = head_score_heatmap(evidence.score.mean, f"{opened.name}: {kind}", significant=clear, limits=(0.0, 1.0))
     about = {"model": opened.name, "sequences": asked.examples, "length": length, "level": asked.level}
     return {**about, "scores": {kind: _as_json(part) for kind, part in found.items()}}, table, figures
 
@@ -150,7 +150,7 @@ def _strongest(mean: np.ndarray, marked: np.ndarray, most: int = 4) -> str:
 
 def _as_json(part: Any) -> Any:
     """Records as objects, arrays as lists, None where a number is not finite."""
-    if isinstance(part, Finding | Interval | Evidence):
+    if isinstance(part, Finding | Interval | HeadEvidence):
         return {name: _as_json(value) for name, value in part._asdict().items()}
     if part is None or np.asarray(part).dtype == bool:
         return None if part is None else np.asarray(part).tolist()

@@ -12,8 +12,8 @@ from tyro.conf import Positional, arg
 from circuits import checks
 from circuits.cli import usage
 from circuits.files import check_writable, write_text
-from circuits.plotting.heatmaps import COLOURS
-from circuits.plotting.sweeps import Point, SweepLine, SweepPanel, accuracy_panels, brief
+from circuits.plotting.style import COLOURS
+from circuits.plotting.sweeps import SweepLine, SweepPanel, SweepPoint, accuracy_panels, short_number
 from circuits.tasks.baselines import chance
 from circuits.training.sweeps.claims import STALE
 from circuits.training.sweeps.grid import Job, read_grid, shorthand
@@ -93,7 +93,7 @@ def as_table(cells: Sequence[Cell]) -> Table:
     for name in (*(name.split(".")[-1] for name in cells[0].values), "size", *names.values(), "n"):
         drawn.add_column(name, justify="right", no_wrap=name not in names.values())
     for cell in cells:
-        row = [*map(str, cell.values.values()), brief(parameters(cell.config))]
+        row = [*map(str, cell.values.values()), short_number(parameters(cell.config))]
         row += [_percent(cell.measures[name]) if cell.n else "" for name in names]
         drawn.add_row(*row, f"{cell.n}" if cell.n == cell.seeds else f"{cell.n}/{cell.seeds}")
     return drawn
@@ -136,7 +136,7 @@ def sweep_figure(cells: Sequence[Cell], x: str) -> Figure | None:
 def _line(cells: Sequence[Cell], objective: str, colour: int, x: str) -> SweepLine:
     mine = sorted((c for c in cells if shorthand(c.config.objective) == objective), key=lambda c: _across(c, x))
     found = [(_across(cell, x), cell.measures["test_exact"]) for cell in mine]
-    return SweepLine(objective, [Point(at, one.mean, one.half, one.values) for at, one in found], colour)
+    return SweepLine(objective, [SweepPoint(at, one.mean, one.half, one.values) for at, one in found], colour)
 
 
 def _panel(cell: Cell, x: str) -> str:

@@ -4,8 +4,8 @@
     S^(0) = I,   S^(l) = softmax(MASK(S^(l-1) A^(l)))
     head on layer l = last row of S^(l) S^(l-1) ... S^(1) Z
 
-At depth 2 the head on Layer 2 is f1, which predicts the next token, and the head on Layer 1 is f2, which
-predicts the one after. All products with the one-hot Z are look-ups by label.
+At depth 2 the prediction head on Layer 2 is f1, which predicts the next token, and the one on Layer 1 is f2, which
+predicts the token after it. All products with the one-hot Z are look-ups by label.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,14 @@ from circuits.typing import Causal, Content, OverLabels, OverPositions, Position
 
 
 class Activations(NamedTuple):
-    """Everything on the way, a tuple entry per layer.
+    """All activations, one tuple entry for each layer.
 
-    scores         A^(l), before the previous attention reads it
-    logits         S^(l-1) A^(l), unmasked
-    log_attention  log S^(l), -inf above the diagonal
-    attention      S^(l), rows sum to 1
-    outputs        the head on layer l, a distribution over labels: f2 first, f1 last at depth 2
+    Args:
+        scores: A^(l) [T, T].
+        logits: S^(l-1) A^(l) [T, T], unmasked.
+        log_attention: log S^(l) [T, T], -inf above the diagonal.
+        attention: S^(l) [T, T]; rows sum to 1.
+        outputs: the prediction head on layer l, a distribution over labels [N]: at depth 2 (f2, f1).
     """
 
     scores: tuple[Position, ...]
@@ -42,44 +43,54 @@ def forward(
     log_normalise: Callable[[Float[Array, "rows T"]], Float[Array, "rows T"]] = jax.nn.log_softmax,
     last_row_only: bool = False,
 ) -> Activations:
-    """All activations on one sequence. Callers vmap.
+    """Return all activations on one sequence (Lemma 1); vmap over a batch.
 
-    ``log_normalise`` maps masked logits to log attention, row by row; ``circuit.log_hardmax`` gives the limit
-    of infinite weights. With ``last_row_only`` the top layer computes its last query alone, which is all that
-    losses read: its logits and attention then have one row instead of T.
+    Args:
+        weights: content and position block of each layer.
+        tokens: node labels [T].
+        log_normalise: maps masked logits to log attention, row by row; ``circuit.log_hardmax`` gives the limit of
+            infinite weights.
+        last_row_only: compute the last query of the top layer only, which is all that losses read. Its logits and
+            attention then have one row instead of T.
 
-    Raises ValueError for weights whose shapes do not fit the sequence or that are not finite, and for labels
-    that the weights do not hold.
+    Raises:
+        ValueError: for weights that do not fit the sequence or are not finite, and for labels outside range(N).
+
+    Example:
+        >>> from circuits.disentangled.weights import zeros
+        >>> acts = forward(zeros(depth=2, labels=4, length=6), jnp.asarray([0, 1, 0, 2, 2, 0]))
+        >>> acts.attention[1][-1].round(3).tolist()  # without weights, attention is uniform
+        [0.167, 0.167, 0.167, 0.167, 0.167, 0.167]
     """
     check_prompt(weights, tokens)
     scores, logits, log_attention, attention, outputs = [], [], [], [], []
-    read, value = None, None
-    for number, layer in enumerate(weights, start=1):
-        rows = slice(-1, None) if last_row_only and number == len(weights) else slice(None)
+    pattern, product = None, None  # S^(l), and S^(l) ... S^(1)
+    for index, layer in enumerate(weights):
+        rows = slice(-1, None) if last_row_only and index == len(weights) - 1 else slice(None)
         score = content_scores(layer.content, tokens) + layer.position
-        logit = score[rows] if read is None else read[rows] @ score
+        logit = score[rows] if pattern is None else pattern[rows] @ score
         log_pattern = log_normalise(jnp.where(causal(len(tokens))[rows], logit, -jnp.inf))
-        read = jnp.exp(log_pattern)
-        value = read if value is None else read @ value
+        pattern = jnp.exp(log_pattern)
+        product = pattern if product is None else pattern @ product
         scores.append(score)
         logits.append(logit)
         log_attention.append(log_pattern)
-        attention.append(read)
-        outputs.append(by_label(value[-1], tokens, sizes(weights)[0]))
+        attention.append(pattern)
+        outputs.append(by_label(product[-1], tokens, sizes(weights)[0]))
     return Activations(tuple(scores), tuple(logits), tuple(log_attention), tuple(attention), tuple(outputs))
 
 
 def content_scores(content: Content, tokens: Tokens) -> Position:
-    """Z W0 Z^T: entry (i, j) is W0[g_i, g_j]."""
+    """Return Z W0 Z^T, whose entry (i, j) is W0[g_i, g_j]."""
     return content[tokens[:, None], tokens[None, :]]
 
 
 def by_label(row: OverPositions, tokens: Tokens, labels: int) -> OverLabels:
-    """row Z: the mass of a row over positions, collected by label."""
-    held = tokens[:, None] == jnp.arange(labels, dtype=tokens.dtype)
-    return jnp.sum(jnp.where(held, row[:, None], 0), axis=0)
+    """Return row Z, the mass of a row over positions collected by label."""
+    is_label = tokens[:, None] == jnp.arange(labels, dtype=tokens.dtype)[None]
+    return jnp.sum(jnp.where(is_label, row[:, None], 0), axis=0)
 
 
 def causal(length: int) -> Causal:
-    """MASK: query i sees keys j <= i."""
+    """Return MASK: query i attends to keys j <= i."""
     return jnp.tril(jnp.ones((length, length), bool))

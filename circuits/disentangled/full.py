@@ -1,13 +1,13 @@
-"""The full two-layer disentangled transformer (Definition 2, unrestricted): what the reduced model is reduced from.
+"""The full two-layer disentangled transformer (Definition 2, unrestricted), of which the paper studies a reduced model.
 
-    X0 = [Z, I]                                  one-hot labels beside one-hot positions, of width d0 = N + T
+    X0 = [Z, I]                                  one-hot labels and one-hot positions, of width d0 = N + T
     X_l = [X_{l-1}, S_l X_{l-1}]                 of width d_l = 2 d_{l-1}
     S_l = softmax(MASK(X_{l-1} W^(l) X_{l-1}^T))
-    head k = X2[T] V_k                           logits over labels: V0 the next token, V1 the one after
+    prediction head k = X2[T] V_k                logits over labels: V0 the next token, V1 the one after
 
-Every entry of W^(1) (d0, d0), W^(2) (d1, d1) and of V0, V1 (d2, N) is free, where the paper's reduced model keeps
-one content and one position block a layer and fixed selectors for heads. And the heads give logits, followed by a
-softmax, where the reduced model's outputs are probabilities already.
+Every entry of W^(1) (d0, d0), W^(2) (d1, d1) and of V0, V1 (d2, N) is free, while the paper's reduced model has
+one content and one position block in each layer and fixed selectors for heads. The heads return logits, followed by a
+softmax, while the reduced model's outputs are already probabilities.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from circuits import checks
-from circuits.disentangled.literal import embed, placed, selector
+from circuits.disentangled.literal import embed, place_blocks, selector
 from circuits.disentangled.losses import Losses, require_two_layers
 from circuits.disentangled.weights import Weights, check_label, sizes
 from circuits.tasks.star.graph import replay_context
@@ -25,7 +25,7 @@ from circuits.typing import Label, OverLabels, Tokens
 
 
 class FullWeights(NamedTuple):
-    """W^(1), W^(2), V0 and V1. Row is the query's side, column the key's; a head's rows read the stream."""
+    """W^(1), W^(2), V0 and V1. Entries are (query's coordinate, key's coordinate); a head's rows read the stream."""
 
     weight_1: Float[Array, "d0 d0"]
     weight_2: Float[Array, "d1 d1"]
@@ -44,36 +44,34 @@ class FullActivations(NamedTuple):
 def random(
     key: Key[Array, ""], labels: int, length: int, scale: float | int = 1.0, dtype: jnp.dtype | type = jnp.float64
 ) -> FullWeights:
-    """Independent normal entries of the given standard deviation. Raises ValueError for sizes below 1."""
+    """Return independent normal entries of standard deviation ``scale``. Raises ValueError for sizes below 1."""
     checks.integer("labels", labels, min_value=1)
     checks.integer("length", length, min_value=1)
-    base = labels + length
-    shapes = (base, base), (2 * base, 2 * base), (4 * base, labels), (4 * base, labels)
+    shapes = _shapes(labels, length)
     keys = jax.random.split(key, len(shapes))
     return FullWeights(*(scale * jax.random.normal(k, shape, dtype) for k, shape in zip(keys, shapes, strict=True)))
 
 
 def embed_reduced(weights: Weights) -> FullWeights:
-    """The reduced model as a full one: the same attention, and its outputs f1 and f2 as the logits of V0 and V1.
+    """Return the reduced model as a full one: the same attention, and its outputs f1 and f2 as the logits of V0 and V1.
 
-    The blocks go where footnote 2 says (``literal.placed``). V0 reads the labels of S2 S1 Z, which end X2; V1 those
-    of S1 Z, which end X1. Raises ValueError unless the depth is 2.
+    The blocks are placed by footnote 2 (``literal.place_blocks``). V0 reads the labels of S2 S1 Z, which end X2; V1
+    those of S1 Z, which end X1. Raises ValueError unless the depth is 2.
     """
     require_two_layers(weights)
     labels, length = sizes(weights)
     base, dtype = labels + length, weights[0].content.dtype
     heads = (selector(4 * base, start, labels, dtype) for start in (3 * base, base))
-    return FullWeights(*(placed(layer, number) for number, layer in enumerate(weights, start=1)), *heads)
+    return FullWeights(*(place_blocks(layer, index) for index, layer in enumerate(weights)), *heads)
 
 
 def forward(weights: FullWeights, tokens: Tokens, last_row_only: bool = False) -> FullActivations:
-    """All activations on one sequence. Callers vmap.
+    """Return all activations on one sequence; vmap over a batch.
 
-    With ``last_row_only`` Layer 2 computes its last query alone, which is all that the heads read: S2 and X2 then
+    With ``last_row_only`` Layer 2 computes only its last query, which is all that the heads read: S2 and X2 then
     have one row instead of T.
 
-    Raises ValueError for weights whose shapes do not fit the sequence or that are not finite, and for labels that
-    they do not hold.
+    Raises ValueError for weights that do not fit the sequence or are not finite, and for labels outside range(N).
     """
     check(weights, tokens)
     rows = slice(-1, None) if last_row_only else slice(None)
@@ -88,14 +86,13 @@ def forward(weights: FullWeights, tokens: Tokens, last_row_only: bool = False) -
 def pattern(
     queries: Float[Array, "rows d"], weight: Float[Array, "d d"], keys: Float[Array, "T d"]
 ) -> Float[Array, "rows T"]:
-    """softmax(MASK(Q W K^T)), where Q are the last rows of K: each query sees the keys up to its own."""
-    hidden = len(keys) - len(queries)
-    causal = jnp.tril(jnp.ones((len(queries), len(keys)), bool), hidden)
+    """Return softmax(MASK(Q W K^T)) for queries at the last positions of the keys."""
+    causal = jnp.tril(jnp.ones((len(queries), len(keys)), bool), len(keys) - len(queries))
     return jax.nn.softmax(jnp.where(causal, queries @ weight @ keys.T, -jnp.inf), axis=1)
 
 
 def losses(weights: FullWeights, tokens: Tokens, y1: Label, y2: Label) -> Losses:
-    """Cross-entropies in nats: V0 on Z with target y1, V0 on Z' with target y2, and V1 on Z with target y2.
+    """Return cross-entropies in nats: of V0 on Z for y1, of V0 on Z' for y2, and of V1 on Z for y2.
 
     Raises ValueError as ``forward`` does, and for targets outside range(N).
     """
@@ -111,18 +108,20 @@ def losses(weights: FullWeights, tokens: Tokens, y1: Label, y2: Label) -> Losses
 
 
 def check(weights: FullWeights, tokens: Tokens) -> None:
-    """Raise ValueError unless the weights fit a prompt's length, are finite and of one dtype, and hold its labels."""
-    length, labels = tokens.shape[-1], weights.head_0.shape[-1]
-    base = labels + length
-    shapes = (base, base), (2 * base, 2 * base), (4 * base, labels), (4 * base, labels)
-    for (name, array), shape in zip(weights._asdict().items(), shapes, strict=True):
+    """Raise ValueError unless the weights fit the prompt, are finite and of one dtype, and labels are in range(N)."""
+    length, labels, dtype = tokens.shape[-1], weights.head_0.shape[-1], weights.weight_1.dtype
+    for (name, array), shape in zip(weights._asdict().items(), _shapes(labels, length), strict=True):
         checks.shape(name, array, shape)
-        rule = f"must have the dtype of weight_1, {weights.weight_1.dtype}"
-        checks.require(array.dtype == weights.weight_1.dtype, name, rule, str(array.dtype))
+        checks.require(array.dtype == dtype, name, f"must have the dtype of weight_1, {dtype}", str(array.dtype))
         checks.finite(name, array)
     check_label("tokens", tokens, labels)
 
 
 def cross_entropy(logits: OverLabels, target: Label) -> Float[Array, ""]:
-    """-log softmax(logits)[target], in nats, in [0, inf)."""
+    """Return -log softmax(logits)[target], in nats, in [0, inf)."""
     return -jax.nn.log_softmax(logits)[target]
+
+
+def _shapes(labels: int, length: int) -> tuple[tuple[int, int], ...]:
+    base = labels + length
+    return (base, base), (2 * base, 2 * base), (4 * base, labels), (4 * base, labels)

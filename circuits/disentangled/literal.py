@@ -4,8 +4,8 @@ Full d x d weight matrices on a concatenated residual stream that doubles in wid
 is shared with ``closed_form``, and nothing is fast.
 
 Definition 2 gives every layer the block-diagonal matrix of Eq. 4, (N + T) x (N + T), but layer l multiplies a
-stream of width d_{l-1} = 2^(l-1) (N + T): from Layer 2 on, the product has no meaning. Footnote 2 says what is
-meant: queries come from the previous attention output, keys from the original tokens. So ``placed`` puts the
+stream of width d_{l-1} = 2^(l-1) (N + T): from Layer 2 on, the product is not defined. Footnote 2 says what is
+meant: queries come from the previous attention output, keys from the original tokens. So ``place_blocks`` puts the
 two blocks at those rows and columns of a d_{l-1} x d_{l-1} matrix of zeros.
 """
 
@@ -23,7 +23,7 @@ Full = Float[Array, "d d"]
 
 
 class LiteralActivations(NamedTuple):
-    """Streams X^(0) .. X^(L), attention S^(1) .. S^(L), and the output of a head on each layer."""
+    """Streams X^(0) .. X^(L), attention S^(1) .. S^(L), and the output of a prediction head on each layer."""
 
     streams: tuple[Float[Array, "T _"], ...]
     attention: tuple[Position, ...]
@@ -31,7 +31,7 @@ class LiteralActivations(NamedTuple):
 
 
 def forward(weights: Weights, tokens: Tokens) -> LiteralActivations:
-    """X^(l) = [X^(l-1), attn(X^(l-1); W^(l))] for any depth.
+    """Return all activations, with X^(l) = [X^(l-1), attn(X^(l-1); W^(l))], for any depth.
 
     ``outputs[l - 1]`` is the last row of X^(L) V with V the selector of the content block of the last attention
     output of layer l: f2 is ``outputs[0]`` and, at depth 2, f1 is ``outputs[1]``.
@@ -40,26 +40,25 @@ def forward(weights: Weights, tokens: Tokens) -> LiteralActivations:
     labels, length = sizes(weights)
     streams = [embed(tokens, labels, weights[0].content.dtype)]
     attention = []
-    for number, layer in enumerate(weights, start=1):
-        pattern, attended = attn(streams[-1], placed(layer, number))
+    for index, layer in enumerate(weights):
+        pattern, attended = attn(streams[-1], place_blocks(layer, index))
         streams.append(jnp.concatenate([streams[-1], attended], axis=1))
         attention.append(pattern)
-    base = labels + length
+    final, base = streams[-1], labels + length
     outputs = tuple(
-        streams[-1][-1] @ selector(streams[-1].shape[1], streams[number].shape[1] - base, labels, streams[-1].dtype)
-        for number in range(1, len(streams))
+        final[-1] @ selector(final.shape[1], stream.shape[1] - base, labels, final.dtype) for stream in streams[1:]
     )
     return LiteralActivations(tuple(streams), tuple(attention), outputs)
 
 
 def embed(tokens: Tokens, labels: int, dtype: jnp.dtype | type = jnp.float64) -> Stream:
-    """X^(0): row t is the one-hot label of position t beside the one-hot of t itself."""
+    """Return X^(0), whose row t is the one-hot label of position t followed by the one-hot of t itself."""
     content = jax.nn.one_hot(tokens, labels, dtype=dtype)
     return jnp.concatenate([content, jnp.eye(len(tokens), dtype=dtype)], axis=1)
 
 
 def attn(stream: Stream, weight: Full) -> tuple[Position, Stream]:
-    """Definition 1: the pattern softmax(MASK(X W X^T)), and the pattern times X."""
+    """Return the pattern softmax(MASK(X W X^T)), and the pattern times X (Definition 1)."""
     logits = stream @ weight @ stream.T
     causal = jnp.tril(jnp.ones_like(logits, dtype=bool))
     pattern = jax.nn.softmax(jnp.where(causal, logits, -jnp.inf), axis=1)
@@ -67,25 +66,24 @@ def attn(stream: Stream, weight: Full) -> tuple[Position, Stream]:
 
 
 def block_diagonal(layer: Layer) -> Full:
-    """Eq. 4: [[W0, 0], [0, W1]], of width N + T."""
+    """Return [[W0, 0], [0, W1]] (Eq. 4), of width N + T."""
     upper = jnp.pad(layer.content, ((0, 0), (0, layer.position.shape[1])))
     lower = jnp.pad(layer.position, ((0, 0), (layer.content.shape[1], 0)))
     return jnp.concatenate([upper, lower])
 
 
-def placed(layer: Layer, number: int, query_at: int | None = None, key_at: int = 0) -> Full:
-    """Eq. 4's blocks in the d_{l-1} x d_{l-1} matrix of layer ``number`` = l, zero elsewhere.
+def place_blocks(layer: Layer, index: int) -> Full:
+    """Return Eq. 4's blocks in the d_{l-1} x d_{l-1} matrix of layer l = ``index`` + 1, zero elsewhere.
 
     By footnote 2 the query block starts where the previous attention output starts in the stream, at d_{l-2},
-    and the key block at the original tokens, at 0. Other places can be asked for, to see that they differ.
+    and the key block at the original tokens, at 0.
     """
     block = block_diagonal(layer)
-    base = len(block)
-    width = 2 ** (number - 1) * base
-    row = query_at if query_at is not None else 0 if number == 1 else width // 2
-    return jnp.pad(block, ((row, width - base - row), (key_at, width - base - key_at)))
+    width = 2**index * len(block)
+    row = width // 2 if index else 0
+    return jnp.pad(block, ((row, width - len(block) - row), (0, width - len(block))))
 
 
 def selector(width: int, start: int, labels: int, dtype: jnp.dtype | type = jnp.float64) -> Float[Array, "d N"]:
-    """V: reads the N coordinates of the stream that begin at ``start``."""
+    """Return V, which reads the N coordinates of the stream from ``start`` on."""
     return jnp.eye(width, labels, k=-start, dtype=dtype)

@@ -14,7 +14,7 @@ from circuits.disentangled.losses import Losses
 from circuits.disentangled.mix import Mix
 from circuits.disentangled.weights import Weights
 from circuits.tasks.sampling import sample
-from circuits.tasks.star.graph import StarGraph, encode, targets
+from circuits.tasks.star.graph import StarGraph, encode_prompt, targets
 from circuits.typing import AnyArray, OverLabels, OverPositions, Position, Scalar, Tokens
 
 Params = Any
@@ -105,4 +105,4 @@ def prompts(
 ) -> tuple[Int[Array, "B T"], Int[Array, " B"], Int[Array, " B"]]:
     """Return random graphs as sequences, with their targets y1 and y2."""
     problems = sample(graphs, key, count)
-    return jax.vmap(encode)(problems), *targets(problems)
+    return jax.vmap(encode_prompt)(problems), *targets(problems)

@@ -1,4 +1,4 @@
-"""Eq. 3 with all its parts: every loss and every hand-derived gradient, on one sequence or a batch."""
+"""Every loss of Eq. 3 with its hand-derived gradient, on one sequence or a batch."""
 
 from functools import partial
 from typing import NamedTuple
@@ -16,11 +16,11 @@ from circuits.tasks.star.graph import replay_context
 from circuits.typing import AnyArray, Label, Scalar, Tokens
 
 BLOCK = 1024
-"""Prompts of a batch that go through together: their intermediates, about 5 MB, stay in a core's cache."""
+"""Prompts of a batch that are evaluated together: their intermediates, about 5 MB, fit in a core's cache."""
 
 
 class PartGradients(NamedTuple):
-    """The gradient of each loss, each in the form of the weights."""
+    """The gradient of each loss, with the structure of the weights."""
 
     plan: Weights
     replay: Weights
@@ -28,30 +28,51 @@ class PartGradients(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """The losses L1a, L1b and L2 and the gradient of each."""
+    """The losses L1a, L1b and L2, and the gradient of each.
+
+    Args:
+        losses: in nats.
+        gradients: of each loss in all weights.
+    """
 
     losses: Losses
     gradients: PartGradients
 
     @property
     def multi_token(self) -> tuple[Scalar, Weights]:
-        """Eq. 3 and its gradient."""
+        """The multi-token loss (Eq. 3) and its gradient."""
         return multi_token_loss(*self.losses), jax.tree.map(multi_token_loss, *self.gradients)
 
     @property
     def next_token(self) -> tuple[Scalar, Weights]:
-        """Its next-token part, (1/2) (L1a + L1b), and the gradient of that."""
+        """The next-token part of Eq. 3, (1/2) (L1a + L1b), and its gradient."""
         return next_token_loss(*self.losses[:2]), jax.tree.map(next_token_loss, *self.gradients[:2])
 
 
 def objective(weights: Weights, tokens: Tokens, y1: Label, y2: Label) -> Objective:
-    """All losses and gradients of one prompt with targets y1 and y2, by Lemmas 3 and 5.
+    """Return all losses and gradients on one prompt, by Lemmas 3 and 5; vmap over a batch, or use ``batch_objective``.
 
-    Where a target is at no position its loss is infinite and its gradient NaN. Raises ValueError unless the model
-    has two layers, its entries are finite, its shapes fit the sequence and it holds all labels.
+    Args:
+        weights: of a model with two layers.
+        tokens: node labels of the prompt [T].
+        y1: label of the next token.
+        y2: label of the one after it.
+
+    Returns:
+        Losses in nats and their gradients. If a target is at no position, its loss is infinite and its gradient NaN.
+
+    Raises:
+        ValueError: unless the depth is 2, the weights fit the prompt and are finite, and all labels are in range(N).
+
+    Example:
+        >>> from circuits.disentangled.weights import zeros
+        >>> prompt = jnp.asarray([3, 7, 6, 0, 7, 2, 3, 6, 0, 3])  # the path is 3, 6, 0
+        >>> loss, gradient = objective(zeros(2, labels=10, length=10), prompt, y1=6, y2=0).multi_token
+        >>> round(float(loss), 3), gradient[1].position.shape
+        (1.657, (10, 10))
     """
     _check(weights, tokens, y1, y2)
-    # Z and Z' go through the deep head side by side: half as many operations, each twice as large.
+    # Z and Z' go through the deep head together: half as many operations, each twice as large.
     contexts = jnp.stack([jnp.asarray(tokens), replay_context(tokens, y1)])
     answers = jnp.stack([jnp.asarray(label, contexts.dtype) for label in (y1, y2)])
     acts = jax.vmap(partial(forward, last_row_only=True), in_axes=(None, 0))(weights, contexts)
@@ -68,9 +89,25 @@ def objective(weights: Weights, tokens: Tokens, y1: Label, y2: Label) -> Objecti
 def batch_objective(
     weights: Weights, tokens: Int[AnyArray, "B T"], y1: Int[AnyArray, " B"], y2: Int[AnyArray, " B"]
 ) -> Objective:
-    """``objective`` for one set of weights and a batch of prompts; every leaf has the batch as its first axis.
+    """Return ``objective`` for one set of weights and a batch of prompts; every leaf has the batch as its first axis.
 
-    Raises ValueError as ``objective`` does.
+    Args:
+        weights: of a model with two layers.
+        tokens: node labels of the prompts [B, T].
+        y1: labels of the next tokens [B].
+        y2: labels of the ones after [B].
+
+    Raises:
+        ValueError: as ``objective`` does.
+
+    Example:
+        >>> from circuits.disentangled.weights import zeros
+        >>> from circuits.tasks.star.graph import StarGraph
+        >>> from circuits.tasks import encode_prompt, sample, targets
+        >>> problems = sample(StarGraph(paths=2, nodes=3, labels=10), jax.random.key(0), 4)
+        >>> batch = batch_objective(zeros(2, 10, 10), jax.vmap(encode_prompt)(problems), *targets(problems))
+        >>> batch.losses.plan.shape
+        (4,)
     """
     _check(weights, tokens, y1, y2)
     return jax.lax.map(lambda prompt: objective(weights, *prompt), (tokens, y1, y2), batch_size=BLOCK)
@@ -79,7 +116,7 @@ def batch_objective(
 def _check(
     weights: Weights, tokens: Int[AnyArray, "*B T"], y1: Int[AnyArray, "*B"] | int, y2: Int[AnyArray, "*B"] | int
 ) -> None:
-    """Values are looked at here, before a ``vmap`` or ``map`` hides them."""
+    """Check arguments while their values are known: ``vmap`` and ``map`` trace them."""
     require_two_layers(weights)
     check_prompt(weights, tokens)
     for argument, label in (("y1", y1), ("y2", y2)):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from circuits.disentangled.closed_form import Activations, by_label
 from circuits.disentangled.deep_head import jacobian_product, sum_to_zero
-from circuits.disentangled.losses import head_loss, is_zero, log_zero_where
+from circuits.disentangled.losses import head_loss, is_zero, log_indicator
 from circuits.disentangled.weights import Layer
 from circuits.typing import Content, Label, OverPositions, Position, Scalar, Tokens
 
@@ -21,37 +21,37 @@ from circuits.typing import Content, Label, OverPositions, Position, Scalar, Tok
 def shallow_differential(
     acts: Activations, tokens: Tokens, target: Label, d_content_1: Content, d_position_1: Position
 ) -> Scalar:
-    """Lemma 4: dL2 for a change of the Layer-1 weights. Layer 2 does not enter. Divides by f2 . e, as printed."""
+    """Return dL2 for a change of the Layer-1 weights (Lemma 4). Divides by f2 . e, as printed."""
     s = acts.attention[0][-1]
-    hit = (tokens == target).astype(s.dtype)
+    is_target = (tokens == target).astype(s.dtype)
     d_logits = d_content_1[tokens[-1], tokens] + d_position_1[-1]
-    return -(d_logits @ jacobian_product(s, hit)) / (s @ hit)
+    return -(d_logits @ jacobian_product(s, is_target)) / (s @ is_target)
 
 
 def shallow_content_1(acts: Activations, tokens: Tokens, target: Label) -> Content:
-    """Lemma 5: dL2/dW0^(1) = -(1/(f2 . e)) z_T e^T Z^T J(S1[T]) Z. Only the row of the last label."""
+    """Return dL2/dW0^(1) = -(1/(f2 . e)) z_T e^T Z^T J(S1[T]) Z (Lemma 5), nonzero in the row of the last label."""
     labels = acts.outputs[0].shape[0]
     key = by_label(shallow_query_logits(acts, tokens, target), tokens, labels)
     return jnp.zeros((labels, labels), key.dtype).at[tokens[-1]].set(key)
 
 
 def shallow_position_1(acts: Activations, tokens: Tokens, target: Label) -> Position:
-    """Lemma 5: dL2/dW1^(1) = -(1/(f2 . e)) e_T e^T Z^T J(S1[T]). Only the last row."""
+    """Return dL2/dW1^(1) = -(1/(f2 . e)) e_T e^T Z^T J(S1[T]) (Lemma 5), nonzero in the last row."""
     return jnp.zeros_like(acts.attention[0]).at[-1].set(shallow_query_logits(acts, tokens, target))
 
 
 def shallow_query_logits(acts: Activations, tokens: Tokens, target: Label) -> OverPositions:
-    """dL2/dA1[T] (Eq. 7): S1[T] minus its posterior given the target."""
+    """Return dL2/dA1[T] (Eq. 7), which is S1[T] minus its posterior given the target."""
     log_s, s = acts.log_attention[0][-1], acts.attention[0][-1]
-    hit = tokens == target
-    log_found = jax.nn.logsumexp(log_s + log_zero_where(~hit, s.dtype))
-    posterior = jnp.where(hit, jnp.exp(log_s - log_found), 0)
-    # An infinite loss has no gradient, and none may be made up for it.
-    return jnp.where(is_zero(log_found), jnp.nan, sum_to_zero(s - posterior, s))
+    is_target = tokens == target
+    log_f2 = jax.nn.logsumexp(log_s + log_indicator(is_target, s.dtype))
+    posterior = jnp.where(is_target, jnp.exp(log_s - log_f2), 0)
+    # An infinite loss has no gradient, so none may be returned.
+    return jnp.where(is_zero(log_f2), jnp.nan, sum_to_zero(s - posterior, s))
 
 
 def shallow_loss_and_gradient(acts: Activations, tokens: Tokens, target: Label) -> tuple[Scalar, tuple[Layer, ...]]:
-    """L2 and its gradient (Lemma 5); every layer above the first gets zeros (Lemma 4)."""
+    """Return L2 and its gradient (Lemma 5), which is zero in every layer above the first (Lemma 4)."""
     first = Layer(shallow_content_1(acts, tokens, target), shallow_position_1(acts, tokens, target))
-    untouched = jax.tree.map(jnp.zeros_like, first)
-    return head_loss(acts, tokens, target, layer=1), (first, *[untouched] * (len(acts.attention) - 1))
+    zero = jax.tree.map(jnp.zeros_like, first)
+    return head_loss(acts, tokens, target, layer=0), (first, *[zero] * (len(acts.attention) - 1))

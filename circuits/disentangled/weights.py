@@ -1,4 +1,4 @@
-"""The weights of a disentangled transformer: one content block and one position block a layer."""
+"""The weights of a disentangled transformer: one content block and one position block in each layer."""
 
 from typing import NamedTuple
 
@@ -14,10 +14,15 @@ from circuits.typing import AnyArray, Content, Position, Scalar
 
 
 class Layer(NamedTuple):
-    """W^(l) as its two diagonal blocks (Eq. 4): ``content`` is W0 (N, N), ``position`` is W1 (T, T).
+    """The two diagonal blocks of W^(l) (Eq. 4). The logit of query i and key j is content[g_i, g_j] + position[i, j].
 
-    Row is the query's side, column the key's: the logit of query i and key j is
-    content[g_i, g_j] + position[i, j].
+    Args:
+        content: W0 [N, N], entry (query label, key label).
+        position: W1 [T, T], entry (query position, key position).
+
+    Example:
+        >>> Layer(content=jnp.eye(4), position=jnp.zeros((6, 6))).content.shape
+        (4, 4)
     """
 
     content: Content
@@ -25,11 +30,25 @@ class Layer(NamedTuple):
 
 
 Weights = tuple[Layer, ...]
-"""One ``Layer`` per layer; any depth. Gradients have the same form."""
+"""One ``Layer`` per layer, at any depth. Gradients have the same structure."""
 
 
 def zeros(depth: int, labels: int, length: int, dtype: jnp.dtype | type = jnp.float64) -> Weights:
-    """All weights zero: the initialisation of Theorems 2 and 3."""
+    """Return weights that are all zero, the initialisation of Theorems 2 and 3.
+
+    Args:
+        depth: number of layers.
+        labels: N.
+        length: T.
+        dtype: of the weights.
+
+    Raises:
+        ValueError: for a size below 1.
+
+    Example:
+        >>> [layer.position.shape for layer in zeros(depth=2, labels=4, length=6)]
+        [(6, 6), (6, 6)]
+    """
     _require_sizes(depth, labels, length)
     return tuple(Layer(jnp.zeros((labels, labels), dtype), jnp.zeros((length, length), dtype)) for _ in range(depth))
 
@@ -42,41 +61,33 @@ def random(
     scale: float = 1.0,
     dtype: jnp.dtype | type = jnp.float64,
 ) -> Weights:
-    """Independent normal entries of the given standard deviation."""
+    """Return independent normal entries of standard deviation ``scale``; other arguments as for ``zeros``."""
     _require_sizes(depth, labels, length)
-    keys = jax.random.split(key, (depth, 2))
     return tuple(
         Layer(
-            scale * jax.random.normal(for_content, (labels, labels), dtype),
-            scale * jax.random.normal(for_position, (length, length), dtype),
+            scale * jax.random.normal(content_key, (labels, labels), dtype),
+            scale * jax.random.normal(position_key, (length, length), dtype),
         )
-        for for_content, for_position in keys
+        for content_key, position_key in jax.random.split(key, (depth, 2))
     )
 
 
 def check(weights: Weights, labels: int, length: int) -> None:
-    """Raise ValueError unless every block has the right shape, one dtype and finite entries.
-
-    Under a trace the values are unknown, and only shapes and dtypes are checked.
-    """
+    """Raise ValueError unless every block has the right shape, one dtype and finite entries (unless traced)."""
     checks.require(len(weights) > 0, "weights", "must have at least one layer", len(weights))
-    for number, layer in enumerate(weights, start=1):
+    dtype = weights[0].content.dtype
+    for number, layer in enumerate(weights, start=1):  # names quote the paper, which counts from 1
         for block, array, size in (("content", layer.content, labels), ("position", layer.position, length)):
             name = f"{block}_{number}"
             checks.shape(name, array, (size, size))
-            checks.require(
-                array.dtype == weights[0].content.dtype,
-                name,
-                f"must have the dtype of content_1, {weights[0].content.dtype}",
-                str(array.dtype),
-            )
+            checks.require(array.dtype == dtype, name, f"must have the dtype of content_1, {dtype}", str(array.dtype))
             checks.finite(name, array)
 
 
 def check_prompt(weights: Weights, tokens: Int[AnyArray, "*B T"]) -> None:
-    """``check`` for a prompt, or a batch: raises ValueError unless the weights fit its length and hold its labels.
+    """Raise ValueError unless the weights pass ``check`` for a prompt, or a batch, and its labels are in range(N).
 
-    A look-up by label beyond N would be clamped in silence.
+    A look-up by a label outside range(N) would be clamped silently.
     """
     checks.require(len(weights) > 0, "weights", "must have at least one layer", len(weights))
     labels = sizes(weights)[0]
@@ -86,15 +97,15 @@ def check_prompt(weights: Weights, tokens: Int[AnyArray, "*B T"]) -> None:
     values = np.asarray(tokens)
     outside = np.argwhere((values < 0) | (values >= labels))
     if len(outside):
-        place = tuple(outside[0].tolist())
-        position = place[0] if len(place) == 1 else place
+        index = tuple(outside[0].tolist())
+        position = index[0] if len(index) == 1 else index
         raise ValueError(
-            f"tokens: must be labels between 0 and {labels - 1}, got {values[place]} at position {position}"
+            f"tokens: must be labels between 0 and {labels - 1}, got {values[index]} at position {position}"
         )
 
 
 def check_label(argument: str, label: Int[AnyArray, "*B"] | int, labels: int) -> None:
-    """Raise ValueError unless the label, or each of a batch, is one of range(N). Traced labels pass."""
+    """Raise ValueError unless the label, or each of a batch, is in range(N). Traced labels pass."""
     if not isinstance(label, Tracer):
         values = np.atleast_1d(np.asarray(label))
         outside = values[(values < 0) | (values >= labels)].tolist()
@@ -102,9 +113,9 @@ def check_label(argument: str, label: Int[AnyArray, "*B"] | int, labels: int) ->
 
 
 def norm(weights: Weights) -> Scalar:
-    """The Euclidean norm of all entries, of weights or of a gradient.
+    """Return the Euclidean norm of all entries, of weights or of a gradient.
 
-    Entries are scaled by the largest first: the square of e^-500 is no float64.
+    Entries are first divided by the largest: the square of e^-500 underflows.
     """
     entries, _ = ravel_pytree(weights)
     largest = jnp.max(jnp.abs(entries))
@@ -112,7 +123,7 @@ def norm(weights: Weights) -> Scalar:
 
 
 def sizes(weights: Weights) -> tuple[int, int]:
-    """(N, T): the number of labels and of positions that these weights are for."""
+    """Return (N, T), the number of labels and of positions of these weights."""
     return weights[0].content.shape[0], weights[0].position.shape[0]
 
 

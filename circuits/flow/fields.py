@@ -16,8 +16,8 @@ from circuits.disentangled.closed_form import forward
 from circuits.disentangled.losses import head_loss
 from circuits.disentangled.weights import Weights
 from circuits.flow.coordinates import Coordinates, Theta
-from circuits.tasks.star.enumeration import representatives
-from circuits.tasks.star.graph import StarGraph, encode, replay_context, targets
+from circuits.tasks.star.enumeration import canonical_problems
+from circuits.tasks.star.graph import StarGraph, encode_prompt, replay_context, targets
 from circuits.typing import Label, Scalar, Tokens
 
 Field = Callable[[Theta], Theta]
@@ -38,8 +38,8 @@ def population_loss(
     coordinates: Coordinates, mixture: Mixture, spec: StarGraph, query: str = "goal-start"
 ) -> Callable[[Theta], Scalar]:
     """E[mixture] as a function of theta, in nats, exactly. Raises ValueError for paths of fewer than 3 nodes."""
-    problems = representatives(spec)
-    tokens = jax.vmap(lambda problem: encode(problem, query))(problems)
+    problems = canonical_problems(spec)
+    tokens = jax.vmap(lambda problem: encode_prompt(problem, query))(problems)
     y1, y2 = targets(problems)
 
     def loss(theta: Theta) -> Scalar:

@@ -21,8 +21,9 @@ from jax.core import Tracer
 
 from circuits import checks
 from circuits.disentangled.weights import Layer, Weights, check
-from circuits.tasks.star.enumeration import everything, representatives
-from circuits.tasks.star.graph import Problem, StarGraph, encode, targets
+from circuits.tasks.problem import Problem
+from circuits.tasks.star.enumeration import canonical_problems, enumerate_problems
+from circuits.tasks.star.graph import StarGraph, encode_prompt, targets
 from circuits.typing import Content
 
 Quantity = Callable[..., Any]
@@ -64,7 +65,7 @@ def mean_by_symmetry(quantity: Quantity, weights: Weights, spec: StarGraph, quer
     check(weights, spec.labels, spec.sequence_length)
     for number, layer in enumerate(weights, start=1):
         require_symmetric(f"content_{number}", layer.content)
-    prompts = _prompts(representatives(spec), query)
+    prompts = _prompts(canonical_problems(spec), query)
     total = _sums(quantity, weights, *prompts)
     _require_invariant(total, _sums(quantity, weights, *(spec.labels - 1 - labels for labels in prompts)))
     mean = jax.tree.map(lambda array: array / len(prompts[0]), total)
@@ -95,7 +96,7 @@ def _folded(
         return over_chunk(quantity, weights, *_prompts(problems, query)), len(problems.start)
 
     total, count = None, 0
-    chunks, cores = everything(spec, chunk), os.cpu_count() or 1
+    chunks, cores = enumerate_problems(spec, chunk), os.cpu_count() or 1
     # A compiled chunk runs outside the interpreter's lock, so one a core. ``map`` keeps the order of the sums.
     # Traced weights must stay on the thread that traces them.
     traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(weights))
@@ -122,7 +123,7 @@ def _ranges(quantity: Quantity, weights: Weights, tokens: jax.Array, y1: jax.Arr
 
 
 def _prompts(problems: Problem, query: str) -> tuple[jax.Array, jax.Array, jax.Array]:
-    tokens = jax.vmap(partial(encode, query=query))(problems)
+    tokens = jax.vmap(partial(encode_prompt, query=query))(problems)
     return tokens, *targets(problems)
 
 

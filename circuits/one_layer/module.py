@@ -1,13 +1,14 @@
-"""The one-layer model of ALPINE with transfer matrices, on the lines ``source target source a b ... target``.
+"""The one-layer model of ALPINE with transfer matrices as a Flax module, on ``source target source a b ... target``.
 
-One head whose attention is fixed on the target, one-hot embeddings, no residual stream; see ``circuits.one_layer``
-for its formulas, its exact gradients from counts and its full-batch training. Here it is a module on sequences of
-tokens, so that whatever trains, evaluates and decodes a ``Predictor`` does the same to it.
+One attention head fixed on the target, one-hot embeddings, no residual stream. ``logits`` has the formulas, ``losses``
+the exact gradients from counts. The module reads sequences of tokens, so that it can be trained, evaluated and decoded
+like a ``Predictor``.
 
-The theory speaks of the places of the path, from place 2 on (counted from 0): there the current token is the place's
-own, the target is the token at place 1, and step n predicts the token n places on. The two places before hold no
-parameter. At place 1 the answer starts with the source, which a head fixed on the target cannot read, so it is
-copied: all probability but V e^-50 is on the token of place 0. All other logits of places 0 and 1 are zero.
+The theory is about the positions of the path, from position 2 on: the current token is the one at the position itself,
+the target is the token at position 1, and prediction head n = 1 .. k predicts the token n positions ahead. Positions 0
+and 1 involve no parameter. At position 1 the answer starts with the source, which attention fixed on the target cannot
+read, so it is copied: its logit is 50, all others are 0. All logits at position 0 are 0, and so are those of further
+prediction heads at position 1.
 """
 
 from typing import Any
@@ -18,108 +19,100 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from circuits import checks
-from circuits.one_layer.decoding import follow
+from circuits.one_layer.config import OneLayerConfig
+from circuits.one_layer.decoding import greedy_path
 from circuits.one_layer.logits import step_logits
-from circuits.one_layer.parameters import Options, Parameters, check
-from circuits.transformer.config import TransformerConfig
-from circuits.transformer.token_check import check_tokens
+from circuits.one_layer.parameters import Parameters, check
 
 TARGET = 1
-"""The place of the target."""
-COPY = 50.0
-"""The logit of the source at the target's place."""
+"""The position of the target."""
+COPY_LOGIT = 50.0
+"""The logit of the source at the target's position."""
 
 
 class OneLayer(nnx.Module):
-    """W^M, W^V, W^T and kappa as parameters; entry n - 1 of its logits is x_n.
+    """W^M, W^V, W^T and kappa as parameters ``content``, ``value``, ``transfers`` and ``scale``.
 
-    Of the config it reads ``vocab``, ``positions``, ``prediction_heads`` (k), ``head_chain``, ``injection``,
-    ``embed_scale`` (standard deviation of the initial entries; kappa starts at 1) and ``param_dtype``, in which all
-    is computed. Raises ValueError unless its kind is "one-layer" and its further heads, if any, are of the kind
-    "transfer".
+    Args:
+        config: sizes and variant.
+        rngs: random keys of the initial parameters.
+
+    Example:
+        >>> config = OneLayerConfig(vocab=6, positions=7, prediction_heads=2)
+        >>> tokens = jnp.asarray([0, 3, 0, 1, 2, 3], jnp.int32)  # from 0 to 3 by 1 and 2
+        >>> OneLayer(config, nnx.Rngs(0))(tokens).shape  # [k, T, V]
+        (2, 6, 6)
     """
 
-    def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
-        check_config(config)
+    def __init__(self, config: OneLayerConfig, rngs: nnx.Rngs) -> None:
         self.config = config
-        shape, kind = (config.vocab, config.vocab), jnp.dtype(config.param_dtype)
+        shape, dtype = (config.vocab, config.vocab), jnp.dtype(config.param_dtype)
         draw = nnx.initializers.normal(config.embed_scale)
-        self.content = nnx.Param(draw(rngs.params(), shape, kind))
-        self.value = nnx.Param(draw(rngs.params(), shape, kind))
+        self.content = nnx.Param(draw(rngs.params(), shape, dtype))
+        self.value = nnx.Param(draw(rngs.params(), shape, dtype))
         if config.prediction_heads > 1:
-            self.transfers = nnx.Param(draw(rngs.params(), (config.prediction_heads - 1, *shape), kind))
+            self.transfers = nnx.Param(draw(rngs.params(), (config.prediction_heads - 1, *shape), dtype))
         if config.injection:
-            self.scale = nnx.Param(jnp.ones((), kind))
+            self.scale = nnx.Param(jnp.ones((), dtype))
 
     def __call__(self, tokens: Int[Array, " T"]) -> Float[Array, "k T V"]:
-        """Logits of every step at every place; the last place has no next token, so none is injected there.
+        """Return the logits of every prediction head at every position; vmap over a batch.
 
-        Raises ValueError for a batch, for a sequence of fewer than 2 tokens or more than ``config.positions``, or
-        with an id outside the vocabulary (unless it is traced).
+        The last position has no next token, so nothing is injected there.
+
+        Raises:
+            ValueError: for a batch, for fewer than 2 or more than ``config.positions`` tokens, and for ids outside the
+                vocabulary (unless traced).
         """
         _check_sequence("tokens", tokens, self.config)
-        parameters, options, vocab = self.parameters, options_of(self.config), self.config.vocab
+        parameters, options, vocab = self.parameters, self.config.options, self.config.vocab
         following = jnp.append(tokens[1:], jnp.asarray(vocab, tokens.dtype))
-        each = jax.vmap(lambda i, u: step_logits(parameters, i, tokens[TARGET], u, options))(tokens, following)
-        path = jnp.arange(tokens.shape[0]) > TARGET
-        known = jnp.where(path[:, None, None], each, jnp.zeros((), each.dtype))
-        return jnp.moveaxis(known.at[TARGET, 0, tokens[0]].set(COPY), 1, 0)
+        logits = jax.vmap(lambda i, u: step_logits(parameters, i, tokens[TARGET], u, options))(tokens, following)
+        on_path = jnp.arange(tokens.shape[0]) > TARGET
+        logits = jnp.where(on_path[:, None, None], logits, jnp.zeros((), logits.dtype))
+        return jnp.moveaxis(logits.at[TARGET, 0, tokens[0]].set(COPY_LOGIT), 1, 0)
 
     @property
     def parameters(self) -> Parameters:
-        """The same parameters in the form of ``circuits.one_layer``."""
+        """The parameters as a record; without transfer matrices or injection, an empty array and kappa = 1."""
         content, vocab = self.content[...], self.config.vocab
-        many, injected = self.config.prediction_heads > 1, self.config.injection
-        transfers = self.transfers[...] if many else jnp.zeros((0, vocab, vocab), content.dtype)
+        several, injected = self.config.prediction_heads > 1, self.config.injection
+        transfers = self.transfers[...] if several else jnp.zeros((0, vocab, vocab), content.dtype)
         scale = self.scale[...] if injected else jnp.ones((), content.dtype)
         return Parameters(content, self.value[...], transfers, scale)
 
 
-def from_parameters(config: TransformerConfig, parameters: Parameters) -> OneLayer:
-    """The module with these parameters. Raises ValueError where they do not fit the config."""
+def from_parameters(config: OneLayerConfig, parameters: Parameters) -> OneLayer:
+    """Return the module with these parameters. Raises ValueError if they do not fit the config."""
     check(parameters)
-    vocab, kind = config.vocab, jnp.dtype(config.param_dtype)
+    vocab, dtype = config.vocab, jnp.dtype(config.param_dtype)
     checks.shape("content", parameters.content, (vocab, vocab))
     checks.shape("transfers", parameters.transfers, (config.prediction_heads - 1, vocab, vocab))
-    same = parameters.content.dtype == kind
-    checks.require(same, "parameters", f"must have the config's param_dtype {kind}", str(parameters.content.dtype))
+    rule = f"must have the config's param_dtype {dtype}"
+    checks.require(parameters.content.dtype == dtype, "parameters", rule, str(parameters.content.dtype))
     graph, state = nnx.split(nnx.eval_shape(lambda: OneLayer(config, nnx.Rngs(0))))
-    flat: dict[str, Any] = parameters._asdict()
-    filled = jax.tree_util.tree_map_with_path(lambda path, leaf: flat[path[0].key].astype(leaf.dtype), state)
-    return nnx.merge(graph, filled)
+    by_name: dict[str, Any] = parameters._asdict()
+    return nnx.merge(graph, jax.tree_util.tree_map_with_path(lambda path, _: by_name[path[0].key], state))
 
 
-def options_of(config: TransformerConfig) -> Options:
-    """The variant that a config asks for."""
-    return Options(config.head_chain, config.injection)
+def greedy(model: OneLayer, prompt: Int[Array, " prompt"], max_new_tokens: int) -> Int[Array, " {max_new_tokens}"]:
+    """Return the next tokens, each the most likely one of the first prediction head; of ties, the lowest id.
 
-
-def check_config(config: TransformerConfig) -> None:
-    """Raise ValueError for a choice that the one-layer model does not have."""
-    checks.require(config.kind == "one-layer", "kind", "must be one-layer for this model", config.kind)
-    fine = config.head_kind == ("linear" if config.prediction_heads == 1 else "transfer")
-    checks.require(
-        fine, "head_kind", "must be transfer for more than one head of the one-layer model", config.head_kind
-    )
-
-
-def greedy(model: OneLayer, prompt: Int[Array, " P"], count: int) -> Int[Array, " {count}"]:
-    """The next ``count`` tokens, each the most likely one of step 1; of equally likely ones the lowest id.
-
-    Raises ValueError when prompt and answer together are longer than the model's positions and one, ``count`` is no
-    positive integer, or the prompt has fewer than 2 tokens.
+    Raises ValueError if prompt and answer together are longer than ``config.positions + 1``, ``max_new_tokens`` is not
+    a positive integer, or the prompt has fewer than 2 tokens.
     """
-    checks.integer("count", count, min_value=1)
-    length, most = prompt.shape[0] + count, model.config.positions + 1
-    checks.require(length <= most, "count", f"must leave prompt and answer at most {most} tokens long", count)
+    checks.integer("max_new_tokens", max_new_tokens, min_value=1)
+    longest = model.config.positions + 1
+    rule = f"must leave prompt and answer at most {longest} tokens long"
+    checks.require(prompt.shape[0] + max_new_tokens <= longest, "max_new_tokens", rule, max_new_tokens)
     _check_sequence("prompt", prompt, model.config)
-    content, about = model.content[...], model.value[prompt[TARGET]]
+    content, target_row = model.content[...], model.value[prompt[TARGET]]
     if prompt.shape[0] > TARGET + 1:
-        return follow(content, about, prompt[-1], count)
-    start = prompt[0].astype(jnp.int32)
-    return jnp.append(start[None], follow(content, about, start, count - 1))
+        return greedy_path(content, target_row, prompt[-1], max_new_tokens)
+    source = prompt[0].astype(jnp.int32)
+    return jnp.append(source[None], greedy_path(content, target_row, source, max_new_tokens - 1))
 
 
-def _check_sequence(argument: str, tokens: Int[Array, "..."], config: TransformerConfig) -> None:
-    check_tokens(argument, tokens, config)
+def _check_sequence(argument: str, tokens: Int[Array, "..."], config: OneLayerConfig) -> None:
+    checks.token_sequence(argument, tokens, vocab=config.vocab, positions=config.positions)
     checks.require(tokens.shape[0] > TARGET, argument, "must hold source and target", tokens.shape)

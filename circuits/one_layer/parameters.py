@@ -1,7 +1,7 @@
-"""What the one-layer model of ALPINE (arXiv:2405.09220) with transfer matrices (arXiv:2509.23186) has to learn.
+"""Parameters and variants of the one-layer model: ALPINE (arXiv:2405.09220) with transfer matrices (arXiv:2509.23186).
 
-One layer, one head, one-hot embeddings, attention fixed on the target node, no residual stream. V counts all tokens:
-nodes, end and padding.
+One layer, one attention head, one-hot embeddings, attention fixed on the target node, no residual stream. V counts all
+tokens: nodes, end and padding.
 """
 
 from typing import NamedTuple
@@ -15,27 +15,27 @@ from circuits.typing import Scalar
 
 
 class Parameters(NamedTuple):
-    """The matrices of the model; gradients have the same form.
+    """The matrices of the model; gradients have the same structure.
 
     Args:
-        content: W^M, the feed-forward part: row the current token i, column the next token.
-        value: W^V, the value part: row the target j, column the next token.
-        transfers: W^T_1 .. W^T_{k-1}: row the token of an earlier step, column that of step n = 2 .. k.
-        scale: kappa, by which the next token is injected.
+        content: W^M [V, V], the feed-forward part; entry (current token i, next token).
+        value: W^V [V, V], the value part; entry (target j, next token).
+        transfers: W^T_1 .. W^T_{k-1} [k - 1, V, V]; entry (token of an earlier step, token of step n = 2 .. k).
+        scale: kappa, the factor of the injected next token.
     """
 
     content: Float[Array, "V V"]
     value: Float[Array, "V V"]
-    transfers: Float[Array, "n V V"]
+    transfers: Float[Array, "transfers V V"]
     scale: Scalar
 
 
 class Options(NamedTuple):
-    """Which of the variants of the model.
+    """The variant of the model.
 
     Args:
-        chain: step n is step n - 1 times its transfer matrix; otherwise each starts from step 1.
-        injection: steps from 2 on see the next token, times kappa. Without it kappa does nothing.
+        chain: step n multiplies the logits of step n - 1 by its transfer matrix, instead of those of step 1.
+        injection: steps from 2 on see the next token, times kappa. Without injection, kappa has no effect.
     """
 
     chain: bool = False
@@ -43,30 +43,30 @@ class Options(NamedTuple):
 
 
 def zeros(tokens: int, steps: int, dtype: jnp.dtype | type = jnp.float64) -> Parameters:
-    """All entries zero, and kappa 1. V = ``tokens``, k = ``steps``."""
+    """Return matrices of zeros, and kappa = 1, for V = ``tokens`` and k = ``steps``."""
     _check_sizes(tokens, steps)
     square = jnp.zeros((tokens, tokens), dtype)
     return Parameters(square, square, jnp.zeros((steps - 1, tokens, tokens), dtype), jnp.ones((), dtype))
 
 
 def random(
-    key: Key[Array, ""], tokens: int, steps: int, spread: float = 0.02, dtype: jnp.dtype | type = jnp.float64
+    key: Key[Array, ""], tokens: int, steps: int, stddev: float = 0.02, dtype: jnp.dtype | type = jnp.float64
 ) -> Parameters:
-    """Independent normal entries of standard deviation ``spread``, and kappa 1."""
+    """Return matrices of independent normal entries of standard deviation ``stddev``, and kappa = 1."""
     _check_sizes(tokens, steps)
-    drawn = spread * jax.random.normal(key, (steps + 1, tokens, tokens), dtype)
-    return Parameters(drawn[0], drawn[1], drawn[2:], jnp.ones((), dtype))
+    matrices = stddev * jax.random.normal(key, (steps + 1, tokens, tokens), dtype)
+    return Parameters(matrices[0], matrices[1], matrices[2:], jnp.ones((), dtype))
 
 
 def check(parameters: Parameters) -> None:
-    """Raise ValueError unless the shapes belong together, there is one dtype and every entry is finite."""
+    """Raise ValueError unless the shapes agree, there is one dtype and every entry is finite."""
     square = parameters.content.shape
     checks.require(len(square) == 2 and square[0] == square[1], "content", "must be square", square)
     checks.shape("value", parameters.value, square)
     checks.shape("transfers", parameters.transfers, (parameters.transfers.shape[0], *square))
+    dtype = parameters.content.dtype
     for name, leaf in parameters._asdict().items():
-        same = leaf.dtype == parameters.content.dtype
-        checks.require(same, name, f"must have the dtype of content, {parameters.content.dtype}", str(leaf.dtype))
+        checks.require(leaf.dtype == dtype, name, f"must have the dtype of content, {dtype}", str(leaf.dtype))
         checks.finite(name, leaf)
 
 

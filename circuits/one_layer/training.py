@@ -14,11 +14,11 @@ from circuits.one_layer.losses import objective
 from circuits.one_layer.parameters import Options, Parameters, check
 
 
-class Trained(NamedTuple):
-    """What full-batch training leaves: the parameters, and L_1 .. L_k before each of the steps."""
+class TrainingResult(NamedTuple):
+    """The parameters after training, and L_1 .. L_k before each optimiser step."""
 
     parameters: Parameters
-    losses: Float[Array, "s k"]
+    losses: Float[Array, "steps k"]
 
 
 def train_full_batch(
@@ -28,16 +28,33 @@ def train_full_batch(
     weights: tuple[float, ...],
     steps: int,
     optimiser: optax.GradientTransformation,
-) -> Trained:
-    """``steps`` steps of an optimiser on sum_n w_n L_n, from ``start``.
+) -> TrainingResult:
+    """Train on the loss sum_n w_n L_n.
 
-    ``optax.sgd(eta)`` is plain gradient descent. Raises ValueError where the counts do not fit, a weight is negative
-    or no number, or ``steps`` is below 1.
+    Args:
+        counts: the data set, see ``counts``.
+        start: the initial parameters.
+        options: the variant of the model.
+        weights: w_1 .. w_k, at least 0.
+        steps: number of optimiser steps.
+        optimiser: any optax optimiser; ``optax.sgd(eta)`` is plain gradient descent.
+
+    Raises:
+        ValueError: if the counts do not fit, a weight is negative or not finite, or ``steps`` is below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from circuits.one_layer.counts import counts
+        >>> from circuits.one_layer.parameters import zeros
+        >>> data = counts(np.array([[0, 2, 0, 1, 2]]), tokens=4, steps=1, pad=3)
+        >>> losses = train_full_batch(data, zeros(4, 1), Options(), (1.0,), 2, optax.sgd(0.1)).losses
+        >>> bool(losses[1, 0] < losses[0, 0])
+        True
     """
     checks.integer("steps", steps, min_value=1)
     check(start)
-    fine = len(weights) == len(counts.steps) and all(0 <= weight < float("inf") for weight in weights)
-    checks.require(fine, "weights", f"must be {len(counts.steps)} numbers, finite and at least 0", weights)
+    fits = len(weights) == len(counts.steps) and all(0 <= weight < float("inf") for weight in weights)
+    checks.require(fits, "weights", f"must be {len(counts.steps)} numbers, finite and at least 0", weights)
     return _train(counts, start, options, jnp.asarray(weights, start.content.dtype), steps, optimiser)
 
 
@@ -49,13 +66,13 @@ def _train(
     weights: Float[Array, " k"],
     steps: int,
     optimiser: optax.GradientTransformation,
-) -> Trained:
+) -> TrainingResult:
     def step(state: Any, _: None) -> tuple[Any, Float[Array, " k"]]:
         parameters, memory = state
-        found = objective(parameters, counts, options, weights)
+        value = objective(parameters, counts, options, weights)
         with jax.numpy_dtype_promotion("standard"):  # optax raises a decay to the power of a count
-            change, memory = optimiser.update(found.gradient, memory, parameters)
-        return (optax.apply_updates(parameters, change), memory), found.steps
+            update, memory = optimiser.update(value.gradient, memory, parameters)
+        return (optax.apply_updates(parameters, update), memory), value.steps
 
     (parameters, _), losses = jax.lax.scan(step, (start, optimiser.init(start)), length=steps)
-    return Trained(parameters, losses)
+    return TrainingResult(parameters, losses)

@@ -1,0 +1,9 @@
+"""Plots: arrays → matplotlib ``Figure``, and attention maps → one self-contained interactive page.
+
+Layers, heads and positions are counted from 0 (L5H1), except in the paper's symbols, such as W^(1). Nothing here trains
+or uses pyplot. A figure that is the last value of a notebook cell is displayed there.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,4 @@
-"""Matrices beside powers of the adjacency matrix, and scores by power, head and training step → matplotlib ``Figure``.
-
-As in ``plotting``, nothing trains or saves. Layers and heads are printed from 1, nodes by their own numbers from 0.
-"""
+"""Matrices of a model beside powers of an adjacency matrix, and their cosines by power and over training."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,26 +6,45 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from circuits import checks
-from circuits.plotting import heatmaps as plotting
-from circuits.plotting.dynamics import Line, Panel, line_panels
-from circuits.plotting.heatmaps import COLOURS, QUIET, Curve, Matrix, Shown
+from circuits.plotting.bars import style_groups
+from circuits.plotting.cells import label_cells, mark_significant, write_values
+from circuits.plotting.lines import Line, LinePanel, line_panels
+from circuits.plotting.style import (
+    COLOURS,
+    GREY,
+    Curve,
+    InlineFigure,
+    Matrix,
+    add_colour_bar,
+    checked_curve,
+    escape_dollars,
+    finite_matrix,
+    label_texts,
+    panel_grid,
+    style_axes,
+)
 
 RAISED = str.maketrans("0123456789T", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ")
-MOST_NUMBERED = 20
+MAX_NUMBERED = 20
 """Matrices of more nodes get only some of their numbers."""
-MOST_WRITTEN = 40
-"""Rows of a heatmap of which every cell has its number."""
+MAX_WRITTEN = 40
+"""Rows of a heatmap whose cells all have their numbers."""
+SCORE = "cosine of centred rows"
 
 
-class Band(NamedTuple):
-    """Where 95% of a null's cosines lie, and their mean, at each reference."""
+class NullBand(NamedTuple):
+    """Mean and 95% interval of a null's cosines with each reference, NaN where there is no such null.
+
+    Example:
+        >>> NullBand(np.zeros(2), np.full(2, -0.1), np.full(2, 0.1)).mean
+        array([0., 0.])
+    """
 
     mean: Curve
     low: Curve
@@ -42,37 +58,52 @@ def matrix_panels(
     title: str = "",
     order: Int[np.ndarray, " N"] | None = None,
 ) -> Figure:
-    """The matrices in the upper row, each (title, N x N), and the powers in the lower one, in the same order of nodes.
+    """Draw matrices in an upper row and powers of the graph in a lower row, with nodes in one order.
 
-    One colour scale a row: the matrices minus the means of their rows, each in units of what 99% of its entries stay
-    below, red above 0 and blue below; the powers by the square root of their entries, so that single walks are seen
-    beside many. ``order`` is the order of nodes, 0 .. N - 1 if None. Raises ValueError for no panels, matrices
-    that are not square, finite and of one size, and an order that is none.
+    Rows of matrices are centred, and each matrix is in units of the 99% quantile of its absolute entries; red is above
+    0 and blue below. Powers are drawn by the square root of their entries, so that single walks are visible beside many.
+
+    Args:
+        matrices: pairs of a title and a matrix [N, N].
+        powers: pairs of a title and a power [N, N].
+        title: above all panels.
+        order: the order of nodes, 0 .. N - 1 by default.
+
+    Returns:
+        A figure with two rows of axes and a colour bar for each.
+
+    Raises:
+        ValueError: if there are no panels, matrices are not square, finite and of one size, or ``order`` is no
+            permutation.
+
+    Example:
+        >>> figure = matrix_panels([("head", np.eye(3))], [("A", np.eye(3)), ("A^2", np.eye(3))])
+        >>> [ax.get_title() for ax in figure.axes if ax.get_title()]
+        ['head', 'A', 'A²']
     """
-    checks.require(len(matrices) > 0, "matrices", "must hold at least one (title, matrix)", len(matrices))
-    checks.require(len(powers) > 0, "powers", "must hold at least one (title, matrix)", len(powers))
+    for name, panels in (("matrices", matrices), ("powers", powers)):
+        checks.require(len(panels) > 0, name, "must hold at least one (title, matrix)", len(panels))
     nodes = len(np.asarray(powers[0][1]))
     along = np.arange(nodes) if order is None else np.asarray(order)
     checks.require(sorted(along.tolist()) == list(range(nodes)), "order", f"must hold each of range({nodes})", order)
-    upper = [_square(f"matrices[{i}]", one, nodes)[np.ix_(along, along)] for i, (_, one) in enumerate(matrices)]
-    lower = [_square(f"powers[{i}]", one, nodes)[np.ix_(along, along)] for i, (_, one) in enumerate(powers)]
-    across = max(len(upper), len(lower))
-    figure = Shown(figsize=(3.1 * across + 1.2, 7.4), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.1))
-    figure.suptitle(_literal(title), fontsize=13, fontweight="bold")
-    axes = figure.subplots(2, across, squeeze=False)
+    ordered = {
+        name: [_square(f"{name}[{i}]", matrix, nodes)[np.ix_(along, along)] for i, (_, matrix) in enumerate(panels)]
+        for name, panels in (("matrices", matrices), ("powers", powers))
+    }
+    roots = [np.sqrt(np.abs(power)) for power in ordered["powers"]]
+    across = max(len(matrices), len(powers))
+    figure, axes = panel_grid(2 * across, across, (3.1, 3.5), margin=(1.2, 0.0), title=_label(title))
     rows = (
-        (axes[0], matrices, [_scaled(one) for one in upper], (-1.0, 1.0), "RdBu_r", "entry, row mean 0"),
-        (axes[1], powers, [np.sqrt(np.abs(one)) for one in lower], None, "magma_r", "√ number of walks"),
+        (axes[:across], matrices, [_scaled(one) for one in ordered["matrices"]], (-1.0, 1.0), "entry, row mean 0"),
+        (axes[across:], powers, roots, (0.0, max(float(np.max(one)) for one in roots) or 1.0), "√ number of walks"),
     )
-    for line, panels, values, limits, colours, label in rows:
-        low, high = limits or (0.0, max(float(np.max(one)) for one in values) or 1.0)
+    for line, panels, values, limits, label in rows:
         images = [
-            _draw(ax, one, name, along, (low, high), colours)
-            for ax, one, (name, _) in zip(line, values, panels, strict=False)
+            _draw(ax, one, name, along, limits) for ax, one, (name, _) in zip(line, values, panels, strict=False)
         ]
         for spare in line[len(values) :]:
-            spare.set_axis_off()  # it keeps its room, so that the columns of both rows stand below each other
-        plotting.with_colour_bar(list(line), images[0], label)
+            spare.set_axis_off()  # not removed: the columns of both rows stay aligned
+        add_colour_bar(line, images[0], label)
     return figure
 
 
@@ -80,58 +111,58 @@ def power_bars(
     references: Sequence[str],
     cosines: Curve,
     interval: tuple[Curve, Curve],
-    nulls: Mapping[str, Band],
+    nulls: Mapping[str, NullBand],
     *,
     title: str = "",
 ) -> Figure:
-    """The cosine of one matrix with each reference, its interval, and beside it the 95% band of every null.
+    """Draw the cosine of one matrix with each reference, its interval, and beside it the 95% band of every null.
 
-    NaN bands, where a reference has no such null, are left out. Raises ValueError for other lengths and cosines that
-    are not finite.
+    Args:
+        references: names of the references, such as powers.
+        cosines: one for each reference.
+        interval: (low, high) for each reference.
+        nulls: for each null, its band at each reference.
+        title: above the frame.
+
+    Returns:
+        A figure with one axes and a legend.
+
+    Raises:
+        ValueError: if there are no references, lengths differ, or cosines are not finite.
+
+    Example:
+        >>> null = NullBand(np.zeros(1), np.full(1, -0.1), np.full(1, 0.1))
+        >>> figure = power_bars(["A"], np.array([0.7]), (np.array([0.6]), np.array([0.8])), {"permuted": null})
+        >>> [text.get_text() for text in figure.legends[0].get_texts()]
+        ['measured', 'permuted: 95% of draws']
     """
-    figure = Shown(figsize=(max(6.0, 0.78 * len(references) + 2.4), 4.3), layout="constrained")
-    draw_power_bars(figure.add_subplot(), references, cosines, interval, nulls, title=title)
-    figure.legend(loc="outside lower center", ncols=1 + len(nulls), frameon=False, fontsize=9)
-    return figure
-
-
-def draw_power_bars(
-    ax: Axes,
-    references: Sequence[str],
-    cosines: Curve,
-    interval: tuple[Curve, Curve],
-    nulls: Mapping[str, Band],
-    *,
-    title: str = "",
-) -> None:
-    """``power_bars`` in one frame of a figure, without the legend. Raises ValueError as it does."""
     count = len(references)
     checks.require(count > 0, "references", "must hold at least one name", count)
-    heights = _curve("cosines", cosines, count)
-    low, high = (_curve(f"interval[{i}]", end, count) for i, end in enumerate(interval))
-    places, width = np.arange(count), 0.84 / (1 + len(nulls))
-    first = places - 0.42 + width / 2
+    heights = checked_curve("cosines", cosines, count)
+    low, high = (checked_curve(f"interval[{i}]", end, count) for i, end in enumerate(interval))
+    figure = InlineFigure(figsize=(max(6.0, 0.78 * count + 2.4), 4.3), layout="constrained")
+    ax = figure.add_subplot()
+    width = 0.84 / (1 + len(nulls))
+    first = np.arange(count) - 0.42 + width / 2
     ax.bar(first, heights, 0.9 * width, color=COLOURS[0], label="measured")
     error: dict[str, Any] = {"fmt": "none", "ecolor": "black", "capsize": 2, "linewidth": 1}
     ax.errorbar(first, heights, (np.maximum(heights - low, 0), np.maximum(high - heights, 0)), **error)
     for number, (name, band) in enumerate(nulls.items(), start=1):
-        colour, at = COLOURS[number], first + number * width
-        bottom, top, mean = (np.asarray(part, float) for part in (band.low, band.high, band.mean))
-        for part in (bottom, top, mean):
+        colour, x = COLOURS[number], first + number * width
+        mean, bottom, top = (np.asarray(part, float) for part in band)
+        for part in (mean, bottom, top):
             checks.shape(f"nulls[{name!r}]", part, (count,))
-        ax.bar(at, top - bottom, 0.9 * width, bottom, color=colour, alpha=0.45, label=f"{name}: 95% of draws")
-        ax.hlines(mean, at - 0.45 * width, at + 0.45 * width, color=colour, linewidth=1.6)
-    ax.axhline(0, color="black", linewidth=0.8)
-    ax.set_ylabel("cosine of centred rows")
-    ax.set_xticks(places, [_literal(name).replace(" ", "\n") for name in references], fontsize=9)
-    ax.tick_params(axis="x", length=0)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.set_xlim(-0.6, count - 0.4)
+        ax.bar(x, top - bottom, 0.9 * width, bottom, color=colour, alpha=0.45, label=f"{name}: 95% of draws")
+        ax.hlines(mean, x - 0.45 * width, x + 0.45 * width, color=colour, linewidth=1.6)
+    style_axes(ax, _label(title), ylabel=SCORE)
+    style_groups(ax, [_label(name).replace(" ", "\n") for name in references])
+    ax.tick_params(axis="x", labelsize=9)
     ax.margins(y=0.08)
-    ax.set_title(_literal(title), fontsize=11, loc="left")
+    figure.legend(loc="outside lower center", ncols=1 + len(nulls), frameon=False, fontsize=9)
+    return figure
 
 
-def head_powers(
+def power_heatmap(
     names: Sequence[str],
     references: Sequence[str],
     cosines: Matrix,
@@ -139,100 +170,103 @@ def head_powers(
     *,
     title: str = "",
 ) -> Figure:
-    """Cosines of matrices (down) with references (across), with a dot in the corner of the ``significant`` ones.
+    """Draw cosines of matrices with references: red above 0, blue below, from -1 to 1.
 
-    Red is above 0 and blue below, from -1 to 1. Raises ValueError for names and marks of another number, and cosines
-    that are not finite.
+    Args:
+        names: of the matrices, down.
+        references: names of the references, across.
+        cosines: one for each matrix and reference.
+        significant: which of them to mark with a dot.
+        title: above the heatmap.
+
+    Returns:
+        A figure with one axes and a colour bar.
+
+    Raises:
+        ValueError: if names, references or ``significant`` do not fit the cosines, or these are not finite.
+
+    Example:
+        >>> figure = power_heatmap(["L0H0"], ["A", "A^2"], np.array([[0.9, -0.1]]))
+        >>> [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+        ['A', 'A²']
     """
-    values = plotting.finite_matrix("cosines", cosines)
-    rows = plotting.label_texts("names", list(names), values.shape[0])
-    columns = plotting.label_texts("references", list(references), values.shape[1])
-    if significant is not None:
-        checks.shape("significant", significant, values.shape)
-    few = len(rows) <= MOST_WRITTEN
+    values = finite_matrix("cosines", cosines)
+    rows = label_texts("names", list(names), values.shape[0])
+    columns = label_texts("references", list(references), values.shape[1])
+    few = len(rows) <= MAX_WRITTEN
     longest = max(map(len, rows))
     size = (0.62 * len(columns) + 0.075 * longest + 1.9, (0.3 if few else 0.15) * len(rows) + 2.6)
-    figure = Shown(figsize=size, layout="constrained")
+    figure = InlineFigure(figsize=size, layout="constrained")
     ax = figure.add_subplot()
     image = ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
-    plotting.frame(ax, [_literal(row) for row in rows], [_literal(column) for column in columns], "")
+    label_cells(ax, [_label(row) for row in rows], [_label(column) for column in columns])
     ax.tick_params(axis="y", labelsize=8 if few else 5.5)
     ax.tick_params(axis="x", labelsize=9, labelrotation=90)
     if few:
-        _write(ax, image, values)
+        write_values(ax, image, values, "{:.2f}".format, min_written=0)
     if significant is not None:
-        found = np.argwhere(significant)
-        style: dict[str, Any] = {"color": "black", "edgecolor": "white", "linewidth": 0.7, "zorder": 4}
-        ax.scatter(found[:, 1] + 0.4, found[:, 0] - (0.3 if few else 0), s=22 if few else 12, **style)
-        ax.text(1, -0.005, "● beyond every null", transform=ax.transAxes, ha="right", va="top", fontsize=8, color=QUIET)
-    figure.suptitle(_literal(title), fontsize=12, fontweight="bold")
-    return plotting.with_colour_bar([ax], image, "cosine of centred rows")
+        checks.shape("significant", significant, values.shape)
+        mark_significant(ax, significant, "beyond every null", up=0.3 if few else 0.0, size=22 if few else 12)
+    figure.suptitle(_label(title), fontsize=12, fontweight="bold")
+    return add_colour_bar([ax], image, SCORE)
 
 
 def powers_over_training(
-    steps: Int[np.ndarray, " steps"],
-    cosines: Mapping[str, Float[np.ndarray, " steps"]],
-    *,
-    null: Float[np.ndarray, " steps"] | None = None,
-    title: str = "",
+    steps: Int[np.ndarray, " steps"], cosines: Mapping[str, Curve], *, null: Curve | None = None, title: str = ""
 ) -> Figure:
-    """The highest cosine with each power over training steps, and the cosine that 95% of a null stays below, dotted.
+    """Draw the highest cosine with each power over training steps.
 
-    Raises ValueError as ``line_panels``, and for more lines than there are colours.
+    Args:
+        steps: increasing training steps.
+        cosines: for each power, one value for each step.
+        null: the cosine below which 95% of a null are at each step, dotted.
+        title: above the frame.
+
+    Returns:
+        A figure with one axes.
+
+    Raises:
+        ValueError: if there are no lines or more than colours, or as ``line_panels`` does.
+
+    Example:
+        >>> figure = powers_over_training(np.array([10, 20]), {"A": [0.1, 0.9]})
+        >>> figure.axes[0].get_xlabel()
+        'training steps'
     """
-    most = len(COLOURS)
-    checks.require(0 < len(cosines) <= most, "cosines", f"must hold 1 to {most} lines", len(cosines))
-    lines = [Line(_literal(name), steps, values, number) for number, (name, values) in enumerate(cosines.items())]
+    rule = f"must hold 1 to {len(COLOURS)} lines"
+    checks.require(0 < len(cosines) <= len(COLOURS), "cosines", rule, len(cosines))
+    lines = [Line(_label(name), steps, values, number) for number, (name, values) in enumerate(cosines.items())]
     if null is not None:
         lines.append(Line("95% of null", steps, null, None, "reference"))
-    panel = Panel("strongest matrix", "cosine of centred rows", lines)
-    return line_panels([panel], "training steps", log_x=False, title=_literal(title), size=(6.6, 3.9))
+    panel = LinePanel("strongest matrix", SCORE, lines)
+    return line_panels([panel], "training steps", log_x=False, title=_label(title), size=(6.6, 3.9))
 
 
 def _square(argument: str, matrix: Matrix, nodes: int) -> np.ndarray:
-    values = plotting.finite_matrix(argument, matrix)
+    values = finite_matrix(argument, matrix)
     checks.shape(argument, values, (nodes, nodes))
     return values
 
 
-def _curve(argument: str, values: Curve, count: int) -> np.ndarray:
-    found = np.asarray(values, float)
-    checks.shape(argument, found, (count,))
-    checks.finite(argument, found)
-    return found
-
-
 def _scaled(matrix: np.ndarray) -> np.ndarray:
-    """Rows minus their means, in units of what 99% of entries stay below, so that one entry does not hide the rest."""
+    """Return centred rows in units of the 99% quantile, so that one entry does not hide the rest."""
     rows = matrix - matrix.mean(axis=1, keepdims=True)
     return rows / (float(np.quantile(np.abs(rows), 0.99)) or 1.0)
 
 
-def _draw(
-    ax: Axes, values: np.ndarray, title: str, order: np.ndarray, limits: tuple[float, float], colours: str
-) -> AxesImage:
-    image = ax.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest")
-    places = (
-        np.arange(len(order)) if len(order) <= MOST_NUMBERED else np.arange(0, len(order), ceil(len(order) / 60) * 10)
-    )
-    names = [str(order[place]) for place in places]
+def _draw(ax: Axes, values: np.ndarray, title: str, order: np.ndarray, limits: tuple[float, float]) -> AxesImage:
+    cmap = "RdBu_r" if limits[0] < 0 else "magma_r"
+    image = ax.imshow(values, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    numbered = np.arange(0, len(order), 1 if len(order) <= MAX_NUMBERED else ceil(len(order) / 60) * 10)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(places, names, fontsize=7, color=QUIET)
+        axis.set_ticks(numbered, [str(order[index]) for index in numbered], fontsize=7, color=GREY)
     ax.tick_params(length=0)
-    ax.spines[:].set_color(QUIET)
+    ax.spines[:].set_color(GREY)
     ax.spines[:].set_linewidth(0.5)
-    ax.set_title(_literal(title), fontsize=10)
+    ax.set_title(_label(title), fontsize=10)
     return image
 
 
-def _write(ax: Axes, image: AxesImage, values: np.ndarray) -> None:
-    brightness = image.to_rgba(values)[..., :3] @ np.array([0.3, 0.6, 0.1])
-    for row, column in np.ndindex(values.shape):
-        ink = "black" if brightness[row, column] > 0.5 else "white"
-        ax.text(column, row, f"{values[row, column]:.2f}", ha="center", va="center", fontsize=7, color=ink)
-
-
-def _literal(text: str) -> str:
-    """The text in a figure, powers raised, where a dollar sign would otherwise start a formula."""
-    raised = re.sub(r"\^([0-9]+|T)", lambda found: found[1].translate(RAISED), text)
-    return raised.replace("$", r"\$")
+def _label(text: str) -> str:
+    """Return the text with raised powers, in which dollar signs do not start a formula."""
+    return escape_dollars(re.sub(r"\^([0-9]+|T)", lambda match: match[1].translate(RAISED), text))

@@ -1,18 +1,113 @@
-"""Lines against gamma, and the names of lines beside their ends. As in ``plotting``, nothing trains or saves."""
+"""Curves over time, training steps or γ, each named at its right end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from circuits import checks
-from circuits.plotting.heatmaps import COLOURS, QUIET, Curve, Shown
+from circuits.plotting.style import (
+    COLOURS,
+    GREY,
+    Curve,
+    check_colour,
+    checked_curve,
+    increasing,
+    line_colour,
+    panel_grid,
+    style_axes,
+)
 
-MOST_DIRECT_LABELS = 5
-"""Lines that are named at their ends. More of them get a legend."""
+DASHES = {"exact": "-", "printed": (0, (5, 2)), "reference": (0, (1, 1.5))}
+"""What a line is: a result of this library, a formula as the paper prints it, or a law to compare with."""
+MAX_NAMED = 5
+"""Lines of ``lines_by_gamma`` that are named at their ends; more of them get a legend."""
 
-_DASHES = ("-", "--", "-.", ":")
+
+class Line(NamedTuple):
+    """A curve y over x.
+
+    Args:
+        name: written at its right end; "" for no name.
+        x: increasing values.
+        y: one value for each x, NaN where nothing is known.
+        colour: an index into the palette, or None for grey.
+        kind: "exact", "printed" (dashed) or "reference" (dotted and thin).
+        span: (low, high) around y, shaded.
+
+    Example:
+        >>> Line("loss", [1, 2, 4], [0.7, 0.5, 0.1], 0).kind
+        'exact'
+    """
+
+    name: str
+    x: Curve
+    y: Curve
+    colour: int | None = None
+    kind: str = "exact"
+    span: tuple[Curve, Curve] | None = None
+
+
+class LinePanel(NamedTuple):
+    """Lines in one frame. ``limits`` are those of y; by default they fit the lines.
+
+    Example:
+        >>> LinePanel("Loss", "nats", [Line("L2", [1, 2], [0.7, 0.5])]).log_y
+        False
+    """
+
+    title: str
+    ylabel: str
+    lines: Sequence[Line]
+    log_y: bool = False
+    limits: tuple[float, float] | None = None
+
+
+def line_panels(
+    panels: Sequence[LinePanel],
+    xlabel: str,
+    *,
+    title: str = "",
+    note: str = "",
+    columns: int = 2,
+    size: tuple[float, float] = (5.6, 3.6),
+    log_x: bool = True,
+) -> Figure:
+    """Draw curves over time or training steps, panel by panel.
+
+    Args:
+        panels: the lines of each frame.
+        xlabel: below every frame.
+        title: above all frames.
+        note: below all frames.
+        columns: frames side by side.
+        size: of a frame in inches.
+        log_x: whether x is logarithmic.
+
+    Returns:
+        A figure with one axes for each panel.
+
+    Raises:
+        ValueError: if there are no panels or lines, x does not increase, y has another length or infinite values, a
+            value is not positive on a logarithmic axis, or a kind or colour does not exist.
+
+    Example:
+        >>> figure = line_panels([LinePanel("Loss", "nats", [Line("L2", [1, 2, 4], [0.7, 0.5, 0.1])])], "time")
+        >>> figure.axes[0].texts[0].get_text()
+        'L2'
+    """
+    checks.require(len(panels) > 0, "panels", "must hold at least one LinePanel", len(panels))
+    for number, panel in enumerate(panels):
+        checks.require(len(panel.lines) > 0, f"panels[{number}]", "must hold at least one line", len(panel.lines))
+        for line in panel.lines:
+            _check_line(f"panels[{number}] line {line.name!r}", line, log_x, panel.log_y)
+    figure, axes = panel_grid(len(panels), columns, size, title=title, note=note)
+    for ax, panel in zip(axes, panels, strict=True):
+        _draw_panel(ax, panel, xlabel, log_x, size[1])
+    return figure
 
 
 def lines_by_gamma(
@@ -23,54 +118,66 @@ def lines_by_gamma(
     ylabel: str = "",
     reference: float | int | None = None,
 ) -> Figure:
-    """Positive quantities (G,) against increasing gamma (G,), on a logarithmic axis.
+    """Draw positive quantities against γ on a logarithmic axis.
 
-    Up to five lines are named at their right ends. ``reference`` = c adds the line c e^-γ. Raises ValueError for
-    other shapes, and values that are not finite and positive.
+    Args:
+        gammas: increasing values [G].
+        lines: for each name, positive values [G].
+        title: above the frame.
+        ylabel: left of the frame.
+        reference: c, to draw the line c e^-γ too.
+
+    Returns:
+        A figure with one axes. Up to five lines are named at their ends; more get a legend.
+
+    Raises:
+        ValueError: if there are no lines, γ does not increase, or values have another length or are not positive.
+
+    Example:
+        >>> gammas = np.linspace(5, 50, 4)
+        >>> figure = lines_by_gamma(gammas, {"L2": np.exp(-gammas)}, reference=1)
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['L2', '$e^{-\\\\gamma}$']
     """
-    x = np.asarray(gammas, float)
-    checks.finite("gammas", x)
-    rising = len(x) >= 2 and bool(np.all(np.diff(x) > 0))
-    checks.require(rising, "gammas", "must be at least two numbers that increase", x.tolist())
+    x = increasing("gammas", gammas)
     checks.require(len(lines) > 0, "lines", "must hold at least one line", len(lines))
     if reference is not None:
         checks.require(0 < reference < float("inf"), "reference", "must be positive and finite", reference)
-    figure = Shown(figsize=(7.4, 4.2), layout="constrained")
-    ax = figure.add_subplot(xlabel="γ", ylabel=ylabel, yscale="log", xlim=(x[0], x[-1]))
-    ax.set_title(title, fontsize=11, loc="left")
-    ax.spines[["top", "right"]].set_visible(False)
+    figure, (ax,) = panel_grid(1, 1, (7.4, 4.2))
+    style_axes(ax, title, "γ", ylabel)
+    ax.set(yscale="log", xlim=(x[0], x[-1]))
+    dashes = ("-", "--", "-.", ":")
     for number, (name, line) in enumerate(lines.items()):
-        values = _positive(f"lines[{name!r}]", line, len(x))
-        colour, dashes = COLOURS[number % len(COLOURS)], _DASHES[number % len(_DASHES)]
-        ax.plot(x, values, label=name, color=colour, linestyle=dashes, linewidth=2)
+        values = checked_curve(f"lines[{name!r}]", line, len(x), positive=True)
+        style = {"color": COLOURS[number % len(COLOURS)], "linestyle": dashes[number % len(dashes)]}
+        ax.plot(x, values, label=name, linewidth=2, **style)
     if reference is not None:
         falling = np.exp(np.log(reference) - x)  # e^-γ itself underflows beyond 745
-        visible = np.where(falling > 0, falling, np.nan)
         name = r"$e^{-\gamma}$" if reference == 1 else rf"${reference:g}\,e^{{-\gamma}}$"
-        ax.plot(x, visible, label=name, color=QUIET, linestyle=":", linewidth=1.2)
-    if len(lines) > MOST_DIRECT_LABELS:
+        ax.plot(x, np.where(falling > 0, falling, np.nan), label=name, color=GREY, linestyle=":", linewidth=1.2)
+    if len(lines) > MAX_NAMED:
         ax.legend(frameon=False)
     else:
-        name_at_ends(ax)
+        name_lines(ax)
     return figure
 
 
-def name_at_ends(ax: Axes, gap: float = 0.065) -> None:
-    """The name of each line beside its right end, moved up or down until they are ``gap`` of the axes' height apart.
+def name_lines(ax: Axes, gap: float = 0.065) -> None:
+    """Write the name of each line at its right end, moved up or down until names are ``gap`` of the height apart.
 
-    Lines whose label begins with "_" stay without.
+    Lines whose label begins with "_" get no name, nor do lines that end in NaN.
     """
     ax.set_xlim(*ax.get_xlim())
     ax.set_ylim(*ax.get_ylim())
-    last = {line: np.asarray(line.get_xydata(), float)[-1] for line in ax.get_lines()}
-    named = [line for line, point in last.items() if np.isfinite(point).all() and str(line.get_label())[0] != "_"]
+    ends = {line: np.asarray(line.get_xydata(), float)[-1] for line in ax.get_lines()}
+    named = [line for line, end in ends.items() if np.isfinite(end).all() and str(line.get_label())[0] != "_"]
     to_share = ax.transScale + ax.transLimits
-    ends = np.array([to_share.transform(last[line]) for line in named]).reshape(-1, 2)
-    for line, (across, up), place in zip(named, ends, _apart(ends[:, 1], gap), strict=True):
+    points = np.array([to_share.transform(ends[line]) for line in named]).reshape(-1, 2)
+    for line, (across, up), height in zip(named, points, _spread(points[:, 1], gap), strict=True):
         ax.annotate(
             str(line.get_label()),
             (min(across, 1), up),
-            (1.045, place),
+            (1.045, height),
             xycoords="axes fraction",
             textcoords="axes fraction",
             va="center",
@@ -80,23 +187,43 @@ def name_at_ends(ax: Axes, gap: float = 0.065) -> None:
         )
 
 
-def _apart(places: np.ndarray, gap: float) -> np.ndarray:
-    """The places in the same order, at least ``gap`` apart: moved up, and then down again as far as 1 requires."""
-    order = np.argsort(places, kind="stable")
-    spread, lowest = np.empty(len(places)), 0.0
+def _spread(heights: np.ndarray, gap: float) -> np.ndarray:
+    """Return heights in the same order, at least ``gap`` apart: moved up, then down again as far as 1 requires."""
+    order = np.argsort(heights, kind="stable")
+    spread, low, high = np.empty(len(heights)), 0.0, 1.0
     for index in order:
-        spread[index] = max(places[index], lowest)
-        lowest = spread[index] + gap
-    highest = 1.0
+        spread[index] = max(heights[index], low)
+        low = spread[index] + gap
     for index in order[::-1]:
-        spread[index] = min(spread[index], highest)
-        highest = spread[index] - gap
+        spread[index] = min(spread[index], high)
+        high = spread[index] - gap
     return spread
 
 
-def _positive(argument: str, line: Curve, length: int) -> np.ndarray:
-    values = np.asarray(line, float)
-    checks.shape(argument, values, (length,))
-    checks.finite(argument, values)
-    checks.require(bool(np.all(values > 0)), argument, "must be positive on a logarithmic axis", float(values.min()))
-    return values
+def _check_line(name: str, line: Line, log_x: bool, log_y: bool) -> None:
+    x = increasing(f"{name} x", line.x, positive=log_x)
+    checks.choice(f"{name} kind", line.kind, tuple(DASHES))
+    check_colour(name, line.colour)
+    for part, values in (("y", line.y), *zip(("low", "high"), line.span or (), strict=False)):
+        checked_curve(f"{name} {part}", values, len(x), positive=log_y, gaps=True)
+
+
+def _draw_panel(ax: Axes, panel: LinePanel, xlabel: str, log_x: bool, height: float) -> None:
+    style_axes(ax, panel.title, xlabel, panel.ylabel)
+    if log_x:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    if panel.log_y:
+        ax.set_yscale("log")
+    for line in panel.lines:
+        x, colour = np.asarray(line.x, float), line_colour(line.colour)
+        style = {"color": colour, "linestyle": DASHES[line.kind], "linewidth": 1.2 if line.kind == "reference" else 2}
+        ax.plot(x, np.asarray(line.y, float), label=line.name or "_", **style)
+        if line.span is not None:
+            low, high = (np.asarray(side, float) for side in line.span)
+            ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    ax.set_xlim(min(float(line.x[0]) for line in panel.lines), max(float(line.x[-1]) for line in panel.lines))
+    if panel.limits is not None:
+        ax.set_ylim(*panel.limits)
+    rows = max(line.name.count("\n") + 1 for line in panel.lines)
+    name_lines(ax, gap=(0.06 + 0.16 * rows) / (height - 0.9))

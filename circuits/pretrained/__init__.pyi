@@ -1,3 +1,3 @@
-from .directory import load_pretrained as load_pretrained
-from .place import sharded as sharded
+from .hugging_face import load_pretrained as load_pretrained
+from .placement import sharded as sharded
 from .pretrained import Pretrained as Pretrained

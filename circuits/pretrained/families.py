@@ -15,7 +15,8 @@ from circuits import checks
 from circuits.pretrained.fields import Fields, choice, fixed, flag, integer, number
 from circuits.pretrained.rotary import rotary
 from circuits.pretrained.tensor_names import Source, gpt2_sources, llama_sources, neox_sources
-from circuits.transformer.config import MOST_PLACES, TransformerConfig
+from circuits.transformer.config import TransformerConfig
+from circuits.transformer.config import MAX_POSITIONS
 
 
 class Family(NamedTuple):
@@ -34,7 +35,7 @@ class Family(NamedTuple):
     buffers: re.Pattern[str]
 
 
-EVERYWHERE: dict[str, tuple[Any, ...]] = {
+NEUTRAL_VALUES: dict[str, tuple[Any, ...]] = {
     "quantization_config": (None,),
     "is_encoder_decoder": (False,),
     "add_cross_attention": (False,),
@@ -154,7 +155,7 @@ def _sizes(fields: Fields) -> dict[str, Any]:
 
 
 def _context(fields: Fields, name: str) -> int:
-    return integer(fields, name, most=MOST_PLACES)
+    return integer(fields, name, most=MAX_POSITIONS)
 
 
 def _no_window(fields: Fields) -> None:

@@ -20,7 +20,7 @@ from circuits.pretrained.gguf_file import GgufFile, Scalar, Tensor, open_gguf
 from circuits.pretrained.gguf_tokenizer import gguf_tokenizer
 from circuits.pretrained.pretrained import Pretrained
 from circuits.transformer.config import Dtype, TransformerConfig
-from circuits.transformer.fill import filled_transformer
+from circuits.transformer.parameters import predictor_from_tensors
 
 Matrix = Float[np.ndarray, "out in"]
 LARGEST = 2**31 - 1
@@ -75,7 +75,7 @@ def _loaded(
     like = {name: source.ours(_nothing(source.shape)) for name, source in sources.items()}
     if config.tied:  # the empty stack of further heads
         like["heads.kernels"] = _nothing((0, config.width, config.vocab))
-    return Pretrained(filled_transformer(config, like, path.name, place), tokenizer, _notes(file, path, kind))
+    return Pretrained(predictor_from_tensors(config, like, path.name, place), tokenizer, _notes(file, path, kind))
 
 
 def _nothing(shape: tuple[int, ...]) -> np.ndarray:

@@ -16,7 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from circuits import checks
-from circuits.pretrained.folder import MOST_JSON, file_inside, parse_json, read_json
+from circuits.pretrained.safe_files import MAX_JSON_BYTES
+from circuits.pretrained.safe_files import parse_json
+from circuits.pretrained.safe_files import read_json
+from circuits.pretrained.safe_files import file_inside
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 KINDS = {
@@ -84,7 +87,7 @@ def file_tensors(path: Path) -> dict[str, np.ndarray]:
     checks.require(size >= 8, path.name, "must start with the 8 bytes of a header's length", f"{size} bytes")
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        fits = length <= min(size - 8, MOST_JSON)
+        fits = length <= min(size - 8, MAX_JSON_BYTES)
         checks.require(fits, path.name, f"must have a header within its {size} bytes and {MOST_JSON}", length)
         header = parse_json(path.name, file.read(length))
     entries = [_entry(path.name, name, said) for name, said in header.items() if name != "__metadata__"]

@@ -1,165 +1,192 @@
-"""Where things stand in the tokens of one planning problem: its ends, the edges of its path, and everything else.
+"""Where things stand in the tokens of one planning problem: its start and goal, the edges of its path, everything else.
 
-A problem is written with its edges in random order, so averages over problems mix, at each position, whatever stands
-there. ``Layout.order`` puts the edges of every problem into one order, in which the same place is the same part of the
-graph: the edges of the path from start to goal, then the others, level by level.
+A problem lists its edges in random order, so an average over problems mixes different parts of the graph at each
+position. ``Layout.order`` sorts the edges of every problem into the same **aligned order**: the edges of the path from
+start to goal, then the others by depth. Entry i of the aligned order is the same part of the graph in every problem.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from circuits import checks
 from circuits.tasks.token_format import TokenFormat
+from circuits.typing import AnyArray
 
 ROLES = ("start", "goal", "path", "distractor", "symbol", "answer")
-"""What can stand at a position. ``Layout.roles`` holds places in this list; "answer" are tokens of the answer."""
+"""What can stand at a position, in the order of the numbers in ``Layout.roles``; "answer" is a token of the answer."""
 START, GOAL, PATH, DISTRACTOR, SYMBOL, ANSWER = range(len(ROLES))
 
 
 class Layout(NamedTuple):
-    """Positions, from 0, in the first Q tokens of one problem, whose path has the nodes n_0 .. n_{M-1}.
+    """Positions in the first Q tokens of one problem, whose path has the nodes n_0 .. n_{M-1}.
 
-    Edge k = 1..M-1 of the path is the pair (n_{k-1}, n_k); there is one edge into every node but n_0.
+    Edge k = 0..M-2 of the path leads from its parent n_k to its child n_{k+1}; the two are written side by side.
     """
 
     query: Int[Array, ""]
-    """Where the chosen token is predicted: the last of the Q positions."""
+    """The query position: the last of the Q positions, where a token of the answer is predicted."""
     goal: Int[Array, ""]
-    """Of the goal in the query."""
+    """The goal where the prompt names the two ends, not where an edge lists it."""
     start: Int[Array, ""]
-    """Of the start in the query."""
-    tails: Int[Array, " M-1"]
-    """Of n_{k-1} in edge k of the path; entry 0 is edge 1."""
-    heads: Int[Array, " M-1"]
-    """Of n_k in edge k."""
+    """The start, likewise."""
+    parents: Int[Array, " M-1"]
+    """n_k in edge k of the path."""
+    children: Int[Array, " M-1"]
+    """n_{k+1} in edge k of the path."""
     tokens: Int[Array, " Q"]
-    """The ids themselves."""
+    """The token ids."""
     roles: Int[Array, " Q"]
-    """Places in ``ROLES``."""
-    levels: Int[Array, " Q"]
-    """How many edges the node at a position is away from the start; 0 at symbols."""
+    """Indices into ``ROLES``."""
+    depths: Int[Array, " Q"]
+    """The number of edges between the start and the node at each position; 0 at symbols."""
     order: Int[Array, " Q"]
-    """order[i] is the position of what stands at place i in the common order."""
-    listed: Int[Array, " E"]
-    """Of the tail of each edge, in the order listed; its head is the next one."""
+    """order[i] is the position of entry i of the aligned order."""
+    listed_parents: Int[Array, " E"]
+    """The parent of every edge of the graph, in the order listed; its child is at the next position."""
 
 
-def chosen_position(format: TokenFormat, answer: int | None = None) -> int:
-    """The position at which a token of the answer is predicted, by default the first one that needs look-ahead.
+def query_position(format: TokenFormat, token: int | None = None) -> int:
+    """Return the position at which a token of the answer is predicted.
 
-    Raises ValueError for a place outside the answer, and where no token needs look-ahead and none is named.
+    Args:
+        format: how problems are written.
+        token: index in the answer, from 0; by default the branching token, the first that needs look-ahead.
+
+    Raises:
+        ValueError: if ``token`` is not in the answer, or is None where no token needs look-ahead.
+
+    Example:
+        >>> from circuits.probes import query_position
+        >>> from circuits.tasks import StarGraph, TokenFormat
+        >>> query_position(TokenFormat(StarGraph(paths=2, nodes=3, labels=10), "pairs", "goal-start"))
+        9
     """
-    if answer is None:
-        checks.require(len(format.hard) > 0, "answer", "must be given, for no token needs look-ahead", answer)
-        answer = min(format.hard)
-    checks.integer("answer", answer, min_value=0, max_value=format.answer_length - 1)
-    return format.prompt_length - 1 + answer
+    if token is None:
+        checks.require(len(format.hard) > 0, "token", "must be given where no token needs look-ahead", token)
+        token = min(format.hard)
+    checks.integer("token", token, min_value=0, max_value=format.answer_length - 1)
+    return format.prompt_length - 1 + token
 
 
-def layout(format: TokenFormat, tokens: Int[Array, " T"], query: int) -> Layout:
-    """The layout of a problem up to position ``query``, from its ids, answer included. Jittable; vmap for a batch.
+def problem_layout(tokens: Int[AnyArray, " T"], format: TokenFormat, query: int) -> Layout:
+    """Return where things stand in one problem. Works under jit and vmap.
 
-    Raises ValueError unless the ids are as many as a problem has, and the query is a position from the prompt's end on.
+    Args:
+        tokens: ids of the whole problem, answer included, [T].
+        format: how the problem is written.
+        query: the query position, from the end of the prompt on; see ``query_position``.
+
+    Raises:
+        ValueError: if the number of tokens is not that of the format, or the query is outside the answer.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from circuits.probes import aligned_names, problem_layout
+        >>> from circuits.tasks import StarGraph, TokenFormat
+        >>> format = TokenFormat(StarGraph(paths=2, nodes=3, labels=10), "pairs", "goal-start")
+        >>> layout = problem_layout(jnp.array([3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0]), format, query=9)
+        >>> layout.parents.tolist(), layout.children.tolist()  # the path is 3, 6, 0
+        ([6, 2], [7, 3])
+        >>> " ".join(aligned_names(layout)[0])
+        's n1 n1 g s x1 x1 x2 g s'
     """
     checks.shape("tokens", tokens, (format.length,))
     checks.integer("query", query, min_value=format.prompt_length - 1, max_value=format.length - 2)
     tokens = jnp.asarray(tokens, jnp.int32)
-    start, goal = ends(format)
+    start, goal = start_goal_positions(format)
     path = jnp.concatenate([tokens[start][None], tokens[format.length - format.family.nodes + 1 :]])
-    at = _edge_starts(format)
-    tails, heads = tokens[at], tokens[at + 1]
-    levels = _levels(tails, heads, format.family.nodes)
-    into = jnp.argmax(heads == path[1:, None], axis=1)  # the one edge into each node of the path
+    listed = np.arange(format.family.edge_count, dtype=np.int32) * edge_width(format)
+    parents, children = tokens[listed], tokens[listed + 1]
+    child_depths = _child_depths(parents, children, format.family.nodes)
+    into_path = jnp.argmax(children == path[1:, None], axis=1)  # every node but the start has one edge into it
     is_node = np.ones(query + 1, bool)
-    is_node[_symbols(format, query)] = False
+    if format.style == "text":
+        is_node[np.append(listed + 2, format.prompt_length - 1)] = False
     seen = tokens[: query + 1]
-    level = jnp.where(is_node, jnp.sum(jnp.where(seen[:, None] == heads, levels, 0), axis=1), 0)
+    depths = jnp.where(is_node, jnp.sum(jnp.where(seen[:, None] == children, child_depths, 0), axis=1), 0)
     return Layout(
-        jnp.asarray(query, jnp.int32),
-        jnp.asarray(goal, jnp.int32),
-        jnp.asarray(start, jnp.int32),
-        jnp.asarray(at)[into],
-        jnp.asarray(at)[into] + 1,
-        seen,
-        _roles(format, seen, path, is_node),
-        level.astype(jnp.int32),
-        _order(format, tails, heads, path, levels, query),
-        jnp.asarray(at),
+        query=jnp.asarray(query, jnp.int32),
+        goal=jnp.asarray(goal, jnp.int32),
+        start=jnp.asarray(start, jnp.int32),
+        parents=jnp.asarray(listed)[into_path],
+        children=jnp.asarray(listed)[into_path] + 1,
+        tokens=seen,
+        roles=_roles(format, seen, path, is_node),
+        depths=depths.astype(jnp.int32),
+        order=_aligned_order(format, parents, children, path, child_depths, query),
+        listed_parents=jnp.asarray(listed),
     )
 
 
-def place_names(found: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and roles of the places in the common order, the same for every problem of a format.
+def aligned_names(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return a name and a role for each entry of the aligned order, the same for every problem of a format.
 
-    "s" is the start, "n1", "n2", ... the nodes of the path, "g" the goal, "x1", ... nodes off the path by their level,
-    "·" a symbol. Takes the layout of any one problem.
+    Args:
+        layout: of any one problem.
+
+    Returns:
+        Q names: "s" is the start, "n1", "n2", ... are nodes of the path, "g" is the goal, "x1", "x2", ... are nodes off
+        the path by their depth, and "·" is a symbol. Q roles, as in ``ROLES``.
     """
-    order, roles, levels = (np.asarray(part) for part in (found.order, found.roles, found.levels))
-    tokens, goal = np.asarray(found.tokens), np.asarray(found.tokens)[int(found.goal)]
+    order, roles, depths, tokens = (np.asarray(x) for x in (layout.order, layout.roles, layout.depths, layout.tokens))
     names = []
-    for place in order.tolist():
-        role, level = int(roles[place]), int(levels[place])
-        at_goal = tokens[place] == goal and role != SYMBOL
-        node = "g" if at_goal else f"{'x' if role == DISTRACTOR else 'n'}{level}" if level else "s"
-        names.append("·" if role == SYMBOL else node)
-    return tuple(names), tuple(ROLES[roles[place]] for place in order.tolist())
+    for position in order.tolist():
+        role, depth = int(roles[position]), int(depths[position])
+        if role == SYMBOL:
+            names.append("·")
+        elif tokens[position] == tokens[int(layout.goal)]:
+            names.append("g")
+        else:
+            names.append(f"{'x' if role == DISTRACTOR else 'n'}{depth}" if depth else "s")
+    return tuple(names), tuple(ROLES[roles[position]] for position in order.tolist())
 
 
-def ends(format: TokenFormat) -> tuple[int, int]:
-    """The positions of start and goal in the query."""
-    step = 3 if format.style == "text" else 2
-    first, second = step * format.family.edge_count, step * format.family.edge_count + 1
-    return (first, second) if format.query == "start-goal" else (second, first)
+def start_goal_positions(format: TokenFormat) -> tuple[int, int]:
+    """The positions at which the prompt names the start and the goal."""
+    first = edge_width(format) * format.family.edge_count
+    return (first, first + 1) if format.query == "start-goal" else (first + 1, first)
 
 
-def _edge_starts(format: TokenFormat) -> Int[np.ndarray, " E"]:
-    """The position of the tail of each edge in the order listed; its head is the next one."""
-    return np.arange(format.family.edge_count, dtype=np.int32) * (3 if format.style == "text" else 2)
+def edge_width(format: TokenFormat) -> int:
+    """How many tokens an edge takes in the prompt: its nodes, and in style "text" a symbol."""
+    return 3 if format.style == "text" else 2
 
 
-def _symbols(format: TokenFormat, query: int) -> Int[np.ndarray, " _"]:
-    """The positions, up to the query, at which no node stands."""
-    if format.style == "pairs":
-        return np.zeros(0, np.int32)
-    found = np.append(_edge_starts(format) + 2, format.prompt_length - 1)
-    return found[found <= query]
-
-
-def _levels(tails: Int[Array, " E"], heads: Int[Array, " E"], nodes: int) -> Int[Array, " E"]:
-    """The level of the head of each edge: one more than that of the edge into its tail, and 1 where there is none."""
-    parent = tails[:, None] == heads[None, :]
-    level = jnp.ones(len(tails), jnp.int32)
+def _child_depths(parents: Int[Array, " E"], children: Int[Array, " E"], nodes: int) -> Int[Array, " E"]:
+    """The depth of each edge's child: one more than its parent's, which is 0 where no edge leads to the parent."""
+    follows = parents[:, None] == children[None, :]
+    depth = jnp.ones(len(parents), jnp.int32)
     for _ in range(nodes - 1):
-        level = 1 + jnp.sum(jnp.where(parent, level, 0), axis=1, dtype=jnp.int32)
-    return level
+        depth = 1 + jnp.sum(jnp.where(follows, depth, 0), axis=1, dtype=jnp.int32)
+    return depth
 
 
-def _roles(format: TokenFormat, tokens: Int[Array, " Q"], path: Int[Array, " M"], is_node: np.ndarray) -> Array:
-    on_path = jnp.any(tokens[:, None] == path, axis=1)
-    role = jnp.where(on_path, PATH, DISTRACTOR)
+def _roles(
+    format: TokenFormat, tokens: Int[Array, " Q"], path: Int[Array, " M"], is_node: Bool[np.ndarray, " Q"]
+) -> Int[Array, " Q"]:
+    role = jnp.where(jnp.any(tokens[:, None] == path, axis=1), PATH, DISTRACTOR)
     role = jnp.where(tokens == path[0], START, role)
     role = jnp.where(tokens == path[-1], GOAL, role)
     role = jnp.where(np.arange(len(tokens)) >= format.prompt_length, ANSWER, role)
     return jnp.where(is_node, role, SYMBOL).astype(jnp.int32)
 
 
-def _order(
+def _aligned_order(
     format: TokenFormat,
-    tails: Int[Array, " E"],
-    heads: Int[Array, " E"],
+    parents: Int[Array, " E"],
+    children: Int[Array, " E"],
     path: Int[Array, " M"],
-    levels: Int[Array, " E"],
+    depths: Int[Array, " E"],
     query: int,
 ) -> Int[Array, " Q"]:
-    """Edges on the path, then by level, at each level those that leave the path first; all else where it is."""
-    off = ~jnp.any(heads[:, None] == path, axis=1)
-    hangs = ~jnp.any(tails[:, None] == path, axis=1)
-    key = 2 * (jnp.where(off, format.family.nodes, 0) + levels) + jnp.where(hangs, 1, 0)
-    edges = jnp.argsort(key, stable=True)
-    step = 3 if format.style == "text" else 2
-    places = (step * edges[:, None] + np.arange(step)).reshape(-1)
-    rest = np.arange(step * format.family.edge_count, query + 1)
-    return jnp.concatenate([places, jnp.asarray(rest, places.dtype)]).astype(jnp.int32)
+    """Edges of the path, then the others by depth, at each depth those that leave the path first; the rest in place."""
+    off_path = ~jnp.any(children[:, None] == path, axis=1)
+    detached = ~jnp.any(parents[:, None] == path, axis=1)
+    key = 2 * (jnp.where(off_path, format.family.nodes, 0) + depths) + jnp.where(detached, 1, 0)
+    width = edge_width(format)
+    edges = (width * jnp.argsort(key, stable=True)[:, None] + np.arange(width)).reshape(-1)
+    rest = np.arange(width * format.family.edge_count, query + 1)
+    return jnp.concatenate([edges, jnp.asarray(rest, edges.dtype)]).astype(jnp.int32)

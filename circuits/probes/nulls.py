@@ -1,11 +1,11 @@
-"""What scores are worth: the same scores where there is nothing to find.
+"""Null hypotheses for scores of attention heads: what the same scores are where there is nothing to find.
 
-Two nulls, each with the error rate held over all heads at once:
+There are two, and each keeps its error rate over all heads at once:
 
-    untrained   the model with fresh initial parameters, many times. A head of the trained one is beyond chance when its
-                score is above the largest of any head in all but a share α of the untrained ones (Westfall and Young).
-    shuffled    the same patterns scored with the layout of another problem, for scores that depend on labels. Example
-                by example, the difference has to be above 0, by Student's one-sided t with Bonferroni's correction.
+    untrained   freshly initialised models. A head of the trained model is above chance where its score exceeds the
+                largest of any head in all but a share α of the untrained models (Westfall and Young).
+    shuffled    the same patterns scored with the layout of another problem, for scores that depend on labels. The
+                difference, example by example, has to be above 0 by a one-sided t-test with Bonferroni's correction.
 """
 
 from collections.abc import Callable
@@ -24,50 +24,52 @@ from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 
 ROUNDING = 1e-7
-"""Of masses of attention, which are at most 1, in float32."""
+"""The rounding of float32 in masses of attention, which are at most 1."""
 
 
-def untrained(
+def untrained_scores(
     function: Callable[..., Tree], config: TransformerConfig, examples: tuple, *, models: int = 119, seed: int = 0
 ) -> Tree:
-    """``function(model, *example)``, averaged over examples, for freshly initialised models: a leading axis [models].
+    """``function(model, *example)`` averaged over examples, for freshly initialised models: a leading axis [models].
 
-    NaN in an example is left out. One model at a time, so memory is that of one. Raises ValueError unless ``models``
-    is a positive integer.
+    NaN of an example is left out. Computes one model at a time. Raises ValueError unless ``models`` is a positive
+    integer.
     """
     checks.integer("models", models, min_value=1)
-    return _of_models(function, config, jax.random.split(jax.random.key(seed), models), examples)
+    return _each_model(function, config, jax.random.split(jax.random.key(seed), models), examples)
 
 
 @partial(jax.jit, static_argnames=("function", "config"))
-def _of_models(function: Callable[..., Tree], config: TransformerConfig, keys: Array, examples: tuple) -> Tree:
-    def one(key: Array) -> Tree:
+def _each_model(function: Callable[..., Tree], config: TransformerConfig, keys: Array, examples: tuple) -> Tree:
+    def one_model(key: Array) -> Tree:
         model = Predictor(config, nnx.Rngs(key))
-        found = jax.vmap(lambda *example: function(model, *example))(*examples)
-        return jax.tree.map(lambda values: jnp.nanmean(values, axis=0), found)
+        scores = jax.vmap(lambda *example: function(model, *example))(*examples)
+        return jax.tree.map(lambda values: jnp.nanmean(values, axis=0), scores)
 
-    return jax.lax.map(one, keys)
+    return jax.lax.map(one_model, keys)
 
 
-def familywise(scores: Float[np.ndarray, "L H"], null: Float[np.ndarray, "R L H"]) -> Float[np.ndarray, "L H"]:
-    """p-values of heads against R untrained models: (1 + how many have a head that scores as high) / (R + 1)."""
+def familywise_p_values(
+    scores: Float[np.ndarray, "L H"], null: Float[np.ndarray, "models L H"]
+) -> Float[np.ndarray, "L H"]:
+    """p-values against untrained models: (1 + the number with any head that scores as high) / (1 + their number)."""
     checks.shape("null", null, (len(null), *scores.shape))
     highest = null.reshape(len(null), -1).max(axis=1)
-    above = (~(highest[:, None, None] < scores)).sum(axis=0)  # a model without the score counts as above
-    return np.where(np.isnan(scores), np.nan, (1 + above) / (1 + len(null)))
+    as_high = (~(highest[:, None, None] < scores)).sum(axis=0)  # a NaN of the null counts as higher
+    return np.where(np.isnan(scores), np.nan, (1 + as_high) / (1 + len(null)))
 
 
-def above_zero(differences: Moments, tests: int) -> Tree:
-    """For each entry the p-value that its mean is not above 0, by one-sided t, times ``tests`` (1 at the most).
+def p_values_above_zero(differences: Moments, tests: int) -> Tree:
+    """One-sided t-tests that each mean is above 0: the p-values times ``tests`` (Bonferroni), at most 1.
 
-    The standard error is taken to be no less than the rounding of float32, or saturated heads would differ for certain.
+    The standard error is at least the rounding of float32; otherwise saturated heads would always differ.
     """
     checks.integer("tests", tests, min_value=1)
 
-    def one(count: Array, mean: Array, squares: Array) -> Float[np.ndarray, "..."]:
+    def leaf(count: Array, mean: Array, squares: Array) -> Float[np.ndarray, "..."]:
         n, centre, spread = (np.asarray(part, np.float64) for part in (count, mean, squares))
-        free = np.maximum(n - 1, 1)
-        error = np.maximum(np.sqrt(spread / free / np.maximum(n, 1)), ROUNDING)
-        return np.where(n > 1, np.minimum(1.0, tests * student.sf(centre / error, free)), 1.0)
+        freedom = np.maximum(n - 1, 1)
+        error = np.maximum(np.sqrt(spread / freedom / np.maximum(n, 1)), ROUNDING)
+        return np.where(n > 1, np.minimum(1.0, tests * student.sf(centre / error, freedom)), 1.0)
 
-    return jax.tree.map(one, differences.count, differences.mean, differences.squares)
+    return jax.tree.map(leaf, *differences)

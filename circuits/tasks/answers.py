@@ -22,7 +22,7 @@ class AnswerCheck(NamedTuple):
     reason: str
 
 
-class Rooted(NamedTuple):
+class RootedTree(NamedTuple):
     """A directed tree, every node of which is reached from the start."""
 
     start: int
@@ -33,7 +33,7 @@ class Rooted(NamedTuple):
     """The successors of each node that has some."""
 
 
-def rooted(edges: Edges, start: Label, goal: Label, shape: str) -> Rooted:
+def rooted_tree(edges: Edges, start: Label, goal: Label, shape: str) -> RootedTree:
     """Check that the edges form a tree with the root ``start`` that holds ``goal``, another node.
 
     A tree: no self loop, no edge twice, one predecessor for every node but the start, no cycle, and every node
@@ -53,17 +53,17 @@ def rooted(edges: Edges, start: Label, goal: Label, shape: str) -> Rooted:
     for u, v in pairs:
         out.setdefault(u, []).append(v)
     for node in into:
-        climb(into, node)
+        path_to_root(into, node)
     rule = f"must be the root of the {shape}, without predecessor {into.get(start)}"
     checks.require(start not in into, "start", rule, start)
-    checks.require(climb(into, goal)[-1] == start, "goal", f"must be reachable from start {start}", goal)
+    checks.require(path_to_root(into, goal)[-1] == start, "goal", f"must be reachable from start {start}", goal)
     rule = f"every node must be reachable from start {start}"
     for node in into:
-        checks.require(climb(into, node)[-1] == start, "edges", rule, node)
-    return Rooted(start, goal, into, out)
+        checks.require(path_to_root(into, node)[-1] == start, "edges", rule, node)
+    return RootedTree(start, goal, into, out)
 
 
-def climb(into: dict[int, int], node: int) -> list[int]:
+def path_to_root(into: dict[int, int], node: int) -> list[int]:
     """The nodes from ``node`` up to the root above it, by the predecessors ``into``.
 
     Raises ValueError naming ``edges`` when they run in a cycle.
@@ -76,7 +76,7 @@ def climb(into: dict[int, int], node: int) -> list[int]:
     return seen
 
 
-def compare(problem: Problem, path: list[int], proposed: Sequence[int] | Int[AnyArray, " n"]) -> AnswerCheck:
+def compare_paths(problem: Problem, path: list[int], proposed: Sequence[int] | Int[AnyArray, " n"]) -> AnswerCheck:
     """Compare an answer with the true path of a problem, and name its first wrong step."""
     nodes = [index(node) for node in proposed]
     return AnswerCheck(nodes == path, next(_faults(set(_pairs(problem.edges)), path, nodes), ""))

@@ -15,14 +15,14 @@ from typing import NamedTuple
 from circuits.tasks.token_format import TokenFormat
 
 
-class Levels(NamedTuple):
+class Baselines(NamedTuple):
     """Probabilities of being right: of a whole answer, and of each of its tokens."""
 
     exact: Fraction
     by_token: tuple[Fraction, ...]
 
 
-def chance(format: TokenFormat, *, sees_goal: bool = False) -> Levels:
+def chance(format: TokenFormat, *, sees_goal: bool = False) -> Baselines:
     """The edge-follower writing alone: step j continues from the node that it has taken itself.
 
     Paths that part never meet, so node j is right just when all steps before it are: its probability is
@@ -31,10 +31,10 @@ def chance(format: TokenFormat, *, sees_goal: bool = False) -> Levels:
     """
     steps = _steps(format, sees_goal)
     by_node = tuple(accumulate(steps, mul, initial=Fraction(1)))
-    return Levels(by_node[-1], by_node[format.first_node :])
+    return Baselines(by_node[-1], by_node[format.first_node :])
 
 
-def clever_hans(format: TokenFormat, *, sees_goal: bool = False) -> Levels:
+def clever_hans(format: TokenFormat, *, sees_goal: bool = False) -> Baselines:
     """The edge-follower under teacher forcing: step j continues from the true node j, as in training.
 
     Node j + 1 is right with probability p_j, and the start with 1. Star: 1 / P at the first node after the
@@ -42,7 +42,7 @@ def clever_hans(format: TokenFormat, *, sees_goal: bool = False) -> Levels:
     tokens are right at once, is the product of these, as it is for ``chance``.
     """
     steps = _steps(format, sees_goal)
-    return Levels(prod(steps, start=Fraction(1)), (Fraction(1), *steps)[format.first_node :])
+    return Baselines(prod(steps, start=Fraction(1)), (Fraction(1), *steps)[format.first_node :])
 
 
 def _steps(format: TokenFormat, sees_goal: bool) -> tuple[Fraction, ...]:

@@ -6,7 +6,7 @@ from jax import Array
 from jaxtyping import Int
 
 
-def from_digits(digits: Int[Array, " K"]) -> Int[Array, " K"]:
+def decode_lehmer(digits: Int[Array, " K"]) -> Int[Array, " K"]:
     """The sequence whose i-th entry is the digits[i]-th smallest number not used before it.
 
     Digit i in {0..n-1-i} gives K distinct numbers of {0..n-1}, each such sequence exactly once; K = n gives

@@ -18,7 +18,7 @@ from circuits.tasks.sequence_files import read_sequences
 from circuits.tasks.splits import sample_split
 from circuits.tasks.star.graph import StarGraph
 from circuits.tasks.task import Report, Rows, Split, Task
-from circuits.tasks.token_format import TokenFormat, problem_of, tokens
+from circuits.tasks.token_format import TokenFormat, decode_problem, encode_problem
 from circuits.tasks.tree.graph import BinaryTree
 
 TEST_SEED = MAX_SEED
@@ -103,7 +103,7 @@ def draw(format: TokenFormat, split: str, seed: int, count: int, one_in: int) ->
 @partial(jax.jit, static_argnums=(0, 1, 3, 4))
 def fresh(format: TokenFormat, split: str, key: Array, count: int, one_in: int) -> Int[Array, "n T"]:
     """Return random problems of a split as tokens; jittable."""
-    return jnp.asarray(jax.vmap(partial(tokens, format))(sample_split(format.family, split, key, count, one_in)))
+    return jnp.asarray(jax.vmap(partial(encode_problem, format))(sample_split(format.family, split, key, count, one_in)))
 
 
 def check_disjoint(format: TokenFormat, train: Rows, test: Rows) -> None:
@@ -150,7 +150,7 @@ def _fresh_training_problems(format: TokenFormat, one_in: int, key: Array, count
 
 
 def _graph(format: TokenFormat, row: Int[np.ndarray, " T"]) -> frozenset[tuple[int, int]]:
-    return frozenset((int(u), int(v)) for u, v in np.asarray(problem_of(format, row).edges))
+    return frozenset((int(u), int(v)) for u, v in np.asarray(decode_problem(format, row).edges))
 
 
 def _read(format: TokenFormat, name: str, path: Path) -> Rows:

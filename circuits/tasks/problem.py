@@ -14,7 +14,7 @@ from jaxtyping import Int
 from circuits import checks
 from circuits.typing import AnyArray
 
-MOST_LABELS = 2**31 - 1
+MAX_LABELS = 2**31 - 1
 """Labels, and their number N, are int32."""
 
 
@@ -74,7 +74,7 @@ class Problem(NamedTuple):
     """The answer, start..goal."""
 
 
-def canonical(spec: Family, order: Int[AnyArray, " E"]) -> Problem:
+def canonical_problem(spec: Family, order: Int[AnyArray, " E"]) -> Problem:
     """The canonical problem of a family, with its edges in another order; arrays are int32.
 
     ``order`` is a permutation of range(E): the i-th listed edge is ``spec.canonical_edges[order[i]]``. The
@@ -106,7 +106,7 @@ def relabel(problem: Problem, labels: Int[AnyArray, " K"]) -> Problem:
         values = np.asarray(labels).tolist()
         checks.require(len(set(values)) == node_count, "labels", "must be distinct", values)
         rule = f"must lie in range({MOST_LABELS})"
-        checks.require(min(values) >= 0 and max(values) < MOST_LABELS, "labels", rule, values)
+        checks.require(min(values) >= 0 and max(values) < MAX_LABELS, "labels", rule, values)
     for name, array in problem._asdict().items():
         if _known(array):
             # An index out of range would be clamped in silence, and give a wrong graph.
@@ -119,7 +119,7 @@ def relabel(problem: Problem, labels: Int[AnyArray, " K"]) -> Problem:
     return Problem(*(_take(table, array) for array in problem))
 
 
-def single(argument: str, problem: Problem) -> None:
+def check_single(argument: str, problem: Problem) -> None:
     """Raise ValueError naming ``argument`` unless the problem is one problem, not a batch."""
     ranks = tuple(np.ndim(array) for array in problem)
     rule = "must be one problem (vmap over a batch), with arrays of ranks (2, 0, 0, 1)"

@@ -10,8 +10,8 @@ from jax import Array
 from jaxtyping import Int, PRNGKeyArray
 
 from circuits import checks
-from circuits.tasks.lehmer import from_digits
-from circuits.tasks.problem import Family, Problem, canonical, relabel
+from circuits.tasks.lehmer import decode_lehmer
+from circuits.tasks.problem import Family, Problem, canonical_problem, relabel
 
 # Enough problems for one vectorised step, few enough for their random words to stay in the cache.
 CHUNK = 16384
@@ -43,9 +43,9 @@ def _one(spec: Family, key: PRNGKeyArray) -> Problem:
     # Lehmer code are independent, so each can be made exactly uniform by rejection, and then so is the code.
     bounds = [*range(spec.labels, spec.labels - spec.node_count, -1), *range(spec.edge_count, 0, -1)]
     digits = _below(key, np.asarray(bounds, dtype=np.uint32))
-    labels = from_digits(digits[: spec.node_count])
-    order = from_digits(digits[spec.node_count :])
-    return relabel(canonical(spec, order), labels)
+    labels = decode_lehmer(digits[: spec.node_count])
+    order = decode_lehmer(digits[spec.node_count :])
+    return relabel(canonical_problem(spec, order), labels)
 
 
 def _below(key: PRNGKeyArray, bounds: np.ndarray) -> Int[Array, " n"]:

@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from circuits import checks
 from circuits.tasks.star.text import parse_line
-from circuits.tasks.token_format import TokenFormat, solve_in, tokens
+from circuits.tasks.token_format import TokenFormat, encode_problem, solve
 
 
 def read_sequences(format: TokenFormat, path: str | Path) -> Int[np.ndarray, "n T"]:
@@ -21,9 +21,9 @@ def read_sequences(format: TokenFormat, path: str | Path) -> Int[np.ndarray, "n 
     is not below N, or is no problem of the family; ValueError naming ``path`` for a file without lines; and
     OSError from the file.
     """
-    read = partial(parse_line, labels=format.family.labels, query=format.query, solver=partial(solve_in, format.family))
+    read = partial(parse_line, labels=format.family.labels, query=format.query, solver=partial(solve, format.family))
     # A byte that is no ASCII becomes a sign that is no label, so that the error names its line.
     with open(path, encoding="ascii", errors="replace") as lines:
-        rows = [tokens(format, read(line, number=number)) for number, line in enumerate(lines, start=1)]
+        rows = [encode_problem(format, read(line, number=number)) for number, line in enumerate(lines, start=1)]
     checks.require(bool(rows), "path", "must hold at least one line", str(path))
     return np.stack(rows)

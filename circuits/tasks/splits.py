@@ -14,12 +14,12 @@ from jax import Array
 from jaxtyping import Bool, PRNGKeyArray, UInt32
 
 from circuits import checks
-from circuits.tasks.problem import Family, Problem, single
+from circuits.tasks.problem import Family, Problem, check_single
 from circuits.tasks.sampling import CHUNK, sample
 
 SPLITS = ("train", "test")
 SHIFT = 0x9E3779B9
-FEWEST = 32
+MIN_TEST_GRAPHS = 32
 """Expected graphs of the test split below which it could be empty: the chance is about exp(-32)."""
 
 
@@ -37,7 +37,7 @@ def graph_hash(problem: Problem) -> UInt32[Array, ""]:
 
     Raises ValueError for a batch; vmap over it.
     """
-    single("problem", problem)
+    check_single("problem", problem)
     ends = jnp.asarray(problem.edges).astype(jnp.uint32)
     codes = fmix32(fmix32(ends[:, 0] + jnp.uint32(SHIFT)) + ends[:, 1])
     return fmix32(jnp.sum(codes, dtype=jnp.uint32))
@@ -67,7 +67,7 @@ def sample_split(spec: Family, split: str, key: PRNGKeyArray, count: int, one_in
     checks.integer("one_in", one_in, 2, 2**31 - 1)
     # Each graph has K! names of its nodes, but only as many as K! / symmetries of them differ.
     graphs = perm(spec.labels, spec.node_count) // spec.symmetries
-    checks.require(graphs >= FEWEST * one_in, "spec", f"must have at least {FEWEST * one_in} labelled graphs", graphs)
+    checks.require(graphs >= MIN_TEST_GRAPHS * one_in, "spec", f"must have at least {FEWEST * one_in} labelled graphs", graphs)
     return _sample_split(spec, split, key, count, one_in)
 
 

@@ -9,8 +9,8 @@ from jaxtyping import Int
 
 from circuits import checks
 from circuits.tasks.answers import Edges
-from circuits.tasks.problem import MOST_LABELS, Problem, single
-from circuits.tasks.star.answers import solve
+from circuits.tasks.problem import MAX_LABELS, Problem, check_single
+from circuits.tasks.star.answers import solve_star
 from circuits.tasks.star.graph import QUERIES, StarGraph
 from circuits.tasks.tree.answers import solve_tree
 from circuits.tasks.tree.graph import BinaryTree
@@ -42,7 +42,7 @@ class TokenFormat:
     def __post_init__(self) -> None:
         checks.choice("style", self.style, STYLES)
         checks.choice("query", self.query, QUERIES)
-        most = MOST_LABELS - len(SYMBOLS)
+        most = MAX_LABELS - len(SYMBOLS)
         checks.require(self.family.labels <= most, "family", f"must have at most {most} labels", self.family)
 
     @property
@@ -100,14 +100,14 @@ class TokenFormat:
         return self.family.labels + SYMBOLS.index(text)
 
 
-def tokens(format: TokenFormat, problem: Problem) -> Int[AnyArray, " T"]:
+def encode_problem(format: TokenFormat, problem: Problem) -> Int[AnyArray, " T"]:
     """The ids of one problem, the prompt and then the answer; int32, and numpy when the problem is numpy.
 
     Jittable with ``format`` static; vmap for a batch.
 
     Raises ValueError for a batch, or naming the array of the problem whose shape is not the family's.
     """
-    single("problem", problem)
+    check_single("problem", problem)
     checks.shape("problem.edges", problem.edges, (format.family.edge_count, 2))
     checks.shape("problem.path", problem.path, (format.family.nodes,))
     space = jnp if any(isinstance(part, jax.Array) for part in problem) else np
@@ -122,7 +122,7 @@ def tokens(format: TokenFormat, problem: Problem) -> Int[AnyArray, " T"]:
     return space.concatenate([listed, space.stack(ends), space.asarray(equals), path])
 
 
-def problem_of(format: TokenFormat, ids: Tokens) -> Problem:
+def decode_problem(format: TokenFormat, ids: Tokens) -> Problem:
     """The inverse of ``tokens``: read one sequence, and check that its answer is the path that its edges dictate.
 
     Arrays of the problem are int32 numpy.
@@ -142,19 +142,19 @@ def problem_of(format: TokenFormat, ids: Tokens) -> Problem:
     for node in (*edges.reshape(-1).tolist(), *ends, *answer):
         checks.require(0 <= node < labels, "ids", f"must hold a label below N = {labels} where a node stands", node)
     start, goal = ends if format.query == "start-goal" else ends[::-1]
-    path = solve_in(format.family, edges, start, goal)
+    path = solve(format.family, edges, start, goal)
     rule = f"must end with the answer {path[format.first_node :]}"
     checks.require(answer == path[format.first_node :], "ids", rule, answer)
     return Problem(*(np.asarray(part, dtype=np.int32) for part in (edges, start, goal, path)))
 
 
-def solve_in(family: StarGraph | BinaryTree, edges: Edges, start: Label, goal: Label) -> list[int]:
+def solve(family: StarGraph | BinaryTree, edges: Edges, start: Label, goal: Label) -> list[int]:
     """The path from start to goal, after checking that the graph is one of the family; labels aside.
 
     Raises ValueError naming what breaks the rules of ``solve`` or ``solve_tree``, or ``edges`` when their
     number or the length of the path is not the family's.
     """
-    solver = solve_tree if isinstance(family, BinaryTree) else solve
+    solver = solve_tree if isinstance(family, BinaryTree) else solve_star
     path = solver(edges, start, goal)
     sizes, expected = (len(edges), len(path)), (family.edge_count, family.nodes)
     checks.require(sizes == expected, "edges", f"must be {expected[0]}, with paths of {expected[1]} nodes", sizes)

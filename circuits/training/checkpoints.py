@@ -1,18 +1,21 @@
-"""Checkpoints of a training state, written by orbax, with digests that tell a whole one from a damaged one.
+"""Checkpoints of a training state: orbax's ``CheckpointManager``, with checksums that find later damage.
 
-    {step}/state            the arrays as orbax lays them out, to be read on any number of processes and devices
-    {step}/manifest.json    dtype, shape and digest of each array, the digest of each file, and that of all this
-    {step}.aside            a checkpoint that a save has superseded, see ``Checkpoints.save``
+    {step}/state            the arrays as orbax writes them, readable on any number of processes and devices
+    {step}/manifest.json    dtype, shape and checksum of each array, checksum of each file, checksum of the manifest
+    {step}.aside            a checkpoint that was superseded, see ``Checkpoints.save``
+    deleted/                checkpoints that are being removed
 
-A folder gets the name of its step when it is finished, so one that is named by a step was whole once. Its files may
-have suffered since, and orbax notices only some of that: a flipped bit may come back as another number. So files are
-compared with their digests before orbax sees them, and arrays after.
+The manager writes a checkpoint under a temporary name and renames it once it is complete, decides which ones to keep,
+and clears away what a killed process left. What it does not notice is damage done to the files later: a flipped bit may
+be read as another number. So files are compared with their checksums before orbax reads them, and arrays after.
+
+Format 1, written by the first release, has this layout too, without the manager's own files.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,17 +23,19 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
+from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, EveryNSteps, LatestN
 
 from circuits import checks
-from circuits.files import array_entry, check_entries, file_checksums, read_checked, with_checksum
+from circuits.files import array_entry, check_entries, file_checksums, read_checked, with_checksum, write_text
 
-FORMAT = 1
-STATE, MANIFEST = "state", "manifest.json"
-WRITING, DELETED, ASIDE = ".writing", ".deleted", ".aside"
+FORMAT, READABLE_FORMATS = 2, (1, 2)
+STATE, MANIFEST, ASIDE, DELETED = "state", "manifest.json", ".aside", "deleted"
+WRITING = ocp.utils.TMP_DIR_SUFFIX
+"""End of the name of a checkpoint that is being written."""
 
 
 class Restored(NamedTuple):
-    """A state, the step it was saved at, and which later checkpoints were passed over and why."""
+    """A state, the step at which it was saved, and each later checkpoint that was passed over, with the reason."""
 
     step: int
     state: Any
@@ -38,192 +43,230 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run: the last ``keep``, and each whose step is a multiple of ``keep_every`` (0: none).
+    """The checkpoints of one run: the last ``keep``, and every one whose step is a multiple of ``keep_every``.
 
-    All processes of a run make one on the same folder and make the same calls. One run writes, others may read
-    meanwhile. A context manager, for orbax has threads. Raises ValueError naming the argument that is out of range.
+    Only one run may write to a folder; others may read meanwhile. If the run has several processes, all of them make
+    the same calls.
+
+    Args:
+        folder: where the checkpoints are; made by the first ``save``.
+        keep: how many of the latest checkpoints to keep.
+        keep_every: also keep all whose step is a multiple of this. 0: none.
+
+    Raises:
+        ValueError: for an argument out of range.
+
+    Example:
+        >>> import jax.numpy as jnp, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, Checkpoints(folder) as checkpoints:
+        ...     checkpoints.save(5, {"weights": jnp.ones(3)})
+        ...     checkpoints.restore({"weights": jnp.zeros(3)}).state["weights"].tolist()
+        [1.0, 1.0, 1.0]
     """
 
-    def __init__(self, folder: Path, keep: int = 3, keep_every: int = 0) -> None:
+    def __init__(self, folder: str | Path, keep: int = 3, keep_every: int = 0) -> None:
         checks.integer("keep", keep, 1)
         checks.integer("keep_every", keep_every, 0)
-        self._folder, self._keep, self._keep_every = folder.absolute(), keep, keep_every
-        self._writer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+        self._folder, self._keep, self._keep_every = Path(folder).absolute(), keep, keep_every
+        self._handler = _WithManifest()
+        self._manager: ocp.CheckpointManager | None = None  # only for the process that saves, and clears what it finds
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()
+        self._close()
 
     def save(self, step: int, state: Any) -> None:
-        """Write a tree of jax arrays, return when it is there, and drop what is no longer to be kept.
+        """Write a state, return when it is on disk, and remove the checkpoints that need not be kept any more.
 
-        A kill at any moment leaves the others, and this one whole or not at all. Checkpoints of this step and of
-        later ones are of a past that the run left when it went on from an earlier step: they are set aside.
+        A process killed at any moment leaves the earlier checkpoints intact, and this one complete or absent.
+        Existing checkpoints of this and later steps belong to a past that the run left when it resumed from an earlier
+        step: they are renamed to ``{step}.aside``.
 
-        Raises ValueError for a state that can't be written, OSError naming the folder when writing fails.
+        Args:
+            step: steps taken so far.
+            state: a tree of jax arrays.
+
+        Raises:
+            ValueError: for a step or a state that can't be saved.
+            OSError: when writing fails; names the folder.
         """
         checks.integer("step", step, 0)
-        arrays = _arrays(state, jax.Array)
-        filled = {name: array for name, array in arrays.items() if array.size}  # orbax has no room for empty ones
-        checks.require(bool(filled), "state", "must hold an array that is not empty", sorted(arrays))
-        there, beside = self._folder / str(step), self._folder / f"{step}{WRITING}"
-        entries = _entries(arrays)
-
-        def write() -> None:
-            self._writer.save(beside / STATE, args=ocp.args.PyTreeSave(filled), force=True)
-            if jax.process_index() == 0:
-                self._commit(step, entries)
-
-        _, reason = _together(write)
-        if reason:
-            raise OSError(f"checkpoints: must be writable, got {str(there)!r} ({reason})")
-
-    def _commit(self, step: int, entries: dict[str, Any]) -> None:
-        """Add the manifest to what orbax wrote, give the folder its name, and tidy up."""
-        beside = self._folder / f"{step}{WRITING}"
-        manifest = {"format": FORMAT, "step": step, "arrays": entries, "files": file_checksums(beside, STATE)}
-        with (beside / MANIFEST).open("w", encoding="utf-8") as file:
-            json.dump(with_checksum(manifest), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        for superseded in (old for old in self.steps() if old >= step):
-            shutil.rmtree(self._folder / f"{superseded}{ASIDE}", ignore_errors=True)
-            (self._folder / str(superseded)).rename(self._folder / f"{superseded}{ASIDE}")
-        beside.rename(self._folder / str(step))
-        self._tidy()
+        arrays = _named_arrays(state, jax.Array)
+        nonempty = {name: array for name, array in arrays.items() if array.size}  # orbax refuses empty arrays
+        checks.require(bool(nonempty), "state", "must hold an array that is not empty", sorted(arrays))
+        self._handler.manifest = {"format": FORMAT, "step": step, "arrays": _entries(arrays)}
+        if self._manager is not None and (self._manager.latest_step() or 0) >= step:
+            self._close()
+        for action in (partial(self._prepare, step), partial(self._write, step, nonempty)):
+            _, error = _on_all_processes(action)
+            if error:
+                self._close()
+                raise OSError(f"checkpoints: must be writable, got {str(self._folder / str(step))!r} ({error})")
 
     def steps(self) -> list[int]:
-        """The steps of the checkpoints, in order, be they whole or damaged."""
+        """Return the steps of all checkpoints, damaged ones too, in order."""
         names = [path.name for path in self._folder.iterdir() if path.is_dir()] if self._folder.is_dir() else []
         return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
 
     def latest(self) -> int | None:
-        """The last of the steps."""
+        """Return the last of the steps."""
         return max(self.steps(), default=None)
 
     def restore(self, like: Any, step: int | None = None) -> Restored:
-        """The state of a step, or of the last whose checkpoint is whole, bit for bit. Nothing is deleted.
+        """Return the state of a step, or that of the last undamaged checkpoint, bit for bit. Deletes nothing.
 
-        ``like`` has the state's form. Its leaves are arrays or ``jax.ShapeDtypeStruct``; the state gets their
-        shardings, whatever it had when it was saved.
+        Args:
+            like: a tree of arrays or ``jax.ShapeDtypeStruct`` with the structure, shapes and dtypes of the state. The
+                restored arrays get its shardings, whatever they had when they were saved.
+            step: the step to restore.
 
-        Raises ValueError naming each damaged checkpoint, and how, when none is whole or the one asked for is not;
-        and naming the array when a whole checkpoint has another form than ``like``.
+        Raises:
+            ValueError: names each damaged checkpoint, and the damage, when none is left to restore; names the array
+                when an undamaged checkpoint has another structure, shape or dtype than ``like``.
         """
-        asked, passed_over = _arrays(like, jax.Array | jax.ShapeDtypeStruct), []
+        wanted, passed_over = _named_arrays(like, jax.Array | jax.ShapeDtypeStruct), []
         for candidate in self.steps()[::-1] if step is None else [step]:
             try:
-                found = _read(self._folder / str(candidate), candidate, asked)
+                arrays = _read(self._folder / str(candidate), candidate, wanted)
             except _Damaged as error:
                 passed_over.append(str(error))
             else:
-                state = jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in asked])
+                state = jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
                 return Restored(candidate, state, passed_over)
         listed = "; ".join(passed_over) or "none"
-        raise ValueError(f"checkpoints: must hold a whole one in {str(self._folder)!r}, got {listed}")
+        raise ValueError(f"checkpoints: must hold an undamaged one in {str(self._folder)!r}, got {listed}")
 
-    def _tidy(self) -> None:
-        for old in self.steps()[: -self._keep]:
-            if not self._keep_every or old % self._keep_every:
-                # Renamed first, for a kill would leave half of it under a name that counts.
-                (self._folder / str(old)).rename(self._folder / f"{old}{DELETED}")
-        for path in self._folder.iterdir():
-            if path.name.endswith((DELETED, WRITING)):
-                shutil.rmtree(path)
+    def _prepare(self, step: int) -> None:
+        """Before the manager looks at the folder, rename superseded checkpoints and finish an interrupted removal."""
+        if self._manager is None and jax.process_index() == 0:
+            shutil.rmtree(self._folder / DELETED, ignore_errors=True)
+            for superseded in (old for old in self.steps() if old >= step):
+                shutil.rmtree(self._folder / f"{superseded}{ASIDE}", ignore_errors=True)
+                (self._folder / str(superseded)).rename(self._folder / f"{superseded}{ASIDE}")
+
+    def _write(self, step: int, arrays: dict[str, jax.Array]) -> None:
+        if self._manager is None:
+            policies = [LatestN(self._keep), *([EveryNSteps(self._keep_every)] if self._keep_every else [])]
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=AnyPreservationPolicy(policies),
+                enable_async_checkpointing=False,
+                cleanup_tmp_directories=True,
+                todelete_subdir=DELETED,  # a kill would leave half of a checkpoint that is removed under its own name
+                save_root_metadata=False,
+                lightweight_initialize=True,  # the manager's metadata, which older or damaged checkpoints lack
+            )
+            registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
+            registry.add(STATE, ocp.args.PyTreeSave, self._handler)
+            self._manager = ocp.CheckpointManager(self._folder, options=options, handler_registry=registry)
+        self._manager.save(step, args=ocp.args.Composite(**{STATE: ocp.args.PyTreeSave(arrays)}), force=True)
+        if jax.process_index() == 0:
+            shutil.rmtree(self._folder / DELETED, ignore_errors=True)
+
+    def _close(self) -> None:
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None
+
+
+class _WithManifest(ocp.PyTreeCheckpointHandler):
+    """Orbax's handler of trees of arrays; writes the manifest before the checkpoint gets its final name."""
+
+    manifest: dict[str, Any]
+
+    def finalize(self, directory: Any) -> None:
+        super().finalize(directory)
+        folder = Path(directory)
+        files = {f"{STATE}/{name}": value for name, value in file_checksums(folder, ".").items()}
+        write_text(folder.parent / MANIFEST, json.dumps(with_checksum({**self.manifest, "files": files}), indent=1))
 
 
 class _Damaged(Exception):
     """A checkpoint is not what was saved."""
 
 
-def _read(folder: Path, step: int, asked: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """The arrays of one checkpoint. Raises _Damaged, or ValueError when it is whole and of another form."""
-    entries = _agreed(folder, lambda: _manifest(folder, step))["arrays"]
-    for name in sorted(entries.keys() | asked.keys()):
+def _read(folder: Path, step: int, wanted: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """Return the arrays of one checkpoint. Raises _Damaged; ValueError if it is undamaged but not what is wanted."""
+    entries = _undamaged(folder, lambda: _read_manifest(folder, step))["arrays"]
+    for name in sorted(entries.keys() | wanted.keys()):
         saved = f"{entries[name]['dtype']}{entries[name]['shape']}" if name in entries else "absent"
-        wanted = f"{asked[name].dtype}{list(asked[name].shape)}" if name in asked else "absent"
-        checks.require(saved == wanted, name, f"must be {saved}, as in {str(folder)!r}", wanted)
-    found = _agreed(folder, lambda: _load(folder / STATE, asked))
-    _agreed(folder, lambda: check_entries(entries, _entries(found)))
-    return found
+        asked = f"{wanted[name].dtype}{list(wanted[name].shape)}" if name in wanted else "absent"
+        checks.require(saved == asked, name, f"must be {saved}, as in {str(folder)!r}", asked)
+    arrays = _undamaged(folder, lambda: _load(folder / STATE, wanted))
+    _undamaged(folder, lambda: check_entries(entries, _entries(arrays)))
+    return arrays
 
 
-def _agreed(folder: Path, read: Callable[[], Any]) -> Any:
-    """What a function returns, if it does on all processes. Raises _Damaged otherwise."""
-    found, reason = _together(read)
-    if reason:
-        raise _Damaged(f"{folder} ({reason})")
-    return found
+def _undamaged(folder: Path, read: Callable[[], Any]) -> Any:
+    """Return what ``read`` does. Raises _Damaged on all processes if it fails on any."""
+    result, error = _on_all_processes(read)
+    if error:
+        raise _Damaged(f"{folder} ({error})")
+    return result
 
 
-def _together(action: Callable[[], Any]) -> tuple[Any, str]:
-    """What an action returns, and "" or why it failed on some process: one that went on alone would wait for ever."""
-    found, reason = None, ""
+def _on_all_processes(action: Callable[[], Any]) -> tuple[Any, str]:
+    """Return the result of an action, and the error if it failed on any process: one alone would wait for ever."""
+    result, message = None, ""
     try:
-        found = action()
-    except Exception as error:  # orbax and its store have errors of many kinds for a damaged file or a full disk
-        reason = _line(error)
-    if jax.process_count() > 1 and not np.all(multihost_utils.process_allgather(np.asarray(not reason))):
-        reason = reason or "another process failed"
-    return found, reason
+        result = action()
+    except Exception as error:  # orbax and its store raise errors of many kinds, and long ones
+        message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    if jax.process_count() > 1 and not np.all(multihost_utils.process_allgather(np.asarray(not message))):
+        message = message or "another process failed"
+    return result, message
 
 
-def _manifest(folder: Path, step: int) -> dict[str, Any]:
-    """The manifest, after one process has compared the files with it."""
-    found = read_checked(folder / MANIFEST)
-    checks.require(found["format"] == FORMAT, "format", f"must be {FORMAT}", found["format"])
-    checks.require(found["step"] == step, "step", f"must be {step}", found["step"])
+def _read_manifest(folder: Path, step: int) -> dict[str, Any]:
+    """Return the manifest, once process 0 has compared the files with it."""
+    manifest = read_checked(folder / MANIFEST)
+    rule = f"must be one of {READABLE_FORMATS}"
+    checks.require(manifest["format"] in READABLE_FORMATS, "format", rule, manifest["format"])
+    checks.require(manifest["step"] == step, "step", f"must be {step}", manifest["step"])
     if jax.process_index() == 0:
-        check_entries(found["files"], file_checksums(folder, STATE))
-    return found
+        check_entries(manifest["files"], file_checksums(folder, STATE))
+    return manifest
 
 
-def _load(folder: Path, asked: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """The arrays as orbax reads them, right or wrong, on the first device where no sharding is asked for."""
+def _load(folder: Path, wanted: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """Return the arrays as orbax reads them, on the first device if ``wanted`` has no sharding."""
     default = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    leaves = {
+    targets = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or default)
-        for name, leaf in asked.items()
+        for name, leaf in wanted.items()
     }
-    filled = {name: leaf for name, leaf in leaves.items() if leaf.size}
-    restore_args = ocp.checkpoint_utils.construct_restore_args(filled)
-    # The handler alone: a Checkpointer ends with a barrier, which a process that raises would never reach.
-    reader: Any = ocp.PyTreeCheckpointHandler()  # its type asks for orbax's own kind of path, and any will do
-    found = reader.restore(folder, args=ocp.args.PyTreeRestore(filled, restore_args))
-    return {
-        name: found[name] if name in filled else jax.device_put(np.empty(leaf.shape, leaf.dtype), leaf.sharding)
-        for name, leaf in leaves.items()
-    }
+    nonempty = {name: target for name, target in targets.items() if target.size}
+    restore_args = ocp.checkpoint_utils.construct_restore_args(nonempty)
+    # The handler alone: the manager is for the process that writes, and restores with a barrier that a process which
+    # fails would never reach.
+    handler: Any = ocp.PyTreeCheckpointHandler()  # annotated to take orbax's own kind of path, but takes any
+    arrays = handler.restore(folder, args=ocp.args.PyTreeRestore(nonempty, restore_args))
+    empty = {name: target for name, target in targets.items() if not target.size}
+    return arrays | {name: jax.device_put(np.empty(one.shape, one.dtype), one.sharding) for name, one in empty.items()}
 
 
-def _arrays(state: Any, kind: Any) -> dict[str, Any]:
-    """The leaves of a tree by name. Raises ValueError for a leaf that is no array of numbers, or two of one name."""
-    found = {}
+def _named_arrays(state: Any, kind: Any) -> dict[str, Any]:
+    """Return the leaves of a tree by name. Raises ValueError for one that is no array of numbers, or shares a name."""
+    arrays = {}
     for path, leaf in jax.tree.flatten_with_path(state)[0]:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
         numbers = isinstance(leaf, kind) and isinstance(leaf.dtype, np.dtype)
         checks.require(numbers, name, "must be a jax array of numbers (of a key, its data)", type(leaf).__name__)
-        checks.require(name not in found, name, "must be the name of one array", "two")
-        found[name] = leaf
-    return found
+        checks.require(name not in arrays, name, "must be the name of one array", "two")
+        arrays[name] = leaf
+    return arrays
 
 
 def _entries(arrays: Mapping[str, jax.Array]) -> dict[str, dict[str, Any]]:
-    """Dtype, shape and digest of each array, in an order that all processes share."""
-    return {name: array_entry(name, _whole(arrays[name])) for name in sorted(arrays)}
+    """Return dtype, shape and checksum of each array, in an order that is the same on all processes."""
+    return {name: array_entry(name, _values(arrays[name])) for name in sorted(arrays)}
 
 
-def _whole(array: jax.Array) -> np.ndarray:
-    """The values of an array, wherever its parts are: collected from all processes where none has the whole."""
+def _values(array: jax.Array) -> np.ndarray:
+    """Return the values of an array, collected from all processes if none has the whole of it."""
     if array.is_fully_addressable:
         return np.asarray(array)
     if array.is_fully_replicated:
         return np.asarray(array.addressable_data(0))
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
-
-
-def _line(error: Exception) -> str:
-    """An error in one line, for orbax and its store tell long stories."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -3,10 +3,10 @@
 from dataclasses import fields
 
 from circuits import checks
-from circuits.one_layer.module import check_config
 from circuits.tasks.task import Task
 from circuits.training.config import TrainConfig
 from circuits.transformer.config import TransformerConfig
+from circuits.transformer.one_layer import one_layer_config
 
 
 def transformer_config(config: TrainConfig, task: Task) -> TransformerConfig:
@@ -52,4 +52,4 @@ def check_fits(config: TrainConfig, task: Task) -> None:
     checks.require(fits, "model.kind", "must be standard unless the task is one of walks", config.model.kind)
     shape = transformer_config(config, task)
     if one_layer:
-        check_config(shape)
+        one_layer_config(shape)

@@ -78,7 +78,7 @@ def read(folder: Path, step: int | None = None) -> list[Stored]:
     if not (folder / weights_file.WEIGHTS).exists():
         return read_run(folder, step)
     checks.require(step is None, "step", "must be left out for a saved model, which holds one", step)
-    model, _, notes = weights_file.load_model(folder)
+    model, _, notes = weights_file.load_saved_model(folder)
     rule = "must say what it was trained on (notes.task) to be evaluated"
     checks.require("task" in notes, "checkpoint", rule, str(folder))
     config = from_json(TaskConfig, notes["task"], "notes.task")

@@ -1,7 +1,7 @@
-"""Causal self-attention of one sequence, with grouped queries, rotary positions and a cache of keys and values.
+"""Causal self-attention of one sequence, with grouped queries, rotary positions and a KV cache.
 
-Two paths compute the same thing: ``reference``, which makes the pattern and shows it to the taps, and ``fused``, which
-leaves it to the compiler. The fused one is taken unless scores or pattern are wanted.
+Two paths compute the same function: ``reference_attention``, which makes the attention pattern and passes it to the
+taps, and ``fused_attention``, which leaves it to the compiler and runs whenever no tap needs scores or pattern.
 """
 
 import math
@@ -13,19 +13,19 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.layers import HeadNorm, linear, wide
+from circuits.transformer.layers import HeadNorm, linear, upcast
 from circuits.transformer.taps import UNTAPPED, Tap
 
 
 class KeyValue(NamedTuple):
-    """Keys and values of one layer for S places, of which those up to the present are filled."""
+    """Keys and values of one layer at S positions; in a cache, positions that are not written yet hold anything."""
 
     keys: Float[Array, "S K h"]
     values: Float[Array, "S K h"]
 
 
 class Attention(nnx.Module):
-    """Multi-head attention; K heads of keys and values serve H heads of queries, each of width h."""
+    """Multi-head attention with H heads of queries and K heads of keys and values, each of width h."""
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -41,13 +41,13 @@ class Attention(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "T d"],
-        places: Int[Array, " T"],
-        past: KeyValue | None = None,
+        positions: Int[Array, " T"],
+        kv_cache: KeyValue | None = None,
         tap: Tap = UNTAPPED,
     ) -> tuple[Float[Array, "T d"], KeyValue]:
-        """The output, and the keys and values with those of ``x`` written at ``places``.
+        """Return the output, and keys and values: those of ``x``, written into ``kv_cache`` if there is one.
 
-        Without ``past`` the sequence is its own past. With it, ``places`` are consecutive and fit into its S places.
+        With a KV cache of capacity S, ``positions`` must be consecutive and below S.
         """
         config = self.config
         q = self.query(x).reshape(-1, config.heads, config.head_width)
@@ -56,78 +56,85 @@ class Attention(nnx.Module):
         if config.qk_norm:
             q, k = self.query_norm(q), self.key_norm(k)
         if config.position == "rotary":
-            q, k = (rotate(a, places, frequencies(config)) for a in (q, k))
+            q, k = (apply_rotary(a, positions, rotary_frequencies(config)) for a in (q, k))
         q, k, v = tap("q", q), tap("k", k), tap("v", v)
-        now = KeyValue(k, v)
-        if past is not None:
-            corner = (places[0], *jnp.zeros(2, places.dtype))
-            now = KeyValue(*(jax.lax.dynamic_update_slice(a, b, corner) for a, b in zip(past, now, strict=True)))
-        here = places if past is None else jnp.arange(now.keys.shape[0], dtype=places.dtype)
-        seen = visible(places, here, config.window)
-        shown = tap.wants("scores") or tap.wants("pattern")
-        z = reference(q, now, seen, config.precision, tap) if shown else fused(q, now, seen, config.precision)
+        kv, key_positions = KeyValue(k, v), positions
+        if kv_cache is not None:
+            start = (positions[0], *jnp.zeros(2, positions.dtype))
+            kv = KeyValue(*(jax.lax.dynamic_update_slice(a, b, start) for a, b in zip(kv_cache, kv, strict=True)))
+            key_positions = jnp.arange(kv.keys.shape[0], dtype=positions.dtype)
+        mask = causal_mask(positions, key_positions, config.window)
+        if tap.wants("scores") or tap.wants("pattern"):
+            z = reference_attention(q, kv, mask, config.precision, tap)
+        else:
+            z = fused_attention(q, kv, mask, config.precision)
         z = tap("z", z)
-        return self.out(z.reshape(z.shape[0], -1)), now
+        return self.out(z.reshape(z.shape[0], -1)), kv
 
 
-def reference(
-    q: Float[Array, "T H h"], past: KeyValue, seen: Bool[Array, "T S"], precision: str, tap: Tap = UNTAPPED
+def reference_attention(
+    q: Float[Array, "T H h"], kv: KeyValue, mask: Bool[Array, "T S"], precision: str, tap: Tap = UNTAPPED
 ) -> Float[Array, "T H h"]:
-    """softmax(q k / √h) v with the scores [H, T, S] and the pattern [H, T, S] shown to the taps.
+    """Return softmax(q k / √h) v, with scores [H, T, S] and pattern [H, T, S] passed to the taps.
 
-    Scores of places not seen are minus infinity. Softmax runs in float32 at least.
+    Masked scores are minus infinity. The softmax runs in at least float32.
     """
-    groups = q.shape[1] // past.keys.shape[1]
-    k, v = (jnp.repeat(a, groups, axis=1) if groups > 1 else a for a in past)
+    groups = q.shape[1] // kv.keys.shape[1]
+    k, v = (jnp.repeat(a, groups, axis=1) if groups > 1 else a for a in kv)
     scores = jnp.einsum("thd,shd->hts", q, k, precision=precision) * _scale(q)
-    scores = tap("scores", jnp.where(seen, scores, -jnp.inf))
-    pattern = tap("pattern", jax.nn.softmax(wide(scores), axis=-1).astype(q.dtype))
+    scores = tap("scores", jnp.where(mask, scores, -jnp.inf))
+    pattern = tap("pattern", jax.nn.softmax(upcast(scores), axis=-1).astype(q.dtype))
     # Heads first: asked for "thd", the compiler makes a transposed copy of the pattern on a batch of one.
     return jnp.einsum("hts,shd->htd", pattern, v, precision=precision).swapaxes(0, 1)
 
 
-def fused(q: Float[Array, "T H h"], past: KeyValue, seen: Bool[Array, "T S"], precision: str) -> Float[Array, "T H h"]:
-    """The same output in the form that compiles best: no infinities, and keys and values not repeated for groups."""
-    groups, floor = q.shape[1] // past.keys.shape[1], jnp.finfo(q.dtype).min
+def fused_attention(
+    q: Float[Array, "T H h"], kv: KeyValue, mask: Bool[Array, "T S"], precision: str
+) -> Float[Array, "T H h"]:
+    """Return the same output in the form that compiles best: no infinities, keys and values not repeated per group."""
+    groups, floor = q.shape[1] // kv.keys.shape[1], jnp.finfo(q.dtype).min
     q = q if groups == 1 else q.reshape(q.shape[0], -1, groups, q.shape[2])
     to_scores, to_output = ("thd,shd->hts", "hts,shd->thd") if groups == 1 else ("tkgd,skd->kgts", "kgts,skd->tkgd")
-    scores = jnp.einsum(to_scores, q, past.keys, precision=precision) * _scale(q)
-    pattern = jax.nn.softmax(wide(jnp.where(seen, scores, floor)), axis=-1).astype(q.dtype)
-    z = jnp.einsum(to_output, pattern, past.values, precision=precision)
+    scores = jnp.einsum(to_scores, q, kv.keys, precision=precision) * _scale(q)
+    pattern = jax.nn.softmax(upcast(jnp.where(mask, scores, floor)), axis=-1).astype(q.dtype)
+    z = jnp.einsum(to_output, pattern, kv.values, precision=precision)
     return z.reshape(z.shape[0], -1, z.shape[-1])
 
 
-def visible(places: Int[Array, " T"], here: Int[Array, " S"], window: int) -> Bool[Array, "T S"]:
-    """Which keys at ``here`` a query at each of ``places`` sees: none later, and with a window only the last ones."""
-    seen = here[None, :] <= places[:, None]
-    return seen & (here[None, :] > places[:, None] - window) if window else seen
+def causal_mask(positions: Int[Array, " T"], key_positions: Int[Array, " S"], window: int) -> Bool[Array, "T S"]:
+    """Return which keys each query attends to: none later than itself, and with a window only the last ones."""
+    mask = key_positions[None, :] <= positions[:, None]
+    return mask & (key_positions[None, :] > positions[:, None] - window) if window else mask
 
 
-def frequencies(config: TransformerConfig) -> Float[Array, " half"]:
-    """Rotary angles a place, base^(-2 i / r) over the r entries of a head that are turned, scaled as the config says.
+def rotary_frequencies(config: TransformerConfig) -> Float[Array, " half"]:
+    """Return the angles per position, base^(-2 i / r) for the r rotated entries of a head, scaled as configured.
 
-    With ``rotary_original`` positions P, an angle f makes P f / 2π turns over them; the share that is kept rises from
-    0 at ``rotary_low`` turns to 1 at ``rotary_high`` (Llama 3.1). In float32 at least, as the rotation is.
+    Llama 3.1 scales them by how often they turn over the ``rotary_original`` positions P of its training, P f / 2π
+    times: fewer than ``rotary_low`` turns, divided; more than ``rotary_high``, unchanged; linear in between. Computed
+    in at least float32, as is the rotation.
     """
-    half, kind = config.rotary_width // 2, jnp.float64 if config.dtype == "float64" else jnp.float32
-    plain = config.rotary_base ** (-jnp.arange(half, dtype=kind) / half)
+    half, dtype = config.rotary_width // 2, jnp.float64 if config.dtype == "float64" else jnp.float32
+    plain = config.rotary_base ** (-jnp.arange(half, dtype=dtype) / half)
     if config.rotary_factor == 1:
         return plain
     if not config.rotary_original:
         return plain / config.rotary_factor
     turns = config.rotary_original / (2 * math.pi) * plain
-    kept = jnp.clip((turns - config.rotary_low) / (config.rotary_high - config.rotary_low), 0, 1)
-    return plain * (kept + (1 - kept) / config.rotary_factor)
+    unchanged = jnp.clip((turns - config.rotary_low) / (config.rotary_high - config.rotary_low), 0, 1)
+    return plain * (unchanged + (1 - unchanged) / config.rotary_factor)
 
 
-def rotate(x: Float[Array, "T H h"], places: Int[Array, " T"], angles: Float[Array, " half"]) -> Float[Array, "T H h"]:
-    """Rotary positions: the pair (x_i, x_{i + r/2}) turned by place · angle i; entries from r on stay.
+def apply_rotary(
+    x: Float[Array, "T H h"], positions: Int[Array, " T"], frequencies: Float[Array, " half"]
+) -> Float[Array, "T H h"]:
+    """Return ``x`` with each pair (x_i, x_{i + r/2}), i < r/2, rotated by position · frequency i.
 
     The halves are paired as in Llama and GPT-NeoX, not neighbours as in the first paper (Su et al. 2021).
     """
-    half, y = angles.shape[0], wide(x)
-    turns = places[:, None].astype(y.dtype) * angles
-    cos, sin = (f(turns)[:, None, :] for f in (jnp.cos, jnp.sin))
+    half, y = frequencies.shape[0], upcast(x)
+    angles = positions[:, None].astype(y.dtype) * frequencies
+    cos, sin = (f(angles)[:, None, :] for f in (jnp.cos, jnp.sin))
     a, b, *rest = jnp.split(y, (half, 2 * half) if 2 * half < y.shape[-1] else 2, axis=-1)
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin, *rest], axis=-1).astype(x.dtype)
 

@@ -11,8 +11,8 @@ from circuits.transformer.config import TransformerConfig
 from circuits.transformer.layers import Mlp, Norm
 from circuits.transformer.taps import UNTAPPED, Tap
 
-Past = tuple[KeyValue, ...]
-"""Keys and values of blocks one after the other."""
+KVCache = tuple[KeyValue, ...]
+"""Keys and values of consecutive blocks."""
 
 
 class Block(nnx.Module):
@@ -26,43 +26,43 @@ class Block(nnx.Module):
         self.mlp = Mlp(config, rngs)
 
     def __call__(
-        self, x: Float[Array, "T d"], places: Int[Array, " T"], past: KeyValue | None = None, tap: Tap = UNTAPPED
+        self, x: Float[Array, "T d"], positions: Int[Array, " T"], kv_cache: KeyValue | None = None, tap: Tap = UNTAPPED
     ) -> tuple[Float[Array, "T d"], KeyValue]:
-        """The stream that leaves the block, and the keys and values of its attention."""
+        """Return the stream after the block, and the keys and values of its attention."""
         x = tap("resid_pre", x)
-        out, now = self.attn(tap("attn_in", self.norm_attn(x)), places, past, tap.within("attn"))
+        out, kv = self.attn(tap("attn_in", self.norm_attn(x)), positions, kv_cache, tap.within("attn"))
         mid = x + tap("attn_out", out)
         if not self.parallel:
             x = mid = tap("resid_mid", mid)
-        hidden = tap("mlp_in", self.norm_mlp(x))
-        x = mid + tap("mlp_out", self.mlp(hidden, tap.within("mlp")))
-        return tap("resid_post", x), now
+        mlp_in = tap("mlp_in", self.norm_mlp(x))
+        x = mid + tap("mlp_out", self.mlp(mlp_in, tap.within("mlp")))
+        return tap("resid_post", x), kv
 
 
-def through(
+def run_blocks(
     blocks: Iterable[Block],
     x: Float[Array, "T d"],
-    places: Int[Array, " T"],
-    past: Past | None,
+    positions: Int[Array, " T"],
+    kv_cache: KVCache | None,
     tap: Tap,
     first: int = 0,
-) -> tuple[Float[Array, "T d"], Past]:
-    """The stream after blocks one after the other, and their keys and values; ``first`` numbers the first for taps."""
-    now = []
+) -> tuple[Float[Array, "T d"], KVCache]:
+    """Return the stream after consecutive blocks, and their keys and values; taps number the blocks from ``first``."""
+    layers = []
     for i, block in enumerate(blocks):
-        x, layer = block(x, places, None if past is None else past[i], tap.within(f"blocks.{first + i}"))
-        now.append(layer)
-    return x, tuple(now)
+        x, kv = block(x, positions, None if kv_cache is None else kv_cache[i], tap.within(f"blocks.{first + i}"))
+        layers.append(kv)
+    return x, tuple(layers)
 
 
-def empty_past(config: TransformerConfig, count: int, room: int) -> Past:
-    """Keys and values of so many blocks at ``room`` places, to be filled by calls with ``past``."""
-    empty = jnp.zeros((room, config.key_heads, config.head_width), config.dtype)
-    return tuple(KeyValue(empty, empty) for _ in range(count))
+def empty_cache(config: TransformerConfig, layers: int, capacity: int) -> KVCache:
+    """Return a KV cache of so many blocks for ``capacity`` positions."""
+    empty = jnp.zeros((capacity, config.key_heads, config.head_width), config.dtype)
+    return tuple(KeyValue(empty, empty) for _ in range(layers))
 
 
 def block_taps(config: TransformerConfig) -> list[str]:
-    """The taps of a block, in the order in which they fire."""
+    """Return the tap names of a block, in the order in which they fire."""
     gate = ["mlp.gate"] * (config.activation == "swiglu")
     attention = [f"attn.{name}" for name in ("q", "k", "v", "scores", "pattern", "z")]
     middle = ["resid_mid"] * (not config.parallel)

@@ -1,4 +1,4 @@
-"""Greedy decoding of one prompt, with a cache of keys and values; callers vmap."""
+"""Greedy decoding of one prompt with a KV cache; callers vmap."""
 
 import jax
 import jax.numpy as jnp
@@ -6,45 +6,72 @@ from jaxtyping import Array, Float, Int
 
 from circuits import checks
 from circuits.one_layer import module as one_layer
+from circuits.one_layer.config import OneLayerConfig
 from circuits.one_layer.module import OneLayer
-from circuits.transformer.block import Past
+from circuits.transformer.block import KVCache
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
-from circuits.transformer.token_check import check_tokens
 
 
 def greedy(
-    model: Predictor | OneLayer, prompt: Int[Array, " P"], count: int, end: int | None = None, pad: int | None = None
-) -> Int[Array, " {count}"]:
-    """The next ``count`` tokens, each the most likely one of the first head (standard next-token inference).
+    model: Predictor | OneLayer,
+    prompt: Int[Array, " P"],
+    max_new_tokens: int,
+    end: int | None = None,
+    pad: int | None = None,
+) -> Int[Array, " {max_new_tokens}"]:
+    """Return the next tokens, each the most likely one of the first prediction head (standard next-token inference).
 
-    Of equally likely tokens the one with the lowest id is taken. After the first ``end`` token no pass is made, and
-    all are ``pad``, or ``end`` where none is given. Raises ValueError when prompt and answer together are longer than
-    the model's positions, ``count`` is no positive integer, ``end`` or ``pad`` is outside the vocabulary or ``pad``
-    stands without ``end``, or the prompt is a batch or holds an id outside the vocabulary.
+    Of equally likely tokens the one with the lowest id is taken. No forward pass is made after an ``end`` token.
+
+    Args:
+        model: the model; the KV cache holds all of its positions.
+        prompt: ids [P]; vmap over a batch.
+        max_new_tokens: number of tokens returned; at most ``config.positions + 1 - P``.
+        end: the token that ends an answer. None: no token does.
+        pad: the token that fills the answer after ``end``. None: ``end`` itself.
+
+    Returns:
+        Ids [max_new_tokens] in int32.
+
+    Raises:
+        ValueError: naming the argument that is out of range.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> config = TransformerConfig(vocab=7, positions=9, layers=1, heads=2, width=8)
+        >>> greedy(Predictor(config, nnx.Rngs(0)), jnp.asarray([3, 1], jnp.int32), max_new_tokens=4).shape
+        (4,)
     """
-    check_request(model.config, prompt, count, end, pad)
+    check_request(model.config, prompt, max_new_tokens, end, pad)
     if isinstance(model, OneLayer):
-        return ended(one_layer.greedy(model, prompt, count), end, pad)
-    return ended(_greedy(model, prompt, count, end), end, pad)
+        return pad_after_end(one_layer.greedy(model, prompt, max_new_tokens), end, pad)
+    return pad_after_end(_greedy(model, prompt, max_new_tokens, end), end, pad)
 
 
 def check_request(
-    config: TransformerConfig, prompt: Int[Array, " P"], count: int, end: int | None, pad: int | None
+    config: TransformerConfig | OneLayerConfig,
+    prompt: Int[Array, " prompt"],
+    max_new_tokens: int,
+    end: int | None,
+    pad: int | None,
 ) -> None:
     """Raise ValueError as ``greedy`` does."""
-    checks.integer("count", count, min_value=1)
-    length, most = prompt.shape[0] + count, config.positions + 1
-    checks.require(length <= most, "count", f"must leave prompt and answer at most {most} tokens long", count)
+    checks.integer("max_new_tokens", max_new_tokens, min_value=1)
+    longest = config.positions + 1
+    fits = prompt.shape[0] + max_new_tokens <= longest
+    rule = f"must leave prompt and answer at most {longest} tokens long"
+    checks.require(fits, "max_new_tokens", rule, max_new_tokens)
     for argument, token in (("end", end), ("pad", pad)):
         if token is not None:
             checks.integer(argument, token, min_value=0, max_value=config.vocab - 1)
     checks.require(pad is None or end is not None, "pad", "must be none without an end token", pad)
-    check_tokens("prompt", prompt, config)
+    checks.token_sequence("prompt", prompt, vocab=config.vocab, positions=config.positions)
 
 
-def ended(tokens: Int[Array, " A"], end: int | None, pad: int | None) -> Int[Array, " A"]:
-    """The same tokens up to the first ``end``, and after it ``pad``, or ``end`` where no pad is given."""
+def pad_after_end(tokens: Int[Array, " A"], end: int | None, pad: int | None) -> Int[Array, " A"]:
+    """Return the tokens up to the first ``end``, followed by ``pad``, or ``end`` if no pad is given."""
     if end is None:
         return tokens
     before = jnp.append(jnp.asarray(False), tokens[:-1] == end)
@@ -53,20 +80,20 @@ def ended(tokens: Int[Array, " A"], end: int | None, pad: int | None) -> Int[Arr
 
 
 def _greedy(model: Predictor, prompt: Int[Array, " P"], count: int, end: int | None) -> Int[Array, " {count}"]:
-    """What follows an ``end`` is of no account."""
-    final, past = model.transformer(prompt, model.transformer.empty_past())
+    """Return the tokens, with anything after an ``end`` token."""
+    final, kv_cache = model.transformer(prompt, model.transformer.empty_cache())
     tokens = jnp.zeros(count, jnp.int32).at[0].set(_best(model, final[-1:]))
 
-    def going(state: tuple[Int[Array, ""], Int[Array, " A"], Past]):
+    def unfinished(state: tuple[Int[Array, ""], Int[Array, " A"], KVCache]):
         made, tokens, _ = state
         return (made < count) if end is None else (made < count) & (tokens[made - 1] != end)
 
-    def step(state: tuple[Int[Array, ""], Int[Array, " A"], Past]):
-        made, tokens, past = state
-        final, past = model.transformer(tokens[made - 1][None], past, prompt.shape[0] + made - 1)
-        return made + 1, tokens.at[made].set(_best(model, final)), past
+    def step(state: tuple[Int[Array, ""], Int[Array, " A"], KVCache]):
+        made, tokens, kv_cache = state
+        final, kv_cache = model.transformer(tokens[made - 1][None], kv_cache, prompt.shape[0] + made - 1)
+        return made + 1, tokens.at[made].set(_best(model, final)), kv_cache
 
-    return jax.lax.while_loop(going, step, (jnp.int32(1), tokens, past))[1]
+    return jax.lax.while_loop(unfinished, step, (jnp.int32(1), tokens, kv_cache))[1]
 
 
 def _best(model: Predictor, final: Float[Array, "1 d"]) -> Int[Array, ""]:

@@ -15,10 +15,10 @@ from circuits.transformer.taps import UNTAPPED, Tap
 def linear(
     config: TransformerConfig, size_in: int, size_out: int, bias: bool, rngs: nnx.Rngs, residual: bool = False
 ) -> nnx.Linear:
-    """A linear map with initial entries of variance 1 / size_in.
+    """Return a linear map whose initial entries have variance 1 / size_in.
 
-    Maps that write to the residual stream (``residual``) start smaller by √(2 L), as in GPT-2, so that the stream's
-    variance does not grow with depth.
+    Maps that write to the residual stream (``residual``) start smaller by √(2 L), as in GPT-2, to keep the variance of
+    the stream independent of depth.
     """
     scale = 1 / (2 * config.layers) if residual else 1.0
     return nnx.Linear(
@@ -36,19 +36,19 @@ def linear(
 class Norm(nnx.Module):
     """LayerNorm, (x - mean) / √(variance + ε) · scale + bias, or RMSNorm, x / √(mean x² + ε) · scale.
 
-    Statistics are taken in float32 at least. flax's own norms do so by an implicit promotion, which strict callers
-    forbid in half precision.
+    Statistics are computed in at least float32. flax's own norms rely on implicit promotion for that, which strict
+    dtype promotion forbids in half precision.
     """
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.config = config
-        kind = jnp.dtype(config.param_dtype)
-        self.scale = nnx.Param(jnp.ones(config.width, kind))
+        dtype = jnp.dtype(config.param_dtype)
+        self.scale = nnx.Param(jnp.ones(config.width, dtype))
         if config.norm == "layer" and config.bias:
-            self.bias = nnx.Param(jnp.zeros(config.width, kind))
+            self.bias = nnx.Param(jnp.zeros(config.width, dtype))
 
     def __call__(self, x: Float[Array, "T d"]) -> Float[Array, "T d"]:
-        y = wide(x)
+        y = upcast(x)
         if self.config.norm == "layer":
             y = y - jnp.mean(y, axis=-1, keepdims=True)
         y = _unit(y, self.config.norm_epsilon) * self.scale.astype(y.dtype)
@@ -58,19 +58,19 @@ class Norm(nnx.Module):
 
 
 class HeadNorm(nnx.Module):
-    """RMSNorm over each head's width, with one scale for all heads."""
+    """RMSNorm over the width of each attention head, with one scale for all heads."""
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.epsilon = config.norm_epsilon
         self.scale = nnx.Param(jnp.ones(config.head_width, jnp.dtype(config.param_dtype)))
 
     def __call__(self, x: Float[Array, "T H h"]) -> Float[Array, "T H h"]:
-        y = wide(x)
+        y = upcast(x)
         return (_unit(y, self.epsilon) * self.scale.astype(y.dtype)).astype(x.dtype)
 
 
 class Mlp(nnx.Module):
-    """out(f(into x)), or with swiglu out(silu(gate x) · into x)."""
+    """out(f(into(x))), or with swiglu out(silu(gate(x)) · into(x))."""
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.activation = config.activation
@@ -89,18 +89,18 @@ class Mlp(nnx.Module):
         return self.out(tap("post", post))
 
 
-def wide(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """In float32, or float64 where it is that already: half precision is too coarse for sums and exponentials."""
+def upcast(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return ``x`` in at least float32: half precision is too coarse for sums and exponentials."""
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
 def _unit(x: Float[Array, "... d"], epsilon: float) -> Float[Array, "... d"]:
-    """x / √(mean x² + ε)."""
+    """Return x / √(mean x² + ε)."""
     return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + epsilon)
 
 
 def _gelu_tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """x σ(2 u) with u = √(2/π) (x + 0.044715 x³): equal to x (1 + tanh u) / 2, and twice as fast where tanh is slow."""
+    """Return x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³), as x σ(2 u): twice as fast where tanh is slow."""
     cube, slope = (jnp.asarray(c, x.dtype) for c in (0.044715, 2 * math.sqrt(2 / math.pi)))
     return x * jax.nn.sigmoid(slope * (x + cube * x * x * x))
 

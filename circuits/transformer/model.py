@@ -1,26 +1,26 @@
-"""The decoder-only transformer with prediction heads on top, on one sequence; callers vmap.
+"""The decoder-only transformer with prediction heads, on one sequence; callers vmap.
 
-Names of taps, in the order in which they fire:
+Tap names, in the order in which they fire; layers and heads count from 0, and ``Predictor.tap_shapes`` lists the axes:
 
     embed                          the residual stream that enters block 0
     blocks.{i}.resid_pre           the residual stream that enters block i
     blocks.{i}.attn_in             the same after its norm: what attention reads
     blocks.{i}.attn.{q,k,v}        queries and keys (after norms and rotary positions), and values: [T, heads, h]
-    blocks.{i}.attn.scores         attention scores, [H, T, S]; minus infinity where not seen
-    blocks.{i}.attn.pattern        attention distributions, [H, T, S]
-    blocks.{i}.attn.z              what each head read, [T, H, h]
+    blocks.{i}.attn.scores         attention scores, [H, T, S]; minus infinity where masked
+    blocks.{i}.attn.pattern        attention weights, [H, T, S]
+    blocks.{i}.attn.z              the attended values of each attention head, [T, H, h]
     blocks.{i}.attn_out            what attention adds to the stream
-    blocks.{i}.resid_mid           the stream between attention and MLP; none where the two are parallel
+    blocks.{i}.resid_mid           the stream between attention and MLP; absent where the two are parallel
     blocks.{i}.mlp_in              the same after its norm: what the MLP reads
-    blocks.{i}.mlp.{pre,gate,post} hidden units before and after the activation; gate with swiglu alone
+    blocks.{i}.mlp.{pre,gate,post} hidden units before and after the activation; gate with swiglu only
     blocks.{i}.mlp_out             what the MLP adds to the stream
     blocks.{i}.resid_post          the stream that leaves block i
-    final                          the stream after the last norm, which the prediction heads read
-    heads.{m}.injected             m > 0: the embedding that head m is given, as it is added or projected
-    heads.{m}.blocks.{i}. ...      m > 0: as above, for blocks inside a head
+    final                          the stream after the final norm, which the prediction heads read
+    heads.{m}.injected             m > 0: the token embedding that prediction head m gets, as it is added or projected
+    heads.{m}.blocks.{i}. ...      m > 0: as above, for blocks inside a prediction head
     heads.{m}.mlp.{pre,gate,post}  m > 0: hidden units of a transfer-mlp
-    heads.{m}.stream               m > 0: what head m unembeds, unless heads are linear and all read ``final``
-    heads.{m}.logits               logits of prediction head m, which predicts the token m + 1 places on
+    heads.{m}.stream               m > 0: what prediction head m unembeds; linear heads all unembed ``final``
+    heads.{m}.logits               logits of prediction head m, which predicts the token m + 1 positions ahead
 """
 
 from collections.abc import Iterator
@@ -31,71 +31,97 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from circuits import checks
+from circuits.one_layer.config import OneLayerConfig
 from circuits.one_layer.module import OneLayer
-from circuits.transformer.block import Block, Past, block_taps, empty_past, through
+from circuits.transformer.block import Block, KVCache, block_taps, empty_cache, run_blocks
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.heads import LinearHeads, SharedHeads, Streams, head_taps
 from circuits.transformer.layers import Norm
+from circuits.transformer.one_layer import one_layer_config
+from circuits.transformer.tap_shapes import TapShape, TapShapes, tap_axes
 from circuits.transformer.taps import UNTAPPED, Cache, Recorder, Tap, Taps
-from circuits.transformer.token_check import check_tokens
 
 
 class Transformer(nnx.Module):
-    """Embedding, blocks and last norm: from tokens to the stream that prediction heads read."""
+    """Embedding, blocks and final norm: from tokens to the stream that prediction heads read."""
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.config = config
-        draw, kind = nnx.initializers.normal(config.embed_scale), jnp.dtype(config.param_dtype)
-        self.tokens = nnx.Param(draw(rngs.params(), (config.vocab, config.width), kind))
+        draw, dtype = nnx.initializers.normal(config.embed_scale), jnp.dtype(config.param_dtype)
+        self.tokens = nnx.Param(draw(rngs.params(), (config.vocab, config.width), dtype))
         if config.position == "learned":
-            self.positions = nnx.Param(draw(rngs.params(), (config.positions, config.width), kind))
+            self.positions = nnx.Param(draw(rngs.params(), (config.positions, config.width), dtype))
         self.blocks = nnx.List([Block(config, rngs) for _ in range(config.layers)])
         self.norm = Norm(config, rngs)
 
     def __call__(
-        self, tokens: Int[Array, " T"], past: Past | None = None, start: Int[Array, ""] | int = 0, tap: Tap = UNTAPPED
-    ) -> tuple[Float[Array, "T d"], Past]:
-        """The final stream, and keys and values. With ``past``, the tokens stand at places start, start + 1, ..."""
-        streams, now = self.streams(tokens, past, start, tap)
-        return streams.final, now
+        self,
+        tokens: Int[Array, " T"],
+        kv_cache: KVCache | None = None,
+        start: Int[Array, ""] | int = 0,
+        tap: Tap = UNTAPPED,
+    ) -> tuple[Float[Array, "T d"], KVCache]:
+        """Return the final stream, and keys and values. The tokens are at positions start, start + 1, ...
+
+        A ``start`` other than 0 needs a KV cache with the earlier positions.
+        """
+        streams, layers = self.streams(tokens, kv_cache, start, tap)
+        return streams.final, layers
 
     def streams(
-        self, tokens: Int[Array, " T"], past: Past | None = None, start: Int[Array, ""] | int = 0, tap: Tap = UNTAPPED
-    ) -> tuple[Streams, Past]:
-        """The same with the streams before and after the last block, for heads that read those."""
-        places = jnp.arange(tokens.shape[0], dtype=jnp.int32) + jnp.asarray(start, jnp.int32)
-        # Stored in less than they are computed in, the two must not be added as they are stored.
-        wider = max(self.tokens.dtype, jnp.dtype(self.config.dtype), key=lambda kind: kind.itemsize)
-        x = self.tokens[tokens].astype(wider)
+        self,
+        tokens: Int[Array, " T"],
+        kv_cache: KVCache | None = None,
+        start: Int[Array, ""] | int = 0,
+        tap: Tap = UNTAPPED,
+    ) -> tuple[Streams, KVCache]:
+        """Return the same with the streams before and after the last block, for heads that read those."""
+        positions = jnp.arange(tokens.shape[0], dtype=jnp.int32) + jnp.asarray(start, jnp.int32)
+        # Embeddings that are stored in less precision than is computed in must not be added in the lower one.
+        dtype = max(self.tokens.dtype, jnp.dtype(self.config.dtype), key=lambda dtype: dtype.itemsize)
+        x = self.tokens[tokens].astype(dtype)
         if self.config.position == "learned":
-            x = x + self.positions[places].astype(wider)
+            x = x + self.positions[positions].astype(dtype)
         x = tap("embed", x.astype(self.config.dtype))
         last = len(self.blocks) - 1
-        before, now = through(self.blocks[:last], x, places, None if past is None else past[:last], tap)
-        after, more = through(self.blocks[last:], before, places, None if past is None else past[last:], tap, last)
-        return Streams(before, after, tap("final", self.norm(after)), places), (*now, *more)
+        first_cache, last_cache = (None, None) if kv_cache is None else (kv_cache[:last], kv_cache[last:])
+        before, first_layers = run_blocks(self.blocks[:last], x, positions, first_cache, tap)
+        after, last_layer = run_blocks(self.blocks[last:], before, positions, last_cache, tap, last)
+        return Streams(before, after, tap("final", self.norm(after)), positions), (*first_layers, *last_layer)
 
-    def ahead(self, tokens: Int[Array, " T"], offset: int) -> Float[Array, "T d"] | None:
-        """At each place the embedding of the token ``offset`` places on, zero past the end; none for an offset of 0."""
-        if not offset:
-            return None
-        known = self.embedded(tokens[offset:])
-        return jnp.pad(known, ((0, tokens.shape[0] - known.shape[0]), (0, 0)))
-
-    def embedded(self, tokens: Int[Array, " T"]) -> Float[Array, "T d"]:
-        """Embeddings of tokens alone, without positions."""
+    def embed(self, tokens: Int[Array, " T"]) -> Float[Array, "T d"]:
+        """Return the embeddings of tokens, without positions."""
         return self.tokens[tokens].astype(self.config.dtype)
 
-    def empty_past(self, extra: int = 0) -> Past:
-        """Room for keys and values at every place and some ``extra`` ones, to be filled by calls with ``past``."""
-        return empty_past(self.config, self.config.layers, self.config.positions + extra)
+    def future_embeddings(self, tokens: Int[Array, " T"], offset: int) -> Float[Array, "T d"] | None:
+        """Return for each position the embedding of the token ``offset`` ahead, zero past the end; None for 0."""
+        if not offset:
+            return None
+        later = self.embed(tokens[offset:])
+        return jnp.pad(later, ((0, tokens.shape[0] - later.shape[0]), (0, 0)))
+
+    def empty_cache(self, extra: int = 0) -> KVCache:
+        """Return an empty KV cache for ``config.positions + extra`` positions."""
+        return empty_cache(self.config, self.config.layers, self.config.positions + extra)
 
 
 class Predictor(nnx.Module):
     """A transformer with k prediction heads of one of the kinds of ``circuits.transformer.heads``.
 
-    Entry m of its logits is the distribution p_{θ, m+1} of Eq. 2, before softmax. Initial parameters come from
-    ``rngs``.
+    Entry m of its logits is the distribution p_{θ, m+1} of Eq. 2, before softmax.
+
+    Args:
+        config: the sizes and choices.
+        rngs: the random state from which the initial parameters are drawn.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from flax import nnx
+        >>> config = TransformerConfig(vocab=7, positions=9, prediction_heads=2, layers=1, heads=2, width=8)
+        >>> model = Predictor(config, nnx.Rngs(0))
+        >>> jax.vmap(model)(jnp.zeros((4, 5), jnp.int32)).shape  # [batch, prediction head, position, token]
+        (4, 2, 5, 7)
     """
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
@@ -110,51 +136,80 @@ class Predictor(nnx.Module):
     def __call__(self, tokens: Int[Array, " T"], taps: Taps) -> tuple[Float[Array, "k T V"], Cache]: ...
 
     def __call__(self, tokens, taps=None):
-        """Logits of every head at every position; with taps also the cache of what they captured.
+        """Return the logits of every prediction head at every position.
 
-        Heads that are given later tokens (``injection``, sequential) find them in ``tokens``; at the last places,
-        where there are none, nothing is injected.
+        Heads that read later tokens (``injection``, sequential) take them from ``tokens``; at the last positions, where
+        there are none, nothing is injected.
 
-        Raises ValueError for a batch, for a sequence longer than ``config.positions`` or with an id outside the
-        vocabulary (unless it is traced), and for a pattern that matches no tap.
+        Args:
+            tokens: ids of one sequence, [T] with T at most ``config.positions``; vmap over a batch.
+            taps: activations to capture or edit.
+
+        Returns:
+            Logits [k, T, V]; with taps a pair of the logits and the captured activations by name.
+
+        Raises:
+            ValueError: for a batch, a sequence that is too long, an id outside the vocabulary (unless it is traced),
+                and a pattern that matches no tap.
         """
-        check_tokens("tokens", tokens, self.config)
+        checks.token_sequence("tokens", tokens, vocab=self.config.vocab, positions=self.config.positions)
         if taps is None:
             return self._logits(tokens, UNTAPPED)
         recorder = Recorder(taps, tap_names(self.config))
         return self._logits(tokens, recorder), recorder.cache
 
     def logits(self, stream: Float[Array, "T d"], head: int = 0, tap: Tap = UNTAPPED) -> Float[Array, "T V"]:
-        """Logits of one prediction head, counted from 0, from the stream that it unembeds.
+        """Return the logits of one prediction head, counted from 0, from the stream that it unembeds.
 
-        That is the final stream for the first head and for linear heads, and ``streams`` has that of the others.
+        That is the final stream for the first head and for linear heads; ``streams`` returns those of the others.
         """
         embedding = self.transformer.tokens[...]
         return tap.within("heads")(f"{head}.logits", self.heads(stream, head, embedding))
 
     def streams(
-        self, tokens: Int[Array, " T"], tap: Tap = UNTAPPED, forget: bool = False
+        self, tokens: Int[Array, " T"], tap: Tap = UNTAPPED, remat: bool = False
     ) -> Iterator[Float[Array, "T d"]]:
-        """The stream that each head unembeds, one after the other.
+        """Yield the stream that each prediction head unembeds.
 
-        With ``forget`` the insides of further heads are made again for the gradient, so that their memory is that of
-        one.
+        With ``remat`` the activations of further heads are recomputed for the gradient, in the memory of one head.
         """
         body, _ = self.transformer.streams(tokens, tap=tap)
         yield body.final
         base = state = self.heads.base(body)
         for head in range(1, self.config.prediction_heads):
-            given = self.transformer.ahead(tokens, self.heads.offset(head))
+            token = self.transformer.future_embeddings(tokens, self.heads.token_offset(head))
             step = self._step(head, body, tap)
-            state, stream = (jax.checkpoint(step) if forget else step)(state if self.heads.chained else base, given)
+            state, stream = (jax.checkpoint(step) if remat else step)(state if self.heads.chained else base, token)
             yield stream
+
+    def tap_shapes(self, length: int) -> TapShapes:
+        """Return axes and shape of every activation, by tap name, for a sequence of ``length`` tokens.
+
+        Look here before writing an edit: ``blocks.0.attn.z`` is [position, head, head_width], so ``z[1]`` is a position
+        and ``z[:, 1]`` an attention head.
+
+        Raises:
+            ValueError: unless ``length`` is 1 to ``config.positions``.
+
+        Example:
+            >>> from flax import nnx
+            >>> config = TransformerConfig(vocab=7, positions=9, layers=2, heads=2, width=8)
+            >>> shapes = Predictor(config, nnx.Rngs(0)).tap_shapes(5)
+            >>> shapes["blocks.1.attn.z"].axes, shapes["blocks.1.attn.z"].shape
+            (('position', 'head', 'head_width'), (5, 2, 4))
+            >>> print(repr(shapes).splitlines()[8])
+            blocks.*.attn.z        [position 5, head 2, head_width 4]
+        """
+        tokens = jax.ShapeDtypeStruct((length,), jnp.int32)
+        _, cache = jax.eval_shape(lambda tokens: self(tokens, Taps(capture=("*",))), tokens)
+        return TapShapes({name: TapShape(tap_axes(name), cache[name].shape) for name in tap_names(self.config)})
 
     def _step(self, head: int, body: Streams, tap: Tap):
         inner = tap.within(f"heads.{head}")
 
-        def step(before: Float[Array, "T d"], given: Float[Array, "T d"] | None):
-            found = self.heads.step(head, before, given, body.places, None, self.transformer.norm, inner)
-            return found.state, found.stream
+        def step(state: Float[Array, "T d"], token: Float[Array, "T d"] | None):
+            output = self.heads.step(head, state, token, body.positions, None, self.transformer.norm, inner)
+            return output.state, output.stream
 
         return step
 
@@ -162,13 +217,20 @@ class Predictor(nnx.Module):
         return jnp.stack([self.logits(stream, m, tap) for m, stream in enumerate(self.streams(tokens, tap))])
 
 
-def build(config: TransformerConfig, rngs: nnx.Rngs) -> Predictor | OneLayer:
-    """A model of the kind that the config names, its initial parameters from ``rngs``."""
-    return OneLayer(config, rngs) if config.kind == "one-layer" else Predictor(config, rngs)
+def build(config: TransformerConfig | OneLayerConfig, rngs: nnx.Rngs) -> Predictor | OneLayer:
+    """Return a model of the kind that the config names, with initial parameters from ``rngs``."""
+    if isinstance(config, TransformerConfig) and config.kind == "standard":
+        return Predictor(config, rngs)
+    return OneLayer(config if isinstance(config, OneLayerConfig) else one_layer_config(config), rngs)
 
 
 def tap_names(config: TransformerConfig) -> list[str]:
-    """Every tap of a model of this shape, in the order in which they fire."""
+    """Return every tap name of a model with this config, in the order in which they fire.
+
+    Example:
+        >>> tap_names(TransformerConfig(vocab=7, positions=9, layers=1))[:3]
+        ['embed', 'blocks.0.resid_pre', 'blocks.0.attn_in']
+    """
     blocks = [f"blocks.{i}.{name}" for i in range(config.layers) for name in block_taps(config)]
     heads = [f"heads.{m}.{name}" for m in range(config.prediction_heads) for name in head_taps(config, m)]
     return ["embed", *blocks, "final", *heads]

@@ -1,17 +1,19 @@
-"""Lossless greedy decoding in fewer passes: the further heads draft, the first head verifies (Leviathan et al. 2023;
-drafts by the model's own heads as in Stern et al. 2018). One prompt; callers vmap or map.
+"""Lossless greedy decoding in fewer passes: further prediction heads draft, the first head verifies.
 
-After a pass the first p + 2 tokens are known: those up to place p, whose streams have been made from true tokens, and
-the first head's own choice after it. Heads 2 .. k draft the k - 1 tokens that follow, from the stream at p; a head that
-is given tokens finds the known and then the drafted ones. The next pass reads the known token and all drafts at once,
-at places p + 1 .. p + k. The first head's choice at each of them is right as long as the drafts before it are what it
-chose itself, so the longest such prefix is accepted, and one choice of its own. Keys and values of rejected places are
-overwritten by the next pass, which covers them all.
+The scheme is that of Leviathan et al. 2023, with drafts from the model's own heads as in Stern et al. 2018; on one
+prompt, callers vmap or map.
 
-Blocks inside heads keep keys and values of their own, and with them the stream that heads start from is kept. A head
-that is given the token m <= k - 1 places on has used drafts at its last places, so each round makes anew a window of
-the last k places. That is enough: place s leaves the window of p' at s <= p' - k, was last made when it was at most
-the p of that round, and from tokens up to s + m <= p' - 1, which were known or drafts that have been accepted.
+After a pass the first p + 2 tokens are known: those up to position p, whose streams were computed from correct tokens,
+and the first head's own choice after it. Heads 2 .. k draft the k - 1 tokens that follow from the stream at p; a head
+that reads later tokens gets the known ones and then the drafts. The next pass reads the known token and all drafts at
+once, at positions p + 1 .. p + k. The first head's choice at each of them is correct as long as the drafts before it
+are its own choices, so the longest such prefix is accepted, and one more choice. Keys and values of rejected positions
+are overwritten by the next pass, which covers them all.
+
+Blocks inside heads have KV caches of their own, and the streams from which heads start are stored along with them. A
+head that reads the token m <= k - 1 positions ahead has used drafts at its last positions, so each round recomputes a
+window of the last k positions. That is enough: position s leaves the window of p' at s <= p' - k, was last computed
+when it was at most the p of that round, and from tokens up to s + m <= p' - 1, which were known or accepted drafts.
 """
 
 from functools import partial
@@ -23,18 +25,18 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from circuits.transformer.block import Past
-from circuits.transformer.generate import check_request, ended
+from circuits.transformer.block import KVCache
+from circuits.transformer.generate import check_request, pad_after_end
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import UNTAPPED
 
 
-class Speculated(NamedTuple):
-    """What was decoded, and how. Entry m - 1 is of the drafts m places after the first head's own token.
+class SpeculativeOutput(NamedTuple):
+    """Decoded tokens, and counts by draft: entry m - 1 is the draft m positions after the first head's own token.
 
-    ``passes`` are forward passes after that over the prompt. A draft is ``offered`` when all before it in its pass
+    ``passes`` are forward passes after the one over the prompt. A draft is ``offered`` when all before it in its pass
     were accepted. The last token of an answer counts as the first head's own, so drafts of it are not counted; then
-    tokens up to the end = 1 + passes + Σ accepted, exactly.
+    the number of tokens up to the end is exactly 1 + passes + Σ accepted.
     """
 
     tokens: Int[Array, "*B A"]
@@ -43,10 +45,10 @@ class Speculated(NamedTuple):
     accepted: Int[Array, "*B drafts"]
 
 
-class Rates(NamedTuple):
-    """Shares by offset: accepted of offered (NaN where none was) and accepted of passes; tokens a forward pass.
+class AcceptanceRates(NamedTuple):
+    """Accepted drafts over offered ones (NaN if there are none) and over passes, by draft; tokens per forward pass.
 
-    ``per_pass`` = 1 + Σ cumulative = (tokens decoded - those that the passes over prompts gave) / passes.
+    ``per_pass`` = 1 + Σ cumulative = (tokens decoded - those from the passes over prompts) / passes.
     """
 
     conditional: Float[np.ndarray, " drafts"]
@@ -55,90 +57,107 @@ class Rates(NamedTuple):
 
 
 class _State(NamedTuple):
-    """``place`` is p; ``ids`` holds known tokens and then drafts; ``base`` what heads start from, at every place."""
+    """``position`` is p; ``ids`` are known tokens, then drafts; ``base`` are the streams from which heads start."""
 
-    place: Int[Array, ""]
+    position: Int[Array, ""]
     ids: Int[Array, " R"]
-    past: Past
+    kv_cache: KVCache
     base: Float[Array, "S d"]
-    heads: tuple[Past, ...]
+    head_caches: tuple[KVCache, ...]
     passes: Int[Array, ""]
     offered: Int[Array, " drafts"]
     accepted: Int[Array, " drafts"]
 
 
-def speculative(
-    model: nnx.Module, prompt: Int[Array, " P"], count: int, end: int | None = None, pad: int | None = None
-) -> Speculated:
-    """The same tokens as ``greedy``, but for choices that rounding decides: products of other shapes round otherwise.
+def speculative_greedy(
+    model: nnx.Module, prompt: Int[Array, " P"], max_new_tokens: int, end: int | None = None, pad: int | None = None
+) -> SpeculativeOutput:
+    """Return the tokens of ``greedy``, except where rounding decides: products of other shapes round differently.
 
-    Raises ValueError for a model that is no ``Predictor``, such as the one-layer model, and as ``greedy``.
+    Args:
+        model: a ``Predictor``; with one prediction head there is nothing to draft.
+        prompt: ids [P]; vmap over a batch.
+        max_new_tokens: number of tokens returned.
+        end: the token that ends an answer. None: no token does.
+        pad: the token that fills the answer after ``end``. None: ``end`` itself.
+
+    Raises:
+        ValueError: for a model without prediction heads, and as ``greedy`` does.
+
+    Example:
+        >>> from circuits.transformer import TransformerConfig
+        >>> config = TransformerConfig(vocab=7, positions=9, prediction_heads=2, layers=1, heads=2, width=8)
+        >>> output = speculative_greedy(Predictor(config, nnx.Rngs(0)), jnp.asarray([3, 1], jnp.int32), 4)
+        >>> output.tokens.shape, bool(1 + output.passes + output.accepted.sum() == 4)
+        ((4,), True)
     """
     if not isinstance(model, Predictor):
         raise ValueError(f"model: must be a transformer with prediction heads, got {type(model).__name__!r}")
-    check_request(model.config, prompt, count, end, pad)
-    length, last = prompt.shape[0], prompt.shape[0] + count - 2
+    check_request(model.config, prompt, max_new_tokens, end, pad)
+    length, last = prompt.shape[0], prompt.shape[0] + max_new_tokens - 2
 
-    def going(state: _State):
-        done = state.place >= last
-        return ~done if end is None else ~(done | (state.ids[state.place + 1] == end))
+    def unfinished(state: _State):
+        done = state.position >= last
+        return ~done if end is None else ~(done | (state.ids[state.position + 1] == end))
 
-    state = jax.lax.while_loop(going, partial(_round, model, last, end), _begin(model, prompt))
-    tokens = ended(jax.lax.slice_in_dim(state.ids, length, length + count), end, pad)
-    return Speculated(tokens, state.passes, state.offered, state.accepted)
+    state = jax.lax.while_loop(unfinished, partial(_round, model, last, end), _begin(model, prompt))
+    tokens = pad_after_end(jax.lax.slice_in_dim(state.ids, length, length + max_new_tokens), end, pad)
+    return SpeculativeOutput(tokens, state.passes, state.offered, state.accepted)
 
 
-def rates(found: Speculated) -> Rates:
-    """Rates over all of a batch of decodings, or over one; without any pass they are NaN."""
-    parts = (np.asarray(part) for part in (found.offered, found.accepted))
+def acceptance_rates(output: SpeculativeOutput) -> AcceptanceRates:
+    """Return the rates over one decoding or a batch of them; NaN without any pass."""
+    parts = (np.asarray(part) for part in (output.offered, output.accepted))
     offered, accepted = (part.sum(axis=tuple(range(part.ndim - 1))) for part in parts)
     with np.errstate(invalid="ignore"):
-        conditional, cumulative = accepted / offered, accepted / np.asarray(found.passes).sum()
-    return Rates(conditional, cumulative, 1 + float(cumulative.sum()))
+        conditional, cumulative = accepted / offered, accepted / np.asarray(output.passes).sum()
+    return AcceptanceRates(conditional, cumulative, 1 + float(cumulative.sum()))
 
 
 def _begin(model: Predictor, prompt: Int[Array, " P"]) -> _State:
-    """The pass over the prompt, the first head's token after it, and the first drafts."""
+    """Return the state after the pass over the prompt, with the first head's token and the first drafts."""
     config, body, length = model.config, model.transformer, prompt.shape[0]
     drafts = config.prediction_heads - 1
-    room = config.positions + 2 * drafts
-    streams, past = body.streams(prompt, body.empty_past(2 * drafts))
-    ids = jnp.zeros(room + 2 * drafts + 2, jnp.int32).at[:length].set(prompt.astype(jnp.int32))
+    capacity = config.positions + 2 * drafts
+    streams, kv_cache = body.streams(prompt, body.empty_cache(2 * drafts))
+    ids = jnp.zeros(capacity + 2 * drafts + 2, jnp.int32).at[:length].set(prompt.astype(jnp.int32))
     ids = ids.at[length].set(_best(model, streams.final[-1:], 0)[0])
     base = model.heads.base(streams)
-    seen = 1 if _window(model) <= 1 else length
-    heads = model.heads.empty_past(room)
-    ids, heads = _draft(model, ids, base[length - seen :], jnp.int32(length - seen), jnp.int32(seen - 1), heads)
-    kept = jnp.zeros((room, config.width), base.dtype).at[:length].set(base)
+    width = 1 if _window(model) <= 1 else length
+    start = jnp.int32(length - width)
+    ids, head_caches = _draft(
+        model, ids, base[length - width :], start, jnp.int32(width - 1), model.heads.empty_cache(capacity)
+    )
+    stored = jnp.zeros((capacity, config.width), base.dtype).at[:length].set(base)
     zero, none = jnp.int32(0), jnp.zeros(drafts, jnp.int32)
-    return _State(jnp.int32(length - 1), ids, past, kept, heads, zero, none, none)
+    return _State(jnp.int32(length - 1), ids, kv_cache, stored, head_caches, zero, none, none)
 
 
 def _round(model: Predictor, last: int, end: int | None, state: _State) -> _State:
-    """One pass: verify the drafts, accept, and draft anew. ``last`` is the place before that of the last token."""
-    drafts, place = model.config.prediction_heads - 1, state.place
-    read = jax.lax.dynamic_slice(state.ids, (place + 1,), (drafts + 1,))
-    streams, past = model.transformer.streams(read, state.past, place + 1)
+    """Verify the drafts in one pass, accept, and draft again; ``last`` is the last position but one."""
+    drafts, position = model.config.prediction_heads - 1, state.position
+    read = jax.lax.dynamic_slice(state.ids, (position + 1,), (drafts + 1,))
+    streams, kv_cache = model.transformer.streams(read, state.kv_cache, position + 1)
     chosen = _best(model, streams.final, 0)
-    # The draft at place + 2 + j is counted unless it would be the last token.
-    counted = place + 2 + jnp.arange(drafts, dtype=jnp.int32) <= last
+    # The draft at position + 2 + j counts unless it would be the last token.
+    counts = position + 2 + jnp.arange(drafts, dtype=jnp.int32) <= last
     if end is not None:
-        counted &= chosen[:-1] != end
-    accepted = jnp.cumprod((counted & confirmed(read[1:], chosen)).astype(jnp.int32))
-    offered = jnp.where(counted, jnp.append(jnp.int32(1), accepted)[:-1], 0)
-    base = jax.lax.dynamic_update_slice(state.base, model.heads.base(streams), (place + 1, jnp.int32(0)))
-    place = place + 1 + jnp.sum(accepted, dtype=jnp.int32)
-    ids = jax.lax.dynamic_update_slice(state.ids, chosen, (state.place + 2,))
+        counts &= chosen[:-1] != end
+    accepted = jnp.cumprod((counts & confirmed(read[1:], chosen)).astype(jnp.int32))
+    offered = jnp.where(counts, jnp.append(jnp.int32(1), accepted)[:-1], 0)
+    base = jax.lax.dynamic_update_slice(state.base, model.heads.base(streams), (position + 1, jnp.int32(0)))
+    ids = jax.lax.dynamic_update_slice(state.ids, chosen, (position + 2,))
+    position = position + 1 + jnp.sum(accepted, dtype=jnp.int32)
     width = _window(model)
-    start = jnp.maximum(0, place - width + 1)
+    start = jnp.maximum(0, position - width + 1)
     window = jax.lax.dynamic_slice(base, (start, jnp.int32(0)), (width, base.shape[1]))
-    ids, heads = _draft(model, ids, window, start, place - start, state.heads)
+    ids, head_caches = _draft(model, ids, window, start, position - start, state.head_caches)
     totals = state.passes + 1, state.offered + offered, state.accepted + accepted
-    return _State(place, ids, past, base, heads, *totals)
+    return _State(position, ids, kv_cache, base, head_caches, *totals)
 
 
 def confirmed(drafts: Int[Array, " drafts"], chosen: Int[Array, " k"]) -> Bool[Array, " drafts"]:
-    """Which drafts are what the first head chose before them; true of the text as far as all before are."""
+    """Return which drafts equal the first head's choices, which are correct as far as all drafts before them are."""
     return drafts == chosen[:-1]
 
 
@@ -148,30 +167,31 @@ def _draft(
     base: Float[Array, "w d"],
     start: Int[Array, ""],
     row: Int[Array, ""],
-    past: tuple[Past, ...],
-) -> tuple[Int[Array, " R"], tuple[Past, ...]]:
-    """The drafts of all further heads at place start + row, written after the token known there.
+    head_caches: tuple[KVCache, ...],
+) -> tuple[Int[Array, " R"], tuple[KVCache, ...]]:
+    """Return ids with the drafts of all further heads at position start + row, written after the token known there.
 
-    ``base`` is what they start from at places start, start + 1, ...; rows after ``row`` are of no account.
+    ``base`` are the streams from which heads start at positions start, start + 1, ...; rows after ``row`` are ignored.
     """
-    heads, norm, width, state, now = model.heads, model.transformer.norm, base.shape[0], base, []
-    places = start + jnp.arange(width, dtype=jnp.int32)
+    heads, norm, width, state, caches = model.heads, model.transformer.norm, base.shape[0], base, []
+    positions = start + jnp.arange(width, dtype=jnp.int32)
     for head in range(1, model.config.prediction_heads):
-        offset = heads.offset(head)
+        offset = heads.token_offset(head)
         known = jax.lax.dynamic_slice(ids, (start + offset,), (width,))
-        given = model.transformer.embedded(known) if offset else None
-        found = heads.step(head, state if heads.chained else base, given, places, past[head - 1], norm, UNTAPPED)
-        state = found.state
-        draft = _best(model, jax.lax.dynamic_slice_in_dim(found.stream, row, 1), head)
+        token = model.transformer.embed(known) if offset else None
+        started = state if heads.chained else base
+        output = heads.step(head, started, token, positions, head_caches[head - 1], norm, UNTAPPED)
+        state = output.state
+        draft = _best(model, jax.lax.dynamic_slice_in_dim(output.stream, row, 1), head)
         ids = jax.lax.dynamic_update_slice(ids, draft, (start + row + head + 1,))
-        now.append(found.past)
-    return ids, tuple(now)
+        caches.append(output.kv_cache)
+    return ids, tuple(caches)
 
 
 def _window(model: Predictor) -> int:
-    """How many of the last places each round of drafts makes anew: that drafted from alone, if no head has blocks."""
+    """Return how many of the last positions each drafting round recomputes: the last one if no head has blocks."""
     heads = model.config.prediction_heads
-    return heads if any(model.heads.empty_past(1)) else min(1, heads - 1)
+    return heads if any(model.heads.empty_cache(1)) else min(1, heads - 1)
 
 
 def _best(model: Predictor, stream: Float[Array, "n d"], head: int) -> Int[Array, " n"]:

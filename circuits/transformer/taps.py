@@ -1,9 +1,9 @@
 """Named taps: capture or edit any activation of a model, while the call stays a pure function.
 
-A model passes each activation through its ``tap`` under a name, such as ``blocks.3.attn.pattern``. Without taps that
-is the identity, so the compiled program is the same as if the tap were not there. With ``Taps`` the call returns its
-output and a cache of what was captured. All of it happens while the call is traced, so it works under jit, vmap,
-grad and sharding.
+A model passes each activation through its ``tap`` under a name, such as ``blocks.3.attn.pattern``; layers, attention
+heads and prediction heads count from 0. Without taps that is the identity, and the compiled program is the same as
+without the call. With ``Taps`` the model returns its output and a cache of the captured activations. Everything
+happens at trace time, so taps work under jit, vmap, grad and sharding.
 """
 
 from collections import OrderedDict
@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
+import jax
 from jax import Array
 
 Edit = Callable[[Array], Array]
@@ -21,17 +23,36 @@ Cache = dict[str, Array]
 """Captured activations by name, in the order in which the model computes them."""
 
 
-@dataclass(frozen=True)
+@jax.tree_util.register_static
+@dataclass(frozen=True, eq=False)
 class Taps:
     """What to capture and what to edit, by patterns over tap names.
 
-    A pattern is a name, or has wildcards as in file names: ``*`` (dots too), ``?`` and ``[0-3]``. An edit comes before
-    the capture, so a cache holds what the model went on with. Where several edits match one name, they are applied in
-    their order.
+    A pattern is a name, or has wildcards as in file names: ``*`` (which spans dots), ``?`` and ``[0-3]``. Edits come
+    before the capture, so the cache holds the values that the model continues with. Where several edits match one
+    name, they apply in order.
+
+    Taps are immutable, hashable and a pytree without leaves, so a jitted function takes them as an argument, marked
+    static or not, and is compiled once for equal taps. Edits are equal only if they are the same function: reuse one
+    instead of writing the same lambda in a loop.
 
     Args:
         capture: patterns of the activations to return.
-        edit: from a pattern to a function of the activation.
+        edit: functions of an activation, by pattern; applied in this order.
+
+    Raises:
+        ValueError: where ``capture`` is a single string, or an edit is not callable.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from circuits.transformer import Predictor, TransformerConfig
+        >>> config = TransformerConfig(vocab=7, positions=9, layers=2, heads=2, width=8)
+        >>> model = Predictor(config, nnx.Rngs(0))
+        >>> taps = Taps(capture=["*.pattern"], edit={"blocks.0.attn.z": lambda z: z.at[:, 1].set(0)})  # ablates L0H1
+        >>> logits, cache = jax.jit(model)(jnp.arange(5, dtype=jnp.int32), taps)
+        >>> {name: pattern.shape for name, pattern in cache.items()}
+        {'blocks.0.attn.pattern': (2, 5, 5), 'blocks.1.attn.pattern': (2, 5, 5)}
     """
 
     capture: Sequence[str] = ()
@@ -43,6 +64,17 @@ class Taps:
         for pattern, function in self.edit.items():
             if not callable(function):
                 raise ValueError(f"edit[{pattern!r}]: must be a function, got {function!r}")
+        object.__setattr__(self, "capture", tuple(self.capture))
+        object.__setattr__(self, "edit", MappingProxyType(dict(self.edit)))
+
+    def _key(self) -> tuple[tuple[str, ...], tuple[tuple[str, Edit], ...]]:
+        return tuple(self.capture), tuple(self.edit.items())  # the order of edits matters
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Taps) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
 
 
 @runtime_checkable
@@ -50,15 +82,15 @@ class Tap(Protocol):
     """What a model calls with each activation."""
 
     def __call__(self, name: str, value: Array) -> Array:
-        """The activation to go on with."""
+        """Return the activation to continue with."""
         ...
 
     def within(self, prefix: str) -> "Tap":
-        """The same tap for a part of the model, whose names start with ``prefix`` and a dot."""
+        """Return the tap for a part of the model, whose names start with ``prefix`` and a dot."""
         ...
 
     def wants(self, name: str) -> bool:
-        """Whether this activation is captured or edited, so that it has to be computed."""
+        """Return whether this activation is captured or edited, and therefore must be computed."""
         ...
 
 
@@ -79,9 +111,9 @@ UNTAPPED = Untapped()
 
 
 class Recorder:
-    """The tap of one call with ``Taps``; ``cache`` fills while the call runs.
+    """The tap of one call with ``Taps``, which fills ``cache`` while the call runs.
 
-    Raises ValueError for a pattern that matches none of the model's names, listing the nearest ones.
+    Raises ValueError for a pattern that matches none of the model's tap names, listing the nearest ones.
     """
 
     def __init__(self, taps: Taps, names: Iterable[str]) -> None:
@@ -118,9 +150,10 @@ class Recorder:
 
 def _edited(name: str, value: Array, function: Edit) -> Array:
     new = function(value)
-    form, given = (value.shape, value.dtype), (getattr(new, "shape", None), getattr(new, "dtype", None))
-    if form != given:
-        raise ValueError(f"edit of {name}: must return shape {form[0]} and dtype {form[1]}, got {given[0]}, {given[1]}")
+    expected, got = (value.shape, value.dtype), (getattr(new, "shape", None), getattr(new, "dtype", None))
+    if expected != got:
+        rule = f"must return shape {expected[0]} and dtype {expected[1]}"
+        raise ValueError(f"edit of {name}: {rule}, got {got[0]}, {got[1]}")
     return new
 
 

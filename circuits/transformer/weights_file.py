@@ -1,17 +1,16 @@
 """A trained model as a folder that any program can read.
 
     config.json          {"format": 1, "config": the ``TransformerConfig``, "token_format": or null, "notes": anything};
-                         a field of the config that is absent has its default
+                         a missing field of the config has its default
     model.safetensors    the parameters, named like "transformer.blocks.0.attn.query.kernel"
-    tokenizer.json       for Hugging Face's tokenizers, where there is a token format
-    graph.txt            an edge list, where the model walks in one graph
+    tokenizer.json       for Hugging Face's tokenizers, if there is a token format
+    graph.txt            an edge list, if the model walks in one graph
 
-The metadata of model.safetensors holds digests of its tensors, of what in config.json says how to read them and of
-the graph, so neither a flipped bit nor a folder of two halves is taken for the model. Notes may be edited.
+The metadata of model.safetensors hold checksums of its tensors, of the part of config.json that says how to read them
+and of the graph, to refuse damaged files and a folder of two halves. The notes may be edited.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
@@ -29,17 +28,18 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from circuits import checks
-from circuits.files import arrays_checksum, checksum
+from circuits.files import arrays_checksum, checksum, write_bytes
 from circuits.one_layer.module import OneLayer
 from circuits.tasks.star.graph import StarGraph
 from circuits.tasks.token_format import TokenFormat
 from circuits.tasks.tokenizer import tokenizer
 from circuits.tasks.tree.graph import BinaryTree
 from circuits.tasks.walks.format import WalkFormat
-from circuits.tasks.walks.graphs import graph_text
+from circuits.tasks.walks.graphs import format_graph
 from circuits.transformer.config import Dtype, TransformerConfig
-from circuits.transformer.fill import filled
 from circuits.transformer.model import Predictor
+from circuits.transformer.one_layer import transformer_config
+from circuits.transformer.parameters import from_tensors
 
 FORMAT = 1
 CONFIG, WEIGHTS, TOKENIZER, GRAPH = "config.json", "model.safetensors", "tokenizer.json", "graph.txt"
@@ -48,125 +48,147 @@ WALKS = "walks"
 Format = TokenFormat | WalkFormat
 
 
-class Loaded(NamedTuple):
-    """A model, how its problems are written where that was saved, and what else was.
+class SavedModel(NamedTuple):
+    """A model of a folder, the token format of its problems (None if it was saved without), and its notes.
 
-    The model is a ``Predictor``, or a ``OneLayer`` where its config is of the kind one-layer; the format is a
-    ``TokenFormat`` for star graphs and trees, a ``WalkFormat``, or None.
+    The model is a ``OneLayer`` where the config is of kind one-layer.
     """
 
-    model: Any
-    format: Any
+    model: Predictor | OneLayer
+    format: Format | None
     notes: dict[str, Any]
 
 
 def save_model(
-    folder: Path,
+    folder: str | Path,
     model: Predictor | OneLayer,
     format: Format | None,
     notes: Mapping[str, Any],
     dtype: Dtype | None = None,
     graph: nx.DiGraph | None = None,
 ) -> None:
-    """Write a model, each of its files at once; parameters as they are, or rounded to another dtype.
+    """Write a model to a folder, each file atomically.
 
-    ``notes`` are values for JSON; ``graph`` is the one that the model walks in. Raises ValueError naming the argument
-    that can't be written: another dtype, notes that JSON has no form for, a format of another vocabulary than the
-    model's, a graph of other nodes than the format's; and OSError.
+    Args:
+        folder: made if it does not exist; files of an earlier model in it are replaced.
+        model: the model.
+        format: how its problems are written as tokens; None for a model of something else.
+        notes: anything that JSON can hold, such as the step of training.
+        dtype: the parameters are rounded to it. None: as they are.
+        graph: the graph that the model walks in, for a ``WalkFormat``.
+
+    Raises:
+        ValueError: naming the argument that cannot be written: notes that are not JSON, a format of another vocabulary
+            than the model's, a graph of other nodes than the format's.
+        OSError: where the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from circuits.transformer import Predictor, TransformerConfig
+        >>> model = Predictor(TransformerConfig(vocab=7, positions=9, layers=1, heads=2, width=8), nnx.Rngs(0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(folder, model, None, {"step": 100})
+        ...     load_saved_model(folder).notes
+        {'step': 100}
     """
+    folder = Path(folder)
     checks.require(dtype is None or dtype in get_args(Dtype), "dtype", f"must be one of {get_args(Dtype)}", dtype)
     if format is not None:
         rule = f"must have the {model.config.vocab} tokens of the model"
         checks.require(format.vocab_size == model.config.vocab, "format", rule, format.vocab_size)
     fits = graph is None or (isinstance(format, WalkFormat) and len(graph) == format.nodes)
     checks.require(fits, "graph", "must have the nodes of the format, one of walks", graph)
-    shape = {"config": asdict(model.config), "token_format": _as_dict(format)}
+    config = model.config if isinstance(model, Predictor) else transformer_config(model.config)
+    described = {"config": asdict(config), "token_format": _format_entry(format)}
     try:
-        text = json.dumps({"format": FORMAT, **shape, "notes": dict(notes)}, indent=2, allow_nan=False)
+        text = json.dumps({"format": FORMAT, **described, "notes": dict(notes)}, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"notes: must be values for JSON, got {notes!r} ({error})") from error
-    kind = None if dtype is None else jnp.dtype(dtype)
+    stored_dtype = None if dtype is None else jnp.dtype(dtype)
     tensors = {
-        ".".join(map(str, path)): np.asarray(jax.device_get(leaf.get_value()), kind, order="C")
+        ".".join(map(str, path)): np.asarray(jax.device_get(leaf.get_value()), stored_dtype, order="C")
         for path, leaf in nnx.to_flat_state(nnx.state(model))
     }
-    metadata = {"format": "np", "tensors": arrays_checksum(tensors), "config": checksum(_canonical(shape))}
-    beside = {} if format is None else {TOKENIZER: _tokenizer(format).to_str(pretty=True).encode()}
+    metadata = {"format": "np", "tensors": arrays_checksum(tensors), "config": checksum(_canonical(described))}
+    optional: dict[str, bytes | None] = {TOKENIZER: None, GRAPH: None}
+    if format is not None:
+        optional[TOKENIZER] = _tokenizer(format).to_str(pretty=True).encode()
     if graph is not None:
-        beside[GRAPH] = graph_text(graph).encode()
-        metadata["graph"] = checksum(beside[GRAPH])
+        optional[GRAPH] = edges = format_graph(graph).encode()
+        metadata["graph"] = checksum(edges)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / CONFIG, text.encode() + b"\n")
-    for name in (TOKENIZER, GRAPH):
-        if name in beside:
-            _write(folder / name, beside[name])
-        else:
+    write_bytes(folder / CONFIG, text.encode() + b"\n")
+    for name, content in optional.items():
+        if content is None:
             (folder / name).unlink(missing_ok=True)
-    _write(folder / WEIGHTS, safetensors.numpy.save(tensors, metadata))
+        else:
+            write_bytes(folder / name, content)
+    write_bytes(folder / WEIGHTS, safetensors.numpy.save(tensors, metadata))
 
 
-def load_model(folder: Path) -> Loaded:
-    """The model of a folder, its parameters in config.param_dtype. The tokenizer's file is not read.
+def load_saved_model(folder: str | Path) -> SavedModel:
+    """Return the model of a folder that ``save_model`` wrote, with parameters in ``config.param_dtype``.
 
-    Raises ValueError naming the file, and the field or tensor, that is missing, damaged or does not fit.
+    ``circuits.load_model`` loads these and every other kind of checkpoint.
+
+    Raises:
+        ValueError: naming the file, and the field or tensor, that is missing, damaged or does not fit.
     """
-    shape, notes = _read_config(folder / CONFIG)
+    folder = Path(folder)
+    described, notes = _read_config(folder / CONFIG)
     try:
-        config = TransformerConfig(**shape["config"])
-        format = _as_format(shape["token_format"])
+        config = TransformerConfig(**described["config"])
+        format = _format_of(described["token_format"])
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{CONFIG}: must describe a model, got {str(folder / CONFIG)!r} ({error})") from error
-    tensors = _read_tensors(folder / WEIGHTS, checksum(_canonical(shape)))
-    return Loaded(filled(config, tensors, str(folder / WEIGHTS)), format, notes)
+    tensors = _read_tensors(folder / WEIGHTS, checksum(_canonical(described)))
+    return SavedModel(from_tensors(config, tensors, str(folder / WEIGHTS)), format, notes)
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What says how the tensors are to be read, and the notes."""
+    """Return the part that says how the tensors are to be read, and the notes."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        checks.require(isinstance(found, dict), "config", "must be a JSON object", found)
-        checks.require(found.get("format") == FORMAT, "format", f"must be {FORMAT}", found.get("format"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        checks.require(isinstance(content, dict), "config", "must be a JSON object", content)
+        checks.require(content.get("format") == FORMAT, "format", f"must be {FORMAT}", content.get("format"))
         names = {"format", "config", "token_format", "notes"}
-        checks.require(found.keys() == names, "fields", f"must be {sorted(names)}", sorted(found))
-        needed, optional = _fields()
-        rule = f"must be an object with the fields {needed}, and none but these and {optional}"
-        given = found["config"].keys() if isinstance(found["config"], dict) else set()
-        checks.require(given >= {*needed} and given <= {*needed, *optional}, "config", rule, found["config"])
-        whole = found["token_format"] is None or isinstance(found["token_format"], dict)
-        checks.require(whole, "token_format", "must be an object or null", found["token_format"])
-        checks.require(isinstance(found["notes"], dict), "notes", "must be an object", found["notes"])
+        checks.require(content.keys() == names, "fields", f"must be {sorted(names)}", sorted(content))
+        required = {field.name for field in fields(TransformerConfig) if field.default is MISSING}
+        known = {field.name for field in fields(TransformerConfig)}
+        given = content["config"].keys() if isinstance(content["config"], dict) else set()
+        rule = (
+            f"must be an object with the fields {sorted(required)}, and none but these and {sorted(known - required)}"
+        )
+        checks.require(required <= given <= known, "config", rule, content["config"])
+        token_format = content["token_format"]
+        checks.require(isinstance(token_format, dict | None), "token_format", "must be an object or null", token_format)
+        checks.require(isinstance(content["notes"], dict), "notes", "must be an object", content["notes"])
     except (OSError, ValueError) as error:
         raise ValueError(f"{CONFIG}: must describe a model, got {str(path)!r} ({error})") from error
-    return {name: found[name] for name in ("config", "token_format")}, found["notes"]
+    return {name: content[name] for name in ("config", "token_format")}, content["notes"]
 
 
-def _fields() -> tuple[list[str], list[str]]:
-    """Fields of a config that must be there, and those with defaults, which an older file may lack."""
-    needed = [field.name for field in fields(TransformerConfig) if field.default is MISSING]
-    return needed, [field.name for field in fields(TransformerConfig) if field.default is not MISSING]
-
-
-def _read_tensors(path: Path, config_digest: str) -> dict[str, np.ndarray]:
-    """The tensors, after comparing them, the config and the graph with the digests."""
+def _read_tensors(path: Path, config_checksum: str) -> dict[str, np.ndarray]:
+    """Return the tensors, after comparing them, the config and the graph with the checksums."""
     try:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
-    except Exception as error:  # safetensors has an error of its own, and numpy's for a dtype it does not know
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
+    except Exception as error:  # safetensors has its own error, and numpy one for a dtype it does not know
         raise ValueError(f"{WEIGHTS}: must be a whole safetensors file, got {str(path)!r} ({error})") from error
-    stored, found = metadata.get("tensors"), arrays_checksum(tensors)
-    rule = f"must hold the tensors {str(path)!r} was written with, of digest {stored}"
-    checks.require(stored == found, WEIGHTS, rule, found)
-    rule = f"must describe the model that {str(path)!r} was written with, of digest {metadata.get('config')}"
-    checks.require(metadata.get("config") == config_digest, CONFIG, rule, config_digest)
-    graph, stored = path.with_name(GRAPH), metadata.get("graph")
-    rule = f"must be the graph {str(path)!r} was written with, of digest {stored}, and absent where it has none"
-    found = checksum(graph.read_bytes()) if graph.is_file() else None
-    checks.require(stored == found, GRAPH, rule, found)
+    graph = path.with_name(GRAPH)
+    for name, key, actual, what in (
+        (WEIGHTS, "tensors", arrays_checksum(tensors), "hold the tensors"),
+        (CONFIG, "config", config_checksum, "describe the model"),
+        (GRAPH, "graph", checksum(graph.read_bytes()) if graph.is_file() else None, "be the graph, or absence of one,"),
+    ):
+        rule = f"must {what} that {str(path)!r} was written with, of checksum {metadata.get(key)}"
+        checks.require(actual == metadata.get(key), name, rule, actual)
     return tensors
 
 
-def _as_dict(format: Format | None) -> dict[str, Any] | None:
+def _format_entry(format: Format | None) -> dict[str, Any] | None:
+    """Return a token format as it is written in config.json."""
     if format is None:
         return None
     if isinstance(format, WalkFormat):
@@ -175,37 +197,24 @@ def _as_dict(format: Format | None) -> dict[str, Any] | None:
     return {"graph": kind, **asdict(format.family), "style": format.style, "query": format.query}
 
 
-def _as_format(found: Mapping[str, Any] | None) -> Format | None:
-    if found is None:
+def _format_of(entry: Mapping[str, Any] | None) -> Format | None:
+    if entry is None:
         return None
-    checks.choice("graph", found["graph"], (*FAMILIES, WALKS))
-    sizes = {name: value for name, value in found.items() if name not in ("graph", "style", "query")}
-    if found["graph"] == WALKS:
+    checks.choice("graph", entry["graph"], (*FAMILIES, WALKS))
+    sizes = {name: value for name, value in entry.items() if name not in ("graph", "style", "query")}
+    if entry["graph"] == WALKS:
         return WalkFormat(**sizes)
-    return TokenFormat(FAMILIES[found["graph"]](**sizes), found["style"], found["query"])
+    return TokenFormat(FAMILIES[entry["graph"]](**sizes), entry["style"], entry["query"])
 
 
 def _tokenizer(format: Format) -> Tokenizer:
     if isinstance(format, TokenFormat):
         return tokenizer(format)
-    words = {word: place for place, word in enumerate(format.vocabulary)}
-    made = Tokenizer(WordLevel(words, unk_token=""))  # no word is "", so that an unknown one raises
-    made.pre_tokenizer = WhitespaceSplit()  # pyright: ignore[reportAttributeAccessIssue]
-    return made
+    words = {word: token for token, word in enumerate(format.vocabulary)}
+    walks = Tokenizer(WordLevel(words, unk_token=""))  # no word is "", so an unknown one raises
+    walks.pre_tokenizer = WhitespaceSplit()  # pyright: ignore[reportAttributeAccessIssue]
+    return walks
 
 
-def _canonical(shape: Mapping[str, Any]) -> bytes:
-    return json.dumps(shape, sort_keys=True).encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """A reader finds the old file or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+def _canonical(described: Mapping[str, Any]) -> bytes:
+    return json.dumps(described, sort_keys=True).encode()

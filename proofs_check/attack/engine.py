@@ -10,7 +10,7 @@ import jax
 from proofs_check.ledger import registry
 from proofs_check.ledger.claim import Claim
 from proofs_check.ledger.run import decide
-from proofs_check.registries import own
+from proofs_check.verification import own_claims
 
 Outcome = Literal["green", "detected", "crash"]
 _PACKAGE = Path(__file__).parents[1]
@@ -33,7 +33,7 @@ class Target(NamedTuple):
 
 def claims(target: Target, only: tuple[str, ...] = ()) -> dict[str, Claim]:
     """The claims by id, filtered by glob patterns. Raises ``ValueError`` for a pattern that matches none."""
-    found = [claim for file in target.registries for claim in registry.load(file)] if target.registries else own()
+    found = [claim for file in target.registries for claim in registry.load(file)] if target.registries else own_claims()
     return {claim.id: claim for claim in registry.select(found, only)}
 
 
@@ -41,7 +41,7 @@ def claim(target: Target, name: str) -> Claim:
     """One claim with its check imported, in float64 as ``circuits verify`` decides it."""
     jax.config.update("jax_enable_x64", True)
     found = claims(target, (name,))[name]
-    registry.importable([found])
+    registry.check_imports([found])
     return found
 
 

@@ -1,8 +1,9 @@
-"""Comparisons whose outcome is a proof for a whole range: balls over ranges, and identities and signs in symbols."""
+"""Comparisons that prove a statement for a whole range: balls over ranges, identities and signs in symbols."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from functools import partial
+from itertools import chain, pairwise
 from random import Random
 from typing import Any, NamedTuple
 
@@ -13,11 +14,17 @@ from circuits import checks
 from proofs_check.ledger.outcome import Number, Outcome, Relation, Shows
 
 POINTS = 60
-"""Rational points at which a symbolic statement that can't be proved is tried for a counterexample."""
+"""Number of rational points that are searched for a counterexample to a symbolic statement without proof."""
+_SIZES = (sympy.Rational(1, 1000), sympy.Rational(1, 10), sympy.Integer(1), sympy.Integer(10), sympy.Integer(1000))
 
 
 class Cell(NamedTuple):
-    """A ball that encloses a quantity for every parameter from ``low`` to ``high``; without ``high``, to infinity."""
+    """A ball that encloses a quantity for every parameter from ``low`` to ``high``, or to infinity if ``high`` is None.
+
+    Example:
+        >>> Cell(5.0, None, (-arb(5)).exp().union(arb(0)))  # e^-x for x >= 5
+        Cell(low=5.0, high=None, ball=[+/- 6.74e-3])
+    """
 
     low: float
     high: float | None
@@ -25,46 +32,102 @@ class Cell(NamedTuple):
 
 
 def balls_at_most(cells: Iterable[Cell], bound: Number | arb, *, detail: str = "") -> Outcome:
-    """The quantity is at most ``bound`` all over the joint range of the cells.
+    """State that a quantity, or each of several, is at most ``bound`` over the joint range of the cells.
 
-    An ``arb`` comparison is true only when it is certain, so support and contradiction are asked for one by one.
-    Raises ValueError if the ranges leave a gap.
+    An ``arb`` comparison is true only if it is certain, so support and contradiction are asked for separately. The
+    outcome is unbounded if as many cells reach infinity as cover any other part of the range, so that no quantity stops
+    earlier.
+
+    Args:
+        cells: enclosures whose ranges join without a gap.
+        bound: the bound.
+        detail: a remark for the reader.
+
+    Returns:
+        An outcome whose value is the largest upper end of a ball.
+
+    Raises:
+        ValueError: if there are no cells, their ranges leave a gap, or the bound is not finite.
+
+    Example:
+        >>> outcome = balls_at_most([Cell(5.0, None, (-arb(5)).exp().union(arb(0)))], Fraction(1, 100))
+        >>> outcome.shows, outcome.unbounded
+        ('supports', True)
     """
     return _balls(list(cells), "<=", bound, detail)
 
 
 def balls_at_least(cells: Iterable[Cell], bound: Number | arb, *, detail: str = "") -> Outcome:
-    """The quantity is at least ``bound`` all over the joint range of the cells."""
+    """State that a quantity is at least ``bound`` over the joint range of the cells; the mirror of ``balls_at_most``.
+
+    Example:
+        >>> balls_at_least([Cell(0.0, 1.0, arb(2, 0.5)), Cell(1.0, None, arb(3, 0.5))], 1).shows
+        'supports'
+    """
     return _balls(list(cells), ">=", bound, detail)
 
 
 def same(pairs: Iterable[tuple[Any, Any]], *, detail: str = "") -> Outcome:
-    """Each pair of expressions is identical. The value is the number of pairs that are not shown to be.
+    """State that the two expressions of each pair are identical.
 
-    A pair is refuted by a rational point at which the two differ. The pair (0, 0) is trivial.
+    A pair is refuted by a rational point at which its sides differ. The pair (0, 0) is trivial. The outcome is
+    unbounded if every other pair has symbols on either side, even ones that cancel.
+
+    Args:
+        pairs: expressions of sympy without floats, or numbers.
+        detail: a remark for the reader.
+
+    Returns:
+        An outcome whose value is the number of pairs that are not proved.
+
+    Raises:
+        ValueError: for floats, for symbols that range over integers alone, and if all pairs are trivial.
+
+    Example:
+        >>> x, y = sympy.symbols("x y")
+        >>> outcome = same([((x + y) ** 2, x**2 + 2 * x * y + y**2)])
+        >>> outcome.shows, outcome.unbounded
+        ('supports', True)
     """
-    listed = [(sympy.sympify(a), sympy.sympify(b)) for a, b in pairs]
-    _check_symbols([side for pair in listed for side in pair])
-    differences = [a - b for a, b in listed]
-    telling = [bool(a.free_symbols | b.free_symbols) or (a, b) != (0, 0) for a, b in listed]
-    proved = [_is_zero(difference) for difference in differences]
-    refuted = [not fine and _counterexample(d, lambda x: x != 0) for fine, d in zip(proved, differences, strict=True)]
-    return _symbolic(proved, refuted, telling, any(a.free_symbols | b.free_symbols for a, b in listed), detail)
+    parts = [(sympy.sympify(left), sympy.sympify(right)) for left, right in pairs]
+    _check_symbols(parts)
+    differences, telling = [left - right for left, right in parts], [part != (0, 0) for part in parts]
+    return _symbolic(parts, differences, telling, _is_zero, lambda value: value != 0, detail)
 
 
 def nonnegative(expressions: Iterable[Any], *, strictly: bool = False, detail: str = "") -> Outcome:
-    """Each rational expression is >= 0 (or > 0) for all values >= 0 of its symbols.
+    """State that rational expressions are >= 0, or > 0, for all values >= 0 of their symbols.
 
-    Proved if numerator and denominator have no negative coefficient (for > 0: and a positive constant term); refuted
-    by a rational point at which the expression is negative. Anything else is undecided. 0 is trivial.
+    An expression is proved if its numerator and denominator have no negative coefficient (for > 0: and a positive
+    constant term), refuted by a rational point at which it is negative, and undecided otherwise. 0 is trivial. The
+    outcome is unbounded if every other expression has symbols. Write a pair (larger, smaller) for the difference of
+    two expressions whose symbols may cancel: the symbols of both sides count.
+
+    Args:
+        expressions: expressions of sympy without floats, or pairs (larger, smaller).
+        strictly: whether to ask for > 0.
+        detail: a remark for the reader.
+
+    Returns:
+        An outcome whose value is the number of expressions that are not proved.
+
+    Raises:
+        ValueError: for floats, for symbols that range over other numbers, and if all expressions are trivial.
+
+    Example:
+        >>> x = sympy.Symbol("x", nonnegative=True)
+        >>> nonnegative([x**2 + 3 * x, (x, x / (1 + x))]).shows
+        'supports'
+        >>> nonnegative([x - 1]).shows
+        'contradicts'
     """
-    listed = [sympy.together(sympy.sympify(expression)) for expression in expressions]
-    _check_symbols(listed, signs=True)
-    proved = [_coefficients_nonnegative(expression, strictly) for expression in listed]
-    wrong = (lambda x: x <= 0) if strictly else (lambda x: x < 0)
-    refuted = [not fine and _counterexample(e, wrong) for fine, e in zip(proved, listed, strict=True)]
-    telling = [expression != 0 for expression in listed]
-    return _symbolic(proved, refuted, telling, any(expression.free_symbols for expression in listed), detail)
+    pairs = (each if isinstance(each, tuple) else (each, 0) for each in expressions)
+    parts = [(sympy.sympify(larger), sympy.sympify(smaller)) for larger, smaller in pairs]
+    _check_symbols(parts, signs=True)
+    differences = [sympy.together(larger - smaller) for larger, smaller in parts]
+    is_proved = partial(_has_nonnegative_coefficients, strictly=strictly)
+    telling = [difference != 0 for difference in differences]
+    return _symbolic(parts, differences, telling, is_proved, lambda x: x <= 0 if strictly else x < 0, detail)
 
 
 def _balls(cells: Sequence[Cell], relation: Relation, bound: Number | arb, detail: str) -> Outcome:
@@ -74,36 +137,43 @@ def _balls(cells: Sequence[Cell], relation: Relation, bound: Number | arb, detai
         checks.require(high is not None and low <= high, "cells", "must join without a gap", ((_, high), (low, _)))
     limit = arb(bound.numerator) / bound.denominator if isinstance(bound, Fraction) else arb(bound)
     checks.require(limit.is_finite(), "bound", "must be a number", bound)
-    balls = [cell.ball for cell in cells]
-    below = relation == "<="
-    if not all(ball.is_finite() for ball in balls):
-        shows: Shows = "undecided"
-    elif all(ball <= limit if below else ball >= limit for ball in balls):
+    balls, below = [cell.ball for cell in cells], relation == "<="
+    finite = all(ball.is_finite() for ball in balls)
+    shows: Shows = "undecided"
+    if finite and all(ball <= limit if below else ball >= limit for ball in balls):
         shows = "supports"
-    elif any(ball > limit if below else ball < limit for ball in balls):
+    elif finite and any(ball > limit if below else ball < limit for ball in balls):
         shows = "contradicts"
-    else:
-        shows = "undecided"
     ends = [float(ball.upper() if below else ball.lower()) for ball in balls]
-    worst = max(ends) if below else min(ends)
-    if shows == "undecided" and not all(ball.is_finite() for ball in balls):
-        worst = float("nan")
-    return Outcome(shows, worst, relation, float(limit.mid()), len(balls), 0, ranges[-1][1] is None, detail)
+    worst = (max(ends) if below else min(ends)) if finite else float("nan")
+    covering = [sum(c.low <= x and (c.high is None or x < c.high) for c in cells) for x in {c.low for c in cells}]
+    to_infinity = sum(cell.high is None for cell in cells)
+    unbounded = to_infinity > 0 and to_infinity >= max(covering)
+    return Outcome(shows, worst, relation, float(limit.mid()), len(balls), 0, unbounded, detail)
 
 
 def _symbolic(
-    proved: Sequence[bool], refuted: Sequence[bool], telling: Sequence[bool], unbounded: bool, detail: str
+    parts: Sequence[tuple[Any, Any]],
+    differences: Sequence[Any],
+    telling: Sequence[bool],
+    is_proved: Callable[[Any], bool],
+    is_wrong: Callable[[Any], bool],
+    detail: str,
 ) -> Outcome:
-    """``unbounded``: the statement has symbols, so it speaks of all their values."""
-    checks.require(any(telling), "cases", "must hold one that exercises the statement", f"{len(telling)} trivial cases")
-    shows: Shows = "supports" if all(proved) else "contradicts" if any(refuted) else "undecided"
-    missing, trivial = proved.count(False), telling.count(False)
-    return Outcome(shows, float(missing), "<=", 0.0, len(telling) - trivial, trivial, bool(unbounded), detail)
+    """Decide a statement about the difference of each pair."""
+    checks.require(any(telling), "cases", "must include one that is not trivial", f"{len(telling)} trivial cases")
+    proved = [is_proved(difference) for difference in differences]
+    refuted = any(_has_counterexample(d, is_wrong) for fine, d in zip(proved, differences, strict=True) if not fine)
+    shows: Shows = "supports" if all(proved) else "contradicts" if refuted else "undecided"
+    # The symbols are those before the subtraction: a difference may well be the same number for all their values.
+    unbounded = all(a.free_symbols | b.free_symbols for (a, b), counts in zip(parts, telling, strict=True) if counts)
+    cases = telling.count(True)
+    return Outcome(shows, float(proved.count(False)), "<=", 0.0, cases, len(parts) - cases, unbounded, detail)
 
 
-def _check_symbols(expressions: Iterable[Any], signs: bool = False) -> None:
+def _check_symbols(parts: Iterable[tuple[Any, Any]], signs: bool = False) -> None:
     """Refuse floats, symbols for integers alone, and, where signs are judged, symbols that may be negative."""
-    for expression in expressions:
+    for expression in chain.from_iterable(parts):
         checks.require(not expression.has(sympy.Float), "expressions", "must be exact, without floats", expression)
         for symbol in expression.free_symbols:
             fine = not symbol.is_integer and (not signs or symbol.is_nonnegative or symbol.is_real is None)
@@ -117,30 +187,29 @@ def _is_zero(expression: Any) -> bool:
     return sympy.simplify(expression) == 0
 
 
-def _coefficients_nonnegative(expression: Any, strictly: bool) -> bool:
+def _has_nonnegative_coefficients(expression: Any, strictly: bool) -> bool:
     symbols = sorted(expression.free_symbols, key=str)
     if not symbols:
         return bool(expression > 0 if strictly else expression >= 0)
     parts = [sympy.Poly(part, *symbols) for part in sympy.fraction(expression)]
     signs = [{sympy.sign(c) for c in part.coeffs()} for part in parts]
-    if not any(all(found <= {0, sign} for found in signs) for sign in (1, -1)):
+    if not any(all(present <= {0, sign} for present in signs) for sign in (1, -1)):
         return False
     constants = [part.coeff_monomial(1) for part in parts]
-    # A denominator that vanishes where all symbols do would leave the quotient undefined there.
+    # Where all symbols vanish, a denominator without a constant term would leave the quotient undefined.
     return constants[1] != 0 and (not strictly or constants[0] != 0)
 
 
-def _counterexample(expression: Any, wrong: Any) -> bool:
-    """Whether the expression is ``wrong`` at one of some rational points with positive coordinates."""
+def _has_counterexample(expression: Any, is_wrong: Callable[[Any], bool]) -> bool:
+    """Return whether the expression is wrong at one of ``POINTS`` rational points with positive coordinates."""
     symbols, random = sorted(expression.free_symbols, key=str), Random(0)
-    sizes = (sympy.Rational(1, 1000), sympy.Rational(1, 10), sympy.Integer(1), sympy.Integer(10), sympy.Integer(1000))
     for _ in range(POINTS if symbols else 1):
-        point = {s: random.choice(sizes) * sympy.Rational(random.randint(1, 9), random.randint(1, 9)) for s in symbols}
+        point = {s: random.choice(_SIZES) * sympy.Rational(random.randint(1, 9), random.randint(1, 9)) for s in symbols}
         value = expression.subs(point)
         if not value.is_Rational:
             value = sympy.N(value, 60)
             if not value.is_real or abs(value) < sympy.Rational(1, 10**40):
                 continue
-        if wrong(value):
+        if is_wrong(value):
             return True
     return False

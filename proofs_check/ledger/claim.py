@@ -1,4 +1,4 @@
-"""A claim: one statement to decide, where it comes from, and what was recorded about it."""
+"""A claim: one statement to decide, its source, and what is recorded about it."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -20,24 +20,35 @@ class Claim:
     Args:
         id: lower-case words and dots, such as "lemma-3.content-1".
         source: where it is printed.
-        statement: in plain words.
-        setting: the assumptions it is made under.
+        statement: the claim in plain words.
+        setting: the assumptions under which it is made.
         recorded: the verdict that the check is expected to reach.
-        check: the function that returns ``Findings``.
-        formula: in LaTeX, or empty.
-        provenance: "paper" if the primary text was read, "second-hand" if only a report of it was, "ours" otherwise.
-        intent: what the claim was meant to establish, in words that name no measured number; needed if it does not
-            hold as printed.
-        decided_by: the quantities whose tests decide the intent.
+        check: a function that returns ``Findings``.
+        formula: LaTeX, or empty.
+        provenance: "paper" if the primary text was read, "second-hand" if only a report of it was, otherwise "ours".
+        intent: what the claim was meant to establish, without any measured number; required if it does not hold as
+            printed.
+        decided_by: quantities whose tests decide the intent.
         amendment: the correction, exactly when the recorded verdict is "amended".
         refutation: what refutes the intent, exactly when the recorded verdict is "fails".
-        limit: the quantities that make the limit that the statement speaks of; none if it speaks of no limit.
-        statistics: a plan for each statistical test, by quantity.
-        data: the folders of measured data that it reads, as the manifest names them.
-        section: the part of the theory it belongs to, for tables.
-        registry: the file it was read from.
+        limit: quantities that make up the limit that the statement is about; empty if it is about no limit.
+        statistics: a statistics plan for each statistical test, by quantity.
+        data: folders of measured data that the check reads, as named in the manifest.
+        section: part of the theory it belongs to, for tables.
+        registry: file it was read from.
 
-    Raises ValueError naming claim, field, rule and value.
+    Raises:
+        ValueError: naming claim, field, rule and value.
+
+    Example:
+        >>> def check():
+        ...     mutants = {"n > 1": lambda n: n > 1}
+        ...     measure = lambda statement: every([statement(n) for n in range(1, 99)])
+        ...     return Findings((Test("exhaustive", "n > 0", measure, lambda n: n > 0, mutants=mutants),))
+        >>> claim = Claim("notes.positive", "p. 1", "Counts are positive.", "n = 1 to 98", "holds", check)
+        >>> decide(claim)
+        notes.positive: holds, as recorded; 1 of 1 controls passed
+          supports the claim word for word, in its own setting (exhaustive): n > 0: 0, expected <= 0, 98 cases
     """
 
     id: str
@@ -75,13 +86,13 @@ _EXACTLY = {"amendment": "amended", "refutation": "fails"}
 
 
 def validate(values: Mapping[str, Any], claim: str) -> None:
-    """The rules of the fields, apart from that of the check."""
+    """Check the fields of a claim, apart from its check."""
 
     def rule(condition: bool, name: str, text: str) -> None:
         checks.require(condition, f"{claim}: {name}", text, values.get(name))
 
     for name in values:
-        rule(name in FIELDS, name, f"is no field of a claim, which has {', '.join(FIELDS)}")
+        rule(name in FIELDS, name, f"must be a field of a claim ({', '.join(FIELDS)})")
     for name in _REQUIRED:
         rule(name in values, name, "must be given")
     rule(isinstance(values["id"], str) and bool(ID.fullmatch(values["id"])), "id", f"must match {ID.pattern}")
@@ -90,16 +101,15 @@ def validate(values: Mapping[str, Any], claim: str) -> None:
     for name in ("source", "statement", "setting"):
         rule(bool(values[name].strip()), name, "must not be empty")
     for name in NAMES:
-        listed = values.get(name, ())
-        rule(
-            isinstance(listed, tuple) and all(isinstance(each, str) for each in listed), name, "must be a list of names"
-        )
+        names = values.get(name, ())
+        fine = isinstance(names, tuple) and all(isinstance(each, str) for each in names)
+        rule(fine, name, "must be a list of names")
     for name, options in (("recorded", get_args(Verdict)), ("provenance", get_args(Provenance))):
         rule(values.get(name, "ours") in options, name, f"must be one of {'; '.join(options)}")
     word = values["recorded"].partition(",")[0]
     for name, verdicts in _NEEDED.items():
         rule(bool(values.get(name)) or word not in verdicts, name, f"must be given when recorded is {word}")
-    rule(bool(values.get("intent")) == bool(values.get("decided_by")), "decided_by", "must go with an intent")
+    rule(bool(values.get("intent")) == bool(values.get("decided_by")), "decided_by", "must be given with an intent")
     for name, verdict in _EXACTLY.items():
         rule(bool(values.get(name)) == (word == verdict), name, f"must be given exactly when recorded is {verdict}")
     rule(all(isinstance(plan, Plan) for plan in values.get("statistics", {}).values()), "statistics", "must be plans")

@@ -1,11 +1,11 @@
-"""Measured data and where they come from: the manifest, and the checks that hold files to it.
+"""Measured data and their origin: the manifest, and checks of the files against it.
 
-``measured/manifest.yaml`` maps the name of each folder, such as ``disentangled/reduced-mtp``, to the command that made
-it, the commit of the code (where that was not noted, the one that added the folder) and a checksum of every file. An
-entry without files is planned: it has been decided what will be run, and nothing is there yet.
+``measured/manifest.yaml`` maps the name of each folder, such as ``disentangled/reduced-mtp``, to the command that
+produced it, the commit of the code (if that was not recorded, the commit that added the folder) and a checksum of every
+file. An entry without files is planned: the runs are decided on, but not made yet.
 
     python -m proofs_check.ledger.data                                      check every folder
-    python -m proofs_check.ledger.data --update NAME --command "circuits …"  write the entry of one folder anew
+    python -m proofs_check.ledger.data --update NAME --command "circuits …"  rewrite the entry of one folder
 """
 
 import hashlib
@@ -27,86 +27,86 @@ REMEDY = "to list it run python -m proofs_check.ledger.data --update NAME --comm
 
 
 class Entry(NamedTuple):
-    """How a folder was made, and the SHA-256 checksums of its files by their path in the folder."""
+    """The command and commit that produced a folder, and the SHA-256 checksums of its files by relative path."""
 
     command: str
     commit: str
     files: dict[str, str]
 
 
-def verified(name: str, root: Path | None = None) -> Path | None:
-    """The folder of a name, once its files are shown to be those of the manifest; None if it is planned.
+def verified_folder(name: str, root: Path | None = None) -> Path | None:
+    """Return the path of a folder after checking its files against the manifest; None if it is planned.
 
-    Raises ValueError for a name that the manifest does not list, and a file that is missing, changed or not listed.
+    Raises ValueError for a folder that is not listed, or a file that is missing, changed or not listed.
     """
     root = root or MEASURED
-    entry = entries(root).get(name)
+    entry = read_manifest(root).get(name)
     if entry is None:
         raise ValueError(f"data: must be listed in {MANIFEST}, got {name!r} ({REMEDY})")
-    there = _checksums(root / name)
-    for file in sorted(entry.files.keys() | there.keys()):
-        checks.require(file in there, f"{name}/{file}", f"must be there, as {MANIFEST} lists it", "no file")
-        checks.require(file in entry.files, f"{name}/{file}", f"must be listed in {MANIFEST}", "a file that is not")
-        same = there[file] == entry.files[file]
-        checks.require(same, f"{name}/{file}", f"must have the checksum {entry.files[file]}", there[file])
+    present = _checksums(root / name)
+    for file in sorted(entry.files.keys() | present.keys()):
+        checks.require(file in present, f"{name}/{file}", f"must exist, as {MANIFEST} lists it", "no file")
+        checks.require(file in entry.files, f"{name}/{file}", f"must be listed in {MANIFEST}", "an unlisted file")
+        unchanged = present[file] == entry.files[file]
+        checks.require(unchanged, f"{name}/{file}", f"must have the checksum {entry.files[file]}", present[file])
     return root / name if entry.files else None
 
 
-def verified_under(name: str, root: Path | None = None) -> tuple[Path, ...]:
-    """The folders at or below a name that are not planned, each verified, in the order of their names.
+def verified_folders(name: str, root: Path | None = None) -> tuple[Path, ...]:
+    """Return the folders at or below a name, each checked against the manifest, sorted and without planned ones.
 
-    Raises ValueError as ``verified``, also for a folder below it that the manifest does not list.
+    Raises ValueError as ``verified_folder`` does, also for a folder below the name that the manifest does not list.
     """
     root = root or MEASURED
-    listed = [each for each in entries(root) if each == name or each.startswith(f"{name}/")]
-    found = {path.parent.relative_to(root).as_posix() for path in (root / name).rglob("*") if path.is_file()}
-    inside = {each for each in found if not any(each == one or each.startswith(f"{one}/") for one in listed)}
-    folders = [verified(each, root) for each in sorted({*listed, *inside} or {name})]
+    listed = [each for each in read_manifest(root) if each == name or each.startswith(f"{name}/")]
+    present = {path.parent.relative_to(root).as_posix() for path in (root / name).rglob("*") if path.is_file()}
+    unlisted = {each for each in present if not any(each == one or each.startswith(f"{one}/") for one in listed)}
+    folders = [verified_folder(each, root) for each in sorted({*listed, *unlisted} or {name})]
     return tuple(folder for folder in folders if folder is not None)
 
 
 def check_data(names: Iterable[str], root: Path | None = None) -> None:
-    """Hold every folder that a claim names, or that lies below one, to the manifest. Raises as ``verified``."""
+    """Check the folders that a claim reads against the manifest. Raises ValueError as ``verified_folder`` does."""
     for name in names:
-        verified_under(name, root)
+        verified_folders(name, root)
 
 
 @cache
-def entries(root: Path) -> dict[str, Entry]:
-    """The manifest of a folder of measured data, by name; empty if there is none. Raises ValueError for damage."""
+def read_manifest(root: Path) -> dict[str, Entry]:
+    """Return the manifest of a folder of measured data, empty if there is none. Raises ValueError if it is damaged."""
     path = root / MANIFEST
     if not path.exists():
         return {}
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return {name: Entry(**{**fields, "files": dict(fields["files"])}) for name, fields in found.items()}
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return {name: Entry(**{**fields, "files": dict(fields["files"])}) for name, fields in content.items()}
     except (yaml.YAMLError, TypeError, KeyError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{MANIFEST}: must map names to command, commit and files, got {str(path)!r} ({error})"
-        ) from error
+        rule = f"{MANIFEST}: must map names to command, commit and files"
+        raise ValueError(f"{rule}, got {str(path)!r} ({error})") from error
 
 
 def write_entry(name: str, command: str, commit: str = "", root: Path | None = None) -> Entry:
-    """Write the entry of a folder from the files that it holds; of one that is not there, a planned entry.
+    """Write the manifest entry of a folder from its files, or a planned entry if the folder does not exist.
 
     Args:
         name: the folder, below ``root``.
-        command: what was run, or is to be.
-        commit: where it ran; by default the one that is checked out.
-        root: the folder of measured data.
+        command: the command that produced it, or will.
+        commit: commit of the code; by default the one that is checked out.
+        root: folder of measured data.
 
-    Raises ValueError without a command, and where no commit is given or checked out.
+    Raises:
+        ValueError: without a command, for a name outside ``root``, and if no commit is given or checked out.
     """
     root = root or MEASURED
     checks.require(bool(command.strip()), "command", "must say how the data were made", command)
-    inside = (root / name).resolve().is_relative_to(root.resolve()) and (root / name).resolve() != root.resolve()
+    inside = root.resolve() in (root / name).resolve().parents
     checks.require(inside, "name", f"must be a folder below {root}", name)
-    entry = Entry(command, commit or _checked_out(), _checksums(root / name))
-    # A folder of runs that was planned as a whole is measured once one of its runs is.
-    kept = {each: old for each, old in entries(root).items() if old.files or not name.startswith(f"{each}/")}
-    listed = {each: found._asdict() for each, found in sorted({**kept, name: entry}.items())}
-    write_text(root / MANIFEST, yaml.safe_dump(listed, sort_keys=False, allow_unicode=True, width=120))
-    entries.cache_clear()
+    entry = Entry(command, commit or _current_commit(), _checksums(root / name))
+    # A planned folder of runs is replaced once one of its runs is measured.
+    kept = {each: old for each, old in read_manifest(root).items() if old.files or not name.startswith(f"{each}/")}
+    entries = {each: value._asdict() for each, value in sorted({**kept, name: entry}.items())}
+    write_text(root / MANIFEST, yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=120))
+    read_manifest.cache_clear()
     return entry
 
 
@@ -115,29 +115,31 @@ def _checksums(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _checked_out() -> str:
+def _current_commit() -> str:
     try:
-        asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as error:
         raise ValueError("commit: must be given where no repository is checked out, got ''") from error
 
 
 def main(update: str = "", command: str = "", commit: str = "") -> None:
-    """Check all measured data against the manifest, or write the entry of one folder anew.
+    """Check all measured data against the manifest, or rewrite the entry of one folder.
 
     Args:
-        update: the folder whose entry is to be written.
-        command: the command that made it.
-        commit: the commit that it ran at; by default the one that is checked out.
+        update: folder whose entry to rewrite.
+        command: command that produced it.
+        commit: commit at which it ran; by default the one that is checked out.
     """
     if update:
         entry = write_entry(update, command, commit)
         print(f"{update}: {len(entry.files)} files, commit {entry.commit}")
         return
     check_data(path.name for path in sorted(MEASURED.iterdir()) if path.is_dir())
-    planned = sum(not entry.files for entry in entries(MEASURED).values())
-    print(f"{len(entries(MEASURED))} folders as {MANIFEST} lists them, {planned} of these planned")
+    entries = read_manifest(MEASURED).values()
+    print(
+        f"{len(entries)} folders as listed in {MANIFEST}, {sum(not entry.files for entry in entries)} of them planned"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Tests, the evidence and controls that come of them, and the verdict that follows.
+"""Tests, the evidence and controls that they produce, and the kinds of evidence.
 
-A check never states a verdict. It states tests. A test is a measurement of a *variant*: a formula, a field, a model,
-whatever the statement is about. Evidence is what the test gives for the statement itself, controls are what the same
-test gives for wrong variants of it (mutants), which it must contradict, or for right ones, which it must support.
-There is no other way to make either.
+A check never states a verdict; it states tests. A test measures a *variant*: a formula, a field, a model, whatever the
+statement is about. Evidence is the measurement of the statement itself. Controls are the same measurement of wrong
+variants (mutants), which the test must contradict, or of right ones, which it must support. Nothing else produces
+evidence or controls.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from proofs_check.ledger.outcome import Outcome, Shows
 from proofs_check.ledger.statistics import Plan, Sample, judge
 
 Kind = Literal["exact", "symbolic", "certified", "exhaustive", "autodiff", "simulated", "statistical"]
-Of = Literal["printed", "amended", "intended"]
+Statement = Literal["printed", "amended", "intended"]
 Verdict = Literal[
     "holds", "holds, numerically", "amended", "amended, numerically", "fails", "fails, numerically", "open"
 ]
@@ -25,15 +25,17 @@ KINDS: Final[dict[Kind, str]] = {
     "symbolic": "an identity or inequality in symbols, for all their values",
     "certified": "an inequality proved in ball arithmetic, over a whole range",
     "exhaustive": "every case of a finite set",
-    "autodiff": "against automatic differentiation of the literal definition",
+    "autodiff": "compared with automatic differentiation of the literal definition",
     "simulated": "float64 at chosen points",
     "statistical": "sampled or measured, with an interval",
 }
-STATEMENTS: Final[dict[Of, str]] = {
+STATEMENTS: Final[dict[Statement, str]] = {
     "printed": "the claim word for word, in its own setting",
     "amended": "the stated correction",
-    "intended": "what the claim was meant to establish, as its entry in the registry says",
+    "intended": "what the claim was meant to establish, as its registry entry says",
 }
+NO_MUTANT = "none is given, so nothing shows that the test can fail"
+NOTHING_ACCEPTED = "none is given, so nothing shows that the test can pass"
 
 
 class _Absent:
@@ -46,23 +48,37 @@ ABSENT: Final = _Absent()
 
 @dataclass(frozen=True)
 class Test:
-    """One measurement and everything that it is applied to.
+    """One measurement and every variant that it is applied to.
+
+    A test that supports a statement needs mutants, and one that supports none needs an accepted variant; otherwise
+    nothing shows that it could have gone the other way, and its claim does not agree with the record.
 
     Args:
         kind: one of ``KINDS``.
-        quantity: what is measured, in words; unique among the tests of a claim. The registry's ``decided_by``,
-            ``limit`` and ``statistics`` refer to it.
-        measure: a function of a variant that returns an ``Outcome`` (``equal``, ``every``, ``at_most``, ``at_least``,
-            ``balls_at_most``, ``balls_at_least``, ``same``, ``nonnegative``) or, for a statistical test, a sample
-            (``Counts``, ``Mean``, ``Intervals``).
+        quantity: what is measured, in words; unique among the tests of a claim. The fields ``decided_by``, ``limit``
+            and ``statistics`` of the claim refer to it.
+        measure: a function of a variant. It returns an ``Outcome`` (from ``equal``, ``every``, ``at_most``,
+            ``at_least``, ``balls_at_most``, ``balls_at_least``, ``same`` or ``nonnegative``) or, in a statistical test,
+            a sample (``Counts``, ``Mean`` or ``Intervals``).
         printed: the variant that the claim states word for word.
         amended: the variant that the correction states.
         intended: the variant that the claim was meant to establish.
         mutants: wrong variants by name; the test must contradict each of them.
-        accepted: right variants by name; the test must support each. A test that supports none of printed, amended and
-            intended needs one, to show that it can.
+        accepted: right variants by name; the test must support each of them.
 
-    Raises ValueError for a test that could not have gone both ways: one that supports a statement needs a mutant.
+    Raises:
+        ValueError: for an unknown kind, an empty quantity, no statement, or a control that is named twice.
+
+    Example:
+        >>> squares = [n * n for n in range(1, 9)]
+        >>> def measure(formula):
+        ...     return equal([sum(squares[:n]) for n in range(1, 9)], [formula(n) for n in range(1, 9)])
+        >>> def printed(n):
+        ...     return n * (n + 1) * (2 * n + 1) // 6
+        >>> mutants = {"n - 1 for n": lambda n: printed(n - 1)}
+        >>> test = Test("exhaustive", "sum of n squares, n = 1 to 8", measure, printed=printed, mutants=mutants)
+        >>> test.measure(test.printed).shows
+        'supports'
     """
 
     kind: Kind
@@ -79,21 +95,37 @@ class Test:
     def __post_init__(self) -> None:
         checks.choice("kind", self.kind, list(KINDS))
         checks.require(bool(self.quantity.strip()), "quantity", "must not be empty", self.quantity)
-        checks.require(bool(self.variants), self.quantity, "must state printed, amended or intended", None)
-        clear = not set(self.mutants) & set(self.accepted)
-        checks.require(clear, self.quantity, "must not name a control twice", sorted(self.mutants))
+        checks.require(bool(self.statements), self.quantity, "must state printed, amended or intended", None)
+        distinct = not set(self.mutants) & set(self.accepted)
+        checks.require(distinct, self.quantity, "must not name a control twice", sorted(self.mutants))
 
     @property
-    def variants(self) -> dict[Of, Any]:
-        """The statements that it tests."""
-        return {of: getattr(self, of) for of in STATEMENTS if getattr(self, of) is not ABSENT}
+    def statements(self) -> dict[Statement, Any]:
+        """The variants of the statements that it tests."""
+        return {name: getattr(self, name) for name in STATEMENTS if getattr(self, name) is not ABSENT}
 
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """Two routes of our own to one quantity: library against twin, solver against solver.
+    """A comparison of two implementations of our own, such as a library function and its naive twin.
 
-    It is no evidence. One that does not agree, or that agrees with a mutant, makes its claim an error.
+    It is no evidence. If it does not agree, or agrees with a mutant, its claim is an error.
+
+    Args:
+        quantity: what is compared, in words.
+        measure: a function of one implementation's values that compares them with the other's.
+        truth: the values, which must agree.
+        mutants: wrong values by name, which must not; at least one.
+
+    Raises:
+        ValueError: if no mutant is given.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.arange(1.0, 4)
+        >>> twin = CrossCheck("x squared", lambda values: equal(values, x**2), x * x, {"negated": -x * x})
+        >>> twin.measure(twin.truth).shows, twin.measure(twin.mutants["negated"]).shows
+        ('supports', 'contradicts')
     """
 
     quantity: str
@@ -110,9 +142,17 @@ class Findings:
     """What a check returns.
 
     Args:
-        tests: at least one.
+        tests: at least one. A claim is the conjunction of its parts, one test per part.
         cross_checks: agreement of our own implementations, on which the tests rest.
         example: the correction or the smallest counterexample, with its numbers.
+
+    Raises:
+        ValueError: if there is no test, or two tests measure the same quantity.
+
+    Example:
+        >>> test = Test("exact", "2 + 2", lambda total: equal([2 + 2], [total]), printed=4, mutants={"five": 5})
+        >>> Findings((test,), example="2 + 2 = 4").tests[0].quantity
+        '2 + 2'
     """
 
     tests: tuple[Test, ...]
@@ -122,8 +162,8 @@ class Findings:
     def __post_init__(self) -> None:
         checks.require(bool(self.tests), "tests", "must not be empty", self.tests)
         names = [test.quantity for test in (*self.tests, *self.cross_checks)]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        checks.require(not twice, "quantity", "must be given to one test only", twice)
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        checks.require(not repeated, "quantity", "must be measured by one test only", repeated)
 
 
 @dataclass(frozen=True)
@@ -131,61 +171,54 @@ class Evidence:
     """What one test shows of one statement."""
 
     kind: Kind
-    of: Of
+    statement: Statement
     quantity: str
     outcome: Outcome
 
 
 @dataclass(frozen=True)
 class Control:
-    """What the test of the same quantity shows of a variant that it must contradict, or support."""
+    """What a test shows of a variant that it must contradict, or support."""
 
     quantity: str
     name: str
-    must: Shows
+    expected: Shows
     outcome: Outcome
 
     @property
     def passed(self) -> bool:
-        return self.outcome.shows == self.must
+        return self.outcome.shows == self.expected
 
 
-def carry_out(test: Test, plan: Plan | None = None) -> tuple[list[Evidence], list[Control]]:
-    """Measure every variant. ``plan`` is that of a statistical test."""
-    checks.require((test.kind == "statistical") == (plan is not None), test.quantity, _PLAN_RULE, test.kind)
+def run_test(test: Test, plan: Plan | None = None) -> tuple[list[Evidence], list[Control]]:
+    """Measure every variant of a test; a statistical one is judged by its plan."""
+    rule = "must have a plan under statistics in the registry exactly if its kind is statistical"
+    checks.require((test.kind == "statistical") == (plan is not None), test.quantity, rule, test.kind)
 
     def measured(variant: Any) -> Outcome:
-        found = test.measure(variant)
+        result = test.measure(variant)
         if plan is not None:
-            checks.require(isinstance(found, Sample), test.quantity, "must measure Counts, Mean or Intervals", found)
-            return judge(found, plan)  # pyright: ignore[reportArgumentType]
-        checks.require(isinstance(found, Outcome), test.quantity, "must measure an Outcome", found)
-        return found  # pyright: ignore[reportReturnType]
+            checks.require(isinstance(result, Sample), test.quantity, "must measure Counts, Mean or Intervals", result)
+            return judge(result, plan)  # pyright: ignore[reportArgumentType]
+        checks.require(isinstance(result, Outcome), test.quantity, "must measure an Outcome", result)
+        return result  # pyright: ignore[reportReturnType]
 
-    evidence = [Evidence(test.kind, of, test.quantity, measured(variant)) for of, variant in test.variants.items()]
-    controls = [Control(test.quantity, name, "contradicts", measured(mutant)) for name, mutant in test.mutants.items()]
-    controls += [Control(test.quantity, name, "supports", measured(right)) for name, right in test.accepted.items()]
-    shown = {item.outcome.shows for item in evidence}
-    if "supports" in shown and not test.mutants:
+    evidence = [Evidence(test.kind, name, test.quantity, measured(v)) for name, v in test.statements.items()]
+    controls = [Control(test.quantity, name, "contradicts", measured(v)) for name, v in test.mutants.items()]
+    controls += [Control(test.quantity, name, "supports", measured(v)) for name, v in test.accepted.items()]
+    shows = {item.outcome.shows for item in evidence}
+    if "supports" in shows and not test.mutants:
         controls.append(Control(test.quantity, NO_MUTANT, "contradicts", evidence[0].outcome))
-    if shown == {"contradicts"} and not test.accepted:
+    if shows == {"contradicts"} and not test.accepted:
         controls.append(Control(test.quantity, NOTHING_ACCEPTED, "supports", evidence[0].outcome))
     return evidence, controls
 
 
-NO_MUTANT = "none is given, so nothing shows that the test can fail"
-NOTHING_ACCEPTED = "none is given, so nothing shows that the test can pass"
-
-
-_PLAN_RULE = "must have a plan under statistics in the registry exactly if its kind is statistical"
-
-
-def check_agreement(check: CrossCheck) -> str:
-    """Empty if our implementations agree and the comparison tells mutants apart; else what went wrong."""
-    found = check.measure(check.truth)
-    if found.shows != "supports":
-        return f"cross-check {check.quantity!r}: {found.value:.3g}, asked {found.relation} {found.bound:.3g}"
-    for name, mutant in check.mutants.items():
-        if check.measure(mutant).shows != "contradicts":
-            return f"cross-check {check.quantity!r}: mutant {name!r} was not rejected"
-    return ""
+def run_cross_check(check: CrossCheck) -> str:
+    """Return what is wrong with a cross-check, or "" if it agrees and rejects its mutants."""
+    outcome = check.measure(check.truth)
+    if outcome.shows != "supports":
+        values = f"{outcome.value:.3g}, expected {outcome.relation} {outcome.bound:.3g}"
+        return f"cross-check {check.quantity!r}: {values}"
+    accepted = [name for name, mutant in check.mutants.items() if check.measure(mutant).shows != "contradicts"]
+    return f"cross-check {check.quantity!r}: mutant {accepted[0]!r} was not rejected" if accepted else ""

@@ -18,26 +18,24 @@ PACKAGES = (
     *("jax", "jaxlib", "numpy", "python-flint", "scipy", "sympy", "mpmath"),
     *("diffrax", "optimistix", "optax", "flax", "networkx", "reverse-circuits"),
 )
-"""Those whose versions a record names: results are computed with them."""
-
-
-def document(results: Iterable[Result]) -> dict[str, Any]:
-    """All results as JSON values, with the versions that they were obtained with."""
-    return {"schema": SCHEMA, "versions": versions(), "claims": [record(result) for result in results]}
+"""Packages that results are computed with; a record names their versions."""
+_KEYS = {"statement": "of", "expected": "must"}
+"""Keys of the file format that differ from the names of fields."""
 
 
 def to_json(results: Iterable[Result]) -> str:
-    """The text of ``document``."""
-    return json.dumps(document(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return all results as a JSON document, with the versions of the packages that computed them."""
+    document = {"schema": SCHEMA, "versions": versions(), "claims": [to_record(result) for result in results]}
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of ``PACKAGES``."""
+    """Return the versions of Python and of ``PACKAGES``."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
-def record(result: Result) -> dict[str, Any]:
-    """One result as JSON values. Floats that JSON can't hold become the strings "inf", "-inf" and "nan"."""
+def to_record(result: Result) -> dict[str, Any]:
+    """Return one result as JSON values. Floats that JSON cannot hold become the strings "inf", "-inf" and "nan"."""
     claim = result.claim
     return {
         "id": claim.id,
@@ -52,8 +50,8 @@ def record(result: Result) -> dict[str, Any]:
         "recorded": claim.recorded,
         "agrees": result.agrees,
         "complaint": result.complaint,
-        "evidence": [_piece(item) for item in result.evidence],
-        "controls": [{**_piece(control), "passed": control.passed} for control in result.controls],
+        "evidence": [_item(item) for item in result.evidence],
+        "controls": [{**_item(control), "passed": control.passed} for control in result.controls],
         "cross_checks": list(result.cross_checks),
         "example": result.example,
         "error": result.error,
@@ -62,8 +60,8 @@ def record(result: Result) -> dict[str, Any]:
     }
 
 
-def restored(claim: Claim, values: Mapping[str, Any]) -> Result:
-    """The result whose ``record`` this is, marked as reused."""
+def from_record(claim: Claim, values: Mapping[str, Any]) -> Result:
+    """Return the result with this record, marked as reused."""
     return Result(
         claim,
         values["verdict"],
@@ -78,15 +76,15 @@ def restored(claim: Claim, values: Mapping[str, Any]) -> Result:
     )
 
 
-def _piece(item: Evidence | Control) -> dict[str, Any]:
-    values = asdict(item)
+def _item(item: Evidence | Control) -> dict[str, Any]:
+    values = {_KEYS.get(name, name): value for name, value in asdict(item).items()}
     outcome = values.pop("outcome")
     return {**values, **outcome, **{name: _number(outcome[name]) for name in ("value", "bound")}}
 
 
 def _outcome(values: Mapping[str, Any]) -> Outcome:
-    given = {name: values[name] for name in Outcome.__dataclass_fields__}
-    return Outcome(**{**given, "value": float(given["value"]), "bound": float(given["bound"])})
+    fields = {name: values[name] for name in Outcome.__dataclass_fields__}
+    return Outcome(**{**fields, "value": float(fields["value"]), "bound": float(fields["bound"])})
 
 
 def _number(value: float) -> float | str:

@@ -15,7 +15,7 @@ from typing import Any
 from circuits import checks
 from proofs_check.ledger.evidence import Findings
 
-_FORM = re.compile(r"[^:]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_MODULE = re.compile(r"[^:]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 @dataclass(frozen=True)
@@ -30,39 +30,33 @@ class Reference:
         return self.resolve()()
 
     def resolve(self) -> Callable[[], Findings]:
-        """The function that the text names.
-
-        Raises ``ValueError`` if its module can't be imported or has no such function.
-        """
-        where = f"{self.registry}: claim {self.claim!r}: check"
-        place, name = self.text.split(":")
-        file = self.registry.parent / place if place.endswith(".py") else None
+        """Return the function. Raises ValueError if its module cannot be imported or has no such function."""
+        argument = f"{self.registry}: claim {self.claim!r}: check"
+        module_name, name = self.text.split(":")
+        file = self.registry.parent / module_name if module_name.endswith(".py") else None
         try:
-            module = _from_file(file) if file else importlib.import_module(place)
+            module = _run_once(file, file.stat().st_mtime_ns) if file else importlib.import_module(module_name)
         except (Exception, SystemExit) as error:  # a module may fail in any way while it is imported
-            raise ValueError(f"{where}: must be importable, got {self.text!r} ({brief(error, file)})") from error
+            message = describe_error(error, file)
+            raise ValueError(f"{argument}: must be importable, got {self.text!r} ({message})") from error
         function = getattr(module, name, None)
-        checks.require(callable(function), where, "must name a function of its module", self.text)
+        checks.require(callable(function), argument, "must name a function of its module", self.text)
         return function  # pyright: ignore[reportReturnType]
 
 
-def reference(text: Any, registry: Path, claim: str) -> Reference:
-    """Check the form of the text, and that a file it names is there; import nothing.
-
-    Raises ``ValueError`` for text of another form or a missing file.
-    """
+def parse_reference(text: Any, registry: Path, claim: str) -> Reference:
+    """Return the reference without importing anything. Raises ValueError for malformed text or a missing file."""
     argument = f"claim {claim!r}: check"
-    place, _, function = str(text).partition(":")
-    form = _FORM.fullmatch(place)
-    rule = "must have the form package.module:function or file.py:function"
-    checks.require(form is not None and function.isidentifier(), argument, rule, text)
-    if place.endswith(".py"):
-        checks.require((registry.parent / place).is_file(), argument, "must name a file beside the registry", text)
+    module, _, function = str(text).partition(":")
+    well_formed = _MODULE.fullmatch(module) is not None and function.isidentifier()
+    checks.require(well_formed, argument, "must be package.module:function or file.py:function", text)
+    if module.endswith(".py"):
+        checks.require((registry.parent / module).is_file(), argument, "must name a file next to the registry", text)
     return Reference(text, registry, claim)
 
 
 def run_file(path: Path) -> ModuleType:
-    """Run a Python file as a module of its own. Its folder joins the end of ``sys.path`` for its siblings."""
+    """Run a Python file as a module of its own. Its folder joins the end of ``sys.path``, for its siblings."""
     path = path.resolve()
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
@@ -80,22 +74,15 @@ def run_file(path: Path) -> ModuleType:
     return module
 
 
-def brief(error: BaseException, file: Path | None = None) -> str:
-    """One line: the kind of the error, its message, and the line of the file at which it came up."""
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if file is not None and Path(frame.filename) == file.resolve()
-    ]
-    place = f", at {file.name} line {lines[-1]}" if file is not None and lines else ""
-    return f"{type(error).__name__}: {error}{place}"
-
-
-def _from_file(path: Path) -> ModuleType:
-    return _run_once(path, path.stat().st_mtime_ns)
+def describe_error(error: BaseException, file: Path | None = None) -> str:
+    """Return the type of an error, its message, and the line of the file at which it was raised."""
+    frames = traceback.extract_tb(error.__traceback__) if file is not None else []
+    lines = [frame.lineno for frame in frames if file is not None and Path(frame.filename) == file.resolve()]
+    where = f", at {file.name} line {lines[-1]}" if file is not None and lines else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 @functools.cache
-def _run_once(path: Path, changed: int) -> ModuleType:
-    """Checks of one file share one module, until the file changes."""
+def _run_once(path: Path, modified: int) -> ModuleType:
+    """Run a file once, until it changes: its checks share one module."""
     return run_file(path)

@@ -1,4 +1,4 @@
-"""The registry: which claims there are, read from YAML, from Python files, and from installed packages."""
+"""Registries of claims: YAML files, Python files, and installed packages."""
 
 import difflib
 import fnmatch
@@ -12,7 +12,7 @@ import yaml
 
 from circuits import checks
 from proofs_check.ledger.claim import NAMES, Claim, validate
-from proofs_check.ledger.reference import Reference, brief, reference, run_file
+from proofs_check.ledger.reference import Reference, describe_error, parse_reference, run_file
 from proofs_check.ledger.statistics import Plan
 
 GROUP = "proofs_check.claims"
@@ -20,11 +20,13 @@ GROUP = "proofs_check.claims"
 
 
 def load(path: str | Path) -> tuple[Claim, ...]:
-    """The claims of one registry: a YAML file, or a Python file that defines ``CLAIMS``.
+    """Return the claims of one registry: a YAML file, or a Python file that defines ``CLAIMS``.
 
-    A YAML registry maps ``claims`` to a list of claims, and ``paper``, if given, to the text that every
-    source begins with, unless the claim has a ``paper`` of its own. No check is imported.
-    Raises ``ValueError`` naming file, claim, field, rule and value.
+    A YAML registry maps ``claims`` to a list of claims and, optionally, ``paper`` to the text that every source begins
+    with, unless the claim has a ``paper`` of its own. No check is imported.
+
+    Raises:
+        ValueError: naming file, claim, field, rule and value.
     """
     file = Path(path)
     checks.require(file.is_file(), "registry", "must be a file", str(file))
@@ -37,70 +39,67 @@ def load(path: str | Path) -> tuple[Claim, ...]:
 
 
 class Discovered(NamedTuple):
-    """The claims of installed packages, and what was wrong with the entry points that gave none."""
+    """The claims of installed packages, and a message for each entry point that is broken."""
 
     claims: tuple[Claim, ...]
     errors: tuple[str, ...]
 
 
 def discover() -> Discovered:
-    """The claims of installed packages. An entry point leads to a list of claims, or to a registry's path.
-
-    A broken entry point is reported, and the others are still loaded.
-    """
+    """Return the claims of installed packages, whose entry points give a list of claims or the path of a registry."""
     claims: list[Claim] = []
     errors: list[str] = []
     for point in entry_points(group=GROUP):
         origin = f"entry point {point.name} = {point.value}"
         try:
             target = point.load()
-            found = load(target) if isinstance(target, str | Path) else unique(_claims(target))
+            loaded = load(target) if isinstance(target, str | Path) else unique(_claim_list(target))
         except (Exception, SystemExit) as error:  # the code of other packages may fail in any way
-            errors.append(f"{origin}: must lead to claims ({brief(error)})")
+            errors.append(f"{origin}: must lead to claims ({describe_error(error)})")
             continue
-        claims += [replace(claim, registry=claim.registry or origin) for claim in found]
+        claims += [replace(claim, registry=claim.registry or origin) for claim in loaded]
     return Discovered(tuple(claims), tuple(errors))
 
 
 def unique(claims: Iterable[Claim]) -> tuple[Claim, ...]:
-    """The same claims. Raises ``ValueError`` if two of them share an id."""
-    seen: dict[str, Claim] = {}
+    """Return the claims. Raises ValueError if two of them share an id."""
+    by_id: dict[str, Claim] = {}
     for claim in claims:
-        if claim.id in seen:
-            origin = seen[claim.id].registry
-            raise ValueError(f"{claim.registry}: claim {claim.id!r}: id: must be unique, it is also in {origin}")
-        seen[claim.id] = claim
-    return tuple(seen.values())
+        if claim.id in by_id:
+            other = by_id[claim.id].registry
+            raise ValueError(f"{claim.registry}: claim {claim.id!r}: id: must be unique, it is also in {other}")
+        by_id[claim.id] = claim
+    return tuple(by_id.values())
 
 
 def select(claims: Sequence[Claim], patterns: Iterable[str]) -> tuple[Claim, ...]:
-    """The claims whose id matches a glob pattern, in their own order; all of them if no pattern is given.
+    """Return the claims whose id matches a glob pattern, in their own order; all of them if no pattern is given.
 
-    A pattern may hold several, separated by commas. Raises ``ValueError`` if one matches no claim.
+    A pattern may hold several, separated by commas. Raises ValueError if one matches no claim.
     """
     ids = [claim.id for claim in claims]
     wanted = [part.strip() for pattern in patterns for part in pattern.split(",")]
     for pattern in wanted:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in ids):
             near = difflib.get_close_matches(pattern.strip("*?"), ids, n=4, cutoff=0.4) or ids[:4]
-            raise ValueError(f"only: must match a claim, got {pattern!r} (near it: {', '.join(near)})")
+            raise ValueError(f"only: must match a claim, got {pattern!r} (close matches: {', '.join(near)})")
     return tuple(c for c in claims if not wanted or any(fnmatch.fnmatchcase(c.id, p) for p in wanted))
 
 
-def importable(claims: Iterable[Claim]) -> None:
-    """Import the checks of these claims. Raises ``ValueError`` naming the first that can't be."""
+def check_imports(claims: Iterable[Claim]) -> None:
+    """Import the checks of these claims. Raises ValueError naming the first that cannot be imported."""
     for claim in claims:
         if isinstance(claim.check, Reference):
             claim.check.resolve()
 
 
 class _Loader(yaml.SafeLoader):
-    """``yaml.SafeLoader``, but a key given twice is an error, not the end of the first value."""
+    """``yaml.SafeLoader``, except that a repeated key is an error instead of replacing the first value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        checks.require(twice is None, f"line {node.start_mark.line + 1}", "must give each key once", twice)
+        repeated = next((key for key in keys if keys.count(key) > 1), None)
+        checks.require(repeated is None, f"line {node.start_mark.line + 1}", "must give each key once", repeated)
         return super().construct_mapping(node, deep)
 
 
@@ -111,14 +110,14 @@ def _from_yaml(file: Path) -> list[Claim]:
         raise ValueError(f"must be YAML ({' '.join(str(error).split())})") from error
     checks.require(isinstance(content, dict), "registry", "must map claims to a list", content)
     unknown = sorted(set(content) - {"paper", "provenance", "claims"}, key=str)
-    checks.require(not unknown, "registry", "must have no keys but paper, provenance and claims", unknown)
+    checks.require(not unknown, "registry", "must have no keys except paper, provenance and claims", unknown)
     entries = content.get("claims")
     checks.require(isinstance(entries, list) and bool(entries), "claims", "must be a list of claims", entries)
     shared = {name: content[name] for name in ("paper", "provenance") if name in content}
     claims, section = [], ""
     for number, entry in enumerate(entries, start=1):
         checks.require(isinstance(entry, dict), f"claim number {number}", "must map fields to values", entry)
-        if entry.keys() == {"section"}:  # a heading: the claims below it belong to it
+        if entry.keys() == {"section"}:  # a heading for the claims below it
             section = str(entry["section"]).strip()
         else:
             claims.append(_claim({"section": section, **shared, **entry}, number, file))
@@ -130,13 +129,11 @@ def _claim(entry: dict[str, Any], number: int, file: Path) -> Claim:
     name = f"claim {values['id']!r}" if "id" in values else f"claim number {number}"
     paper = values.pop("paper", "")
     checks.require(isinstance(paper, str), f"{name}: paper", "must be text", paper)
-    for field in NAMES:
-        if isinstance(values.get(field), list):
-            values[field] = tuple(values[field])
+    values |= {field: tuple(values[field]) for field in NAMES if isinstance(values.get(field), list)}
     if "statistics" in values:
         values["statistics"] = _plans(values["statistics"], f"{name}: statistics")
     validate(values, name)
-    check = reference(values.pop("check"), file, values["id"])
+    check = parse_reference(values.pop("check"), file, values["id"])
     source = ", ".join(part for part in (paper.strip(), values.pop("source")) if part)
     return Claim(**values, source=source, check=check)
 
@@ -154,11 +151,11 @@ def _from_python(file: Path) -> list[Claim]:
     try:
         module = run_file(file)
     except (Exception, SystemExit) as error:  # a researcher's file may fail in any way
-        raise ValueError(f"must run ({brief(error, file)})") from error
-    return _claims(getattr(module, "CLAIMS", None))
+        raise ValueError(f"must run ({describe_error(error, file)})") from error
+    return _claim_list(getattr(module, "CLAIMS", None))
 
 
-def _claims(target: Any) -> list[Claim]:
+def _claim_list(target: Any) -> list[Claim]:
     fine = isinstance(target, list | tuple) and bool(target) and all(isinstance(c, Claim) for c in target)
     checks.require(fine, "CLAIMS", "must be a list of Claim objects", target)
     return list(target)

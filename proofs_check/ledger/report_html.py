@@ -1,4 +1,4 @@
-"""Results as one page of HTML that needs nothing else: style, script and formulas are part of it."""
+"""Results as one self-contained HTML page: style, script and formulas are part of it."""
 
 from collections.abc import Iterable, Sequence
 from html import escape, unescape
@@ -17,14 +17,14 @@ _MEANINGS = {
     "amended": "false or ill-typed as printed; what it was meant to establish stands, with the stated correction",
     "fails": "false as printed, and so is what it was meant to establish",
     "open": "not decided; the reason is given",
-    "error": "the check itself broke",
+    "error": "the check itself failed",
 }
-_OF = {"printed": "as printed", "amended": "as corrected", "intended": "its intent"}
+_STATEMENTS = {"printed": "as printed", "amended": "as corrected", "intended": "its intent"}
 _MARKS = {"supports": "✓ supports", "contradicts": "✗ contradicts", "undecided": "? undecided"}
 _INTRODUCTION = (
-    "Each claim was put to a test exactly as it is printed, in its own setting. The verdict is computed from "
-    "the evidence shown. Every test was also put to deliberately wrong variants, called controls, and had to reject "
-    "them. A verdict marked numerically is one on a limit that rests on a simulation, not on a proof."
+    "Each claim was tested exactly as it is printed, in its own setting. The verdict is computed from the evidence "
+    "shown. Every test was also applied to deliberately wrong variants, called controls, and had to reject them. A "
+    "verdict marked numerically is on a limit and rests on a simulation, not on a proof."
 )
 _SCRIPT = """
 const cards = [...document.querySelectorAll("article")];
@@ -57,7 +57,7 @@ update();
 
 
 def html(results: Sequence[Result]) -> str:
-    """One self-contained page: an overview, filters, and a card for each claim."""
+    """Return a self-contained page: an overview, filters, and a card for each claim."""
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     return f"""<!doctype html>
@@ -92,23 +92,23 @@ _PROVENANCE = {
     "second-hand": ' <span class="provenance">second-hand: the primary text was not read</span>',
     "ours": ' <span class="provenance">our own statement</span>',
 }
-_ASKED = {"<=": "≤", ">=": "≥"}
+_RELATIONS = {"<=": "≤", ">=": "≥"}
 
 
 def number(value: float) -> str:
-    """A number as people read it: integers in full, anything else to three digits."""
+    """Format a number for readers: integers in full, anything else to three digits."""
     return f"{value:.0f}" if abs(value) < 1e9 and value == round(value) else f"{value:.3g}"
 
 
 def formula(latex: str) -> str:
-    """LaTeX as a MathML block, or in code if it can't be converted."""
+    """Convert LaTeX to a MathML block, or to a code block if it cannot be converted."""
     try:
         element = convert_to_element(latex.replace("{aligned}", "{align*}"), display="block")
     except Exception:  # the converter fails in many ways on LaTeX that it does not know
         return f'<pre class="formula">{escape(latex)}</pre>'
     element.attrib.pop("xmlns", None)  # HTML knows the element by its name
     for part in element.iter():
-        # The converter leaves entities in the text: resolved here, and all of it escaped on its way out.
+        # The converter leaves entities in the text. They are resolved here; all text is escaped on output.
         part.text = unescape(part.text or "")
         part.attrib.pop("href", None)
     mathml = ElementTree.tostring(element, encoding="unicode", short_empty_elements=False)
@@ -116,7 +116,7 @@ def formula(latex: str) -> str:
 
 
 def _map(results: Sequence[Result]) -> str:
-    """A square for each claim, row by row of those that share the first part of their id."""
+    """Return a square for each claim, with a row for all that share the first part of their id."""
     rows = []
     for chapter, group in groupby(results, key=lambda result: result.claim.id.partition(".")[0]):
         squares = "".join(
@@ -139,12 +139,12 @@ def _legend() -> str:
 
 def _filters(results: Sequence[Result]) -> str:
     differing = sum(not result.agrees for result in results)
-    found = {"all": len(results), **counts(results), "differs": differing}
+    numbers = {"all": len(results), **counts(results), "differs": differing}
     labels = {"differs": "not as recorded"}
     buttons = "".join(
         f'<button type="button" class="{show}" data-show="{show}" aria-pressed="false">'
         f"{labels.get(show, show)} <b>{count}</b></button>"
-        for show, count in found.items()
+        for show, count in numbers.items()
         if count or show in ("holds", "amended", "fails")
     )
     search = '<input type="search" placeholder="search the claims" aria-label="search the claims">'
@@ -181,7 +181,8 @@ def _card(result: Result) -> str:
 def _evidence(items: Sequence[Evidence]) -> str:
     rows = (
         f'<tr><td class="{item.outcome.shows}">{_MARKS[item.outcome.shows]}</td>'
-        f'<td title="{STATEMENTS[item.of]}">{_OF[item.of]}</td>{_measured(item.quantity, item.outcome)}'
+        f'<td title="{STATEMENTS[item.statement]}">{_STATEMENTS[item.statement]}</td>'
+        f"{_measured(item.quantity, item.outcome)}"
         f'<td title="{KINDS[item.kind]}">{item.kind}</td></tr>'
         for item in items
     )
@@ -190,20 +191,20 @@ def _evidence(items: Sequence[Evidence]) -> str:
 
 def _controls(controls: Sequence[Control]) -> str:
     rows = (
-        f'<tr><td class="{"supports" if control.passed else "contradicts"}">{_outcome(control)}</td>'
+        f'<tr><td class="{"supports" if control.passed else "contradicts"}">{_control_mark(control)}</td>'
         f"<td>{escape(control.name)}</td>{_measured(control.quantity, control.outcome)}</tr>"
         for control in controls
     )
     return _table("Controls", ("outcome", "variant"), rows)
 
 
-def _outcome(control: Control) -> str:
-    done = "rejected" if control.must == "contradicts" else "accepted"
+def _control_mark(control: Control) -> str:
+    done = "rejected" if control.expected == "contradicts" else "accepted"
     return f"✓ {done}" if control.passed else f"✗ not {done}"
 
 
 def _table(caption: str, first: tuple[str, str], rows: Iterable[str], last: tuple[str, ...] = ()) -> str:
-    head = "".join(f"<th>{name}</th>" for name in (*first, "quantity", "value", "asked", "cases", *last))
+    head = "".join(f"<th>{name}</th>" for name in (*first, "quantity", "value", "expected", "cases", *last))
     return (
         f'<div class="table"><table><caption>{caption}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
@@ -212,10 +213,10 @@ def _table(caption: str, first: tuple[str, str], rows: Iterable[str], last: tupl
 
 def _measured(quantity: str, outcome: Outcome) -> str:
     trivial = f" ({outcome.trivial:,} trivial)" if outcome.trivial else ""
-    reach = " Over a range up to infinity." if outcome.unbounded else ""
+    reach = " Covers a range up to infinity." if outcome.unbounded else ""
     return (
         f'<td class="quantity">{escape(quantity)}{_if(outcome.detail + reach, "<small>{}</small>")}</td>'
-        f"<td>{_power(outcome.value)}</td><td>{_ASKED[outcome.relation]} {_power(outcome.bound)}</td>"
+        f"<td>{_power(outcome.value)}</td><td>{_RELATIONS[outcome.relation]} {_power(outcome.bound)}</td>"
         f"<td>{outcome.cases:,}{trivial}</td>"
     )
 
@@ -233,5 +234,5 @@ def _chip(word: str, text: str = "") -> str:
 
 
 def _if(text: str, template: str) -> str:
-    """The template around the escaped text, or nothing for no text."""
+    """Return the template filled with the escaped text, or nothing for no text."""
     return template.format(escape(text)) if text else ""

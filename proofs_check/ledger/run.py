@@ -1,35 +1,50 @@
-"""Deciding claims: one, or many side by side, with a time limit for each."""
+"""Deciding claims: one, or several in parallel, with a time limit for each."""
 
 import multiprocessing
 import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+import jax
+
 from circuits import checks
 from proofs_check.ledger.claim import Claim
 from proofs_check.ledger.data import check_data
-from proofs_check.ledger.evidence import Control, Evidence, Findings, Verdict, carry_out, check_agreement
+from proofs_check.ledger.evidence import STATEMENTS, Control, Evidence, Findings, Verdict, run_cross_check, run_test
 from proofs_check.ledger.reference import Reference
 from proofs_check.ledger.verdict import verdict
 
 WORDS = ("holds", "amended", "fails", "open", "error")
+"""Verdicts without the mark ", numerically"."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
-    """What came of one check.
+    """The decision on one claim.
 
-    reason       why the verdict is open, if it is
-    cross_checks the quantities on which our own implementations agree
-    error        empty, or what the check raised in one line and below it the traceback
-    seconds      of processor time
-    reused       whether it was decided earlier, by the same code on the same data
+    Args:
+        claim: the claim.
+        verdict: one of the verdicts, or "error".
+        reason: why the verdict is open, if it is.
+        evidence: what the tests show of the statements.
+        controls: what they show of mutants and of accepted variants.
+        cross_checks: quantities on which our own implementations agree.
+        example: the correction or a counterexample, with its numbers.
+        error: empty, or what the check raised, in one line followed by the traceback.
+        seconds: processor time.
+        reused: whether the same code decided it earlier, on the same data.
+
+    Example:
+        >>> test = Test("exact", "2 + 2", lambda total: equal([2 + 2], [total]), printed=4, mutants={"five": 5})
+        >>> claim = Claim("notes.sum", "p. 1", "2 + 2 = 4", "Integers.", "holds", lambda: Findings((test,)))
+        >>> decide(claim).agrees
+        True
     """
 
     claim: Claim
@@ -43,14 +58,20 @@ class Result:
     seconds: float = 0.0
     reused: bool = False
 
+    def __repr__(self) -> str:
+        status = f"but {self.complaint}" if self.complaint else "as recorded"
+        passed = f"{self.controls_passed.replace('/', ' of ')} controls passed"
+        lines = [f"{self.claim.id}: {self.verdict}, {status}; {passed}", *map(describe, self.evidence)]
+        return "\n  ".join(lines)
+
     @property
     def word(self) -> str:
-        """The verdict without its mark for numbers."""
+        """The verdict without the mark ", numerically"."""
         return self.verdict.partition(",")[0]
 
     @property
     def agrees(self) -> bool:
-        """The verdict is the recorded one, and every control came out as it must."""
+        """Whether the verdict is the recorded one and every control came out as expected."""
         return not self.complaint
 
     @property
@@ -64,99 +85,125 @@ class Result:
             reasons.append(f"verdict {self.verdict}{why}, recorded {self.claim.recorded}")
         for control in self.controls:
             if not control.passed:
-                done = "rejected" if control.must == "contradicts" else "accepted"
+                done = "rejected" if control.expected == "contradicts" else "accepted"
                 reasons.append(f"control {control.name!r} was not {done} ({control.outcome.shows})")
         return "; ".join(reasons)
 
     @property
     def controls_passed(self) -> str:
-        """How many controls came out as they must, of how many: "2/3"."""
+        """Number of controls that came out as expected, of all: "2/3"."""
         return f"{sum(control.passed for control in self.controls)}/{len(self.controls)}"
 
 
+@dataclass(frozen=True, repr=False)
+class Verification:
+    """The results of several claims, in their order; prints as a table.
+
+    Args:
+        results: the results.
+    """
+
+    results: tuple[Result, ...]
+
+    def __repr__(self) -> str:
+        width = max((len(result.claim.id) for result in self.results), default=0)
+        rows = [
+            f"{'✓' if result.agrees else '✗'} {result.claim.id:<{width}}  {result.verdict:<20}  "
+            f"{result.controls_passed:>7}  {result.complaint or result.reason}".rstrip()
+            for result in self.results
+        ]
+        return "\n".join([*rows, summary(self.results)])
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, id: str) -> Result:
+        """Return the result of the claim with this id."""
+        return {result.claim.id: result for result in self.results}[id]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every result agrees with the record."""
+        return all(result.agrees for result in self.results)
+
+
 def decide(claim: Claim, time_limit: int | float | None = None) -> Result:
-    """Run one check and compute its verdict. What the check raises becomes part of the result.
+    """Run the check of a claim in float64 and compute its verdict. What the check raises becomes part of the result.
 
     Args:
         claim: the claim.
-        time_limit: seconds of wall clock after which the check is stopped, as soon as Python regains control.
+        time_limit: seconds of wall-clock time after which the check is stopped, as soon as Python regains control.
+
+    Returns:
+        The result.
+
+    Example:
+        >>> test = Test("exact", "2 + 2", lambda total: equal([2 + 2], [total]), printed=5, accepted={"four": 4})
+        >>> decide(Claim("notes.sum", "p. 1", "2 + 2 = 5", "Integers.", "holds", lambda: Findings((test,))))
+        notes.sum: open, but verdict open (contradicted, intent not tested), recorded holds; 1 of 1 controls passed
+          contradicts the claim word for word, in its own setting (exact): 2 + 2: 1, expected <= 0, 1 cases
     """
     start = time.process_time()
     try:
-        with _limited(time_limit):
+        with _limited(time_limit), jax.enable_x64(True):
             check_data(claim.data)
-            found = claim.check()
-            if not isinstance(found, Findings):
-                raise TypeError(f"check: must return Findings, got {found!r}")
-            evidence: list[Evidence] = []
-            controls: list[Control] = []
-            for test in found.tests:
-                pieces, against = carry_out(test, claim.statistics.get(test.quantity))
-                evidence += pieces
-                controls += against
-            unused = sorted(set(claim.statistics) - {test.quantity for test in found.tests})
-            checks.require(not unused, "statistics", "must name quantities that are tested", unused)
-            failed = [message for check in found.cross_checks if (message := check_agreement(check))]
-            decided, reason = verdict(evidence, decided_by=claim.decided_by, limit=claim.limit)
+            findings = claim.check()
+            if not isinstance(findings, Findings):
+                raise TypeError(f"check: must return Findings, got {findings!r}")
+            measured = [run_test(test, claim.statistics.get(test.quantity)) for test in findings.tests]
+            evidence = tuple(item for items, _ in measured for item in items)
+            controls = tuple(item for _, items in measured for item in items)
+            unused = sorted(set(claim.statistics) - {test.quantity for test in findings.tests})
+            checks.require(not unused, "statistics", "must list quantities that are tested", unused)
+            failed = [message for check in findings.cross_checks if (message := run_cross_check(check))]
+            decided: tuple[Verdict | Literal["error"], str]
+            decided = verdict(evidence, decided_by=claim.decided_by, limit=claim.limit) if not failed else ("error", "")
     except (Exception, SystemExit, _OutOfTime) as error:  # a check may fail in any way, and the others must still run
-        return Result(claim, "error", error=_describe(error), seconds=time.process_time() - start)
-    agreed = tuple(check.quantity for check in found.cross_checks)
+        return Result(claim, "error", error=_describe_error(error), seconds=time.process_time() - start)
+    agreed = tuple(check.quantity for check in findings.cross_checks)
     seconds = time.process_time() - start
-    given = (tuple(evidence), tuple(controls), agreed, found.example)
-    if failed:
-        return Result(claim, "error", "", *given, "; ".join(failed), seconds)
-    return Result(claim, decided, reason, *given, "", seconds)
+    return Result(claim, *decided, evidence, controls, agreed, findings.example, "; ".join(failed), seconds)
 
 
-def run(
-    claims: Sequence[Claim],
-    jobs: int = 1,
-    time_limit: int | float | None = None,
-    start: Callable[[], None] | None = None,
-) -> Iterator[Result]:
-    """Decide claims, each as it is asked for, or ``jobs`` of them side by side; in their own order.
+def decide_all(claims: Sequence[Claim], jobs: int = 1, time_limit: int | float | None = None) -> Iterator[Result]:
+    """Decide claims, each when its result is asked for, or ``jobs`` of them in parallel; yield results in order.
 
-    Args:
-        claims: what to decide; a check that is a function of a Python file is run in this process all the same.
-        jobs: processes.
-        time_limit: seconds for each claim.
-        start: called first in this process and in each other, to set up what the checks need.
+    A check that is a function of a Python file is always run in this process.
     """
-    if start is not None:
-        start()
     if jobs == 1:
         yield from (decide(claim, time_limit) for claim in claims)
         return
     context = multiprocessing.get_context("spawn")  # jax does not survive a fork
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=start) as pool:
-        portable = [isinstance(claim.check, Reference) for claim in claims]
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         pending = [
-            pool.submit(decide, claim, time_limit) if fine else None
-            for claim, fine in zip(claims, portable, strict=True)
+            pool.submit(decide, claim, time_limit) if isinstance(claim.check, Reference) else None for claim in claims
         ]
         try:
-            for claim, each in zip(claims, pending, strict=True):
-                yield decide(claim, time_limit) if each is None else _awaited(claim, each)
+            for claim, future in zip(claims, pending, strict=True):
+                yield decide(claim, time_limit) if future is None else _awaited(claim, future)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _awaited(claim: Claim, pending: Future[Result]) -> Result:
-    """A process may die, of too little memory for example; then its claims are errors, and the others' results stay."""
+    """Return a result; if its process died, for example for lack of memory, the claim is an error."""
     try:
         return pending.result()
     except Exception as error:
-        return Result(claim, "error", error=_describe(error))
+        return Result(claim, "error", error=_describe_error(error))
 
 
 def counts(results: Iterable[Result]) -> dict[str, int]:
-    """How many results have each verdict, in the order of ``WORDS``."""
-    found = Counter(result.word for result in results)
-    return {word: found[word] for word in WORDS}
+    """Return the number of results with each verdict, in the order of ``WORDS``."""
+    number = Counter(result.word for result in results)
+    return {word: number[word] for word in WORDS}
 
 
 def summary(results: Sequence[Result]) -> str:
-    """One line: claims by verdict, agreement with the record, controls, processor time."""
+    """Return one line: claims by verdict, agreement with the record, controls, processor time."""
     number = counts(results)
     verdicts = [
         _counted(number["holds"], "holds", "hold"),
@@ -180,8 +227,19 @@ def summary(results: Sequence[Result]) -> str:
     return " · ".join((total, agreement, passed, seconds))
 
 
+def describe(item: Evidence | Control) -> str:
+    """Return one line on a piece of evidence or a control, with its numbers."""
+    outcome = item.outcome
+    detail = f" ({outcome.detail})" if outcome.detail else ""
+    measured = f"{outcome.value:.6g}, expected {outcome.relation} {outcome.bound:.6g}, {outcome.cases} cases{detail}"
+    if isinstance(item, Control):
+        shows = outcome.shows if item.passed else f"{outcome.shows}, expected {item.expected}"
+        return f"control {item.name!r} of {item.quantity}: {shows}: {measured}"
+    return f"{outcome.shows} {STATEMENTS[item.statement]} ({item.kind}): {item.quantity}: {measured}"
+
+
 class _OutOfTime(BaseException):
-    """No ``Exception``, so that a check that handles those does not swallow it."""
+    """Not an ``Exception``, so that a check that handles those does not swallow it."""
 
 
 @contextmanager
@@ -192,7 +250,7 @@ def _limited(seconds: int | float | None) -> Iterator[None]:
         return
 
     def stop(*_: object) -> None:
-        raise _OutOfTime(f"took longer than the time limit of {seconds:g} s")
+        raise _OutOfTime(f"exceeded the time limit of {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -203,11 +261,11 @@ def _limited(seconds: int | float | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _counted(number: int, one: str, more: str) -> str:
-    return f"{number} {one if number == 1 else more}"
+def _counted(number: int, singular: str, plural: str) -> str:
+    return f"{number} {singular if number == 1 else plural}"
 
 
-def _describe(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     line = f"{type(error).__name__}: {error}".splitlines()[0]
-    inner = error.__traceback__.tb_next if error.__traceback__ else None  # from the check on, not from decide
+    inner = error.__traceback__.tb_next if error.__traceback__ else None  # leaves out the frame of decide
     return f"the check raised {line}\n" + "".join(traceback.format_exception(type(error), error, inner))

@@ -1,7 +1,7 @@
-"""Statistical evidence: what was measured on independent runs, against a plan that the registry states beforehand.
+"""Statistical evidence: samples measured on independent runs, judged by a plan that the registry states beforehand.
 
-A check hands over what it counted or measured; the interval, the effect that it must reach and the number of
-comparisons that share one error rate come from the claim's plan.
+A check hands over counts or measurements. The interval, the effect that it must reach and the number of comparisons
+that share one error rate come from the claim's plan.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,20 @@ from proofs_check.ledger.outcome import Outcome, Shows
 
 @dataclass(frozen=True)
 class Plan:
-    """What a statistical test asks for, set in the registry before the data are read.
+    """What a statistical test asks for, fixed in the registry before the data are read.
 
     Args:
-        at_most: the effect: the whole interval must lie at or below it.
-        at_least: or at or above this; exactly one of the two is given.
-        comparisons: how many intervals hold at once: all that were looked at, not only those shown.
-        level: the probability that they all do.
+        at_most: the effect: the whole interval must be at or below this.
+        at_least: or at or above this. Exactly one of the two is given.
+        comparisons: number of intervals that hold at once: all that were looked at, not only those reported.
+        level: probability that all of them hold.
+
+    Raises:
+        ValueError: for both bounds or none, a level outside [0.5, 1), or fewer than one comparison.
+
+    Example:
+        >>> Plan(at_least=0.5, comparisons=10).interval_level  # Bonferroni
+        0.995
     """
 
     at_most: int | float | None = None
@@ -31,22 +38,29 @@ class Plan:
     level: float = 0.95
 
     def __post_init__(self) -> None:
-        given = (self.at_most is None) != (self.at_least is None)
-        checks.require(given, "statistics", "must give one of at_most and at_least", (self.at_most, self.at_least))
+        one = (self.at_most is None) != (self.at_least is None)
+        checks.require(one, "statistics", "must give one of at_most and at_least", (self.at_most, self.at_least))
         checks.integer("comparisons", self.comparisons, min_value=1)
-        checks.require(0.5 <= self.level < 1, "level", "must lie in [0.5, 1)", self.level)
+        checks.require(0.5 <= self.level < 1, "level", "must be in [0.5, 1)", self.level)
 
     @property
-    def each(self) -> float:
+    def interval_level(self) -> float:
         """The level of one interval (Bonferroni)."""
         return 1 - (1 - self.level) / self.comparisons
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Of independent trials in each run, how many succeeded. The statement is about the rate of every run.
+    """Numbers of successes; the statement is about the success rate of every run (Clopper-Pearson interval).
 
-    With ``around``, it is about |rate - around|.
+    Args:
+        successes: successes in each run, [runs].
+        trials: number of independent trials in each run.
+        around: if given, the statement is about |rate - around|.
+
+    Example:
+        >>> judge(Counts([0, 1], trials=10_000), Plan(at_most=0.001, comparisons=2)).shows
+        'supports'
     """
 
     successes: Any
@@ -56,14 +70,32 @@ class Counts:
 
 @dataclass(frozen=True)
 class Mean:
-    """One number a run; the statement is about the mean over runs (Student's interval)."""
+    """One number per run; the statement is about the mean over runs (Student's interval).
+
+    Args:
+        values: the numbers, [runs], of at least three runs.
+
+    Example:
+        >>> judge(Mean([1.0, 1.1, 0.9]), Plan(at_least=0)).shows
+        'supports'
+    """
 
     values: Any
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """Intervals that were computed otherwise, each at ``level``; the statement is about every one of them."""
+    """Intervals that the check computed itself; the statement is about every one of them.
+
+    Args:
+        low: lower ends, [intervals].
+        high: upper ends, [intervals].
+        level: the level of each, at least that of the plan's intervals.
+
+    Example:
+        >>> judge(Intervals([0.1, -0.1], [0.2, 0.1], level=0.95), Plan(at_least=0)).shows
+        'undecided'
+    """
 
     low: Any
     high: Any
@@ -74,7 +106,7 @@ Sample = Counts | Mean | Intervals
 
 
 def judge(sample: Sample, plan: Plan) -> Outcome:
-    """Supports if every interval lies within the bound, contradicts if one lies wholly beyond it.
+    """Return the outcome: support if every interval is within the bound, contradiction if one is wholly beyond it.
 
     Raises ValueError for intervals at a lower level than the plan asks for, or a mean of fewer than three runs.
     """
@@ -83,34 +115,35 @@ def judge(sample: Sample, plan: Plan) -> Outcome:
     bound = float(plan.at_most if plan.at_most is not None else plan.at_least)  # pyright: ignore[reportArgumentType]
     far, near = (high, low) if below else (low, high)
     sign = 1 if below else -1
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):
-        shows: Shows = "undecided"
-    elif (sign * far <= sign * bound).all():
-        shows = "supports"
-    else:
-        shows = "contradicts" if (sign * near > sign * bound).any() else "undecided"
+    shows: Shows = "undecided"
+    if np.isfinite(low).all() and np.isfinite(high).all():
+        if (sign * far <= sign * bound).all():
+            shows = "supports"
+        elif (sign * near > sign * bound).any():
+            shows = "contradicts"
     worst = int(np.argmax(sign * far)) if np.isfinite(far).all() else 0
-    detail = f"worst interval {low[worst]:.4g} to {high[worst]:.4g}, {plan.each:.4%} each, {plan.comparisons} at once"
+    levels = f"{plan.interval_level:.4%} each, {plan.comparisons} at once"
+    detail = f"worst interval {low[worst]:.4g} to {high[worst]:.4g}, {levels}"
     cases = sample.trials * len(low) if isinstance(sample, Counts) else np.size(getattr(sample, "values", low))
     return Outcome(shows, float(far[worst]), "<=" if below else ">=", bound, int(cases), detail=detail)
 
 
 def _intervals(sample: Sample, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    level = plan.interval_level
     if isinstance(sample, Counts):
-        whole = np.asarray(sample.successes).dtype.kind in "iu"
-        checks.require(whole, "successes", "must be whole numbers", sample.successes)
-        counts = np.atleast_1d(np.asarray(sample.successes)).tolist()
-        found = [binomtest(int(n), sample.trials).proportion_ci(plan.each, method="exact") for n in counts]
-        low, high = (np.array([float(getattr(each, end)) for each in found]) for end in ("low", "high"))
+        successes = np.atleast_1d(np.asarray(sample.successes))
+        checks.require(successes.dtype.kind in "iu", "successes", "must be whole numbers", sample.successes)
+        intervals = [binomtest(n, sample.trials).proportion_ci(level, method="exact") for n in successes.tolist()]
+        low, high = (np.array([float(getattr(each, end)) for each in intervals]) for end in ("low", "high"))
         return (low, high) if sample.around is None else _distance(low, high, sample.around)
     if isinstance(sample, Mean):
         values = np.asarray(sample.values, float)
-        checks.require(values.ndim == 1, "values", "must hold one number a run", values.shape)
+        checks.require(values.ndim == 1, "values", "must hold one number per run", values.shape)
         checks.require(len(values) >= 3, "values", "must hold at least three runs", len(values))
-        half = t.ppf((1 + plan.each) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+        half = t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
         return np.array([values.mean() - half]), np.array([values.mean() + half])
-    enough = sample.level >= plan.each - 1e-12
-    checks.require(enough, "level", f"must be at least {plan.each:.6f}, as the plan asks", sample.level)
+    rule = f"must be at least {level:.6f}, as the plan asks"
+    checks.require(sample.level >= level - 1e-12, "level", rule, sample.level)
     low, high = (np.atleast_1d(np.asarray(ends, float)) for ends in (sample.low, sample.high))
     ordered = low.shape == high.shape and not (low > high).any()
     checks.require(ordered, "low", "must not exceed high", (sample.low, sample.high))
@@ -118,6 +151,7 @@ def _intervals(sample: Sample, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _distance(low: np.ndarray, high: np.ndarray, centre: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the interval of |x - centre| for x from low to high."""
     ends = np.abs(np.stack([low, high]) - centre)
     inside = (low <= centre) & (centre <= high)
     return np.where(inside, 0.0, ends.min(axis=0)), ends.max(axis=0)

@@ -1,47 +1,48 @@
 """The verdict that the evidence forces.
 
-A statement is the conjunction of its parts, and each test speaks of one part. So a statement is *supported* if all
-evidence on it supports it, *contradicted* if a piece contradicts it, and undecided otherwise.
+A statement is the conjunction of its parts, and each test is about one part. So a statement is *supported* if all
+evidence on it supports it, *contradicted* if any contradicts it, and undecided otherwise.
 
     printed supported                                                   holds
     printed contradicted, its intent supported, a correction supported  amended
     printed contradicted, its intent contradicted                       fails
     anything else                                                       open
 
-Nothing hangs on a label alone: a claim that is contradicted stays open until the quantities that its registry entry
-names under ``decided_by`` have shown whether its intent survives.
+No label decides anything by itself: a claim that is contradicted stays open until the quantities that its registry
+entry lists under ``decided_by`` have shown whether its intent survives.
 
-A claim of a limit names the quantities that make the limit under ``limit``. If all of them reach infinity by their
-kind (symbols, or balls over ranges without end) the verdict is proved. If one rests on points or on a simulation the
-verdict is that of the numbers, and says so: ", numerically".
+A claim about a limit lists the quantities that make up the limit under ``limit``. If all of them reach infinity (by
+symbols, or by balls over ranges without end), the verdict is proved. If one rests on points or on a simulation, the
+verdict rests on numbers and says so: ", numerically".
 """
 
 from collections.abc import Iterable, Sequence
 
 from circuits import checks
-from proofs_check.ledger.evidence import Evidence, Of, Verdict
+from proofs_check.ledger.evidence import Evidence, Statement, Verdict
 from proofs_check.ledger.outcome import Shows
 
 
 def verdict(
     evidence: Sequence[Evidence], *, decided_by: Sequence[str] = (), limit: Sequence[str] = ()
 ) -> tuple[Verdict, str]:
-    """The verdict, and why it is open if it is.
+    """Return the verdict and, if it is open, the reason.
 
     Args:
-        evidence: all of it; every single piece counts.
-        decided_by: the quantities that decide the claim's intent.
-        limit: the quantities that make the limit that the claim speaks of.
+        evidence: all evidence of the claim.
+        decided_by: quantities that decide the claim's intent.
+        limit: quantities that make up the limit that the claim is about.
 
-    Raises ValueError if a quantity named has no evidence, or evidence on the intent is not among ``decided_by``.
+    Raises:
+        ValueError: if a quantity listed has no evidence, or evidence on the intent is not among ``decided_by``.
     """
     _check_names(evidence, decided_by, limit)
-    printed, amended, intended = (_shown(evidence, of) for of in ("printed", "amended", "intended"))
+    printed, amended, intended = (_conjunction(evidence, name) for name in ("printed", "amended", "intended"))
     if amended == "contradicts":
         return "open", "the stated correction is contradicted"
     if printed == "supports":
         if intended == "contradicts":
-            return "open", "it holds as printed, and yet its intent is contradicted"
+            return "open", "it holds as printed, although its intent is contradicted"
         return _reached("holds", evidence, "printed", limit), ""
     if printed is None:
         return "open", "the printed statement is not tested"
@@ -58,23 +59,23 @@ def verdict(
     return _reached("amended", evidence, "amended", limit), ""
 
 
-def _shown(evidence: Iterable[Evidence], of: Of) -> Shows | None:
-    """What all evidence on a statement shows together; None if there is none."""
-    shows = {item.outcome.shows for item in evidence if item.of == of}
+def _conjunction(evidence: Iterable[Evidence], statement: Statement) -> Shows | None:
+    """Return what all evidence on a statement shows together, or None if there is none."""
+    shows = {item.outcome.shows for item in evidence if item.statement == statement}
     if not shows:
         return None
     return "contradicts" if "contradicts" in shows else "supports" if shows == {"supports"} else "undecided"
 
 
-def _reached(word: Verdict, evidence: Sequence[Evidence], of: Of, limit: Sequence[str]) -> Verdict:
-    """The verdict, marked where a limit rests on numbers alone.
+def _reached(word: Verdict, evidence: Sequence[Evidence], statement: Statement, limit: Sequence[str]) -> Verdict:
+    """Return the verdict, marked if a limit rests on numbers alone.
 
-    Of the pieces on one quantity the one on the statement that decides counts, or else the one on the print.
+    Of the evidence on one quantity, that on the deciding statement counts, or else that on the printed one.
     """
     for quantity in limit:
-        pieces = {item.of: item for item in evidence if item.quantity == quantity}
-        deciding = pieces.get(of, pieces.get("printed"))
-        corrected = of == "amended" and deciding is not None and deciding.of == "printed"
+        pieces = {item.statement: item for item in evidence if item.quantity == quantity}
+        deciding = pieces.get(statement, pieces.get("printed"))
+        corrected = statement == "amended" and deciding is not None and deciding.statement == "printed"
         if deciding is None or not deciding.outcome.unbounded or (corrected and deciding.outcome.shows != "supports"):
             return f"{word}, numerically"  # pyright: ignore[reportReturnType]
     return word
@@ -84,9 +85,9 @@ def _check_names(evidence: Sequence[Evidence], decided_by: Sequence[str], limit:
     measured = {item.quantity for item in evidence}
     for field, names in (("decided_by", decided_by), ("limit", limit)):
         missing = [name for name in names if name not in measured]
-        checks.require(not missing, field, f"must name quantities that are tested ({'; '.join(measured)})", missing)
-    intended = {item.quantity for item in evidence if item.of == "intended"}
-    stray = sorted(intended - set(decided_by))
-    checks.require(not stray, "intended", f"must be tested on the quantities of decided_by, {list(decided_by)}", stray)
-    silent = sorted(set(decided_by) - intended)
-    checks.require(not silent, "decided_by", "must name quantities whose test has an intended variant", silent)
+        checks.require(not missing, field, f"must list quantities that are tested ({'; '.join(measured)})", missing)
+    intended = {item.quantity for item in evidence if item.statement == "intended"}
+    unlisted = sorted(intended - set(decided_by))
+    checks.require(not unlisted, "intended", f"must be tested on quantities of decided_by, {[*decided_by]}", unlisted)
+    untested = sorted(set(decided_by) - intended)
+    checks.require(not untested, "decided_by", "must list quantities whose test has an intended variant", untested)

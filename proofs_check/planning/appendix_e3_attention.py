@@ -24,7 +24,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from scipy.stats import t as student
 
-from circuits.probes.layout import chosen_position, ends
+from circuits.probes.layout import query_position, start_goal_positions
 from circuits.probes.patterns import PATTERNS
 from circuits.tasks.token_format import TokenFormat
 from circuits.training import data
@@ -160,8 +160,8 @@ def _leads(models: Models, layers: slice, node: str) -> Sample:
 
 def _prefers(models: Models, layers: slice, sign: int) -> Sample:
     """The preference for the end node (with -1, for the start node) in the layer where it is least, in each model."""
-    ends = [np.sort([sign * each.contrast.low[layers], sign * each.contrast.high[layers]], axis=0) for each in models]
-    return _each_model([low.min() for low, _ in ends], [high.min() for _, high in ends])
+    start_goal_positions = [np.sort([sign * each.contrast.low[layers], sign * each.contrast.high[layers]], axis=0) for each in models]
+    return _each_model([low.min() for low, _ in start_goal_positions], [high.min() for _, high in start_goal_positions])
 
 
 def _best(models: Models) -> Sample:
@@ -244,7 +244,7 @@ def attention_to_ends(config: TransformerConfig, form: TokenFormat) -> Callable[
     Masses are what the difficult position gives to all positions at which the node stands. Prediction heads read the
     trunk and change nothing there, so models with different heads share one compiled program.
     """
-    query, (start, goal) = chosen_position(form), ends(form)
+    query, (start, goal) = query_position(form), start_goal_positions(form)
     trunk = nnx.graphdef(nnx.eval_shape(lambda: Transformer(config, nnx.Rngs(0))))
 
     def one(model: Transformer, tokens: Int[Array, " T"]) -> Masses:

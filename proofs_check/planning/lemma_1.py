@@ -88,7 +88,7 @@ def dimensions() -> Findings:
     def library_places(placement: Placement) -> Outcome:
         return equal(
             [placement.full(layer, number) for number, layer in enumerate(deep[0], start=1)],
-            [literal.placed(layer, number) for number, layer in enumerate(deep[0], start=1)],
+            [literal.place_blocks(layer, index) for index, layer in enumerate(deep[0])],
         )
 
     return Findings(
@@ -113,7 +113,7 @@ def dimensions() -> Findings:
                 mutants={"query and key at the tokens": AS_PRINTED, **OTHERS},
             ),
         ),
-        (CrossCheck("literal.placed = W^(l) by footnote 2", library_places, FOOTNOTE_2, OTHERS),),
+        (CrossCheck("literal.place_blocks = W^(l) by footnote 2", library_places, FOOTNOTE_2, OTHERS),),
         f"With N = T = {N}, W^(2) of Eq. 4 is {BASE} x {BASE}, but X^(1) has {2 * BASE} columns, so that "
         f"X^(1) W^(2) X^(1)^T is not defined; at layers 3 and 4 the stream has {4 * BASE} and {8 * BASE} columns.",
     )

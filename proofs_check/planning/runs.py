@@ -141,7 +141,7 @@ def finished(folder: str, at: int = -1) -> tuple[Run, ...]:
     that the manifest does not bear out, a run that is not finished or has several seeds, or an evaluation of something
     else.
     """
-    return tuple(_read(path, at) for path in data.verified_under(f"transformers/{folder}"))
+    return tuple(_read(path, at) for path in data.verified_folders(f"transformers/{folder}"))
 
 
 def _read(folder: Path, at: int) -> Run:

@@ -21,7 +21,7 @@ from circuits import checks
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.weights import Layer, Weights
 from circuits.training.disentangled.runs import Run, read
-from proofs_check.ledger.data import verified
+from proofs_check.ledger.data import verified_folder
 from proofs_check.ledger.evidence import Findings, Test
 from proofs_check.ledger.statistics import Counts, Intervals, Sample
 from proofs_check.methods import setting
@@ -223,7 +223,7 @@ def _final(runs: str, objective: str, steps: int) -> Measures | None:
 
 @cache
 def _run(name: str) -> Run | None:
-    folder = verified(name)
+    folder = verified_folder(name)
     if folder is None:
         return None
     run = read(folder)

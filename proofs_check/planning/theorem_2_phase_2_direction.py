@@ -41,7 +41,7 @@ from typing import Any, Final, NamedTuple
 import sympy
 
 from proofs_check.ledger.certified import nonnegative, same
-from proofs_check.ledger.evidence import Of, Test
+from proofs_check.ledger.evidence import Statement, Test
 from proofs_check.ledger.outcome import Outcome, at_least, equal
 from proofs_check.methods.setting import T
 from proofs_check.methods.star_contexts import SELF
@@ -82,7 +82,7 @@ STRETCH: Final = "(9/4) less the squared norm of each l_i - l_j (step 8)"
 ELSEWHERE: Final = "gaps of theta* to the odd positions and T, which make their weights converge (step 11)"
 
 
-def steps(*of: Of, intended: Direction | None = None) -> tuple[Test, ...]:
+def steps(*of: Statement, intended: Direction | None = None) -> tuple[Test, ...]:
     """Steps 6 to 8, as tests of these statements, which say theta*; ``intended`` may say another direction."""
     stated: dict[str, Any] = dict.fromkeys(of, LIMIT)
     if intended is not None:
@@ -118,7 +118,7 @@ def steps(*of: Of, intended: Direction | None = None) -> tuple[Test, ...]:
     )
 
 
-def converge(*of: Of) -> Test:
+def converge(*of: Statement) -> Test:
     """Step 11."""
     return Test("exact", ELSEWHERE, elsewhere, **dict.fromkeys(of, LIMIT), mutants={"diagonal 1": STEEPER})
 

@@ -43,7 +43,7 @@ import sympy
 from flint import arb
 
 from proofs_check.ledger.certified import Cell, balls_at_least, nonnegative, same
-from proofs_check.ledger.evidence import Of, Test
+from proofs_check.ledger.evidence import Statement, Test
 from proofs_check.ledger.outcome import Outcome, equal
 from proofs_check.methods.setting import N, T
 from proofs_check.methods.star_contexts import SELF, contexts
@@ -100,7 +100,7 @@ class Numbers(NamedTuple):
 
 
 class Inequalities(NamedTuple):
-    """Of step 2, the multiple of Q; of step 3, w; of step 4, t_end; of step 5, position 1."""
+    """Statement step 2, the multiple of Q; of step 3, w; of step 4, t_end; of step 5, position 1."""
 
     multiple: int = 2
     push: tuple[int, ...] = (12, 0, *((j == 0) - 12 * (j == SELF) for j in range(T)))
@@ -123,7 +123,7 @@ INEQUALITIES: Final = "what the masses make positive, for all masses (steps 2 to
 FALLS: Final = "18 L1a, which is more than exp(b - a) and 1 - S2[T, t_end], falls below any level"
 
 
-def steps(*of: Of) -> tuple[Test, ...]:
+def steps(*of: Statement) -> tuple[Test, ...]:
     """Steps 0 to 5, as tests of these statements."""
     push = Inequalities().push
     return (

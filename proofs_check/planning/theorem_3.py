@@ -23,7 +23,7 @@ import numpy as np
 import sympy
 
 from proofs_check.ledger.certified import nonnegative, same
-from proofs_check.ledger.evidence import Findings, Of, Test
+from proofs_check.ledger.evidence import Findings, Statement, Test
 from proofs_check.ledger.outcome import Outcome, equal, every
 from proofs_check.methods import setting
 from proofs_check.methods.edge_orders import T
@@ -236,7 +236,7 @@ def _rows(stated: RowValue) -> Outcome:
     )
 
 
-def _early_rows_vanish(*of: Of) -> Test:
+def _early_rows_vanish(*of: Statement) -> Test:
     """No offset is favoured in rows r <= T - 2."""
 
     def vanish(last: int) -> Outcome:
@@ -249,7 +249,7 @@ def _early_rows_vanish(*of: Of) -> Test:
     )
 
 
-def _signs(*of: Of) -> Test:
+def _signs(*of: Statement) -> Test:
     """What Eqs. 14 and 15 hand on to the rest of the proof."""
     return Test(
         "exact",

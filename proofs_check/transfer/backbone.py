@@ -21,7 +21,7 @@ import numpy as np
 import sympy
 from jaxtyping import Bool
 
-from circuits.tasks.walks.graphs import adjacency, graph_of, reachability
+from circuits.tasks.walks.graphs import adjacency, graph_from_edges, reachability
 from proofs_check.ledger.certified import nonnegative, same
 from proofs_check.ledger.evidence import Findings, Test
 from proofs_check.ledger.outcome import Outcome, at_least, every
@@ -190,7 +190,7 @@ def graphs(nodes: int) -> tuple[Edges, ...]:
     """Every DAG whose edges go from smaller to larger nodes."""
     possible = list(combinations(range(nodes), 2))
     return tuple(
-        adjacency(graph_of(nodes, [edge for edge, kept in zip(possible, chosen, strict=True) if kept]))
+        adjacency(graph_from_edges(nodes, [edge for edge, kept in zip(possible, chosen, strict=True) if kept]))
         for chosen in product((False, True), repeat=len(possible))
     )
 

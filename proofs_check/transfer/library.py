@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from circuits.one_layer import losses as library
 from circuits.one_layer.counts import Counts, counts
 from circuits.one_layer.parameters import Options, Parameters
-from circuits.tasks.walks.format import WalkFormat, walk_tokens
+from circuits.tasks.walks.format import WalkFormat, encode_walk
 from circuits.tasks.walks.graphs import random_dag
 from proofs_check.ledger.evidence import CrossCheck
 from proofs_check.ledger.outcome import Outcome, equal
@@ -53,7 +53,7 @@ def gradients(injection: bool) -> tuple[Found, Found]:
         graph = random_dag(NODES, PROBABILITY, seed)
         form = WalkFormat(NODES, NODES)
         paths = (p for s, t in combinations(range(NODES), 2) for p in nx.all_simple_paths(graph, s, t) if len(p) > 2)
-        lines = np.stack([walk_tokens(form, path) for path in islice(paths, LINES)])
+        lines = np.stack([encode_walk(form, path) for path in islice(paths, LINES)])
         drawn = np.random.default_rng(seed).normal(size=(3, form.vocab_size, form.vocab_size))
         given = Parameters(*(jnp.asarray(part) for part in (drawn[0], drawn[1], drawn[2:], SCALE)))
         data = counts(lines, form.vocab_size, 2, form.pad_token, injection, jnp.float64, CAPACITY)

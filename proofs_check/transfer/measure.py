@@ -19,11 +19,11 @@ from jaxtyping import Bool, Float
 
 from circuits.files import write_text
 from circuits.one_layer.parameters import Options, Parameters
-from circuits.probes.adjacency.references import references
-from circuits.probes.adjacency.rewiring import rewired
-from circuits.probes.adjacency.scores import compare
-from circuits.tasks.walks.graphs import adjacency, graph_of
-from circuits.tasks.walks.pairs import degrees, hops, observed
+from circuits.probes.adjacency.references import graph_references
+from circuits.probes.adjacency.rewiring import rewire
+from circuits.probes.adjacency.scores import compare_matrices
+from circuits.tasks.walks.graphs import adjacency, graph_from_edges
+from circuits.tasks.walks.pairs import degrees, hops, observe
 from proofs_check.transfer import training
 
 SEEDS: Final = tuple(range(100, 106))
@@ -52,7 +52,7 @@ def powers(seed: int) -> dict[str, Any]:
     edges = adjacency(training.walks(seed).graph)
     order = np.random.default_rng(seed).permutation(len(edges))
     graphs = {"graph": edges, "transposed": edges.T, "renamed": edges[np.ix_(order, order)]}
-    graphs["rewired"] = rewired(edges, 1, seed=seed)[0]
+    graphs["rewired"] = rewire(edges, 1, seed=seed)[0]
     found: dict[str, Any] = {"seed": seed, "untrained": cosines(training.start(seed, AHEAD), edges)}
     for steps in POWER_STEPS:
         for name, options in VARIANTS.items():
@@ -67,9 +67,9 @@ def cosines(parameters: Parameters, edges: Bool[np.ndarray, "N N"], products: bo
     matrices = training.transfers(parameters)
     if products:
         matrices = _products(matrices)
-    graph = graph_of(len(edges), [(int(u), int(v)) for u, v in np.argwhere(edges)])
-    given = tuple(each for each in references(graph, AHEAD) if each.power)
-    found = compare(matrices, given).cosine
+    graph = graph_from_edges(len(edges), [(int(u), int(v)) for u, v in np.argwhere(edges)])
+    given = tuple(each for each in graph_references(graph, AHEAD) if each.power)
+    found = compare_matrices(matrices, given).cosine
     of = np.array([each.power for each in given])
     return [[float(row[of == k].max()) for k in range(1, AHEAD + 1)] for row in found]
 
@@ -86,7 +86,7 @@ def answers(seed: int) -> dict[str, Any]:
     """Right answers of each kind: by hops, and on the pairs whose target no training line showed to be in reach."""
     data = training.walks(seed)
     distance = hops(data.graph, data.pairs.test)
-    unseen = degrees(data.graph, observed(data.form, data.lines), data.pairs.test) > 0
+    unseen = degrees(data.graph, observe(data.form, data.lines), data.pairs.test) > 0
     groups = {**{f"{h} hops": distance == h for h in HOPS}, "unseen": unseen}
     found: dict[str, Any] = {"seed": seed, "pairs": {name: int(mask.sum()) for name, mask in groups.items()}}
     right = {"untrained": training.answered(seed, training.start(seed, 2))}

@@ -16,10 +16,10 @@ import optax
 from jaxtyping import Bool, Float, Int
 
 from circuits.one_layer.counts import counts
-from circuits.one_layer.decoding import follow
+from circuits.one_layer.decoding import greedy_path
 from circuits.one_layer.parameters import Options, Parameters, random
 from circuits.one_layer.training import train_full_batch
-from circuits.tasks.walks.answers import valid_walk
+from circuits.tasks.walks.answers import is_valid_walk
 from circuits.tasks.walks.format import WalkFormat, walk_format
 from circuits.tasks.walks.graphs import adjacency, random_dag
 from circuits.tasks.walks.pairs import Pairs, split_pairs, training_walks
@@ -87,7 +87,7 @@ def _valid(
     pairs: Int[jax.Array, "m 2"],
 ) -> Bool[jax.Array, " m"]:
     def one(pair: Int[jax.Array, " 2"]) -> Bool[jax.Array, ""]:
-        path = follow(content, value[pair[1]], pair[0], form.answer_length - 1)
-        return valid_walk(edges, form, pair, jnp.concatenate([pair[:1], path]))
+        path = greedy_path(content, value[pair[1]], pair[0], form.answer_length - 1)
+        return is_valid_walk(edges, form, pair, jnp.concatenate([pair[:1], path]))
 
     return jax.vmap(one)(pairs)

@@ -30,7 +30,7 @@ COUNT = 7
 @pytest.fixture
 def no_drawing(monkeypatch):
     """Empty figures, which take a tenth of the time."""
-    for name in ("attention_grid", "query_rows"):
+    for name in ("attention_grid", "query_heatmap"):
         monkeypatch.setattr(module, name, lambda maps: Figure())
 
 

@@ -13,8 +13,8 @@ from flax import nnx
 from circuits.cli.checkpoint import answer_place, by_seed, open_checkpoint, planning_task
 from circuits.cli.checkpoint import test_problems as held_out
 from circuits.files import check_folder, writing
-from circuits.pretrained.directory import load_pretrained
-from circuits.tasks import problem_of
+from circuits.pretrained.hugging_face import load_pretrained
+from circuits.tasks import decode_problem
 from circuits.training import run_folder
 from circuits.training.checkpoints import Checkpoints
 from circuits.training.config import TaskConfig, TrainConfig, WalksConfig
@@ -22,7 +22,7 @@ from circuits.training.loop import fresh_state
 from circuits.training.stored import read_run
 from circuits.transformer.config import Architecture
 from circuits.transformer.model import Predictor
-from circuits.transformer.weights_file import load_model
+from circuits.transformer.weights_file import load_saved_model
 from tests.cases import assert_close
 from tests.cli.conftest import TASK, TEXT, WORDS, save_tiny
 
@@ -34,7 +34,7 @@ def same(ours, truth):
 
 def test_a_saved_model_is_that_of_the_library_and_knows_its_task(pairs):
     found = open_checkpoint(pairs)
-    same(found.model, load_model(pairs).model)
+    same(found.model, load_saved_model(pairs).model)
     assert (found.name, found.task, found.tokenizer) == ("pairs", TASK, None)
     assert planning_task(found) == (TASK, TASK.format)
     same(open_checkpoint(pairs, seed=4).model, found.model)
@@ -135,7 +135,7 @@ def test_problems_are_held_out_and_the_same_each_time(task):
     assert np.array_equal(found[:20], held_out(task, 20))
     assert len(np.unique(found, axis=0)) > 10
     for row in found:
-        path = problem_of(task.format, row).path.tolist()
+        path = decode_problem(task.format, row).path.tolist()
         assert row[-2:].tolist() == path[1:]
     with pytest.raises(ValueError, match="examples: must be an integer at least 1, got 0"):
         held_out(task, 0)

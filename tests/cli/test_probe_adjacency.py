@@ -11,19 +11,19 @@ import pytest
 from circuits.cli import main
 from circuits.cli.checkpoint import open_checkpoint
 from circuits.cli.checkpoint import test_problems as held_out
+from circuits.one_layer.config import OneLayerConfig
 from circuits.one_layer.module import OneLayer, from_parameters
 from circuits.one_layer.parameters import Parameters
 from circuits.probes.adjacency.find import find_powers, verdict
-from circuits.probes.adjacency.gather import Read, gathered
-from circuits.probes.adjacency.node_space import Named
-from circuits.probes.adjacency.references import references
-from circuits.probes.adjacency.scores import compare
-from circuits.probes.adjacency.training import strength
+from circuits.probes.adjacency.gather import JacobianInputs, gather_matrices
+from circuits.probes.adjacency.node_space import NamedMatrices
+from circuits.probes.adjacency.references import graph_references
+from circuits.probes.adjacency.scores import compare_matrices
+from circuits.probes.adjacency.training import power_strength
 from circuits.tasks.walks.graphs import adjacency, random_dag, reachability, write_graph
 from circuits.training import run_folder
 from circuits.training.stored import read_run
 from circuits.training.task_config import TaskConfig, WalksConfig
-from circuits.transformer.config import TransformerConfig
 from circuits.transformer.weights_file import save_model
 from tests.cases import assert_close
 from tests.cli.conftest import WORDS
@@ -45,16 +45,7 @@ def graph(tmp_path_factory) -> Path:
 def planted(tmp_path_factory) -> Path:
     """A one-layer model of walks whose content is A, whose value is reachability, and whose transfers are A and A^2."""
     form, edges = WALKS.walk_format, adjacency(WALKS.walk_graph).astype(float)
-    config = TransformerConfig(
-        kind="one-layer",
-        layers=1,
-        heads=1,
-        width=8,
-        vocab=form.vocab_size,
-        positions=form.length - 1,
-        prediction_heads=3,
-        head_kind="transfer",
-    )
+    config = OneLayerConfig(vocab=form.vocab_size, positions=form.length - 1, prediction_heads=3)
     rng = np.random.default_rng(0)
     held = [edges, reachability(WALKS.walk_graph).T.astype(float), edges, edges @ edges]
     noisy = [np.pad(4 * one, (0, 2)) + 0.2 * rng.normal(size=(form.vocab_size, form.vocab_size)) for one in held]
@@ -106,11 +97,11 @@ def test_numbers_are_those_of_direct_calls(pairs, tmp_path, capsys):
     assert (report["head"], report["nodes"], report["labels"]) == (2, 6, 8)
     assert report["model"] == "pairs, prediction head 2, graph of 6 of its 8 labels"
     assert report["model"] in " ".join(capsys.readouterr().out.split())
-    opened, given = open_checkpoint(pairs), references(small, 6)
+    opened, given = open_checkpoint(pairs), graph_references(small, 6)
     assert opened.task is not None
     place = opened.task.problem_format.prompt_length - 1
-    read = Read(held_out(opened.task, 3), place, (place,))
-    named = gathered(opened.model, np.arange(6), ("heads", "jacobian"), read, head=1)
+    read = JacobianInputs(held_out(opened.task, 3), place, (place,))
+    named = gather_matrices(opened.model, np.arange(6), ("heads", "jacobian"), read, head=1)
     truth = find_powers(np.asarray(named.values, np.float64), given, draws=40)
     assert report["absent_powers"] == sorted(set(range(1, 7)) - {r.power for r in given}) != []
     assert [r["name"] for r in report["references"]] == [r.name for r in given]
@@ -138,16 +129,16 @@ def test_nodes_of_a_language_model_are_named(language, graph, tmp_path):
         language, tmp_path / "out", "--graph", graph, "--node-tokens", tokens, "--draws=19", "--sources=heads"
     )
     assert report["nulls"] == {"permuted": 19, "rewired": 19}
-    named = gathered(open_checkpoint(language).model, np.arange(7, -1, -1), ("heads",))
-    cosine = compare(np.asarray(named.values, np.float64), references(DAG)).cosine
+    named = gather_matrices(open_checkpoint(language).model, np.arange(7, -1, -1), ("heads",))
+    cosine = compare_matrices(np.asarray(named.values, np.float64), graph_references(DAG)).cosine
     found = [[score["cosine"] for score in one["scores"].values()] for one in report["matrices"]]
     assert_close(np.array(found), cosine, atol=1e-9)
 
 
 def test_a_constant_matrix_is_named_and_left_out(planted, tmp_path, capsys, monkeypatch):
-    def flat(model: OneLayer, *rest: object) -> Named:
-        named = gathered(model, np.arange(10), ("transfer",))
-        return Named(named.names, named.values.at[1].set(3.0))
+    def flat(model: OneLayer, *rest: object) -> NamedMatrices:
+        named = gather_matrices(model, np.arange(10), ("transfer",))
+        return NamedMatrices(named.names, named.values.at[1].set(3.0))
 
     monkeypatch.setattr("circuits.cli.probe_adjacency_inputs.gathered", flat)
     report = probe(planted, tmp_path, "--powers=2", "--draws=19", "--level=0.2", "--untrained=4")
@@ -157,7 +148,7 @@ def test_a_constant_matrix_is_named_and_left_out(planted, tmp_path, capsys, monk
     assert "left out, for their rows are constant: value\n" in capsys.readouterr().out
     monkeypatch.setattr(
         "circuits.cli.probe_adjacency_inputs.gathered",
-        lambda model, *rest: Named(("flat",), jnp.zeros((1, 10, 10))),
+        lambda model, *rest: NamedMatrices(("flat",), jnp.zeros((1, 10, 10))),
     )
     assert main(["probe", "adjacency", str(planted), "--out", str(tmp_path)]) == 2
     assert "matrices: must not all have constant rows, got ['flat']" in " ".join(capsys.readouterr().err.split())
@@ -167,10 +158,10 @@ def test_scores_over_training(run, graph, tmp_path, monkeypatch):
     """Nothing is said of the first step, made to hold constant rows alone."""
     calls = []
 
-    def flat_at_first(*arguments: Any) -> Named:
+    def flat_at_first(*arguments: Any) -> NamedMatrices:
         calls.append(arguments)
-        named = gathered(*arguments)
-        return Named(named.names, 0 * named.values) if len(calls) == 2 else named
+        named = gather_matrices(*arguments)
+        return NamedMatrices(named.names, 0 * named.values) if len(calls) == 2 else named
 
     monkeypatch.setattr("circuits.cli.probe_adjacency_inputs.gathered", flat_at_first)
     flags = ("--sources=heads", "--untrained=0", "--draws=19", "--over-training", "--seed=6", "--powers=2")
@@ -181,8 +172,8 @@ def test_scores_over_training(run, graph, tmp_path, monkeypatch):
     assert course["highest"].keys() == {"A", "A^2"}
     for number, step in enumerate(course["steps"]):
         (model,) = (one.model for one in read_run(run, step) if one.seed == 6)
-        values = np.asarray(gathered(model, np.arange(8), ("heads",)).values, np.float64)
-        truth = strength(values, references(DAG, 2))
+        values = np.asarray(gather_matrices(model, np.arange(8), ("heads",)).values, np.float64)
+        truth = power_strength(values, graph_references(DAG, 2))
         assert [part[number] for part in course["highest"].values()] == pytest.approx(truth.cosine.tolist(), abs=1e-9)
         assert course["null"][number] == pytest.approx(truth.null, abs=1e-9)
     assert len({tuple(part) for part in course["highest"].values()}) == 2

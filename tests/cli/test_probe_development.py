@@ -11,9 +11,10 @@ import pytest
 from circuits.cli import main, probe_development
 from circuits.cli.checkpoint import test_problems as held_out
 from circuits.files import read_arrays, write_arrays
-from circuits.probes.attention.development import formation, strengths
-from circuits.probes.attention.planning import scores_of
-from circuits.probes.attention.scores import Scores
+from circuits.probes.attention.development import formation
+from circuits.probes.attention.development import circuit_strengths
+from circuits.probes.attention.planning import problem_scores
+from circuits.probes.attention.scores import CircuitScores
 from circuits.training.stored import read_run
 from tests.cases import assert_close
 from tests.cli.conftest import TASK
@@ -49,12 +50,12 @@ def develop(run: Path, out: Path, *flags: str) -> int:
     return main(["probe", "development", str(run), "--out", str(out), "--examples", str(COUNT), *flags])
 
 
-def mean_scores(run: Path, step: int, seed: int) -> Scores:
+def mean_scores(run: Path, step: int, seed: int) -> CircuitScores:
     """Problem by problem; what a problem does not have is left out."""
     (model,) = (one.model for one in read_run(run, step) if one.seed == seed)
-    one = jax.jit(lambda row: scores_of(TASK.format, TASK.format.prompt_length - 1, model, row))
+    one = jax.jit(lambda row: problem_scores(TASK.format, TASK.format.prompt_length - 1, model, row))
     each = [one(row) for row in held_out(TASK, COUNT)]
-    return Scores(
+    return CircuitScores(
         *(np.nanmean([np.asarray(part, np.float64) for part in parts], axis=0) for parts in zip(*each, strict=True))
     )
 
@@ -71,7 +72,7 @@ def test_development_goes_on_where_it_stopped_and_leaves_the_run_alone(run, tmp_
     assert whole["steps"].tolist() == [2, 4, 6]
     for number, step in enumerate((2, 4, 6)):
         truth = mean_scores(run, step, 5)
-        for name in Scores._fields:
+        for name in CircuitScores._fields:
             assert_close(np.asarray(whole[name][number], np.float64), getattr(truth, name), atol=1e-6)
     # Stopped before the last: that alone is scored again, and all comes out the same.
     cut = {name: part if name == "about" else part[:2] for name, part in whole.items()}
@@ -96,7 +97,7 @@ def test_development_goes_on_where_it_stopped_and_leaves_the_run_alone(run, tmp_
 def test_the_table_says_what_formation_does(run, tmp_path, read_steps, capsys):
     assert develop(run, tmp_path, "--seed=6") == 0
     printed = capsys.readouterr().out
-    found = strengths([mean_scores(run, step, 6) for step in (2, 4, 6)])
+    found = circuit_strengths([mean_scores(run, step, 6) for step in (2, 4, 6)])
     assert len(found) == 5
     for name, values in found.items():
         (row,) = (line for line in printed.splitlines() if re.search(rf"│ {name} ", line))
@@ -137,7 +138,7 @@ def test_a_disk_that_fills_up_is_named(run, tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("circuits.plotting.heatmaps.write_bytes", full)
+    monkeypatch.setattr("circuits.plotting.style.write_bytes", full)
     monkeypatch.setattr(probe_development, "NULL_MODELS", 2)
     assert develop(run, tmp_path) == 2
     said = " ".join(capsys.readouterr().err.split())

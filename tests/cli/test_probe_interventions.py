@@ -13,14 +13,20 @@ from circuits.cli import intervention_sweeps, main, probe_interventions
 from circuits.cli.checkpoint import open_checkpoint
 from circuits.cli.checkpoint import test_problems as held_out
 from circuits.files import read_arrays
-from circuits.probes.interventions import Patched, ablate, knock_out, patch, path_patch, twins
-from circuits.probes.residual.linear import fit_probes, score_probes
+from circuits.probes import path_patch
+from circuits.probes import patch
+from circuits.probes import knock_out
+from circuits.probes import ablate
+from circuits.probes import planning_twins
+from circuits.probes import PatchingEffects
+from circuits.probes.residual.linear import score_linear_probes
+from circuits.probes.residual.linear import fit_linear_probes
 from circuits.probes.residual.stream import logit_lens
 from tests.cases import assert_close
 from tests.cli.conftest import TASK
 
 pytestmark = pytest.mark.usefixtures("no_saving")
-PATCHED = list(Patched._fields)
+PATCHED = list(PatchingEffects._fields)
 SWEEPS = {
     "patched stream": PATCHED,
     "patched heads": PATCHED,
@@ -62,7 +68,7 @@ def test_sweeps_are_written_as_they_are_done(pairs, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == found
     assert json.loads((tmp_path / "summary.json").read_text()).keys() == {"model", "problems", "logit lens"}
     arrays, problems = read_arrays(tmp_path / "interventions.npz"), jnp.asarray(held_out(TASK, 2 * COUNT))[:COUNT]
-    first = twins(TASK.format, problems, jax.random.key(0))
+    first = planning_twins(TASK.format, problems, jax.random.key(0))
     truth = logit_lens(open_checkpoint(pairs).model, TASK.format, first.layout)
     assert arrays.keys() == {"logit lens/probability", "logit lens/rank"}
     assert_close(arrays["logit lens/rank"], truth.rank, atol=1e-12)
@@ -74,7 +80,7 @@ def test_sweeps_are_written_as_they_are_done(pairs, tmp_path, monkeypatch):
 )
 def test_effects_of_a_goal_that_makes_no_difference_are_not_drawn(span, counted, drawn):
     """The error of the span is 0.2, and effects are ratios to the span."""
-    found = Patched(*(np.full((2, 2), 7.0) for _ in range(4)), span=span, span_error=0.2, counted=counted)
+    found = PatchingEffects(*(np.full((2, 2), 7.0) for _ in range(4)), span=span, span_error=0.2, counted=counted)
     figure = Figure()
     result = intervention_sweeps._if_the_goal_matters(found, figure, "heads")
     assert result.figure is (figure if drawn else None)
@@ -107,7 +113,7 @@ def test_the_numbers_of_sweeps_are_those_of_direct_calls(intervened, pairs):
     arrays, model = read_arrays(intervened / "interventions.npz"), open_checkpoint(pairs).model
     problems = jnp.asarray(held_out(TASK, 2 * COUNT))
     first, second = (
-        twins(TASK.format, part, jax.random.key(i)) for i, part in enumerate((problems[:COUNT], problems[COUNT:]))
+        planning_twins(TASK.format, part, jax.random.key(i)) for i, part in enumerate((problems[:COUNT], problems[COUNT:]))
     )
     size = first.corrupt.shape[1]
     stream = patch(model, first, "resid_pre", aligned=True)
@@ -117,8 +123,8 @@ def test_the_numbers_of_sweeps_are_those_of_direct_calls(intervened, pairs):
     ablated = {how: ablate(model, first, "attn.z", how, key=jax.random.key(2)) for how in ("zero", "mean", "resample")}
     layers = [ablate(model, first, site, "mean").accuracy_change for site in ("attn_out", "mlp_out")]
     lens = logit_lens(model, TASK.format, first.layout)
-    fitted = fit_probes(model, second.layout)
-    chance = fit_probes(model, second.layout, shuffle=jax.random.key(3))
+    fitted = fit_linear_probes(model, second.layout)
+    chance = fit_linear_probes(model, second.layout, shuffle=jax.random.key(3))
     expected = {
         **{f"patched stream/{part}": getattr(stream, part) for part in PATCHED},
         **{f"patched heads/{part}": getattr(heads, part) for part in PATCHED},
@@ -131,8 +137,8 @@ def test_the_numbers_of_sweeps_are_those_of_direct_calls(intervened, pairs):
         },
         "ablated layers/lost": -np.stack(layers),
         **{f"logit lens/{part}": getattr(lens, part) for part in ("probability", "rank")},
-        "linear probes/accuracy": score_probes(model, fitted, first.layout).accuracy[:, 0],
-        "linear probes/shuffled": score_probes(model, chance, first.layout).accuracy[:, 0],
+        "linear probes/accuracy": score_linear_probes(model, fitted, first.layout).accuracy[:, 0],
+        "linear probes/shuffled": score_linear_probes(model, chance, first.layout).accuracy[:, 0],
     }
     assert expected.keys() == arrays.keys() - {"knocked out/lost", "knocked out roles/lost", "knocked out roles/roles"}
     for name, truth in expected.items():
@@ -148,7 +154,7 @@ def test_the_numbers_of_sweeps_are_those_of_direct_calls(intervened, pairs):
 def test_knock_outs_are_one_layer_at_a_time_and_then_all(intervened, pairs):
     lost = read_arrays(intervened / "interventions.npz")["knocked out/lost"]
     problems = jnp.asarray(held_out(TASK, 2 * COUNT))[:COUNT]
-    first = twins(TASK.format, problems, jax.random.key(0))
+    first = planning_twins(TASK.format, problems, jax.random.key(0))
     keys = ["goal in query", "start in query", "path", "distractor"]
     keys += ["edge 1 tail", "edge 1 head", "edge 2 tail", "edge 2 head"]
     rows = [[[True], [False]], [[False], [True]], [[True], [True]]]

@@ -10,8 +10,9 @@ from circuits.cli import main
 from circuits.cli.checkpoint import open_checkpoint
 from circuits.cli.checkpoint import test_problems as held_out
 from circuits.probes.attention.planning import find_circuit
-from circuits.probes.attention.scores import Scores
-from circuits.probes.language.heads import measure_heads, repeated_sequences
+from circuits.probes.attention.scores import CircuitScores
+from circuits.probes.language.heads import repeated_sequences
+from circuits.probes.language.heads import measure_language_heads
 from tests.cases import assert_close
 from tests.cli.conftest import TASK
 
@@ -37,7 +38,7 @@ def test_scores_of_a_planning_model_are_those_of_find_circuit(pairs, tmp_path, c
     assert {name: report[name] for name in about} == about
     opened = open_checkpoint(pairs)
     truth = find_circuit(opened.model, TASK.format, held_out(TASK, COUNT), about["position"], level=0.6)
-    assert list(report["scores"]) == list(Scores._fields) == list(truth)
+    assert list(report["scores"]) == list(CircuitScores._fields) == list(truth)
     expected = set()
     for name, found in report["scores"].items():
         finding = truth[name]
@@ -66,7 +67,7 @@ def test_scores_of_a_language_model(language, tmp_path, capsys):
     assert "gpt: 6 random sequences of 6 tokens, twice" in " ".join(capsys.readouterr().out.split())
     report = json.loads((tmp_path / "scores.json").read_text())
     opened = open_checkpoint(language)
-    truth = measure_heads(opened.model, repeated_sequences(19, 6, COUNT, seed=0), confidence=0.9)
+    truth = measure_language_heads(opened.model, repeated_sequences(19, 6, COUNT, seed=0), confidence=0.9)
     assert report["scores"].keys() == truth.keys() == {"previous", "duplicate", "induction"}
     for kind, found in report["scores"].items():
         for part in ("score", "over_shuffled", "over_fresh"):

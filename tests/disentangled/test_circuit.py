@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from circuits.disentangled.circuit import circuit, context_positions, log_hardmax, saturated
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.weights import random, zeros
-from circuits.tasks.star.enumeration import representatives
-from circuits.tasks.star.graph import encode
+from circuits.tasks.star.enumeration import canonical_problems
+from circuits.tasks.star.graph import encode_prompt
 from tests.cases import PAPER, assert_close, example
 
 
@@ -27,8 +27,8 @@ def test_the_construction_is_corollary_1():
 
 
 def test_the_circuit_finds_the_path_on_every_edge_order():
-    problems = representatives(PAPER)
-    tokens = jax.vmap(encode)(problems)
+    problems = canonical_problems(PAPER)
+    tokens = jax.vmap(encode_prompt)(problems)
     acts = jax.vmap(forward, in_axes=(None, 0))(circuit(20.0, 10, 10), tokens)
     assert np.array_equal(np.argmax(acts.outputs[0], axis=1), problems.goal)
     assert np.array_equal(np.argmax(acts.outputs[1], axis=1), problems.path[:, 1])
@@ -38,8 +38,8 @@ def test_the_circuit_finds_the_path_on_every_edge_order():
 @settings(max_examples=10)
 @given(order=st.integers(0, 23))
 def test_the_limit_is_where_sharp_weights_go(order):
-    problem = jax.tree.map(lambda array: array[order], representatives(PAPER))
-    tokens = encode(problem)
+    problem = jax.tree.map(lambda array: array[order], canonical_problems(PAPER))
+    tokens = encode_prompt(problem)
     limit, sharp = saturated(tokens, 10), forward(circuit(2000.0, 10, 10), tokens)
     assert_close(limit.attention, sharp.attention, atol=1e-12)
     assert_close(limit.outputs, sharp.outputs, atol=1e-12)

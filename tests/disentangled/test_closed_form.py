@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from circuits.disentangled import literal
 from circuits.disentangled.closed_form import by_label, forward
 from circuits.disentangled.weights import Layer
-from circuits.tasks.star.graph import StarGraph, encode
+from circuits.tasks.star.graph import StarGraph, encode_prompt
 from tests.cases import PAPER, assert_close, example, first_sample, seeds, weights_for
 
 
@@ -18,7 +18,7 @@ from tests.cases import PAPER, assert_close, example, first_sample, seeds, weigh
 @settings(max_examples=4)
 @given(seed=seeds)
 def test_closed_form_is_the_literal_model(spec, depth, seed):
-    tokens = encode(first_sample(spec, seed))
+    tokens = encode_prompt(first_sample(spec, seed))
     weights = weights_for(spec, seed, depth)
     ours, truth = _both(weights, tokens)
     assert_close(ours.outputs, truth.outputs, atol=1e-12)

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from circuits.disentangled import closed_form, full
 from circuits.disentangled.full import FullWeights, embed_reduced, forward, losses
-from circuits.tasks.star.graph import StarGraph, encode
+from circuits.tasks.star.graph import StarGraph, encode_prompt
 from tests.cases import EXAMPLE, PAPER, assert_close, example, first_sample, prompt, weights_for
 
 
@@ -60,7 +60,7 @@ def test_the_reduced_model_stands_inside_the_full_one(spec):
         return forward(embed_reduced(reduced), tokens), closed_form.forward(reduced, tokens)
 
     for seed in range(10):
-        ours, truth = both(weights_for(spec, seed), encode(first_sample(spec, seed)))
+        ours, truth = both(weights_for(spec, seed), encode_prompt(first_sample(spec, seed)))
         assert_close(ours.attention, truth.attention, atol=1e-12)
         assert_close(ours.logits, truth.outputs[::-1], atol=1e-12)
 

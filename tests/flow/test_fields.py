@@ -29,7 +29,7 @@ from circuits.flow.fields import (
     population_loss,
 )
 from circuits.flow.population import mean_by_symmetry, mean_exhaustive, relabeled_mean
-from circuits.tasks.star.enumeration import count
+from circuits.tasks.star.enumeration import num_problems
 from circuits.tasks.star.graph import StarGraph
 from circuits.typing import Scalar
 from tests.cases import PAPER, assert_close
@@ -87,7 +87,7 @@ def unreduced(name: str, gradients: PartGradients) -> Weights:
 
 def test_the_field_is_that_of_all_725760_sequences():
     """Each entry of the unreduced gradient is the velocity of the coordinate that stands for it."""
-    assert count(PAPER) == 725_760
+    assert num_problems(PAPER) == 725_760
     chart = moving(PAPER, FREE)
     theta = somewhere(chart, seed=0)
     losses, gradients = exhaustive(chart.embed(theta), PAPER)

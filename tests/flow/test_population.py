@@ -12,7 +12,7 @@ from circuits.disentangled.losses import Losses, losses
 from circuits.disentangled.objective import objective
 from circuits.disentangled.weights import Layer, Weights
 from circuits.flow.population import extremes_exhaustive, mean_by_symmetry, mean_exhaustive, relabeled_mean
-from circuits.tasks.star.enumeration import count
+from circuits.tasks.star.enumeration import num_problems
 from circuits.tasks.star.graph import StarGraph
 from tests.cases import PAPER, assert_close, weights_for
 
@@ -35,7 +35,7 @@ def test_the_reduction_is_brute_force(spec, query):
 @pytest.mark.slow  # test_fields goes through all of them as well, with weights of a flow
 def test_the_reduction_is_brute_force_over_all_725760_sequences():
     weights = symmetric_weights(PAPER, seed=2)
-    assert count(PAPER) == 725_760
+    assert num_problems(PAPER) == 725_760
     assert_close(mean_by_symmetry(objective, weights, PAPER), mean_exhaustive(objective, weights, PAPER), atol=1e-12)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from circuits.one_layer.counts import counts
-from circuits.one_layer.decoding import follow
+from circuits.one_layer.decoding import greedy_path
 from circuits.one_layer.logits import step_logits
 from circuits.one_layer.losses import losses, objective
 from circuits.one_layer.parameters import Options, check, random, zeros
@@ -89,8 +89,8 @@ def test_greedy_paths_take_the_largest_logit_and_of_equal_ones_the_first():
         token = int(np.argmax(content[token] + about))
         expected.append(token)
     assert len(set(expected)) > 1
-    assert follow(jnp.asarray(content), jnp.asarray(about), 0, 5).tolist() == expected
-    assert follow(jnp.zeros((3, 3)), jnp.zeros(3), 2, 2).tolist() == [0, 0]
+    assert greedy_path(jnp.asarray(content), jnp.asarray(about), 0, 5).tolist() == expected
+    assert greedy_path(jnp.zeros((3, 3)), jnp.zeros(3), 2, 2).tolist() == [0, 0]
 
 
 def test_initial_parameters():

@@ -15,8 +15,10 @@ from matplotlib.text import Text
 
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.closed_form import forward
-from circuits.plotting.heatmaps import MOST_ANNOTATED, attention_heatmap, attention_heatmaps, weight_heatmap
-from circuits.plotting.lines import MOST_DIRECT_LABELS, lines_by_gamma
+from circuits.plotting.heatmaps import attention_heatmap, attention_heatmaps, weight_heatmap
+from circuits.plotting.cells import MAX_ANNOTATED
+from circuits.plotting.lines import lines_by_gamma
+from circuits.plotting.lines import MAX_NAMED
 from tests.cases import EXAMPLE, example
 
 T = len(EXAMPLE)
@@ -118,7 +120,7 @@ def test_panels_fill_rows_and_spare_axes_go():
 
 
 def test_values_are_written_where_there_is_room():
-    small, large = attention_heatmap(pattern(3), "abc").axes[0], pattern(MOST_ANNOTATED + 1)
+    small, large = attention_heatmap(pattern(3), "abc").axes[0], pattern(MAX_ANNOTATED + 1)
     assert texts(small) == ["1.00", ".50", ".50", ".33", ".33", ".33"]
     assert texts(attention_heatmap(large, range(len(large))).axes[0]) == []
     assert texts(attention_heatmap(np.eye(3), "abc").axes[0]) == ["1.00"] * 3  # zeros stay empty
@@ -220,7 +222,7 @@ def test_lines_are_named_at_their_ends_without_overlap():
 
 
 def test_many_lines_get_a_legend():
-    names = [f"line {number}" for number in range(MOST_DIRECT_LABELS + 1)]
+    names = [f"line {number}" for number in range(MAX_NAMED + 1)]
     (ax,) = lines_by_gamma(GAMMAS, dict.fromkeys(names, GAMMAS + 1)).axes
     legend = ax.get_legend()
     assert legend is not None

@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits.plotting.heatmaps import OTHER_ROLE, ROLE_COLOURS, role_colour, visible
-from circuits.plotting.page import STEPS, Page, attention_page
+from circuits.plotting.cells import visible_whitespace
+from circuits.plotting.style import OTHER_ROLE
+from circuits.plotting.style import ROLE_COLOURS
+from circuits.plotting.style import role_colour
+from circuits.plotting.page import STEPS, attention_page
+from circuits.plotting.page import AttentionPage
 from circuits.probes.attention.maps import AttentionMaps
 from tests.plotting.browser import found_by
 
@@ -34,7 +38,7 @@ def record(**changes: Any) -> AttentionMaps:
     return maps._replace(**changes)
 
 
-def embedded(page: Page) -> dict[str, Any]:
+def embedded(page: AttentionPage) -> dict[str, Any]:
     found = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.html, re.DOTALL)
     assert len(found) == 1
     return json.loads(found[0])
@@ -59,7 +63,7 @@ def test_values_come_back_within_the_stated_bound(dtype):
 
 
 def test_all_that_the_script_reads():
-    data = embedded(attention_page(record(places=np.arange(T) * 3)))
+    data = embedded(attention_page(record(positions=np.arange(T) * 3)))
     assert (data["layers"], data["query"], data["causal"]) == (L, 9, True)
     assert (data["tokens"], data["roles"]) == (list(TOKENS), list(ROLES))
     assert data["positions"] == list(range(1, 3 * T, 3))
@@ -133,7 +137,7 @@ def test_a_notebook_shows_it_in_a_frame():
         ({"query": T}, "query: must be an integer between 0 and 10, got 11"),
         ({"errors": np.full((L, H, T, T), np.nan)}, "errors: must be finite, got nan at (0, 0, 0, 0)"),
         ({"errors": np.full((L, H, T, T), -0.5)}, "errors: must not be negative, got -0.5"),
-        ({"places": np.arange(T - 1)}, "places: must have shape (11,), got (10,)"),
+        ({"positions": np.arange(T - 1)}, "positions: must have shape (11,), got (10,)"),
         ({"notes": {"model": object}}, "notes['model']: must be a value for JSON, got <class 'object'>"),
     ],
 )
@@ -144,7 +148,7 @@ def test_what_does_not_fit_is_refused(changes, message):
 
 def test_spaces_and_line_ends_can_be_seen():
     cases = {" Paris": "␣Paris", "a b": "a b", "\n": "↵", "  ": "␣␣", "x ": "x␣", "": "", "\tif": "→if"}
-    assert {given: visible(given) for given in cases} == cases
+    assert {given: visible_whitespace(given) for given in cases} == cases
 
 
 # Machado et al. (2009): what linear RGB becomes in full protanopia, deuteranopia and tritanopia.
@@ -322,7 +326,7 @@ def test_a_frame_of_a_notebook_in_the_dark_and_at_360_pixels(tmp_path):
     allowed = re.sub(r"'sha256-[^']*'", "'unsafe-inline'", page.html)
     allowed = allowed.replace("</body>", f"<script>{inner}</script></body>")
     frame = (
-        Page(allowed)._repr_html_().replace('style="width: 100%', 'style="width: 360px').replace('loading="lazy"', "")
+        AttentionPage(allowed)._repr_html_().replace('style="width: 100%', 'style="width: 360px').replace('loading="lazy"', "")
     )
     around = f"""<!doctype html><html><head><meta name="color-scheme" content="light dark"></head><body><script>
       window.told = new Promise(done => addEventListener("message", event => done(event.data)));</script>

@@ -8,8 +8,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from circuits.plotting.adjacency import Band, head_powers, matrix_panels, power_bars, powers_over_training
-from circuits.plotting.heatmaps import COLOURS
+from circuits.plotting.adjacency import matrix_panels, power_bars, powers_over_training
+from circuits.plotting.adjacency import power_heatmap
+from circuits.plotting.adjacency import NullBand
+from circuits.plotting.style import COLOURS
 
 N = 5
 A = np.triu(np.ones((N, N)), 1)
@@ -56,8 +58,8 @@ def test_many_nodes_get_some_numbers():
 def test_bars_with_their_intervals_and_bands():
     cosines, ends = np.array([0.2, 0.7, -0.1]), (np.array([0.1, 0.6, -0.3]), np.array([0.3, 0.8, 0.1]))
     bands = {
-        "permuted": Band(np.zeros(3), np.full(3, -0.1), np.full(3, 0.1)),
-        "rewired": Band(np.array([0.3, np.nan, 0.1]), np.array([0.2, np.nan, 0.0]), np.array([0.4, np.nan, 0.2])),
+        "permuted": NullBand(np.zeros(3), np.full(3, -0.1), np.full(3, 0.1)),
+        "rewired": NullBand(np.array([0.3, np.nan, 0.1]), np.array([0.2, np.nan, 0.0]), np.array([0.4, np.nan, 0.2])),
     }
     ax = drawn(power_bars(NAMES, cosines, ends, bands, title="head")).axes[0]
     bars, permuted, rewired = (each for each in ax.containers if isinstance(each, BarContainer))
@@ -81,7 +83,7 @@ def test_bars_with_their_intervals_and_bands():
 def test_cosines_of_heads_are_written_and_marked():
     cosines, significant = np.array([[0.9, -0.2, 0.1], [0.0, 0.5, 0.4]]), np.zeros((2, 3), bool)
     significant[1, 2] = True
-    ax = drawn(head_powers(["layer 1 head 1", "$"], NAMES, cosines, significant, title="run")).axes[0]
+    ax = drawn(power_heatmap(["layer 1 head 1", "$"], NAMES, cosines, significant, title="run")).axes[0]
     np.testing.assert_array_equal(shown(ax), cosines)
     assert ax.images[0].get_clim() == (-1, 1)
     assert [text.get_text() for text in ax.texts[:6]] == ["0.90", "-0.20", "0.10", "0.00", "0.50", "0.40"]
@@ -93,7 +95,7 @@ def test_cosines_of_heads_are_written_and_marked():
 
 def test_a_hundred_heads_are_drawn_without_numbers():
     cosines = np.random.default_rng(0).uniform(-1, 1, (100, 3))
-    ax = drawn(head_powers([f"head {i}" for i in range(100)], NAMES, cosines)).axes[0]
+    ax = drawn(power_heatmap([f"head {i}" for i in range(100)], NAMES, cosines)).axes[0]
     assert not ax.texts
     assert not ax.collections
     assert len(ticks(ax.yaxis)) == 100
@@ -127,12 +129,12 @@ def test_lines_over_training_and_a_null():
             r"interval\[1\]: must have shape \(1,\)",
         ),
         (
-            lambda: power_bars(["A"], np.zeros(1), (np.zeros(1), np.zeros(1)), {"p": Band(*[np.zeros(2)] * 3)}),
+            lambda: power_bars(["A"], np.zeros(1), (np.zeros(1), np.zeros(1)), {"p": NullBand(*[np.zeros(2)] * 3)}),
             r"nulls\['p'\]",
         ),
-        (lambda: head_powers(["a"], NAMES, np.zeros((2, 3))), "names: must hold 2 labels, got 1"),
-        (lambda: head_powers(["a"], NAMES, np.zeros((1, 2))), "references: must hold 2 labels, got 3"),
-        (lambda: head_powers(["a"], NAMES, np.zeros((1, 3)), np.zeros((2, 3), bool)), r"significant: must have shape"),
+        (lambda: power_heatmap(["a"], NAMES, np.zeros((2, 3))), "names: must hold 2 labels, got 1"),
+        (lambda: power_heatmap(["a"], NAMES, np.zeros((1, 2))), "references: must hold 2 labels, got 3"),
+        (lambda: power_heatmap(["a"], NAMES, np.zeros((1, 3)), np.zeros((2, 3), bool)), r"significant: must have shape"),
         (lambda: powers_over_training(np.arange(2), {}), "cosines: must hold 1 to 7 lines, got 0"),
     ],
 )

@@ -11,8 +11,11 @@ from matplotlib.colors import PowerNorm, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from circuits.plotting.attention import attention_grid, head_scores, query_rows, sweep_heatmap
-from circuits.plotting.heatmaps import ROLE_COLOURS
+from circuits.plotting.attention import attention_grid
+from circuits.plotting.attention import query_heatmap
+from circuits.plotting.effects import effect_heatmap
+from circuits.plotting.effects import head_score_heatmap
+from circuits.plotting.style import ROLE_COLOURS
 from circuits.probes.attention.maps import AttentionMaps
 
 ROLES = ("path", "path", "distractor", "distractor", "goal", "start")
@@ -62,7 +65,7 @@ def drawn(figure: Figure) -> Figure:
 
 @pytest.mark.parametrize(("head", "of"), [("mean", lambda p: p.mean(1)), (1, lambda p: p[:, 1])])
 def test_a_panel_for_each_layer(head, of):
-    maps = record(places=np.arange(T) + 9)
+    maps = record(positions=np.arange(T) + 9)
     figure = drawn(attention_grid(maps, head=head, columns=3))
     *panels, bar = figure.axes
     assert [ax.get_title() for ax in panels] == [f"Layer {layer}" for layer in range(1, L + 1)]
@@ -128,7 +131,7 @@ def test_titles_and_bands_of_panels_do_not_meet():
 
 def test_the_row_of_a_query_in_every_layer():
     maps = record(errors=0.1 * softmax(L, H, T))
-    figure = drawn(query_rows(maps, head=2, scale="root"))
+    figure = drawn(query_heatmap(maps, head=2, scale="root"))
     ax = figure.axes[0]
     np.testing.assert_allclose(matrix(ax).filled(0), maps.patterns[:, 2, 4])
     assert np.ma.getmaskarray(matrix(ax)).tolist() == [[False] * 5 + [True]] * L
@@ -145,16 +148,16 @@ def test_the_row_of_a_query_in_every_layer():
 
 def test_the_mean_over_heads_has_no_known_error():
     maps = record(errors=0.1 * softmax(L, H, T))
-    ax = drawn(query_rows(maps, query=2)).axes[0]
+    ax = drawn(query_heatmap(maps, query=2)).axes[0]
     np.testing.assert_allclose(matrix(ax).filled(0), maps.patterns.mean(1)[:, 2])
     assert not any("±" in text.get_text() for text in ax.texts)
     single = maps._replace(patterns=maps.patterns[:, :1], errors=softmax(L, 1, T), heads=("mean of 3",))
-    assert any("±" in text.get_text() for text in drawn(query_rows(single)).axes[0].texts)
+    assert any("±" in text.get_text() for text in drawn(query_heatmap(single)).axes[0].texts)
 
 
 def test_eight_layers_of_eighteen_positions_fit_on_a_slide():
     maps = AttentionMaps(softmax(8, 1, 18), ("12",) * 18, ("path",) * 18, 17, ("1",), "wide", {})
-    width, height = query_rows(maps).get_size_inches()
+    width, height = query_heatmap(maps).get_size_inches()
     assert width < 13.33
     assert height < 7.5
 
@@ -164,7 +167,7 @@ def test_eight_layers_of_eighteen_positions_fit_on_a_slide():
 
 def test_scores_of_heads():
     scores = np.array([[0.1, 0.5, 0.0], [0.9, 0.2, 0.3]])
-    figure = drawn(head_scores(scores, "cost in $", label="share", significant=scores > 0.4))
+    figure = drawn(head_score_heatmap(scores, "cost in $", label="share", significant=scores > 0.4))
     ax, bar = figure.axes
     np.testing.assert_array_equal(matrix(ax), scores)
     assert (labels(ax.yaxis), labels(ax.xaxis)) == (["1", "2"], ["1", "2", "3"])
@@ -176,16 +179,16 @@ def test_scores_of_heads():
 
 
 def test_scores_below_zero_diverge_and_limits_are_taken():
-    ax = head_scores(np.array([[-0.5, 2.0]]), "signed").axes[0]
+    ax = head_score_heatmap(np.array([[-0.5, 2.0]]), "signed").axes[0]
     assert ax.images[0].get_clim() == (-2, 2)
     assert ax.images[0].get_cmap().name == "RdBu_r"
     assert len(ax.collections) == 0
-    assert head_scores(np.ones((1, 1)), "", limits=(0.0, 4.0)).axes[0].images[0].get_clim() == (0, 4)
+    assert head_score_heatmap(np.ones((1, 1)), "", limits=(0.0, 4.0)).axes[0].images[0].get_clim() == (0, 4)
 
 
 def test_effects_by_layer_and_position():
     values = np.random.default_rng(0).normal(size=(3, T))
-    figure = drawn(sweep_heatmap(values, range(1, 4), TOKENS, title="patched", roles=ROLES, label="restored"))
+    figure = drawn(effect_heatmap(values, range(1, 4), TOKENS, title="patched", roles=ROLES, label="restored"))
     ax, bar = figure.axes
     np.testing.assert_array_equal(matrix(ax), values)
     largest = np.abs(values).max()
@@ -194,14 +197,14 @@ def test_effects_by_layer_and_position():
     assert (ax.get_ylabel(), ax.get_xlabel(), bar.get_ylabel()) == ("layer", "position", "restored")
     assert band_colours(ax) == BANDS
     assert f"{values[1, 2]:.2f}" in [text.get_text() for text in ax.texts]
-    shares = sweep_heatmap(np.abs(values), "abc", TOKENS, diverging=False).axes[0]
+    shares = effect_heatmap(np.abs(values), "abc", TOKENS, diverging=False).axes[0]
     assert shares.images[0].get_clim() == (0, largest)
     assert band_colours(shares) == []
 
 
 def test_long_sequences_get_some_numbers_only():
     length = 60
-    figure = drawn(sweep_heatmap(np.ones((2, length)), "ab", range(length), roles=["goal"] * length, diverging=False))
+    figure = drawn(effect_heatmap(np.ones((2, length)), "ab", range(length), roles=["goal"] * length, diverging=False))
     ax = figure.axes[0]
     assert labels(ax.xaxis) == [str(place) for place in range(1, length + 1, 5)]
     assert not ax.texts
@@ -217,19 +220,19 @@ REFUSED = [
     (lambda: attention_grid(record(), head=3), "head: must be an integer between 0 and 2, got 3"),
     (lambda: attention_grid(record(), scale="log"), "scale: must be one of linear, root, got 'log'"),
     (lambda: attention_grid(record(), columns=0), "columns: must be an integer at least 1, got 0"),
-    (lambda: attention_grid(record(places=np.arange(3))), "places: must have shape (6,), got (3,)"),
-    (lambda: query_rows(record(), query=6), "query: must be an integer between 0 and 5, got 6"),
-    (lambda: query_rows(record(), head="all"), "head: must be one of mean, got 'all'"),
-    (lambda: query_rows(record(query=7)), "query: must be an integer between 0 and 5, got 7"),
-    (lambda: head_scores(np.full((2, 2), np.nan), ""), "scores: must be finite, got nan at (0, 0)"),
-    (lambda: head_scores(np.ones((2, 2)), "", limits=(1.0, 1.0)), "limits: must rise, got (1.0, 1.0)"),
+    (lambda: attention_grid(record(positions=np.arange(3))), "positions: must have shape (6,), got (3,)"),
+    (lambda: query_heatmap(record(), query=6), "query: must be an integer between 0 and 5, got 6"),
+    (lambda: query_heatmap(record(), head="all"), "head: must be one of mean, got 'all'"),
+    (lambda: query_heatmap(record(query=7)), "query: must be an integer between 0 and 5, got 7"),
+    (lambda: head_score_heatmap(np.full((2, 2), np.nan), ""), "scores: must be finite, got nan at (0, 0)"),
+    (lambda: head_score_heatmap(np.ones((2, 2)), "", limits=(1.0, 1.0)), "limits: must rise, got (1.0, 1.0)"),
     (
-        lambda: head_scores(np.ones((2, 2)), "", significant=np.ones((2, 3), bool)[:, :1]),
+        lambda: head_score_heatmap(np.ones((2, 2)), "", significant=np.ones((2, 3), bool)[:, :1]),
         "significant: must have shape (2, 2), got (2, 1)",
     ),
-    (lambda: sweep_heatmap(np.ones((2, 3)), "ab", "ab"), "column_labels: must hold 3 labels, got 2"),
-    (lambda: sweep_heatmap(np.ones((2, 3)), "a", "abc"), "row_labels: must hold 2 labels, got 1"),
-    (lambda: sweep_heatmap(np.ones((2, 2)), "ab", "ab", roles=["goal"]), "roles: must hold 2 labels, got 1"),
+    (lambda: effect_heatmap(np.ones((2, 3)), "ab", "ab"), "column_labels: must hold 3 labels, got 2"),
+    (lambda: effect_heatmap(np.ones((2, 3)), "a", "abc"), "row_labels: must hold 2 labels, got 1"),
+    (lambda: effect_heatmap(np.ones((2, 2)), "ab", "ab", roles=["goal"]), "roles: must hold 2 labels, got 1"),
 ]
 
 
@@ -242,6 +245,6 @@ def test_what_does_not_fit_is_refused(call, message):
 def test_columns_are_numbered_where_they_are_positions():
     values, names = np.eye(3), ["a", "b", "c"]
     for roles, numbers in ((None, []), (["path"] * 3, ["1", "2", "3"])):
-        ax = sweep_heatmap(values, names, names, roles=roles).axes[0]
+        ax = effect_heatmap(values, names, names, roles=roles).axes[0]
         assert [text for text in labels(ax.xaxis, minor=True) if text] == numbers
         assert labels(ax.xaxis) == names

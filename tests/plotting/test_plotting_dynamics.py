@@ -13,8 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from circuits.plotting.dynamics import BarPanel, Bars, Line, Mechanism, Panel, bar_panels, line_panels, mechanism
-from circuits.plotting.heatmaps import COLOURS, QUIET
+from circuits.plotting.mechanism import mechanism_panels
+from circuits.plotting.mechanism import Mechanism
+from circuits.plotting.bars import bar_panels
+from circuits.plotting.bars import BarPanel
+from circuits.plotting.bars import Bars
+from circuits.plotting.lines import line_panels
+from circuits.plotting.lines import LinePanel
+from circuits.plotting.lines import Line
+from circuits.plotting.style import COLOURS
+from circuits.plotting.style import GREY
 from tests.cases import EXAMPLE
 
 X = np.logspace(-2, 4, 25)
@@ -36,9 +44,9 @@ def test_curves_are_those_given():
     band = Line("band", X, FALLING, 2, "printed", span=(FALLING / 2, 2 * FALLING))
     law = Line("1/t", X[10:], 1 / X[10:], kind="reference")
     panels = [
-        Panel("weights", "w", [RISING, band], limits=(-1, 12)),
-        Panel("loss", "nats", [Line("L", X, FALLING, 1), law], log_y=True),
-        Panel("more", "nats", [Line("", X, FALLING)]),
+        LinePanel("weights", "w", [RISING, band], limits=(-1, 12)),
+        LinePanel("loss", "nats", [Line("L", X, FALLING, 1), law], log_y=True),
+        LinePanel("more", "nats", [Line("", X, FALLING)]),
     ]
     figure = line_panels(panels, "time", title="A finding", note="How it was found")
     assert figure.get_suptitle() == "A finding"
@@ -56,7 +64,7 @@ def test_curves_are_those_given():
     assert [text.get_text() for text in weights.texts] == ["rising", "band"]
     assert len(more.texts) == 0
     colours = [to_rgba(line.get_color()) for ax in figure.axes for line in ax.get_lines()]
-    assert colours == [to_rgba(name) for name in (COLOURS[0], COLOURS[2], COLOURS[1], QUIET, QUIET)]
+    assert colours == [to_rgba(name) for name in (COLOURS[0], COLOURS[2], COLOURS[1], GREY, GREY)]
     printed, reference = weights.get_lines()[1], loss.get_lines()[1]
     assert weights.get_lines()[0].get_linestyle() == "-"
     assert printed.get_linestyle() == reference.get_linestyle() == "--"  # matplotlib's word for any dashes
@@ -70,7 +78,7 @@ def test_curves_are_those_given():
 
 def test_names_at_ends_do_not_overlap_on_a_linear_axis():
     lines = [Line(f"line {number}\nof two rows", X, RISING.y + 0.01 * number, number) for number in range(4)]
-    (ax,) = line_panels([Panel("", "", [*lines, Line("short", X[:9], FALLING[:9])])], "time").axes
+    (ax,) = line_panels([LinePanel("", "", [*lines, Line("short", X[:9], FALLING[:9])])], "time").axes
     draw(ax.figure.figure)
     boxes = sorted((Text.get_window_extent(text) for text in ax.texts), key=lambda box: box.y0)
     assert len(boxes) == 5
@@ -82,21 +90,21 @@ def test_names_at_ends_do_not_overlap_on_a_linear_axis():
 
 def test_steps_may_be_linear_and_unknown_values_are_gaps():
     gap = np.where(X > 1, np.nan, FALLING)
-    (ax,) = line_panels([Panel("", "", [Line("known", X - X[0], gap)])], "steps", log_x=False).axes
+    (ax,) = line_panels([LinePanel("", "", [Line("known", X - X[0], gap)])], "steps", log_x=False).axes
     assert ax.get_xscale() == "linear"
     np.testing.assert_array_equal(line_data(ax)[0][:, 1], gap)
     assert len(ax.texts) == 0  # its end is not known
 
 
-def replaced(line: Line, **parts: Any) -> list[Panel]:
-    return [Panel("", "", [line._replace(**parts)])]
+def replaced(line: Line, **parts: Any) -> list[LinePanel]:
+    return [LinePanel("", "", [line._replace(**parts)])]
 
 
 @pytest.mark.parametrize(
     ("panels", "message"),
     [
         ([], "panels: must hold at least one Panel, got 0"),
-        ([Panel("", "", [])], "panels[0]: must hold at least one line, got 0"),
+        ([LinePanel("", "", [])], "panels[0]: must hold at least one line, got 0"),
         (replaced(RISING, y=FALLING[1:]), "panels[0] line 'rising' y: must have shape (25,), got (24,)"),
         (replaced(RISING, y=np.where(X > 1, np.inf, 1)), "panels[0] line 'rising' y: must be finite, got inf at (9,)"),
         (replaced(RISING, y=X * np.nan), "panels[0] line 'rising' y: must hold a number, got array([nan"),
@@ -106,7 +114,7 @@ def replaced(line: Line, **parts: Any) -> list[Panel]:
         (replaced(RISING, colour=7), "panels[0] line 'rising' colour: must be an integer between 0 and 6, got 7"),
         (replaced(RISING, span=(X, X[1:])), "panels[0] line 'rising' greatest: must have shape (25,), got (24,)"),
         (
-            [Panel("", "", [Line("L", X, FALLING - 0.5)], log_y=True)],
+            [LinePanel("", "", [Line("L", X, FALLING - 0.5)], log_y=True)],
             "panels[0] line 'L' y: must be positive on a logarithmic axis, got -0.49",
         ),
     ],
@@ -181,7 +189,7 @@ MODEL = Mechanism("NTP", ((BLOCKS[0], BLOCKS[1]), (BLOCKS[2], BLOCKS[3])), (PATT
 def test_the_panels_of_figure_3():
     heads = [BarPanel("V0", "share", [BARS]), BarPanel("V1", "share", [BARS])]
     models, mark = [MODEL, MODEL._replace(name="MTP")], [(9, 8, "reads u_end")]
-    figure = mechanism(models, EXAMPLE, title="It reads u_end", mark=mark, heads=heads, blocks=CATEGORIES)
+    figure = mechanism_panels(models, EXAMPLE, title="It reads u_end", mark=mark, heads=heads, blocks=CATEGORIES)
     assert figure.get_suptitle() == "It reads u_end"
     titled = {
         (ax.get_title() or ax.get_title(loc="left"))[:3]: ax for ax in figure.axes if ax.get_ylabel() != "attention"
@@ -209,7 +217,7 @@ def test_the_panels_of_figure_3():
 
 
 def test_a_mechanism_alone_has_four_panels():
-    assert len([ax for ax in mechanism([MODEL], EXAMPLE).axes if ax.get_title()]) == 4
+    assert len([ax for ax in mechanism_panels([MODEL], EXAMPLE).axes if ax.get_title()]) == 4
 
 
 @pytest.mark.parametrize(
@@ -236,4 +244,4 @@ def test_a_mechanism_alone_has_four_panels():
 )
 def test_mechanisms_that_do_not_fit_are_refused(models, options: dict[str, Any], message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        mechanism(models, EXAMPLE, **options)
+        mechanism_panels(models, EXAMPLE, **options)

@@ -11,13 +11,16 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
 from matplotlib.text import Text
 
-from circuits.plotting.heatmaps import COLOURS, QUIET
-from circuits.plotting.sweeps import Point, SweepLine, SweepPanel, accuracy_panels, brief
+from circuits.plotting.style import COLOURS
+from circuits.plotting.style import GREY
+from circuits.plotting.sweeps import SweepLine, SweepPanel, accuracy_panels
+from circuits.plotting.sweeps import short_number
+from circuits.plotting.sweeps import SweepPoint
 
 X = (2000.0, 8000.0, 32_000.0)
-NTP = SweepLine("ntp", [Point(x, 0.5, 0.05, (0.48, 0.5, 0.52)) for x in X], 0)
-MTP = SweepLine("mtp2", [Point(x, y, 0.2, (y, y)) for x, y in zip(X, (0.5, 0.7, 0.97), strict=True)], 1)
-LONE = SweepLine("teacherless", [Point(8000.0, 1.0, float("nan"), (1.0,))], 3)
+NTP = SweepLine("ntp", [SweepPoint(x, 0.5, 0.05, (0.48, 0.5, 0.52)) for x in X], 0)
+MTP = SweepLine("mtp2", [SweepPoint(x, y, 0.2, (y, y)) for x, y in zip(X, (0.5, 0.7, 0.97), strict=True)], 1)
+LONE = SweepLine("teacherless", [SweepPoint(8000.0, 1.0, float("nan"), (1.0,))], 3)
 PANELS = [SweepPanel("width 32", [NTP, MTP], 0.5), SweepPanel("width 64", [NTP, MTP, LONE])]
 
 
@@ -51,15 +54,15 @@ def test_means_intervals_and_seeds_are_those_given():
             np.testing.assert_allclose([[low[1], high[1]] for low, high in spans], ends)
     assert [text.get_text() for text in first.texts] == ["chance 50%", "ntp", "mtp2"]
     assert [text.get_text() for text in second.texts] == ["ntp", "mtp2", "teacherless"]
-    assert [to_rgba(text.get_color()) for text in first.texts] == [to_rgba(c) for c in (QUIET, *COLOURS[:2])]
+    assert [to_rgba(text.get_color()) for text in first.texts] == [to_rgba(c) for c in (GREY, *COLOURS[:2])]
     assert [label.get_text() for label in first.get_xticklabels()] == ["2k", "8k", "32k"]
     chance = first.get_lines()[0]
     assert (chance.get_linestyle(), chance.get_ydata().tolist()) == ("--", [0.5, 0.5])  # pyright: ignore
 
 
 def test_nothing_overlaps_and_nothing_is_cut():
-    many = [SweepLine(f"mtp{k}", [Point(x, 0.98, 0.1, (1.0, 0.96)) for x in X], k) for k in range(5)]
-    sizes = SweepLine("sizes", [Point(x, 0.5, 0.1) for x in (3.1e5, 1.2e6, 1.61e7, 1.8e7, 2.5e7)], 0)
+    many = [SweepLine(f"mtp{k}", [SweepPoint(x, 0.98, 0.1, (1.0, 0.96)) for x in X], k) for k in range(5)]
+    sizes = SweepLine("sizes", [SweepPoint(x, 0.5, 0.1) for x in (3.1e5, 1.2e6, 1.61e7, 1.8e7, 2.5e7)], 0)
     figure = accuracy_panels([*PANELS, SweepPanel("many", many, 0.25), SweepPanel("sizes", [sizes])], "x", columns=2)
     FigureCanvasAgg(figure).draw()
     for ax in figure.axes:
@@ -79,7 +82,7 @@ def test_nothing_overlaps_and_nothing_is_cut():
 
 def test_lines_of_neighbouring_places_do_not_mix():
     near = tuple(1000.0 * 1.1**n for n in range(12))
-    lines = [SweepLine(str(k), [Point(x, 0.5, 0.1) for x in near], k) for k in range(4)]
+    lines = [SweepLine(str(k), [SweepPoint(x, 0.5, 0.1) for x in near], k) for k in range(4)]
     (ax,) = accuracy_panels([SweepPanel("", lines)], "x").axes
     first, last = drawn(ax, "0")[:, 0], drawn(ax, "3")[:, 0]
     assert np.all(first < last)
@@ -88,7 +91,7 @@ def test_lines_of_neighbouring_places_do_not_mix():
 
 def test_numbers_in_brief():
     numbers = (0.5, 12.0, 500.0, 999.6, 2000.0, 1234567.0, 16.1e6, 1e9)
-    assert [brief(number) for number in numbers] == ["0.5", "12", "500", "1k", "2k", "1.23M", "16.1M", "1B"]
+    assert [short_number(number) for number in numbers] == ["0.5", "12", "500", "1k", "2k", "1.23M", "16.1M", "1B"]
 
 
 @pytest.mark.parametrize(
@@ -104,10 +107,10 @@ def test_numbers_in_brief():
             "line 'ntp' x: must be positive numbers that increase, got []",
         ),
         ([SweepPanel("", [NTP._replace(points=NTP.points[::-1])])], 2, "x: must be positive numbers that increase"),
-        ([SweepPanel("", [NTP._replace(points=[Point(0.0, 0.5, 0.1)])])], 2, "x: must be positive numbers that incr"),
-        ([SweepPanel("", [NTP._replace(points=[Point(1.0, 1.5, 0.1)])])], 2, "mean: must be between 0 and 1, got 1.5"),
-        ([SweepPanel("", [NTP._replace(points=[Point(1.0, 0.5, -0.1)])])], 2, "half: must be at least 0, or NaN, got"),
-        ([SweepPanel("", [NTP._replace(points=[Point(1.0, 0.5, 0.1, (2.0,))])])], 2, "seeds: must be between 0 and 1"),
+        ([SweepPanel("", [NTP._replace(points=[SweepPoint(0.0, 0.5, 0.1)])])], 2, "x: must be positive numbers that incr"),
+        ([SweepPanel("", [NTP._replace(points=[SweepPoint(1.0, 1.5, 0.1)])])], 2, "mean: must be between 0 and 1, got 1.5"),
+        ([SweepPanel("", [NTP._replace(points=[SweepPoint(1.0, 0.5, -0.1)])])], 2, "half: must be at least 0, or NaN, got"),
+        ([SweepPanel("", [NTP._replace(points=[SweepPoint(1.0, 0.5, 0.1, (2.0,))])])], 2, "seeds: must be between 0 and 1"),
         ([SweepPanel("", [NTP._replace(colour=7)])], 2, "line 'ntp' colour: must be an integer between 0 and 6, got 7"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from circuits.pretrained.foreign import capture_attention
+from circuits.pretrained.flax_attention import capture_attention
 from tests.cases import assert_close, rounding
 
 D, H, T = 8, 2, 5

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from circuits.pretrained import smollm2
 from circuits.pretrained.gguf import load_gguf
 from circuits.pretrained.smollm2 import smollm2_file
-from circuits.probes.language.heads import measure_heads, repeated_sequences, standing_out
+from circuits.probes.language.heads import repeated_sequences
+from circuits.probes.language.heads import measure_language_heads
+from circuits.probes.language.heads import heads_above_nulls
 from circuits.transformer.generate import greedy
 from circuits.transformer.taps import Taps
 
@@ -88,8 +90,8 @@ def test_words_digits_and_special_tokens(loaded):
 def test_the_heads_it_is_known_for(loaded):
     """Counted from 0: previous token L16H0, induction L18H6 and L17H4, of 270 heads, at 99% over all of them."""
     sequences = repeated_sequences(range(FIRST_WORD, 49_152), 32, 8, seed=0)
-    found = measure_heads(loaded.model, sequences)
-    first = {kind: [head[:2] for head in standing_out(found[kind])] for kind in found}
+    found = measure_language_heads(loaded.model, sequences)
+    first = {kind: [head[:2] for head in heads_above_nulls(found[kind])] for kind in found}
     assert first["previous"][0] == (16, 0)
     assert first["induction"][:1] == [(18, 6)]
     assert (17, 4) in first["induction"][:3]

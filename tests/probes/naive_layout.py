@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from circuits.tasks import BinaryTree, TokenFormat, solve, solve_tree
+from circuits.tasks import BinaryTree, TokenFormat, solve_star, solve_tree
 from circuits.tasks.token_format import Edges
 
 
@@ -33,7 +33,7 @@ def naive_layout(format: TokenFormat, ids: list[int], query: int) -> Naive:
     edges = [(ids[t], ids[t + 1]) for t in listed]
     first, second = step * count, step * count + 1
     start, goal = (first, second) if format.query == "start-goal" else (second, first)
-    solver = solve_tree if isinstance(format.family, BinaryTree) else solve
+    solver = solve_tree if isinstance(format.family, BinaryTree) else solve_star
     path = solver(np.asarray(edges), ids[start], ids[goal])
     depth = {ids[start]: 0}
     while len(depth) <= count:

@@ -16,12 +16,12 @@ import numpy as np
 
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.closed_form import forward
-from circuits.probes.attention.scores import Scores
-from circuits.probes.layout import ends
-from circuits.tasks import StarGraph, TokenFormat, tokens
+from circuits.probes.attention.scores import CircuitScores
+from circuits.probes.layout import start_goal_positions
+from circuits.tasks import StarGraph, TokenFormat, encode_problem
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.fill import filled_transformer, parameter_shapes
 from circuits.transformer.model import Predictor
+from circuits.transformer.parameters import parameter_shapes, predictor_from_tensors
 from tests.cases import PAPER
 from tests.tasks.star.naive_star import random_problem
 from tests.tasks.tree.naive_tree import random_tree
@@ -53,7 +53,7 @@ def rows(format: TokenFormat, count: int, seed: int = 0) -> np.ndarray:
         else random_tree(family.nodes, family.labels, 1000 * seed + i)
         for i in range(count)
     ]
-    return np.stack([np.asarray(tokens(format, problem)) for problem in draws])
+    return np.stack([np.asarray(encode_problem(format, problem)) for problem in draws])
 
 
 def corollary_patterns(ids: jax.Array, gamma: float) -> jax.Array:
@@ -65,7 +65,7 @@ def corollary_patterns(ids: jax.Array, gamma: float) -> jax.Array:
 def backward_walk() -> dict[tuple[int, int], Head]:
     """By layer and head: the circuit, and after it heads that look like it and do not plan."""
     size, listed = STAR.length, 2 * STAR.family.edge_count
-    goal, start = ends(STAR)[::-1]
+    goal, start = start_goal_positions(STAR)[::-1]
     assert start == QUERY
     odd = np.arange(size)[:, None] % 2 == 1
     itself = np.eye(size)
@@ -101,7 +101,7 @@ SEEN: dict[str, set[tuple[int, ...]]] = {
     "link": {(1, 1, 0), (1, 1, 1), (1, 1, 2)},
 }
 """What is to be found in ``backward_walk``: by score, layer and head, or layer, head and hop from 0."""
-assert set(SEEN) == set(Scores._fields)
+assert set(SEEN) == set(CircuitScores._fields)
 
 
 @cache
@@ -129,7 +129,7 @@ def walker(gamma: float = 100.0) -> Predictor:
             part: tensors[f"transformer.blocks.{layer}.attn.{part}.kernel"] for part in ("query", "key", "value", "out")
         }
         plant(kernels, slice(number * config.head_width, (number + 1) * config.head_width), head, gamma)
-    return filled_transformer(config, tensors, "planted")
+    return predictor_from_tensors(config, tensors, "planted")
 
 
 def register(number: int) -> slice:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from circuits.probes.layout import ROLES, Layout, chosen_position, ends, layout, place_names
-from circuits.tasks import BinaryTree, StarGraph, TokenFormat, problem_of, tokens
+from circuits.probes.layout import ROLES, Layout, aligned_names, problem_layout, query_position, start_goal_positions
+from circuits.tasks import BinaryTree, StarGraph, TokenFormat, decode_problem, encode_problem
 from circuits.tasks.problem import Problem
 from tests.cases import assert_close
 from tests.probes.naive_layout import Naive, naive_layout
@@ -29,7 +29,7 @@ COUNT = 12
 
 def found(format: TokenFormat, ids: np.ndarray, query: int) -> Layout:
     """The layouts of a batch."""
-    return jax.jit(jax.vmap(lambda row: layout(format, row, query)))(ids)
+    return jax.jit(jax.vmap(lambda row: problem_layout(format, row, query)))(ids)
 
 
 def one(batch: Layout, number: int) -> Layout:
@@ -44,7 +44,7 @@ def as_layout(naive: Naive) -> Layout:
 @pytest.mark.parametrize(("name", "answer"), CASES)
 def test_layouts_are_what_a_reader_finds(name, answer):
     format = FORMATS[name]
-    query = chosen_position(format, answer)
+    query = query_position(format, answer)
     ids = rows(format, COUNT, seed=answer)
     batch, names = found(format, ids, query), set()
     for i, row in enumerate(ids.tolist()):
@@ -52,11 +52,11 @@ def test_layouts_are_what_a_reader_finds(name, answer):
         assert_close(ours, as_layout(naive), atol=0)
         assert all(part.dtype == np.int32 for part in ours)
         assert sorted(ours.order.tolist()) == list(range(query + 1))
-        path = problem_of(format, np.asarray(row)).path.tolist()
+        path = decode_problem(format, np.asarray(row)).path.tolist()
         assert [row[t] for t in ours.heads] == path[1:]
         assert [row[t] for t in ours.tails] == path[:-1]
         assert (row[ours.start], row[ours.goal]) == (path[0], path[-1])
-        texts, roles = place_names(ours)
+        texts, roles = aligned_names(ours)
         assert roles == tuple(naive.roles[t] for t in naive.order)
         assert texts == tuple(text(naive, t) for t in naive.order)
         names.add((texts, roles))
@@ -78,8 +78,8 @@ def text(naive: Naive, place: int) -> str:
 def test_place_names_by_hand():
     """The paper's problem 3 7 | 6 0 | 7 2 | 3 6, from 3 to 0."""
     ids = jnp.asarray([3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0], jnp.int32)
-    at = layout(PAIRS, ids, 9)
-    assert place_names(at)[0] == ("s", "n1", "n1", "g", "s", "x1", "x1", "x2", "g", "s")
+    at = problem_layout(PAIRS, ids, 9)
+    assert aligned_names(at)[0] == ("s", "n1", "n1", "g", "s", "x1", "x1", "x2", "g", "s")
     assert at.order.tolist() == [6, 7, 2, 3, 0, 1, 4, 5, 8, 9]
     assert (at.tails.tolist(), at.heads.tolist()) == ([6, 2], [7, 3])
     assert at.levels.tolist() == [0, 1, 1, 2, 1, 2, 0, 1, 2, 0]
@@ -92,7 +92,7 @@ def test_place_names_tell_an_edge_that_leaves_the_path_from_one_that_does_not():
     """Three levels down a tree, both stand off the path: they have to keep their places in every problem."""
     format = TokenFormat(BinaryTree(4, 15), "pairs", "goal-start")
     batch = found(format, rows(format, 200), format.prompt_length - 1)
-    names = {place_names(one(batch, i)) for i in range(200)}
+    names = {aligned_names(one(batch, i)) for i in range(200)}
     assert len(names) == 1
     texts = names.pop()[0]
     pairs = [" ".join(texts[t : t + 2]) for t in range(0, 28, 2)]
@@ -102,12 +102,12 @@ def test_place_names_tell_an_edge_that_leaves_the_path_from_one_that_does_not():
 @pytest.mark.parametrize("name", ["star text", "tree pairs"])
 def test_other_names_of_nodes_move_nothing(name):
     format = FORMATS[name]
-    query, rng = chosen_position(format), np.random.default_rng(3)
+    query, rng = query_position(format), np.random.default_rng(3)
     ids = rows(format, COUNT)
     renamed = []
     for row in ids:
         names = rng.permutation(format.family.labels).astype(np.int32)
-        renamed.append(tokens(format, Problem(*(names[part] for part in problem_of(format, row)))))
+        renamed.append(encode_problem(format, Problem(*(names[part] for part in decode_problem(format, row)))))
     ours, theirs = found(format, ids, query), found(format, np.stack(renamed), query)
     assert np.any(ours.tokens != theirs.tokens)
     assert_close(theirs._replace(tokens=ours.tokens), ours, atol=0)
@@ -115,10 +115,10 @@ def test_other_names_of_nodes_move_nothing(name):
 
 def test_eager_jitted_and_batched_are_the_same():
     format = FORMATS["star text"]
-    query = chosen_position(format)
+    query = query_position(format)
     ids = rows(format, 2)
-    eager = layout(format, jnp.asarray(ids[1]), query)
-    jitted = jax.jit(partial(layout, format, query=query))(jnp.asarray(ids[1]))
+    eager = problem_layout(format, jnp.asarray(ids[1]), query)
+    jitted = jax.jit(partial(problem_layout, format, query=query))(jnp.asarray(ids[1]))
     assert_close(jitted, eager, atol=0)
     assert_close(one(found(format, ids, query), 1), eager, atol=0)
 
@@ -127,7 +127,7 @@ def test_eager_jitted_and_batched_are_the_same():
     ("style", "query", "start", "goal"), [("pairs", "goal-start", 9, 8), ("text", "start-goal", 12, 13)]
 )
 def test_ends_stand_in_the_query(style, query, start, goal):
-    assert ends(TokenFormat(StarGraph(2, 3, 10), style, query)) == (start, goal)
+    assert start_goal_positions(TokenFormat(StarGraph(2, 3, 10), style, query)) == (start, goal)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_ends_stand_in_the_query(style, query, start, goal):
     ],
 )
 def test_the_chosen_position_predicts_the_chosen_token(format, answer, position):
-    assert chosen_position(format, answer) == position
+    assert query_position(format, answer) == position
 
 
 SHORT = TokenFormat(StarGraph(2, 2, 5), "pairs", "goal-start")
@@ -151,12 +151,12 @@ SHORT = TokenFormat(StarGraph(2, 2, 5), "pairs", "goal-start")
 @pytest.mark.parametrize(
     ("function", "arguments", "message"),
     [
-        (chosen_position, (PAIRS, 2), "answer: must be an integer between 0 and 1, got 2"),
-        (chosen_position, (PAIRS, -1), "answer: must be an integer between 0 and 1, got -1"),
-        (chosen_position, (SHORT,), "answer: must be given, for no token needs look-ahead, got None"),
-        (layout, (PAIRS, np.zeros(11, np.int32), 9), r"tokens: must have shape \(12,\), got \(11,\)"),
-        (layout, (PAIRS, np.zeros(12, np.int32), 8), "query: must be an integer between 9 and 10, got 8"),
-        (layout, (PAIRS, np.zeros(12, np.int32), 11), "query: must be an integer between 9 and 10, got 11"),
+        (query_position, (PAIRS, 2), "answer: must be an integer between 0 and 1, got 2"),
+        (query_position, (PAIRS, -1), "answer: must be an integer between 0 and 1, got -1"),
+        (query_position, (SHORT,), "answer: must be given, for no token needs look-ahead, got None"),
+        (problem_layout, (PAIRS, np.zeros(11, np.int32), 9), r"tokens: must have shape \(12,\), got \(11,\)"),
+        (problem_layout, (PAIRS, np.zeros(12, np.int32), 8), "query: must be an integer between 9 and 10, got 8"),
+        (problem_layout, (PAIRS, np.zeros(12, np.int32), 11), "query: must be an integer between 9 and 10, got 11"),
     ],
 )
 def test_errors(function: Any, arguments: tuple, message: str):

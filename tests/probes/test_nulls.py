@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from circuits.probes.nulls import above_zero, familywise, untrained
+from circuits.probes.nulls import p_values_above_zero
+from circuits.probes.nulls import familywise_p_values
+from circuits.probes.nulls import untrained_scores
 from circuits.probes.streaming import Moments
 from circuits.transformer.model import Predictor
 from tests.cases import assert_close, seeds
@@ -30,13 +32,13 @@ def naive_familywise(scores: np.ndarray, null: np.ndarray) -> np.ndarray:
 def test_familywise_is_a_count_over_models(seed, models):
     rng = np.random.default_rng(seed)
     scores, null = rng.integers(0, 9, (2, 3)) / 8.0, rng.integers(0, 9, (models, 2, 3)) / 8.0  # with ties
-    assert_close(familywise(scores, null), naive_familywise(scores, null), atol=1e-15)
+    assert_close(familywise_p_values(scores, null), naive_familywise(scores, null), atol=1e-15)
 
 
 def test_familywise_errs_as_often_as_it_says():
     """Of 3,000 untrained models with 6 heads each, a tenth has any p-value of at most 0.1."""
     drawn = np.random.default_rng(4).normal(size=(3000, 40, 2, 3))
-    p = np.stack([familywise(models[0], models[1:]) for models in drawn])
+    p = np.stack([familywise_p_values(models[0], models[1:]) for models in drawn])
     for level in (0.1, 0.5):
         wrong = np.any(p <= level, axis=(1, 2)).mean()
         assert abs(wrong - level) < 0.03
@@ -48,8 +50,8 @@ def test_familywise_errs_as_often_as_it_says():
 def test_a_score_that_is_not_there_has_no_p_value_and_a_null_that_is_not_there_is_no_evidence():
     scores = np.array([[0.9, np.nan]])
     null = np.full((9, 1, 2), 0.1)
-    assert np.array_equal(familywise(scores, null), [[0.1, np.nan]], equal_nan=True)
-    assert familywise(scores, np.full((9, 1, 2), np.nan))[0, 0] == 1
+    assert np.array_equal(familywise_p_values(scores, null), [[0.1, np.nan]], equal_nan=True)
+    assert familywise_p_values(scores, np.full((9, 1, 2), np.nan))[0, 0] == 1
 
 
 def moments(values: np.ndarray) -> Moments:
@@ -64,37 +66,37 @@ def test_above_zero_is_students_one_sided_test(tests):
     values = np.random.default_rng(0).normal(0.4, 1, (12, 5, 2))
     values[:4, 2, 1] = np.nan
     truth = stats.ttest_1samp(values, 0, alternative="greater", nan_policy="omit")[1]
-    assert_close(above_zero(moments(values), tests), np.minimum(1, tests * np.asarray(truth)), atol=1e-12)
+    assert_close(p_values_above_zero(moments(values), tests), np.minimum(1, tests * np.asarray(truth)), atol=1e-12)
     if tests == 1:  # the other side is another test
-        assert np.all(above_zero(moments(-values), 1) > 1 - np.asarray(truth) - 1e-12)
+        assert np.all(p_values_above_zero(moments(-values), 1) > 1 - np.asarray(truth) - 1e-12)
 
 
 def test_above_zero_errs_as_often_as_it_says():
     values = np.random.default_rng(1).normal(size=(10, 4000))
-    p = above_zero(moments(values), 1)
+    p = p_values_above_zero(moments(values), 1)
     for level in (0.05, 0.3):
         assert abs(np.mean(p <= level) - level) < 0.02
-    assert np.mean((above_zero(moments(values), 8) <= 0.2).reshape(-1, 8).any(axis=1)) < 0.25
+    assert np.mean((p_values_above_zero(moments(values), 8) <= 0.2).reshape(-1, 8).any(axis=1)) < 0.25
 
 
 @pytest.mark.parametrize(("value", "p"), [(0.5, 0.0), (0.0, 1.0), (-0.5, 1.0)])
 def test_differences_that_are_all_equal_are_certain(value, p):
-    assert above_zero(moments(np.full((6, 1), value)), 3)[0] == pytest.approx(p, abs=1e-30)
+    assert p_values_above_zero(moments(np.full((6, 1), value)), 3)[0] == pytest.approx(p, abs=1e-30)
 
 
 def test_differences_within_rounding_are_none():
-    assert above_zero(moments(np.linspace(1e-9, 2e-9, 6)[:, None]), 3)[0] == 1
+    assert p_values_above_zero(moments(np.linspace(1e-9, 2e-9, 6)[:, None]), 3)[0] == 1
 
 
 def test_one_difference_is_no_evidence():
     values = np.array([[0.5, np.nan], [np.nan, 1.0], [np.nan, 2.0]])
-    found = above_zero(moments(values), 1)
+    found = p_values_above_zero(moments(values), 1)
     assert found[0] == 1
     assert found[1] < 0.2
 
 
 def test_above_zero_keeps_the_tree():
-    found = above_zero(Moments({"a": jnp.ones(2)}, {"a": jnp.ones(2)}, {"a": jnp.ones(2)}), 1)
+    found = p_values_above_zero(Moments({"a": jnp.ones(2)}, {"a": jnp.ones(2)}, {"a": jnp.ones(2)}), 1)
     assert list(found) == ["a"]
 
 
@@ -109,7 +111,7 @@ def logits_and_hole(model: Predictor, tokens: jax.Array) -> tuple[jax.Array, jax
 
 
 def test_untrained_models_come_back_by_their_seed_and_differ():
-    run = partial(untrained, logits_and_hole, CONFIG, (EXAMPLES,), models=4)
+    run = partial(untrained_scores, logits_and_hole, CONFIG, (EXAMPLES,), models=4)
     first, hole = run(seed=1)
     assert first.shape == (4, CONFIG.vocab)
     assert_close(run(seed=1)[0], first, atol=0)
@@ -120,7 +122,7 @@ def test_untrained_models_come_back_by_their_seed_and_differ():
 
 
 def test_untrained_is_a_mean_over_examples_of_one_model():
-    run = partial(untrained, logits_and_hole, CONFIG, models=4, seed=3)
+    run = partial(untrained_scores, logits_and_hole, CONFIG, models=4, seed=3)
     alone = [run((EXAMPLES[[i, i, i]],))[0] for i in range(3)]
     assert_close(run((EXAMPLES,))[0], sum(alone) / 3, atol=1e-12)
     assert np.max(np.abs(alone[0] - alone[1])) > 1e-3
@@ -129,8 +131,8 @@ def test_untrained_is_a_mean_over_examples_of_one_model():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (partial(untrained, logits_and_hole, CONFIG, (), models=0), "models: must be an integer at least 1, got 0"),
-        (partial(above_zero, Moments(*[jnp.ones(2)] * 3), 0), "tests: must be an integer at least 1, got 0"),
+        (partial(untrained_scores, logits_and_hole, CONFIG, (), models=0), "models: must be an integer at least 1, got 0"),
+        (partial(p_values_above_zero, Moments(*[jnp.ones(2)] * 3), 0), "tests: must be an integer at least 1, got 0"),
     ],
 )
 def test_errors(call, message):

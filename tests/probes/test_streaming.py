@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from circuits.probes.streaming import Interval, Moments, errors, interval, merge, stream
+from circuits.probes.streaming import Interval, Moments, merge, stream
+from circuits.probes.streaming import standard_errors
+from circuits.probes.streaming import confidence_interval
 from tests.cases import assert_close, seeds
 
 
@@ -104,9 +106,9 @@ def test_what_no_example_has_stays_nothing():
     x[:, 0, 1] = np.nan
     found = stream(scaled, Scale(), (x, y), chunk=4)
     assert (found.count["x"][0, 1], found.squares["x"][0, 1]) == (0, 0)
-    reach = interval(found)["x"]
+    reach = confidence_interval(found)["x"]
     assert all(np.isnan(part[0, 1]) for part in reach)
-    assert np.isnan(errors(found)["x"][0, 1])
+    assert np.isnan(standard_errors(found)["x"][0, 1])
     assert np.isfinite(reach.low[1]).all()
 
 
@@ -162,7 +164,7 @@ def test_memory_does_not_grow_with_the_examples(examples):
 @pytest.mark.parametrize(("confidence", "tests"), [(0.95, 1), (0.8, 1), (0.9, 7)])
 def test_intervals_are_students(confidence, tests):
     x, y = data(5, 9, holes=False)
-    found = interval(stream(scaled, Scale(), (x, y)), confidence, tests)
+    found = confidence_interval(stream(scaled, Scale(), (x, y)), confidence, tests)
     assert isinstance(found["x"], Interval)
     for ours, values in ((found["x"], 2 * x), (found["pair"][0], y)):
         theirs = stats.ttest_1samp(values, 0).confidence_interval(1 - (1 - confidence) / tests)
@@ -171,17 +173,17 @@ def test_intervals_are_students(confidence, tests):
 
 def test_standard_errors_are_scipys():
     x, y = data(6, 9)
-    found = errors(stream(scaled, Scale(), (x, y)))
+    found = standard_errors(stream(scaled, Scale(), (x, y)))
     assert_close(found["x"], np.asarray(stats.sem(2 * x, nan_policy="omit")), atol=1e-12)
     assert_close(found["pair"][0], np.asarray(stats.sem(y)), atol=1e-12)
 
 
 def test_one_example_says_nothing_of_the_spread():
     found = stream(scaled, Scale(), data(7, 1, holes=False))
-    reach = interval(found)["x"]
+    reach = confidence_interval(found)["x"]
     assert np.all(reach.low == -np.inf)
     assert np.all(reach.high == np.inf)
-    assert np.all(np.isnan(errors(found)["x"]))
+    assert np.all(np.isnan(standard_errors(found)["x"]))
 
 
 def test_intervals_cover_as_often_as_they_say():
@@ -190,7 +192,7 @@ def test_intervals_cover_as_often_as_they_say():
     found = stream(lambda model, x: x, Scale(), (x,))
 
     def covered(tests: int) -> np.ndarray:
-        reach = interval(found, 0.9, tests)
+        reach = confidence_interval(found, 0.9, tests)
         return (reach.low <= 1.0) & (reach.high >= 1.0)
 
     assert 0.88 < covered(1).mean() < 0.92
@@ -205,8 +207,8 @@ def test_intervals_cover_as_often_as_they_say():
         (partial(stream, scaled, Scale(), data(0, 3), chunk=0), "chunk: must be an integer at least 1, got 0"),
         (partial(stream, scaled, Scale(), data(0, 0)), "examples: must hold at least one, got none"),
         (partial(stream, scaled, Scale(), iter(())), "examples: must hold at least one, got none"),
-        (partial(interval, Moments(*[jnp.ones(2)] * 3), 1.0), "confidence: must lie between 0 and 1, got 1.0"),
-        (partial(interval, Moments(*[jnp.ones(2)] * 3), 0.9, 0), "tests: must be an integer at least 1, got 0"),
+        (partial(confidence_interval, Moments(*[jnp.ones(2)] * 3), 1.0), "confidence: must lie between 0 and 1, got 1.0"),
+        (partial(confidence_interval, Moments(*[jnp.ones(2)] * 3), 0.9, 0), "tests: must be an integer at least 1, got 0"),
     ],
 )
 def test_errors(call, message):

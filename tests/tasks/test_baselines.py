@@ -4,7 +4,7 @@ from math import prod
 import numpy as np
 import pytest
 
-from circuits.tasks import BinaryTree, Levels, StarGraph, TokenFormat, chance, clever_hans
+from circuits.tasks import Baselines, BinaryTree, StarGraph, TokenFormat, chance, clever_hans
 from tests.tasks.star.naive_star import random_problem
 from tests.tasks.tree.naive_tree import random_tree
 
@@ -53,7 +53,7 @@ def test_chance_is_what_all_walks_together_give(family, sees_goal):
     right = [sum((p for walk, p in walks if walk[j] == path[j]), F(0)) for j in range(family.nodes)]
     for style, first in (("text", 0), ("pairs", 1)):
         format = TokenFormat(family, style, "start-goal")
-        assert chance(format, sees_goal=sees_goal) == Levels(exact, tuple(right[first:]))
+        assert chance(format, sees_goal=sees_goal) == Baselines(exact, tuple(right[first:]))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -65,7 +65,7 @@ def test_clever_hans_is_one_step_from_each_true_node(family, sees_goal):
     right = [F(heads.count(true), len(heads)) for heads, true in zip(choices, path[1:], strict=True)]
     for style, given in (("text", [F(1)]), ("pairs", [])):
         format = TokenFormat(family, style, "goal-start")
-        expected = Levels(prod(right, start=F(1)), (*given, *right))
+        expected = Baselines(prod(right, start=F(1)), (*given, *right))
         assert clever_hans(format, sees_goal=sees_goal) == expected
 
 

@@ -13,12 +13,12 @@ from circuits.tasks import (
     Problem,
     StarGraph,
     TokenFormat,
+    decode_problem,
+    encode_problem,
     format_line,
     parse_line,
-    problem_of,
     read_sequences,
     solve_tree,
-    tokens,
 )
 from tests.tasks.star.naive_star import random_problem
 from tests.tasks.tree.naive_tree import random_tree
@@ -61,7 +61,7 @@ def written(problem: Problem, style: str, query: str) -> list[str]:
 )
 def test_tokens_by_hand(problem, family, style, query, text):
     format = TokenFormat(family, style, query)
-    ids = tokens(format, problem)
+    ids = encode_problem(format, problem)
     symbols = {"|": 10, "=": 11, "/": 12, "$": 13}
     assert ids.tolist() == [symbols[word] if word in symbols else int(word) for word in text.split()]
     assert ids.dtype == np.int32
@@ -129,9 +129,9 @@ FAMILIES = [StarGraph(2, 2, 3), StarGraph(2, 5, 20), StarGraph(5, 3, 30), Binary
 @given(st.sampled_from(FAMILIES), st.sampled_from(KINDS), st.integers(0, 2**32 - 1))
 def test_tokens_are_the_words_and_can_be_read_back(family, kind, seed):
     format, problem = TokenFormat(family, *kind), drawn(family, seed)
-    ids = tokens(format, problem)
+    ids = encode_problem(format, problem)
     assert [format.vocabulary[i] for i in ids.tolist()] == written(problem, *kind)
-    back = problem_of(format, ids)
+    back = decode_problem(format, ids)
     assert all(np.array_equal(a, b) for a, b in zip(back, problem, strict=True))
     assert {(type(part), part.dtype) for part in back} == {(np.ndarray, np.dtype("int32"))}
 
@@ -142,20 +142,20 @@ def test_tokens_of_a_batch_compiled(style, query):
         format = TokenFormat(family, style, query)
         rows = [drawn(family, seed) for seed in range(6)]
         batch = Problem(*(jnp.asarray(np.stack(parts)) for parts in zip(*rows, strict=True)))
-        together = jax.jit(lambda batch, format=format: jax.vmap(lambda one: tokens(format, one))(batch))(batch)
+        together = jax.jit(lambda batch, format=format: jax.vmap(lambda one: encode_problem(format, one))(batch))(batch)
         assert together.dtype == jnp.int32
-        assert together.tolist() == [tokens(format, row).tolist() for row in rows]
+        assert together.tolist() == [encode_problem(format, row).tolist() for row in rows]
 
 
 def test_problems_of_another_shape_are_refused():
     format = TokenFormat(SMALL_STAR, "text", "start-goal")
     batch = Problem(*(np.stack([part, part]) for part in STAR))
     with pytest.raises(ValueError, match=r"^problem: must be one problem"):
-        tokens(format, batch)
+        encode_problem(format, batch)
     with pytest.raises(ValueError, match=r"^problem.edges: must have shape \(4, 2\), got \(6, 2\)$"):
-        tokens(format, TREE)
+        encode_problem(format, TREE)
     with pytest.raises(ValueError, match=r"^problem.path: must have shape \(3,\), got \(2,\)$"):
-        tokens(format, STAR._replace(path=np.array([3, 6])))
+        encode_problem(format, STAR._replace(path=np.array([3, 6])))
 
 
 IDS = [3, 7, 10, 6, 0, 10, 7, 2, 10, 3, 6, 12, 3, 0, 11, 3, 6, 0]
@@ -180,27 +180,27 @@ IDS = [3, 7, 10, 6, 0, 10, 7, 2, 10, 3, 6, 12, 3, 0, 11, 3, 6, 0]
 )
 def test_a_sequence_that_is_no_problem_is_refused(changed, words):
     format = TokenFormat(SMALL_STAR, "text", "start-goal")
-    assert tokens(format, problem_of(format, np.array(IDS))).tolist() == IDS
+    assert encode_problem(format, decode_problem(format, np.array(IDS))).tolist() == IDS
     ids = [changed.get(place, value) for place, value in enumerate(IDS)]
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
-        problem_of(format, np.array(ids))
+        decode_problem(format, np.array(ids))
 
 
 def test_a_sequence_of_another_length_or_family_is_refused():
     format = TokenFormat(SMALL_STAR, "pairs", "goal-start")
     with pytest.raises(ValueError, match=r"^ids: must have shape \(12,\), got \(11,\)$"):
-        problem_of(format, np.arange(11))
-    ids = tokens(format, STAR)
+        decode_problem(format, np.arange(11))
+    ids = encode_problem(format, STAR)
     with pytest.raises(ValueError, match=r"^ids: must end with the answer \[6, 0\], got \[6, 2\]$"):
-        problem_of(format, np.array([*ids[:-1], 2]))
+        decode_problem(format, np.array([*ids[:-1], 2]))
     with pytest.raises(ValueError, match=r"^start: must be the root of the star"):
-        problem_of(TokenFormat(SMALL_STAR, "pairs", "start-goal"), ids)
+        decode_problem(TokenFormat(SMALL_STAR, "pairs", "start-goal"), ids)
     # A star of 2 paths of 4 nodes has the 6 edges of a tree of 7 nodes.
     star = random_problem(2, 4, 10, 0)
     tree = TokenFormat(SMALL_TREE, "pairs", "goal-start")
-    ids = np.array([*tokens(TokenFormat(StarGraph(2, 4, 10), "pairs", "goal-start"), star)[:-1]])
+    ids = np.array([*encode_problem(TokenFormat(StarGraph(2, 4, 10), "pairs", "goal-start"), star)[:-1]])
     with pytest.raises(ValueError, match=r"^edges: each node but the leaves must have 2 successors"):
-        problem_of(tree, ids)
+        decode_problem(tree, ids)
 
 
 def test_trees_are_read_from_public_lines():

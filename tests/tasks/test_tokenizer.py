@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuits.tasks import BinaryTree, StarGraph, TokenFormat, decode_ids, encode_text, format_line, tokenizer, tokens
+from circuits.tasks import (
+    BinaryTree,
+    StarGraph,
+    TokenFormat,
+    decode_ids,
+    encode_problem,
+    encode_text,
+    format_line,
+    tokenizer,
+)
 from tests.tasks.star.naive_star import random_problem
 from tests.tasks.tree.naive_tree import random_tree
 
@@ -37,7 +46,7 @@ def test_a_public_line_of_a_star_has_the_ids_of_its_tokens(paths, nodes, spare, 
     problem = random_problem(paths, nodes, family.labels, seed)
     format = TokenFormat(family, "text", query)
     line = format_line(problem, query)
-    ids = tokens(format, problem)
+    ids = encode_problem(format, problem)
     assert encode_text(format, line).tolist() == ids.tolist()
     assert encode_text(format, re.sub("([|/=])", r" \1 ", line).replace(",", " ")).tolist() == ids.tolist()
     assert decode_ids(format, ids) == " ".join(re.findall("[0-9]+|[|/=]", line))
@@ -47,7 +56,7 @@ def test_a_public_line_of_a_star_has_the_ids_of_its_tokens(paths, nodes, spare, 
 def test_the_tokens_of_a_tree_are_decoded_and_encoded_back(style, query, seed):
     family = BinaryTree(4, 30)
     format = TokenFormat(family, style, query)
-    ids = tokens(format, random_tree(4, 30, seed))
+    ids = encode_problem(format, random_tree(4, 30, seed))
     text = decode_ids(format, ids)
     assert text.split() == [format.vocabulary[i] for i in ids.tolist()]
     assert encode_text(format, text).tolist() == ids.tolist()

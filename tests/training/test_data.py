@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from circuits.tasks.token_format import problem_of
+from circuits.tasks.token_format import decode_problem
 from circuits.training import data, loop
 from circuits.training.config import TaskConfig, TrainConfig
 from circuits.training.data import check_disjoint, draw, load, rows_at
@@ -75,7 +75,7 @@ def test_a_stream_depends_on_the_seed_and_the_step_alone(tiny):
         assert np.array_equal(ahead[step][1:], second(step))
     assert len({row.tobytes() for tokens in ahead.values() for rows in tokens for row in rows}) == 80
     for row in ahead[1000].reshape(-1, FORM.length):
-        problem_of(FORM, row)  # raises for what is no problem of the family
+        decode_problem(FORM, row)  # raises for what is no problem of the family
 
 
 def test_train_and_test_share_no_graph(tiny):

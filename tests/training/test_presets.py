@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from circuits.tasks.baselines import chance
-from circuits.tasks.splits import FEWEST
+from circuits.tasks.splits import MIN_TEST_GRAPHS
 from circuits.tasks.star.graph import StarGraph
 from circuits.training.data import fresh, load
 from circuits.training.presets import PRESETS
@@ -30,7 +30,7 @@ def test_shapes_of_state_and_tokens(name):
         key = jax.eval_shape(lambda: jax.random.key(0))
         form = config.task.problem_format
         rows = jax.eval_shape(lambda key: fresh(form, "test", key, 4, config.task.one_in), key)
-        assert FEWEST > 0 < chance(form).exact < 1
+        assert MIN_TEST_GRAPHS > 0 < chance(form).exact < 1
     assert rows.shape == (4, config.task.format.length)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from circuits.cli import main
-from circuits.tasks.walks.graphs import graph_of, read_graph, write_graph
+from circuits.tasks.walks.graphs import graph_from_edges, read_graph, write_graph
 from circuits.training import loop, run_folder, walk_graph
 from circuits.training.config import TaskConfig, TrainConfig, WalksConfig
 from circuits.training.kept_file import Kept
@@ -18,7 +18,7 @@ from circuits.training.run_graph import in_file, kept_graph
 from circuits.training.scoring import score, scoring
 from circuits.training.stored import kept_steps, read, read_run
 from circuits.training.walk_data import walks_of
-from circuits.transformer.weights_file import load_model, save_model
+from circuits.transformer.weights_file import load_saved_model, save_model
 
 LINES = ("train", "test", "train_sample")
 
@@ -122,7 +122,7 @@ def test_a_damaged_graph_is_named(apart, walked, damage, capsys):
 def test_a_graph_is_no_other_one_where_the_generator_changes(walks, walked, monkeypatch):
     truth, edges = walks_of(walks.task), set(walks.task.walk_graph.edges)
     chain = [(u, u + 1) for u in range(9)]
-    monkeypatch.setattr(walk_graph, "random_dag", lambda *_: graph_of(10, [*chain, (0, 2), (0, 3), (1, 4)]))
+    monkeypatch.setattr(walk_graph, "random_dag", lambda *_: graph_from_edges(10, [*chain, (0, 2), (0, 3), (1, 4)]))
     walk_graph.random_graph.cache_clear()
     try:
         assert set(walks.task.walk_graph.edges) != edges
@@ -149,19 +149,19 @@ def test_an_older_run_without_its_graph_is_read_as_it_was(apart, walks, walked):
     assert read(Path("model"))[0].task == walks.task
     shutil.copy("run/graph.txt", "model")  # nobody knows whether it is that of the model
     with pytest.raises(ValueError, match=r"^graph.txt: must be the graph .* of digest None, and absent"):
-        load_model(Path("model"))
+        load_saved_model(Path("model"))
 
 
 def test_a_saved_model_has_the_nodes_of_its_graph(tmp_path, walked):
     (stored,) = read_run(walked[0])
-    for form, graph in ((stored.task.format, graph_of(9, [(0, 1)])), (None, stored.task.walk_graph)):
+    for form, graph in ((stored.task.format, graph_from_edges(9, [(0, 1)])), (None, stored.task.walk_graph)):
         with pytest.raises(ValueError, match=r"^graph: must have the nodes of the format, one of walks, got"):
             save_model(tmp_path / "model", stored.model, form, {}, graph=graph)
     assert not (tmp_path / "model").exists()
     save_model(tmp_path, stored.model, stored.task.format, {}, graph=stored.task.walk_graph)
     save_model(tmp_path, stored.model, stored.task.format, {})
     assert not (tmp_path / "graph.txt").exists()
-    assert load_model(tmp_path).notes == {}
+    assert load_saved_model(tmp_path).notes == {}
 
 
 def test_blocksworld_is_the_graph_of_its_blocks(tmp_path):

@@ -13,7 +13,7 @@ from flax import nnx
 
 from circuits.one_layer.counts import counts
 from circuits.one_layer.losses import losses
-from circuits.one_layer.module import OneLayer, options_of
+from circuits.one_layer.module import OneLayer
 from circuits.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, WalksConfig
 from circuits.training.step import State, adamw, initial_state, loss_and_gradient, model_of, update
 from circuits.training.walk_data import walks_of
@@ -119,7 +119,7 @@ def test_the_losses_of_the_one_layer_model_are_those_of_its_theory(double):
     data = counts(np.asarray(tokens), form.vocab_size, 2, form.pad_token)
     model = model_of(config, params)
     assert isinstance(model, OneLayer)
-    truth = np.asarray(losses(model.parameters, data, options_of(config.transformer)))
+    truth = np.asarray(losses(model.parameters, data, model.config.options))
     shares = np.asarray(target_shares(tokens, 2, config.first, form.pad_token), float)
     own = [float(jnp.sum(tokens[:, 2 + n :] != form.pad_token)) for n in (1, 2)]
     assert_close(shares, np.array([1.0, own[1] / own[0]]), atol=1e-6)

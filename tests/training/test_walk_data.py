@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from circuits.tasks.walks.format import walk_of
+from circuits.tasks.walks.format import decode_walk
 from circuits.tasks.walks.pairs import degrees
 from circuits.training import data, walk_data
 from circuits.training.config import TaskConfig, TrainConfig, WalksConfig
@@ -34,7 +34,7 @@ def test_pairs_are_tested_or_trained_on_and_every_line_is_a_walk(task):
     assert (len(made.test), len(made.train_sample)) == (len(tested), len(trained))
     assert len(made.train) == len(made.graph.edges) + 3 * len(trained) + (len(trained) if task is BLOCKS else 0)
     for row in np.concatenate([made.train, made.test, made.train_sample]):
-        walk = walk_of(made.form, row)
+        walk = decode_walk(made.form, row)
         assert nx.is_simple_path(made.graph, walk)
 
 
@@ -92,7 +92,7 @@ def test_of_the_plans_of_each_pair_so_many_are_shortest(share, shortest):
     task = replace(BLOCKS, walks=replace(BLOCKS.walks, optimal_share=share))
     made = walks_of(task)
     moves, pairs = made.graph.number_of_edges(), len(made.pairs.train)
-    lengths = np.array([len(walk_of(made.form, row)) - 1 for row in made.train])
+    lengths = np.array([len(decode_walk(made.form, row)) - 1 for row in made.train])
     best = lengths == groups_of(task).hops[tuple(made.train[:, :2].T)]
     assert lengths[:moves].tolist() == [1] * moves
     each = best[moves:].reshape(pairs, 4)

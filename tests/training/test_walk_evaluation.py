@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from circuits.one_layer.config import OneLayerConfig
 from circuits.one_layer.module import from_parameters
 from circuits.one_layer.parameters import Parameters
 from circuits.tasks.walks.format import WalkFormat
@@ -33,9 +34,8 @@ def walker():
     content[: form.nodes, : form.nodes] += 6 * groups.adjacency
     value[: form.nodes, : form.nodes] += 4 * ahead.T
     content[:, form.end_token] += 8  # less than an edge ahead, and more than one that leads away
-    shape = {"vocab": form.vocab_size, "positions": form.length - 1, "kind": "one-layer", "param_dtype": "float64"}
     model = from_parameters(
-        TransformerConfig(**shape),
+        OneLayerConfig(vocab=form.vocab_size, positions=form.length - 1, param_dtype="float64"),
         Parameters(*(jnp.asarray(a) for a in (content, value, np.zeros((0, *content.shape)), np.ones(())))),
     )
     return model, content, value
@@ -122,7 +122,7 @@ def test_answers_are_judged_by_the_graph(monkeypatch, name):
     reached[0, 2] = True
     monkeypatch.setattr(walk_evaluation, "greedy", lambda *_: jnp.asarray(answer, jnp.int32))
     rows = jnp.asarray([[0, 2, 0, 1, 2, 4, 5, 5]], jnp.int32)
-    config = TransformerConfig(vocab=6, positions=7, kind="one-layer")
+    config = OneLayerConfig(vocab=6, positions=7)
     weights = jnp.zeros((6, 6), jnp.float32)
     parameters = Parameters(weights, weights, jnp.zeros((0, 6, 6), jnp.float32), jnp.ones((), jnp.float32))
     ask = getattr(walk_evaluation.judged, "__wrapped__", walk_evaluation.judged)  # not what jit remembers

@@ -10,7 +10,8 @@ from flax import nnx
 
 from circuits.one_layer.module import OneLayer
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.fill import filled, parameter_shapes
+from circuits.transformer.parameters import from_tensors
+from circuits.transformer.parameters import parameter_shapes
 from circuits.transformer.heads import SharedHeads
 from circuits.transformer.model import build, tap_names
 from circuits.transformer.objectives import batch_losses, target_shares
@@ -105,13 +106,13 @@ def test_initial_kappas_and_models_from_tensors():
     assert jax.jit(lambda: SharedHeads(config, nnx.Rngs(0)).kappa[...])().tolist() == [1.0] * (HEADS - 1)
     model = drawn(of_kind("injected blocks"))
     flat = nnx.to_flat_state(nnx.state(model))
-    again = filled(
+    again = from_tensors(
         model.config, {".".join(map(str, path)): np.asarray(leaf.get_value()) for path, leaf in flat}, "here"
     )
     assert_close(jax.tree.leaves(nnx.state(again)), jax.tree.leaves(nnx.state(model)), atol=0)
     one = TransformerConfig(vocab=5, positions=6, layers=1, heads=1, kind="one-layer")
     zeros = {name: np.zeros(form) for name, form in parameter_shapes(one).items()}
-    assert isinstance(filled(one, zeros, "here"), OneLayer)
+    assert isinstance(from_tensors(one, zeros, "here"), OneLayer)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from circuits.transformer.layers import ACTIVATIONS, Norm, wide
+from circuits.transformer.layers import ACTIVATIONS, Norm
+from circuits.transformer.layers import upcast
 from tests.cases import assert_close
 from tests.transformer.models import shape
 
@@ -64,4 +65,4 @@ def test_only_biased_layer_norm_has_a_bias():
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "bfloat16", "float16"])
 def test_wide_is_float32_at_least(kind):
-    assert wide(jnp.ones(2, kind)).dtype == (jnp.float64 if kind == "float64" else jnp.float32)
+    assert upcast(jnp.ones(2, kind)).dtype == (jnp.float64 if kind == "float64" else jnp.float32)

@@ -11,7 +11,6 @@ from circuits.transformer.config import TransformerConfig
 from circuits.transformer.generate import greedy
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Taps
-from circuits.transformer.token_check import check_tokens
 from tests.cases import assert_close
 from tests.transformer.models import SHAPES, VOCAB, compiled, drawn, sequence, shape
 from tests.transformer.naive_transformer import naive_logits
@@ -299,13 +298,10 @@ def _double(x: jax.Array) -> np.ndarray:
     return np.asarray(x.astype(jnp.float64))
 
 
-def test_a_batch_and_ids_outside_the_vocabulary_are_errors():
-    """The type checker of the tests refuses a batch before the model does, so the check is called by itself."""
+def test_ids_outside_the_vocabulary_are_errors():
     config = TransformerConfig(vocab=5, positions=4, layers=1, heads=1, width=4)
     model = Predictor(config, nnx.Rngs(0))
     tokens = jnp.arange(3, dtype=jnp.int32)
-    with pytest.raises(ValueError, match=r"prompt: must be one sequence \(vmap over a batch\), got \(1, 3\)"):
-        check_tokens("prompt", tokens[None], config)
     for call, name in ((model, "tokens"), (lambda ids: greedy(model, ids, 1), "prompt")):
         for wrong in (5, -1):
             with pytest.raises(ValueError, match=rf"{name}: must hold ids in range\(5\)"):

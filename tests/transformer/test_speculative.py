@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from circuits.one_layer.module import OneLayer
 from circuits.transformer import generate
 from circuits.transformer import speculative as module
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.generate import ended, greedy
-from circuits.transformer.model import Predictor
-from circuits.transformer.speculative import Speculated, rates, speculative
+from circuits.transformer.model import Predictor, build
+from circuits.transformer.speculative import SpeculativeOutput
+from circuits.transformer.speculative import speculative_greedy
+from circuits.transformer.speculative import acceptance_rates
 from tests.cases import assert_close
 from tests.transformer.head_kinds import HEADS, KINDS, POSITIONS, VOCAB, naive_kind, of_kind, planted, pure
 from tests.transformer.models import drawn
@@ -46,7 +47,7 @@ def _program(config: TransformerConfig, end: int | None = None, pad: int | None 
     def both(state, prompts):
         model = nnx.merge(graph, state)
         plain = jax.vmap(lambda prompt: greedy(model, prompt, COUNT, end, pad))(prompts)
-        return plain, jax.vmap(lambda prompt: speculative(model, prompt, COUNT, end, pad))(prompts)
+        return plain, jax.vmap(lambda prompt: speculative_greedy(model, prompt, COUNT, end, pad))(prompts)
 
     return jax.jit(both, compiler_options=FAST_TO_COMPILE)
 
@@ -70,17 +71,17 @@ def nearly_right(name: str, seed: int = 3, noise: float = 0.45, heads: int = HEA
     return jax.tree_util.tree_map_with_path(noisy, model, drawn(model.config, seed))
 
 
-def check(plain: np.ndarray, found: Speculated) -> None:
+def check(plain: np.ndarray, found: SpeculativeOutput) -> None:
     assert np.array_equal(found.tokens, plain)
     assert np.array_equal(1 + found.passes + found.accepted.sum(axis=1), [COUNT] * len(plain))
     assert np.all(found.accepted <= found.offered)
     assert np.all(found.offered[:, 1:] == np.minimum(found.offered[:, 1:], found.accepted[:, :-1]))
-    table = rates(found)
+    table = acceptance_rates(found)
     assert table.per_pass == pytest.approx(len(plain) * (COUNT - 1) / found.passes.sum(), rel=1e-14)
     assert_close(table.cumulative, found.accepted.sum(axis=0) / found.passes.sum(), atol=1e-15)
 
 
-def mostly_right(found: Speculated) -> bool:
+def mostly_right(found: SpeculativeOutput) -> bool:
     """Not by chance, which would be a share of 1 / V."""
     return int(found.accepted.sum()) > 0.5 * int(found.offered.sum())
 
@@ -132,13 +133,13 @@ def test_drafts_that_are_always_right_or_always_wrong(name):
     assert np.array_equal(plain, counting)
     check(plain, found)
     assert set(found.passes.tolist()) == {math.ceil((COUNT - 1) / HEADS)}
-    assert rates(found).conditional.tolist() == [1.0] * (HEADS - 1)
+    assert acceptance_rates(found).conditional.tolist() == [1.0] * (HEADS - 1)
     plain, found = decoded(planted(name, off=3), rows)
     assert np.array_equal(plain, counting)
     check(plain, found)
     assert set(found.passes.tolist()) == {COUNT - 1}
     assert found.accepted.sum() == 0
-    assert np.isnan(rates(found).conditional[1])
+    assert np.isnan(acceptance_rates(found).conditional[1])
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_decoding_that_does_not_verify_is_found_out(mutant, monkeypatch):
     truth = [decoded(model, rows)[0] for model in models]
 
     def decode(model, rows):
-        return jax.vmap(lambda prompt: speculative(model, prompt, COUNT).tokens)(rows)
+        return jax.vmap(lambda prompt: speculative_greedy(model, prompt, COUNT).tokens)(rows)
 
     monkeypatch.setattr(module, "confirmed", mutant)
     broken = jax.jit(decode, compiler_options=FAST_TO_COMPILE)
@@ -227,7 +228,7 @@ def test_an_end_token_stops_both():
 )
 def test_requests_out_of_range_are_errors(count, end, pad, message):
     model = drawn(of_kind("linear", **SAME_SHAPE))
-    for decode in (greedy, speculative):
+    for decode in (greedy, speculative_greedy):
         with pytest.raises(ValueError, match=re.escape(message)):
             decode(model, prompts(1)[0], count, end, pad)
 
@@ -247,13 +248,13 @@ def test_no_pass_is_made_after_an_end_token(monkeypatch):
     assert len(passes) == 3
 
 
-@pytest.mark.parametrize("pick", [lambda model: OneLayer(model.config, nnx.Rngs(0)), lambda model: model.transformer])
+@pytest.mark.parametrize("pick", [lambda model: build(model.config, nnx.Rngs(0)), lambda model: model.transformer])
 def test_models_without_drafts_are_errors(pick):
     shape = TransformerConfig(vocab=VOCAB, positions=POSITIONS, layers=1, heads=1, width=8, kind="one-layer")
     model = nnx.eval_shape(lambda: pick(Predictor(shape, nnx.Rngs(0))))
     message = f"model: must be a transformer with prediction heads, got '{type(model).__name__}'"
     with pytest.raises(ValueError, match=message):
-        speculative(model, prompts(1)[0], 2)
+        speculative_greedy(model, prompts(1)[0], 2)
 
 
 @pytest.mark.slow

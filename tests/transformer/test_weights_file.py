@@ -20,10 +20,11 @@ from circuits.one_layer.module import OneLayer
 from circuits.tasks.star.graph import StarGraph
 from circuits.tasks.token_format import TokenFormat
 from circuits.tasks.tree.graph import BinaryTree
-from circuits.tasks.walks.format import WalkFormat, walk_text, walk_tokens
+from circuits.tasks.walks.format import WalkFormat, encode_walk, format_walk
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor, build
-from circuits.transformer.weights_file import load_model, save_model
+from circuits.transformer.one_layer import one_layer_config
+from circuits.transformer.weights_file import load_saved_model, save_model
 from tests.transformer.models import SHAPES, drawn, shape
 
 FORMAT = TokenFormat(StarGraph(2, 3, 7), "text", "start-goal")
@@ -45,7 +46,7 @@ def folder(tmp_path):
 def test_a_model_comes_back_bit_for_bit(tmp_path, name):
     model = drawn(shape(name, prediction_heads=1) if name == "approximate" else shape(name))
     save_model(tmp_path, model, None, {})
-    found = load_model(tmp_path)
+    found = load_saved_model(tmp_path)
     assert (found.model.config, found.format, found.notes) == (model.config, None, {})
     assert bits(found.model) == bits(model)
     if name == "llama":
@@ -57,7 +58,7 @@ def test_a_model_comes_back_bit_for_bit(tmp_path, name):
 def test_parameters_of_each_dtype(tmp_path, kind):
     model = drawn(shape(param_dtype=kind))
     save_model(tmp_path, model, None, {})
-    assert bits(load_model(tmp_path).model) == bits(model)
+    assert bits(load_saved_model(tmp_path).model) == bits(model)
     with safe_open(tmp_path / "model.safetensors", framework="np") as file:
         assert file.get_tensor("transformer.tokens").dtype == jnp.dtype(kind)
 
@@ -68,7 +69,7 @@ def test_parameters_may_be_rounded(tmp_path, kind):
     save_model(tmp_path, model, None, {}, dtype=kind)
     with safe_open(tmp_path / "model.safetensors", framework="np") as file:
         assert file.get_tensor("transformer.tokens").dtype == jnp.dtype(kind)
-    found = load_model(tmp_path).model
+    found = load_saved_model(tmp_path).model
     rounded = jax.tree.map(lambda a: a.astype(kind).astype(a.dtype), nnx.state(model))
     nnx.update(model, rounded)
     assert bits(found) == bits(model)
@@ -79,26 +80,26 @@ def test_parameters_may_be_rounded(tmp_path, kind):
 def test_format_notes_and_tokenizer_come_back(tmp_path, family, style):
     format = TokenFormat(family, style, "goal-start")
     save_model(tmp_path, drawn(shape()), format, NOTES)
-    found = load_model(tmp_path)
+    found = load_saved_model(tmp_path)
     assert (found.format, found.notes) == (format, NOTES)
     made = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert made.encode("3 4|=").ids == [3, 4, 7, 8]
     save_model(tmp_path, drawn(shape(), seed=1), None, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
-    assert load_model(tmp_path).format is None
+    assert load_saved_model(tmp_path).format is None
 
 
 def test_walks_and_their_tokenizer_come_back(tmp_path):
     format = WalkFormat(9, 4)
     save_model(tmp_path, drawn(shape()), format, NOTES)
-    found = load_model(tmp_path)
+    found = load_saved_model(tmp_path)
     assert (found.format, found.notes) == (format, NOTES)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["token_format"] == {"graph": "walks", "nodes": 9, "longest": 4}
     made = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     path = [3, 0, 8]
-    text = f"{walk_text(path)} <end> <pad>"
-    assert made.encode(text).ids == walk_tokens(format, path).tolist()
+    text = f"{format_walk(path)} <end> <pad>"
+    assert made.encode(text).ids == encode_walk(format, path).tolist()
     assert made.decode(made.encode(text).ids) == text
     with pytest.raises(Exception, match="WordLevel error: Missing"):
         made.encode("9")
@@ -107,7 +108,7 @@ def test_walks_and_their_tokenizer_come_back(tmp_path):
     change = config | {"token_format": {"graph": "walks", "nodes": 9}}
     (tmp_path / "config.json").write_text(json.dumps(change))
     with pytest.raises(ValueError, match=r"config.json: must describe a model, got .*(longest|missing)"):
-        load_model(tmp_path)
+        load_saved_model(tmp_path)
 
 
 def test_numbers_without_axes_come_back(tmp_path):
@@ -116,8 +117,8 @@ def test_numbers_without_axes_come_back(tmp_path):
     graph, state = nnx.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))
     model = nnx.merge(graph, jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.3, leaf.dtype), state))
     save_model(tmp_path, model, None, {})
-    found = load_model(tmp_path).model
-    assert found.config == config
+    found = load_saved_model(tmp_path).model
+    assert found.config == one_layer_config(config)
     assert bits(found) == bits(model)
     assert () in [shape for _, shape, _ in bits(found).values()]
 
@@ -150,29 +151,29 @@ def test_notes_may_be_edited_and_the_rest_may_not(folder):
     path = folder / "config.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"notes": {"by": "hand"}}))
-    assert load_model(folder).notes == {"by": "hand"}
+    assert load_saved_model(folder).notes == {"by": "hand"}
     for change in ({"activation": "gelu"}, {"heads": 2}, {"norm_epsilon": 1e-4}):
         path.write_text(json.dumps(content | {"config": content["config"] | change}))
         with pytest.raises(ValueError, match=r"config.json: must describe the model that '.*' was written with"):
-            load_model(folder)
+            load_saved_model(folder)
     path.write_text(json.dumps(content | {"token_format": content["token_format"] | {"query": "goal-start"}}))
     with pytest.raises(ValueError, match=r"config.json: must describe the model that '.*' was written with"):
-        load_model(folder)
+        load_saved_model(folder)
 
 
 def test_fields_with_defaults_may_be_absent_and_digests_are_of_what_is_written(folder):
     """As in folders written before those fields were."""
     new = ["head_dim", "qkv_bias", "qk_norm", "rotary_factor", "parallel", "window"]
     strip_config(folder, new)
-    assert load_model(folder).model.config == shape("biased")
+    assert load_saved_model(folder).model.config == shape("biased")
     path = folder / "config.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"config": content["config"] | {"window": 0}}))
     with pytest.raises(ValueError, match=r"config.json: must describe the model that"):
-        load_model(folder)
+        load_saved_model(folder)
     strip_config(folder, ["vocab"])
     with pytest.raises(ValueError, match=r"config: must be an object with the fields \['vocab', 'positions'\]"):
-        load_model(folder)
+        load_saved_model(folder)
 
 
 def strip_config(folder: Path, names: list[str]) -> None:
@@ -190,7 +191,7 @@ def strip_config(folder: Path, names: list[str]) -> None:
 
 @pytest.mark.parametrize("name", ["star-2x5-ntp", "star-2x5-mtp3"])
 def test_the_shipped_models_load(name):
-    found = load_model(Path(__file__).parents[2] / "checkpoints" / name)
+    found = load_saved_model(Path(__file__).parents[2] / "checkpoints" / name)
     assert (found.model.config.layers, found.model.config.window, found.model.config.parallel) == (8, 0, False)
 
 
@@ -214,7 +215,7 @@ def test_a_config_that_describes_no_model_is_named(folder, change, reason):
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ValueError, match=rf"config.json: must describe a model, got '.*config.json' \(({reason})"):
-        load_model(folder)
+        load_saved_model(folder)
 
 
 def test_a_field_out_of_range_is_named(folder):
@@ -222,14 +223,14 @@ def test_a_field_out_of_range_is_named(folder):
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"config": content["config"] | {"layers": 0}}))
     with pytest.raises(ValueError, match=r"config.json: must describe a model, got .*layers: must be an integer"):
-        load_model(folder)
+        load_saved_model(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_damaged_file_is_never_another_model(folder, name):
     """Every byte of the safetensors header and a sample of the rest, flipped; and cut at a sample of places."""
     path, rng = folder / name, random.Random(0)
-    whole, expected = path.read_bytes(), bits(load_model(folder).model)
+    whole, expected = path.read_bytes(), bits(load_saved_model(folder).model)
     passed, refused = 0, []
     for place in [*range(8), *rng.sample(range(len(whole)), 40)]:
         for content in (
@@ -238,7 +239,7 @@ def test_a_damaged_file_is_never_another_model(folder, name):
         ):
             path.write_bytes(content)
             try:
-                found = load_model(folder)
+                found = load_saved_model(folder)
             except ValueError as error:
                 refused.append(str(error))
                 continue
@@ -248,7 +249,7 @@ def test_a_damaged_file_is_never_another_model(folder, name):
     assert all(message.startswith(("config.json: ", "model.safetensors: ")) for message in refused)
     path.unlink()
     with pytest.raises(ValueError, match=rf"{name}: must .*, got '.*{name}' \(.*No such file"):
-        load_model(folder)
+        load_saved_model(folder)
 
 
 def change_tensors(folder: Path, change) -> None:
@@ -272,7 +273,7 @@ def test_missing_surplus_and_misshapen_tensors_are_named(folder):
         (folder / "model.safetensors").write_bytes(whole)
         change_tensors(folder, change)
         with pytest.raises(ValueError, match=f"model.safetensors: ({message})"):
-            load_model(folder)
+            load_saved_model(folder)
 
 
 def test_halves_of_two_folders_are_no_model(folder, tmp_path):
@@ -280,4 +281,4 @@ def test_halves_of_two_folders_are_no_model(folder, tmp_path):
     save_model(tmp_path / "other", drawn(other), FORMAT, {})
     (tmp_path / "other" / "config.json").replace(folder / "config.json")
     with pytest.raises(ValueError, match=r"config.json: must describe the model that '.*' was written with"):
-        load_model(folder)
+        load_saved_model(folder)

@@ -1,7 +1,7 @@
-"""Attention maps as one page of HTML to look through: style, script and values are part of it, and nothing is fetched.
+"""Attention maps as one interactive HTML page: style, script and values are embedded, and nothing is fetched.
 
-The script is ``attention_page.js`` and the style ``attention_page.css``, both beside this file. The page's policy names
-them by their digests, so that no other script or style can run in it, whatever titles and tokens contain.
+The script is ``attention_page.js`` and the style ``attention_page.css`` beside this file. The page's content security
+policy names their digests, so that no other script or style can run in it, whatever titles and tokens contain.
 """
 
 import json
@@ -17,18 +17,24 @@ from jaxtyping import Float
 from matplotlib import colormaps
 
 from circuits import checks
-from circuits.plotting.heatmaps import role_colour, visible
-from circuits.probes.attention.maps import AttentionMaps, check
+from circuits.plotting.cells import visible_whitespace
+from circuits.plotting.style import role_colour
+from circuits.probes.attention.maps import AttentionMaps, check_maps
 
 STEPS = 2**16 - 1
-"""Values are stored as whole numbers up to this, so each is within half of greatest / STEPS of the given one."""
+"""Values are stored as integers up to this, so each is within half of max / STEPS of the given one."""
 _FRAME_HEIGHT = 900
-"""Pixels that a notebook gives to a page."""
+"""Pixels of a page in a notebook."""
 
 
 @dataclass(frozen=True)
-class Page:
-    """A self-contained page: write ``html`` to a file, or let a notebook show it in a frame of its own."""
+class AttentionPage:
+    """A self-contained page: write ``html`` to a file, or let a notebook display it in a frame of its own.
+
+    Example:
+        >>> AttentionPage("<p>hello</p>").html
+        '<p>hello</p>'
+    """
 
     html: str = field(repr=False)
 
@@ -39,15 +45,27 @@ class Page:
         )
 
 
-def attention_page(maps: AttentionMaps) -> Page:
-    """Patterns of all layers and heads as thumbnails, one of them large, and each row of it in numbers.
+def attention_page(maps: AttentionMaps) -> AttentionPage:
+    """Return a page with the patterns of all layers and heads, one of them enlarged, and each row of it in numbers.
 
-    Positions, layers and heads are counted from 1. The row of ``maps.query`` is chosen and marked. Where nothing in the
-    record is above the diagonal, that half is hatched as unseen. Numbers are within max(patterns) / 131,070 of the
-    given ones, then rounded to three decimals. Raises ValueError as ``maps.check``, and for errors that are negative
-    or not finite, places of another length, and notes that JSON can't hold.
+    The row of ``maps.query`` is selected and marked. Where nothing in the record is above the diagonal, that half is
+    hatched as the future. The same record gives the same page, byte for byte.
+
+    Args:
+        maps: patterns with tokens, roles and query.
+
+    Returns:
+        The page. Its numbers are within max(patterns) / 131,070 of the given ones, then rounded to three decimals.
+
+    Raises:
+        ValueError: if the record is not consistent, errors are negative or not finite, or notes are no values for JSON.
+
+    Example:
+        >>> maps = AttentionMaps(np.ones((2, 1, 1, 1)), ("a",), ("start",), 0, ("0",), "model", {})
+        >>> attention_page(maps).html.splitlines()[0]
+        '<!doctype html>'
     """
-    check(maps)
+    check_maps(maps)
     _check_rest(maps)
     script, style = _part("attention_page.js"), _part("attention_page.css")
     policy = (
@@ -55,7 +73,7 @@ def attention_page(maps: AttentionMaps) -> Page:
         "base-uri 'none'; form-action 'none'"
     )
     single = ' class="single"' if len(maps.heads) == 1 else ""
-    return Page(f"""<!doctype html>
+    return AttentionPage(f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -67,12 +85,12 @@ def attention_page(maps: AttentionMaps) -> Page:
 <body>
 <h1>{escape(maps.title)}</h1>
 {_notes(maps.notes)}
-<noscript><p>This page draws with JavaScript, which is off.</p></noscript>
+<noscript><p>This page needs JavaScript.</p></noscript>
 {_CONTROLS}
 <main{single}>
 {_BODY}
 </main>
-<footer class="soft">Positions, layers and heads count from 1. {escape(_precision(maps))}</footer>
+<footer class="soft">Layers, heads and positions count from 0. {escape(_precision(maps))}</footer>
 <script type="application/json" id="data">{_embedded(_data(maps))}</script>
 <script>{script}</script>
 </body>
@@ -90,33 +108,32 @@ _CONTROLS = """<div class="controls">
 _BODY = """<div class="stack">
 <section aria-labelledby="all"><h2 id="all"></h2>
 <div class="scroll"><div id="thumbnails"></div></div></section>
-<section aria-labelledby="across"><h2 id="across">This row in all layers and heads</h2>
-<p><label>share read of <select id="target"></select></label></p>
+<section aria-labelledby="across"><h2 id="across">This query in all layers and heads</h2>
+<p><label>attention to <select id="target"></select></label></p>
 <div class="scroll"><table id="everywhere"></table></div>
 <p class="soft" id="what"></p></section>
 </div>
 <section aria-labelledby="opened"><div class="head"><h2 id="opened" aria-live="polite"></h2>
-<label class="soft">query row <select id="row"></select></label></div>
+<label class="soft">query <select id="row"></select></label></div>
 <div><canvas id="pattern" tabindex="0" role="img"></canvas></div>
-<p class="soft">◂ marks the query that predicts the chosen token. Point at a row to read it; a click keeps it.</p>
+<p class="soft">◂ marks the query whose prediction is examined. Point at a row to read it; click to select it.</p>
 </section>
 <aside aria-labelledby="read"><div class="head"><h2 id="read"></h2>
 <label class="soft"><input type="checkbox" id="sorted">largest first</label></div>
 <p class="soft" id="cell"></p>
-<div class="bars" tabindex="0" role="region" aria-label="what the query reads">
+<div class="bars" tabindex="0" role="region" aria-label="attention of the query by key">
 <table><tbody id="bars"></tbody></table></div>
 <div id="roles"><h2>By role</h2><div id="share"></div><ul id="masses"></ul></div>
 </aside>"""
 
 
 def _check_rest(maps: AttentionMaps) -> None:
-    length = len(maps.tokens)
     if maps.errors is not None:
         checks.finite("errors", maps.errors)
-        least = float(maps.errors.min())
-        checks.require(least >= 0, "errors", "must not be negative", least)
-    if maps.places is not None:
-        checks.shape("places", maps.places, (length,))
+        low = float(maps.errors.min())
+        checks.require(low >= 0, "errors", "must not be negative", low)
+    if maps.positions is not None:
+        checks.shape("positions", maps.positions, (len(maps.tokens),))
     for name, value in maps.notes.items():
         try:
             json.dumps(value)
@@ -125,7 +142,7 @@ def _check_rest(maps: AttentionMaps) -> None:
 
 
 def _notes(notes: dict[str, object]) -> str:
-    """Names and values, in the order given; nothing for no notes."""
+    """Return names and values in the order given, or nothing for no notes."""
     items = (
         f"<div><dt>{escape(name)}</dt> <dd>{escape(value if isinstance(value, str) else json.dumps(value))}</dd></div>"
         for name, value in notes.items()
@@ -134,15 +151,14 @@ def _notes(notes: dict[str, object]) -> str:
 
 
 def _data(maps: AttentionMaps) -> dict[str, Any]:
-    """What the script reads."""
+    """Return what the script reads."""
     layers, _, length, _ = maps.patterns.shape
-    places = np.arange(length) if maps.places is None else maps.places
     return {
         "layers": layers,
         "heads": [str(name) for name in maps.heads],
-        "tokens": [visible(token) for token in maps.tokens],
+        "tokens": [visible_whitespace(token) for token in maps.tokens],
         "roles": list(maps.roles),
-        "positions": [place + 1 for place in places.tolist()],
+        "positions": (np.arange(length) if maps.positions is None else maps.positions).tolist(),
         "query": int(maps.query),
         "causal": not np.triu(maps.patterns, 1).any(),
         "colours": {role: role_colour(role) for role in maps.roles if role},
@@ -153,15 +169,15 @@ def _data(maps: AttentionMaps) -> dict[str, Any]:
 
 
 def _packed(values: Float[np.ndarray, "L H T T"]) -> dict[str, Any]:
-    """Whole numbers of 16 bits, little end first, and what one of them is worth."""
-    greatest = float(values.max())
-    unit = greatest / STEPS if greatest > 0 else 1.0
+    """Return little-endian integers of 16 bits, and the value of 1 among them."""
+    high = float(values.max())
+    unit = high / STEPS if high > 0 else 1.0
     return {"unit": unit, "values": _base64(np.rint(values.astype(np.float64) / unit).astype("<u2"))}
 
 
 def _precision(maps: AttentionMaps) -> str:
-    greatest = max(float(array.max()) for array in (maps.patterns, maps.errors) if array is not None)
-    return f"Stored values are within {greatest / STEPS / 2:.1e} of the given ones; numbers show three decimals."
+    high = max(float(array.max()) for array in (maps.patterns, maps.errors) if array is not None)
+    return f"Stored values are within {high / STEPS / 2:.1e} of the given ones; numbers show three decimals."
 
 
 def _base64(array: np.ndarray) -> str:
@@ -169,7 +185,7 @@ def _base64(array: np.ndarray) -> str:
 
 
 def _embedded(value: dict[str, Any]) -> str:
-    """JSON in which nothing can end the script element around it."""
+    """Return JSON in which nothing can end the script element around it."""
     return json.dumps(value).replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 
 

@@ -7,7 +7,7 @@ const patterns = unpack(data.patterns), errors = data.errors && unpack(data.erro
 const shades = decode(data.shades);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const state = { layer: 0, head: 0, row: query, hovered: null, key: null, root: false };
-const find = id => document.getElementById(id);
+const byId = id => document.getElementById(id);
 
 function decode(text) { return Uint8Array.from(atob(text), letter => letter.charCodeAt(0)); }
 function unpack({ unit, values }) {
@@ -29,14 +29,14 @@ function make(tag, attributes = {}, ...children) {
 
 // ---------------------------------------------------------------- names and colours
 
-const headName = head => (/^\d+$/.test(heads[head]) ? `head ${heads[head]}` : heads[head]);
-const opened = () => `Layer ${state.layer + 1}, ${headName(state.head)}`;
-const place = at => `${positions[at]} “${tokens[at]}”${roles[at] && `, ${roles[at]}`}`;
+const isNumber = name => /^\d+$/.test(name);
+const headTitle = (layer, head) => `L${layer}${isNumber(heads[head]) ? "H" : ", "}${heads[head]}`;
+const positionTitle = at => `${positions[at]} “${tokens[at]}”${roles[at] && `, ${roles[at]}`}`;
 const digits = value => value.toFixed(3);
 const roleColour = role => data.colours[role] || "transparent";
 const theme = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const scaled = value => { const part = Math.min(1, Math.max(0, value)); return state.root ? Math.sqrt(part) : part; };
-// The end of the colours that is near to the page's own is 0, so that what is read stands out.
+// 0 has the colour closest to the page's background, so that large values stand out.
 function shade(value) {
   const step = Math.round(255 * scaled(value));
   const at = 3 * (dark.matches ? step : 255 - step);
@@ -44,42 +44,42 @@ function shade(value) {
 }
 const css = ([red, green, blue]) => `rgb(${red} ${green} ${blue})`;
 const inkOn = ([red, green, blue]) => (0.3 * red + 0.6 * green + 0.1 * blue > 128 ? "#000" : "#fff");
-const seen = (row, key) => !causal || key <= row;
-const massOn = (values, role) => values.reduce((sum, value, key) => sum + (roles[key] === role ? value : 0), 0);
+const isVisible = (row, key) => !causal || key <= row;
+const attentionTo = (values, role) => values.reduce((sum, value, key) => sum + (roles[key] === role ? value : 0), 0);
 const ownRoles = [...new Set(roles)].filter(role => role !== "");
 function runs() {
-  const found = [];
+  const all = [];
   roles.forEach((role, at) => {
-    if (at && roles[at - 1] === role) found.at(-1).end = at + 1;
-    else found.push({ role, start: at, end: at + 1 });
+    if (at && roles[at - 1] === role) all.at(-1).end = at + 1;
+    else all.push({ role, start: at, end: at + 1 });
   });
-  return found.filter(run => run.role !== "");
+  return all.filter(run => run.role !== "");
 }
 
 // ---------------------------------------------------------------- thumbnails
 
 const thumbnails = [];
 function buildThumbnails() {
-  const grid = find("thumbnails");
+  const grid = byId("thumbnails");
   grid.style.setProperty("--heads", H);
   grid.classList.toggle("single", H === 1);
-  find("all").textContent = H > 1 ? "Layers down, heads across" : `Layers, ${headName(0)}`;
+  byId("all").textContent = H > 1 ? "Layers down, heads across" : `Layers, ${isNumber(heads[0]) ? "head " : ""}${heads[0]}`;
   if (H > 1) grid.append(make("span"), ...heads.map(name => make("span", { class: "name", text: name })));
   for (let layer = 0; layer < L; layer++) {
-    if (H > 1) grid.append(make("span", { class: "name", text: layer + 1 }));
+    if (H > 1) grid.append(make("span", { class: "name", text: layer }));
     for (let head = 0; head < H; head++) {
       const canvas = make("canvas", { width: T, height: T, class: T > 48 ? "fine" : "" });
-      const label = `layer ${layer + 1}, ${headName(head)}`;
+      const label = headTitle(layer, head);
       const button = make("button", { type: "button", "aria-label": label, title: label }, canvas);
-      if (H === 1) button.prepend(make("span", { class: "name", text: layer + 1 }));
-      button.addEventListener("click", () => choose({ layer, head }));
+      if (H === 1) button.prepend(make("span", { class: "name", text: layer }));
+      button.addEventListener("click", () => select({ layer, head }));
       button.addEventListener("keydown", event => {
         const [down, across] = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key]
           || [0, 0];
         if (!down && !across) return;
         event.preventDefault();
-        const step = H === 1 ? down + across : down; // one column is wrapped where there is little room
-        choose({
+        const step = H === 1 ? down + across : down; // narrow screens wrap the one column
+        select({
           layer: Math.min(L - 1, Math.max(0, layer + step)),
           head: H === 1 ? 0 : Math.min(H - 1, Math.max(0, head + across)),
         });
@@ -91,12 +91,12 @@ function buildThumbnails() {
   }
 }
 function paintThumbnails() {
-  const unseen = theme("--unseen").match(/[\da-f]{2}/gi).map(part => parseInt(part, 16));
+  const future = theme("--future").match(/[\da-f]{2}/gi).map(part => parseInt(part, 16));
   for (const { layer, head, canvas } of thumbnails) {
     const image = new ImageData(T, T);
     for (let row = 0; row < T; row++) {
       patterns(layer, head, row).forEach((value, key) => {
-        image.data.set([...(seen(row, key) ? shade(value) : unseen), 255], 4 * (row * T + key));
+        image.data.set([...(isVisible(row, key) ? shade(value) : future), 255], 4 * (row * T + key));
       });
     }
     canvas.getContext("2d").putImageData(image, 0, 0);
@@ -104,15 +104,15 @@ function paintThumbnails() {
 }
 function markThumbnail() {
   for (const { layer, head, button } of thumbnails) {
-    const chosen = layer === state.layer && head === state.head;
-    button.setAttribute("aria-pressed", chosen);
-    button.tabIndex = chosen ? 0 : -1;
+    const selected = layer === state.layer && head === state.head;
+    button.setAttribute("aria-pressed", selected);
+    button.tabIndex = selected ? 0 : -1;
   }
 }
 
-// ---------------------------------------------------------------- the opened pattern
+// ---------------------------------------------------------------- the enlarged pattern
 
-const canvas = find("pattern");
+const canvas = byId("pattern");
 let box = null;
 function measure(pen, width) {
   pen.font = "bold 11px system-ui, sans-serif";
@@ -134,21 +134,21 @@ function drawPattern() {
   canvas.height = Math.round(height * ratio);
   canvas.style.height = `${height}px`;
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  drawUnseen(pen);
+  drawFuture(pen);
   drawCells(pen);
   drawLabels(pen);
   drawBands(pen);
   drawMarks(pen);
-  canvas.setAttribute("aria-label", `${opened()}: queries down, keys across. Up and down keys choose a query.`);
+  canvas.setAttribute("aria-label", `${headTitle(state.layer, state.head)}: queries down, keys across. Up and down keys choose a query.`);
 }
-function drawUnseen(pen) {
+function drawFuture(pen) {
   if (!causal) return;
   const { left, top, cell } = box, side = cell * T;
   pen.save();
   pen.beginPath();
   for (let row = 0; row < T - 1; row++) pen.rect(left + (row + 1) * cell, top + row * cell, side - (row + 1) * cell, cell);
   pen.clip();
-  pen.fillStyle = theme("--unseen");
+  pen.fillStyle = theme("--future");
   pen.fillRect(left, top, side, side);
   pen.strokeStyle = theme("--hatch");
   pen.beginPath();
@@ -160,9 +160,9 @@ function drawCells(pen) {
   const { left, top, cell } = box, gap = cell >= 9 ? 0.75 : 0;
   for (let row = 0; row < T; row++) {
     patterns(state.layer, state.head, row).forEach((value, key) => {
-      if (!seen(row, key)) return;
+      if (!isVisible(row, key)) return;
       pen.fillStyle = css(shade(value));
-      // Without gaps, neighbours overlap a little: else seams show where cells are not whole pixels.
+      // Without gaps, neighbours overlap a little: otherwise seams are visible where cells are not whole pixels.
       const over = gap ? -gap : 0.4;
       pen.fillRect(left + key * cell, top + row * cell, cell + over, cell + over);
     });
@@ -170,18 +170,18 @@ function drawCells(pen) {
   pen.strokeStyle = theme("--line");
   pen.strokeRect(left - 0.5, top - 0.5, cell * T + 1, cell * T + 1);
 }
-function fitted(pen, text, room) {
-  if (pen.measureText(text).width <= room) return text;
+function fitted(pen, text, width) {
+  if (pen.measureText(text).width <= width) return text;
   let short = text;
-  while (short && pen.measureText(`${short}…`).width > room) short = [...short].slice(0, -1).join("");
+  while (short && pen.measureText(`${short}…`).width > width) short = [...short].slice(0, -1).join("");
   return `${short}…`;
 }
 function drawLabels(pen) {
-  const { left, top, cell, upright, longest, every, numbersEvery } = box, row = current();
+  const { left, top, cell, upright, longest, every, numbersEvery } = box, row = shownRow();
   for (let at = 0; at < T; at++) {
     const strong = { row: at === row, key: at === state.key };
     const shown = at % every === 0;
-    const near = chosen => chosen !== null && at !== chosen && Math.abs(at - chosen) < every;
+    const near = other => other !== null && at !== other && Math.abs(at - other) < every;
     pen.textBaseline = "middle";
     if (strong.row || (shown && !near(row))) {
       pen.textAlign = "right";
@@ -201,10 +201,10 @@ function drawLabels(pen) {
     }
   }
 }
-function label(pen, text, x, y, room, strong, bold, small) {
+function label(pen, text, x, y, width, strong, bold, small) {
   pen.font = `${strong || bold ? "bold " : ""}${small ? 9 : 11}px system-ui, sans-serif`;
   pen.fillStyle = theme(strong ? "--accent" : small ? "--soft" : "--ink");
-  pen.fillText(fitted(pen, String(text), room), x, y);
+  pen.fillText(fitted(pen, String(text), width), x, y);
 }
 function drawBands(pen) {
   const { left, top, cell } = box;
@@ -229,27 +229,27 @@ function drawBands(pen) {
 function drawMarks(pen) {
   const { left, top, cell } = box, side = cell * T, middle = top + (query + 0.5) * cell;
   pen.fillStyle = theme("--ink");
-  pen.beginPath(); // an arrow at the query of the record
+  pen.beginPath(); // an arrow at the examined query
   pen.moveTo(left + side + 2, middle);
   pen.lineTo(left + side + 10, middle - 5);
   pen.lineTo(left + side + 10, middle + 5);
   pen.fill();
   pen.strokeStyle = theme("--accent");
   pen.lineWidth = 2;
-  pen.strokeRect(left - 1, top + current() * cell - 1, side + 2, cell + 1.5);
-  if (state.key !== null) pen.strokeRect(left + state.key * cell - 1, top + current() * cell - 1, cell + 1.5, cell + 1.5);
+  pen.strokeRect(left - 1, top + shownRow() * cell - 1, side + 2, cell + 1.5);
+  if (state.key !== null) pen.strokeRect(left + state.key * cell - 1, top + shownRow() * cell - 1, cell + 1.5, cell + 1.5);
   pen.lineWidth = 1;
 }
-const current = () => state.hovered ?? state.row;
+const shownRow = () => state.hovered ?? state.row;
 
-function under(event) {
+function cellAt(event) {
   const bounds = canvas.getBoundingClientRect();
   const row = Math.floor((event.clientY - bounds.top - box.top) / box.cell);
   const key = Math.floor((event.clientX - bounds.left - box.left) / box.cell);
   return { row: row >= 0 && row < T ? row : null, key: key >= 0 && key < T ? key : null };
 }
 canvas.addEventListener("pointermove", event => {
-  const { row, key } = under(event);
+  const { row, key } = cellAt(event);
   if (row === state.hovered && key === state.key) return;
   Object.assign(state, { hovered: row, key: row === null ? null : key });
   drawPattern();
@@ -260,27 +260,27 @@ canvas.addEventListener("pointerleave", () => {
   drawPattern();
   showRow();
 });
-canvas.addEventListener("click", event => { const { row } = under(event); if (row !== null) choose({ row }); });
+canvas.addEventListener("click", event => { const { row } = cellAt(event); if (row !== null) select({ row }); });
 canvas.addEventListener("keydown", event => {
   const row = { ArrowDown: state.row + 1, ArrowUp: state.row - 1, Home: 0, End: T - 1 }[event.key];
   if (row === undefined) return;
   event.preventDefault();
-  choose({ row: Math.min(T - 1, Math.max(0, row)) });
+  select({ row: Math.min(T - 1, Math.max(0, row)) });
 });
 
-// ---------------------------------------------------------------- one row, and the same row everywhere
+// ---------------------------------------------------------------- one row, and the same row in all heads
 
 function showRow() {
-  const row = current(), values = patterns(state.layer, state.head, row);
+  const row = shownRow(), values = patterns(state.layer, state.head, row);
   const spread = errors && errors(state.layer, state.head, row);
   const written = key => digits(values[key]) + (spread ? ` ± ${digits(spread[key])}` : "");
-  find("opened").textContent = opened();
-  find("read").textContent = `Query ${place(row)}`;
-  find("cell").textContent = state.key === null ? (row === query ? "predicts the chosen token" : "")
-    : `reads key ${place(state.key)}: ${seen(row, state.key) ? written(state.key) : "not seen"}`;
-  const keys = values.map((_, key) => key).filter(key => seen(row, key));
-  if (find("sorted").checked) keys.sort((one, other) => values[other] - values[one]);
-  find("bars").replaceChildren(...keys.map(key => {
+  byId("opened").textContent = headTitle(state.layer, state.head);
+  byId("read").textContent = `Query ${positionTitle(row)}`;
+  byId("cell").textContent = state.key === null ? (row === query ? "its prediction is examined" : "")
+    : `attention to key ${positionTitle(state.key)}: ${isVisible(row, state.key) ? written(state.key) : "in the future"}`;
+  const keys = values.map((_, key) => key).filter(key => isVisible(row, key));
+  if (byId("sorted").checked) keys.sort((one, other) => values[other] - values[one]);
+  byId("bars").replaceChildren(...keys.map(key => {
     const bar = make("i");
     bar.style.width = `${100 * scaled(values[key])}%`;
     bar.style.background = roles[key] ? roleColour(roles[key]) : "var(--accent)";
@@ -291,94 +291,95 @@ function showRow() {
       whisker.style.width = `${100 * (high - low)}%`;
       track.append(whisker);
     }
-    return make("tr", { class: key === state.key ? "chosen" : "", "data-key": key },
+    return make("tr", { class: key === state.key ? "selected" : "", "data-key": key },
       make("td", { class: "number", text: positions[key] }),
       make("th", { scope: "row" }, make("span", { class: "token", text: tokens[key] }),
         make("small", { text: roles[key] })),
       make("td", { class: "wide" }, track),
       make("td", { class: "number", text: written(key) }));
   }));
-  find("roles").hidden = !ownRoles.length;
-  find("share").replaceChildren(...ownRoles.map(role => {
-    const part = make("i", { title: `${role} ${digits(massOn(values, role))}` });
-    part.style.width = `${100 * massOn(values, role)}%`;
+  byId("roles").hidden = !ownRoles.length;
+  byId("share").replaceChildren(...ownRoles.map(role => {
+    const part = make("i", { title: `${role} ${digits(attentionTo(values, role))}` });
+    part.style.width = `${100 * attentionTo(values, role)}%`;
     part.style.background = roleColour(role);
     return part;
   }));
-  find("masses").replaceChildren(...ownRoles.map(role => make("li", { "data-role": role }, swatch(role),
-    make("span", { text: role }), make("span", { class: "number", text: digits(massOn(values, role)) }))));
+  byId("masses").replaceChildren(...ownRoles.map(role => make("li", { "data-role": role }, swatch(role),
+    make("span", { text: role }), make("span", { class: "number", text: digits(attentionTo(values, role)) }))));
 }
 function swatch(role) {
   const dot = make("i", { class: "swatch" });
   dot.style.background = roleColour(role);
   return dot;
 }
-function showEverywhere() {
-  const [kind, name] = find("target").value.split(/:(.*)/s);
-  const mass = values => (kind === "role" ? massOn(values, name) : values[Number(name)]);
+function showAllHeads() {
+  const [kind, name] = byId("target").value.split(/:(.*)/s);
+  const mass = values => (kind === "role" ? attentionTo(values, name) : values[Number(name)]);
   const names = H > 1 ? [make("tr", {}, make("td"), ...heads.map(head => make("th", { scope: "col", text: head })))] : [];
-  const rows = Array.from({ length: L }, (_, layer) => make("tr", {}, make("th", { scope: "row", text: layer + 1 }),
+  const rows = Array.from({ length: L }, (_, layer) => make("tr", {}, make("th", { scope: "row", text: layer }),
     ...heads.map((_, head) => {
-      const value = mass(patterns(layer, head, state.row)), colour = shade(value), label = digits(value);
-      const chosen = layer === state.layer && head === state.head;
+      const value = mass(patterns(layer, head, state.row)), colour = shade(value);
+      const label = `${headTitle(layer, head)}: ${digits(value)}`;
+      const selected = layer === state.layer && head === state.head;
       const short = value.toFixed(2).replace(/^0/, "");
-      const button = make("button", { type: "button", tabindex: -1, text: short, "aria-pressed": chosen,
-        "aria-label": `layer ${layer + 1}, ${headName(head)}: ${label}`, title: `layer ${layer + 1}, ${headName(head)}: ${label}` });
+      const button = make("button", { type: "button", tabindex: -1, text: short, "aria-pressed": selected,
+        "aria-label": label, title: label });
       button.style.background = css(colour);
       button.style.color = inkOn(colour);
-      button.addEventListener("click", () => choose({ layer, head }));
+      button.addEventListener("click", () => select({ layer, head }));
       return make("td", {}, button);
     })));
-  find("everywhere").replaceChildren(...names, ...rows);
-  const reads = kind === "role" ? `all keys of role ${name}` : `key ${place(Number(name))}`;
-  find("what").textContent = `How much query ${place(state.row)} reads of ${reads}.`;
+  byId("everywhere").replaceChildren(...names, ...rows);
+  const target = kind === "role" ? `all keys of role ${name}` : `key ${positionTitle(Number(name))}`;
+  byId("what").textContent = `Attention of query ${positionTitle(state.row)} to ${target}.`;
 }
 
-// ---------------------------------------------------------------- choices, and the address that keeps them
+// ---------------------------------------------------------------- selection, and the address that stores it
 
-function choose(changes) {
+function select(changes) {
   Object.assign(state, changes);
-  const address = `#layer=${state.layer + 1}&head=${state.head + 1}&row=${state.row + 1}`;
-  try { history.replaceState(null, "", address); } catch { /* a frame without an address of its own */ }
+  const address = `#layer=${state.layer}&head=${state.head}&row=${state.row}`;
+  try { history.replaceState(null, "", address); } catch { /* a frame without its own address */ }
   show();
 }
 function readAddress() {
-  const asked = new URLSearchParams(location.hash.slice(1));
-  const number = (name, most, otherwise) => {
-    const found = Number(asked.get(name));
-    return Number.isInteger(found) && found >= 1 && found <= most ? found - 1 : otherwise;
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  const number = (name, count, fallback) => {
+    const value = parameters.has(name) ? Number(parameters.get(name)) : NaN;
+    return Number.isInteger(value) && value >= 0 && value < count ? value : fallback;
   };
   Object.assign(state, { layer: number("layer", L, 0), head: number("head", H, 0), row: number("row", T, query) });
 }
 function show() {
-  find("row").value = state.row;
+  byId("row").value = state.row;
   markThumbnail();
   drawPattern();
   showRow();
-  showEverywhere();
+  showAllHeads();
 }
 function paint() {
   paintThumbnails();
-  const bar = find("bar"), image = new ImageData(256, 1);
+  const bar = byId("bar"), image = new ImageData(256, 1);
   for (let at = 0; at < 256; at++) image.data.set([...shade(at / 255), 255], 4 * at);
   bar.getContext("2d").putImageData(image, 0, 0);
   show();
 }
 function build() {
   buildThumbnails();
-  find("row").append(...tokens.map((_, at) =>
-    make("option", { value: at, text: place(at) + (at === query ? " ◂ predicts" : "") })));
-  const target = find("target");
+  byId("row").append(...tokens.map((_, at) =>
+    make("option", { value: at, text: positionTitle(at) + (at === query ? " ◂" : "") })));
+  const target = byId("target");
   const group = (label, options) => options.length && target.append(make("optgroup", { label }, ...options));
   group("role", ownRoles.map(role => make("option", { value: `role:${role}`, text: role })));
-  group("key", tokens.map((_, at) => make("option", { value: `key:${at}`, text: place(at) })));
+  group("key", tokens.map((_, at) => make("option", { value: `key:${at}`, text: positionTitle(at) })));
   if (roles.includes("goal")) target.value = "role:goal";
-  find("legend").append(...ownRoles.map(role => make("li", {}, swatch(role), role)));
-  find("row").addEventListener("change", event => choose({ row: Number(event.target.value) }));
-  target.addEventListener("change", showEverywhere);
-  find("sorted").addEventListener("change", showRow);
+  byId("legend").append(...ownRoles.map(role => make("li", {}, swatch(role), role)));
+  byId("row").addEventListener("change", event => select({ row: Number(event.target.value) }));
+  target.addEventListener("change", showAllHeads);
+  byId("sorted").addEventListener("change", showRow);
   for (const choice of document.getElementsByName("scale")) {
-    choice.addEventListener("change", () => { state.root = find("root").checked; paint(); });
+    choice.addEventListener("change", () => { state.root = byId("root").checked; paint(); });
   }
   dark.addEventListener("change", paint);
   addEventListener("hashchange", () => { readAddress(); show(); });

@@ -1,4 +1,4 @@
-"""The matrices that a checkpoint is probed for, and the same of untrained models."""
+"""The matrices that a checkpoint is probed for, and the same matrices of untrained models."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,10 +12,10 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from circuits import checks
 from circuits.one_layer.module import OneLayer
 from circuits.probes.adjacency.jacobian import jacobians
-from circuits.probes.adjacency.node_space import Named, Nodes, joined
-from circuits.probes.adjacency.scores import varies
+from circuits.probes.adjacency.node_space import NamedMatrices, Nodes, concatenate
+from circuits.probes.adjacency.scores import rows_vary
 from circuits.probes.adjacency.sources import layer_maps, ov_circuits, transfer_matrices
-from circuits.probes.streaming import Tree
+from circuits.probes.streaming import OnProgress, Tree
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor, build
 
@@ -23,46 +23,47 @@ SOURCES = ("heads", "transfer", "layers", "jacobian")
 Model = Predictor | OneLayer
 
 
-class Read(NamedTuple):
-    """Sequences for measured Jacobians, the place whose logits are read, and the places of nodes that are moved."""
+class JacobianInputs(NamedTuple):
+    """Sequences to measure Jacobians on, where the logits are read, and where the stream is moved."""
 
     tokens: Int[np.ndarray, "n T"]
-    place: int
-    moved: tuple[int, ...]
+    position: int
+    sources: tuple[int, ...]
 
 
-def usual_sources(model: Model) -> tuple[str, ...]:
-    """What a model's weights hold: heads, layers, and transfer matrices where there are any."""
+def default_sources(model: Model) -> tuple[str, ...]:
+    """The sources that only need weights: heads, layers, and transfer matrices where there are any."""
     if isinstance(model, OneLayer):
         return ("transfer",)
     return ("heads", "layers", *["transfer"] * (model.config.head_kind == "transfer"))
 
 
-def check_head(model: Model, sources: Sequence[str], head: int, first: int = 0) -> None:
-    """ValueError unless this prediction head, counted from ``first``, is there and read by every source."""
-    checks.integer("head", head, first, first + model.config.prediction_heads - 1)
-    if head == first:
+def check_prediction_head(model: Model, sources: Sequence[str], head: int) -> None:
+    """Raise ValueError unless the model has this prediction head and every source reads it."""
+    checks.integer("head", head, 0, model.config.prediction_heads - 1)
+    if head == 0:
         return
     if isinstance(model, OneLayer):
-        raise ValueError(f"head: must be {first} for a one-layer model, whose matrices are of no head, got {head}")
-    rule = f"must be {first} for transfer matrices, which lead from head to head"
+        raise ValueError(f"head: must be 0 for a one-layer model, whose matrices are of no prediction head, got {head}")
+    rule = "must be 0 for transfer matrices, which lead from prediction head to prediction head"
     checks.require("transfer" not in sources, "head", rule, head)
     kind, direct = model.config.head_kind, [one for one in ("heads", "layers") if one in sources]
-    rule = f"must be {first} for sources {', '.join(direct)}: further {kind} heads do not read the final stream"
+    rule = f"must be 0 for sources {', '.join(direct)}: further {kind} heads do not read the final stream"
     checks.require(kind == "linear" or not direct, "head", rule, head)
 
 
-def gathered(model: Model, nodes: Nodes, sources: Sequence[str], read: Read | None = None, head: int = 0) -> Named:
-    """The matrices of every source, in the order of ``SOURCES``.
+def gather_matrices(
+    model: Model, nodes: Nodes, sources: Sequence[str], inputs: JacobianInputs | None = None, head: int = 0
+) -> NamedMatrices:
+    """The matrices of every source, in the order of ``SOURCES``, read by prediction head ``head``.
 
-    "jacobian" reads the embedding and the stream after every block but the last, at each of ``read.moved``. ``head`` is
-    the prediction head whose logits are read, from 0. Raises ValueError for sources that are none, that a model does
-    not have, as they do, and as ``check_head``.
+    "jacobian" reads the embedding and the stream after every block but the last, at each of ``inputs.sources``. Raises
+    ValueError for sources that are unknown or that the model does not have, and as ``check_prediction_head``.
     """
     for source in sources:
         checks.choice("sources", source, SOURCES)
-    check_head(model, sources, head)
-    parts: list[Named] = []
+    check_prediction_head(model, sources, head)
+    parts: list[NamedMatrices] = []
     for source in (one for one in SOURCES if one in sources):
         if source == "transfer":
             parts.append(transfer_matrices(model, nodes))
@@ -70,50 +71,52 @@ def gathered(model: Model, nodes: Nodes, sources: Sequence[str], read: Read | No
         if isinstance(model, OneLayer):
             raise ValueError(f"sources: must be transfer for a one-layer model, got {source!r}")
         if source == "jacobian":
-            parts += _jacobians(model, nodes, read, head)
+            parts += _jacobians(model, nodes, inputs, head)
         else:
             parts.append((ov_circuits if source == "heads" else layer_maps)(model, nodes, head=head))
-    return joined(parts)
+    return concatenate(parts)
 
 
-def constant(named: Named) -> Bool[np.ndarray, " M"]:
-    """The matrices whose rows are all constant, so that they agree with nothing. Raises ValueError for NaN, by name."""
-    values = np.asarray(named.values, np.float64)
-    for name, matrix in zip(named.names, values, strict=True):
+def constant_matrices(matrices: NamedMatrices) -> Bool[np.ndarray, " matrices"]:
+    """Which matrices have only constant rows, so that they agree with nothing. Raises ValueError for NaN, by name."""
+    values = np.asarray(matrices.values, np.float64)
+    for name, matrix in zip(matrices.names, values, strict=True):
         checks.finite(f"matrix {name!r}", matrix)
-    return ~varies(values)
+    return ~rows_vary(values)
 
 
-def only(named: Named, kept: Bool[np.ndarray, " M"]) -> Named:
+def select_matrices(matrices: NamedMatrices, chosen: Bool[np.ndarray, " matrices"]) -> NamedMatrices:
     """Some of the matrices."""
-    return Named(tuple(name for name, one in zip(named.names, kept, strict=True) if one), named.values[kept])
+    names = tuple(name for name, one in zip(matrices.names, chosen, strict=True) if one)
+    return NamedMatrices(names, matrices.values[chosen])
 
 
-def fresh_matrices(
-    of: Callable[[Model], Named],
+def matrices_of_untrained(
+    gather: Callable[[Model], NamedMatrices],
     config: TransformerConfig,
     models: int,
     seed: int = 0,
-    show: Callable[[int], None] | None = None,
-) -> Float[np.ndarray, "D M N N"]:
-    """``of`` each of so many models with fresh parameters, one at a time. Raises ValueError for a count below 1."""
+    on_progress: OnProgress | None = None,
+) -> Float[np.ndarray, "models matrices N N"]:
+    """``gather`` of freshly initialised models, one at a time. Raises ValueError for fewer than 1."""
     checks.integer("models", models, min_value=1)
     graph, _ = nnx.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))
-    found = []
+    results = []
     for number, key in enumerate(jax.random.split(jax.random.key(seed), models), start=1):
-        found.append(np.asarray(of(nnx.merge(graph, _fresh(config, key))).values, np.float64))
-        if show is not None:
-            show(number)
-    return np.stack(found)
+        results.append(np.asarray(gather(nnx.merge(graph, _fresh_state(config, key))).values, np.float64))
+        if on_progress is not None:
+            on_progress(number)
+    return np.stack(results)
 
 
 @partial(jax.jit, static_argnames="config")
-def _fresh(config: TransformerConfig, key: Key[Array, ""]) -> Tree:
+def _fresh_state(config: TransformerConfig, key: Key[Array, ""]) -> Tree:
     return nnx.state(build(config, nnx.Rngs(key)))
 
 
-def _jacobians(model: Predictor, nodes: Nodes, read: Read | None, head: int) -> list[Named]:
-    if read is None:
+def _jacobians(model: Predictor, nodes: Nodes, inputs: JacobianInputs | None, head: int) -> list[NamedMatrices]:
+    if inputs is None:
         raise ValueError("sources: must not hold jacobian without sequences to measure it on")
     taps = ["embed", *(f"blocks.{i}.resid_post" for i in range(model.config.layers - 1))]
-    return [jacobians(model, nodes, read.tokens, taps, place=read.place, source=at, head=head) for at in read.moved]
+    tokens, position = inputs.tokens, inputs.position
+    return [jacobians(model, nodes, tokens, taps, position=position, source=at, head=head) for at in inputs.sources]

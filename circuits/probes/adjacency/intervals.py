@@ -1,7 +1,7 @@
-"""How certain cosines are: by bootstrap over rows, that is over the nodes that are fed in.
+"""Confidence intervals of cosines, by bootstrap over rows, that is over the nodes that are fed in.
 
-Entries of a row share its node, so rows are what is independent; Fisher's interval over N (N - 1) entries is too short
-where rows differ in how well they fit. With w_u the number of times that row u is drawn,
+The entries of a row share its node, so only rows are independent; Fisher's interval over N (N - 1) entries is too
+narrow where some rows fit better than others. With w_u the number of times that row u is drawn,
 
     cosine* = Σ_u w_u <M_u, R_u> / √(Σ_u w_u |M_u|² Σ_u w_u |R_u|²)        rows centred.
 
@@ -16,23 +16,23 @@ from jaxtyping import Float
 from scipy.stats import t as student
 
 from circuits import checks
-from circuits.probes.adjacency.references import Reference, centred
+from circuits.probes.adjacency.references import Reference, centre_rows
 from circuits.probes.adjacency.scores import check_matrices
 
-MOST = 1 - 1e-12
-"""Cosines are held below 1, where Fisher's scale ends."""
+MAX_COSINE = 1 - 1e-12
+"""Cosines are clipped below 1, where Fisher's scale is infinite."""
 
 
-def resampled(
-    matrices: Float[np.ndarray, "M N N"], given: Sequence[Reference], draws: int = 1000, seed: int = 0
-) -> Float[np.ndarray, "draws M R"]:
+def bootstrap_cosines(
+    matrices: Float[np.ndarray, "matrices N N"], references: Sequence[Reference], draws: int = 1000, seed: int = 0
+) -> Float[np.ndarray, "draws matrices references"]:
     """Cosines over rows drawn with replacement; 0 where the drawn rows of the reference or matrix are all constant.
 
-    Raises as ``compare``, and for fewer than 2 draws.
+    Raises ValueError as ``compare_matrices``, and for fewer than 2 draws.
     """
     checks.integer("draws", draws, min_value=2)
-    own = centred(check_matrices(matrices, given))
-    other = centred(np.stack([r.matrix for r in given]))
+    own = centre_rows(check_matrices(matrices, references))
+    other = centre_rows(np.stack([r.matrix for r in references]))
     nodes = own.shape[-1]
     weights = np.random.default_rng(seed).multinomial(nodes, np.full(nodes, 1 / nodes), draws).astype(np.float64)
     product = np.einsum("mun,run->mru", own, other, optimize=True)
@@ -41,14 +41,14 @@ def resampled(
     return np.divide(both, size, out=np.zeros_like(both), where=size > 0)
 
 
-def interval(
+def cosine_interval(
     cosine: Float[np.ndarray, "*some"],
     drawn: Float[np.ndarray, "draws *some"],
     nodes: int,
     confidence: float | int = 0.95,
 ) -> tuple[Float[np.ndarray, "*some"], Float[np.ndarray, "*some"]]:
     """The ends of the interval of each cosine."""
-    centre, spread = (np.arctanh(np.clip(part, -MOST, MOST)) for part in (cosine, drawn))
+    centre, spread = (np.arctanh(np.clip(part, -MAX_COSINE, MAX_COSINE)) for part in (cosine, drawn))
     reach = _quantile(nodes, confidence) * spread.std(axis=0, ddof=1)
     return np.tanh(centre - reach), np.tanh(centre + reach)
 

@@ -1,4 +1,4 @@
-"""Measured maps from nodes to node logits: mean derivatives of logits by the residual stream."""
+"""Measured maps from nodes to node logits: mean derivatives of logits with respect to the residual stream."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from circuits import checks
-from circuits.probes.adjacency.node_space import Named, Nodes, checked, embedding
-from circuits.probes.streaming import stream
-from circuits.transformer.layers import wide
+from circuits.probes.adjacency.node_space import NamedMatrices, Nodes, check_nodes, node_embedding
+from circuits.probes.streaming import OnProgress, stream
+from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Taps
 
@@ -22,51 +22,72 @@ def jacobians(
     tokens: Int[np.ndarray, "n T"],
     taps: Sequence[str],
     *,
-    place: int,
+    position: int,
     source: int | None = None,
     head: int = 0,
     chunk: int = 16,
-    show: Callable[[int], None] | None = None,
-) -> Named:
-    """E J of each tap, with J the mean over examples of ∂ logits[head, place, nodes] / ∂ stream[tap, source].
+    on_progress: OnProgress | None = None,
+) -> NamedMatrices:
+    """Return E J for each tap, with J the mean over examples of ∂ logits[head, position, nodes] / ∂ stream[tap, source].
 
-    Row u: how node logits at ``place`` move when the stream at ``source`` (``place`` if None) moves towards the
-    embedding of u. Exact derivatives, folded over examples ``chunk`` at a time.
+    Row u: how node logits at ``position`` change when the stream at ``source`` moves towards the embedding of u. The
+    derivatives are exact.
 
-    Raises ValueError for no examples or taps, places outside of the sequence or a source after the place, another
-    head, a tap that the model does not have or that is no stream [T, d], and as ``embedding``.
+    Args:
+        model: a transformer.
+        nodes: the token id of each node, [N].
+        tokens: sequences, [n, T].
+        taps: streams [T, d], such as "embed" or "blocks.0.resid_post".
+        position: where the logits are read.
+        source: where the stream is moved, at or before ``position``; by default ``position``.
+        head: the prediction head that is read.
+        chunk: examples computed at once.
+        on_progress: called with the number of examples done.
+
+    Returns:
+        Matrices [taps, N, N], with names.
+
+    Raises:
+        ValueError: if there are no examples or taps, a tap is not a stream of the model, a position is outside the
+            sequence, ``source`` is after ``position``, or nodes or head are not in the model.
+
+    Example:
+        >>> import numpy as np
+        >>> from circuits.probes import jacobians, tiny_planning_model
+        >>> model, problems, _ = tiny_planning_model()
+        >>> matrices = jacobians(model, np.arange(10), problems, ["embed"], position=9)
+        >>> matrices.names, matrices.values.shape
+        (('jacobian of embed at position 9',), (1, 10, 10))
     """
-    ids, length = checked(model, nodes), tokens.shape[1]
+    ids, length = check_nodes(model, nodes), tokens.shape[1]
     checks.require(len(taps) > 0, "taps", "must hold at least one name", len(taps))
-    checks.integer("place", place, min_value=0, max_value=length - 1)
-    start = place if source is None else source
-    checks.integer("source", start, min_value=0, max_value=place)
+    checks.integer("position", position, min_value=0, max_value=length - 1)
+    source = position if source is None else source
+    checks.integer("source", source, min_value=0, max_value=position)
     checks.integer("head", head, min_value=0, max_value=model.config.prediction_heads - 1)
-    function = _jacobian_of(tuple(taps), tuple(np.asarray(ids).tolist()), place, start, head)
-    found = stream(function, model, (np.asarray(tokens, np.int32),), chunk=chunk, show=show).mean
-    return Named(
-        tuple(f"jacobian from {tap}, place {start + 1}" for tap in taps),
-        jnp.stack([found[str(i)] for i in range(len(taps))]),
-    )
+    function = _jacobian_of(tuple(taps), tuple(ids.tolist()), position, source, head)
+    mean = stream(function, model, (np.asarray(tokens, np.int32),), chunk=chunk, on_progress=on_progress).mean
+    names = tuple(f"jacobian of {tap} at position {source}" for tap in taps)
+    return NamedMatrices(names, jnp.stack([mean[str(i)] for i in range(len(taps))]))
 
 
 @cache
-def _jacobian_of(taps: tuple[str, ...], ids: tuple[int, ...], place: int, source: int, head: int) -> Callable:
-    """The same partial function for the same arguments, so that what is compiled for it serves again."""
-    return partial(_jacobian, taps, ids, place, source, head)
+def _jacobian_of(taps: tuple[str, ...], ids: tuple[int, ...], position: int, source: int, head: int) -> Callable:
+    """The same partial function for the same arguments, so that its compiled program is reused."""
+    return partial(_jacobian, taps, ids, position, source, head)
 
 
 def _jacobian(
     taps: tuple[str, ...],
     ids: tuple[int, ...],
-    place: int,
+    position: int,
     source: int,
     head: int,
     model: Predictor,
     tokens: Int[Array, " T"],
 ) -> dict[str, Float[Array, "N N"]]:
     nodes = np.asarray(ids, np.int32)
-    directions = embedding(model, nodes)
+    directions = node_embedding(model, nodes)
 
     def moved(tap: str, weights: Float[Array, " N"]) -> Float[Array, " N"]:
         def edit(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -74,7 +95,7 @@ def _jacobian(
             return x.at[source].add((weights @ directions).astype(x.dtype))
 
         logits, _ = model(tokens, Taps(edit={tap: edit}))
-        return wide(logits[head, place])[nodes]
+        return upcast(logits[head, position])[nodes]
 
     zero = jnp.zeros(len(ids), directions.dtype)
     return {str(i): jax.jacfwd(partial(moved, tap))(zero).T for i, tap in enumerate(taps)}

@@ -8,44 +8,49 @@ from jaxtyping import Array, Float, Int
 
 from circuits import checks
 from circuits.one_layer.module import OneLayer
-from circuits.transformer.layers import wide
+from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
+from circuits.typing import AnyArray
 
-Nodes = Int[Array | np.ndarray, " N"]
-"""Ids of the nodes' tokens, in node order."""
+Nodes = Int[AnyArray, " N"]
+"""The token id of each node, in node order."""
 
 
-class Named(NamedTuple):
+class NamedMatrices(NamedTuple):
     """Matrices with their names, in order."""
 
     names: tuple[str, ...]
-    values: Float[Array, "M N N"]
+    values: Float[Array, "matrices N N"]
 
 
-def joined(parts: list[Named]) -> Named:
-    """All of them, in the widest of their dtypes. Raises ValueError for none."""
+def concatenate(parts: list[NamedMatrices]) -> NamedMatrices:
+    """All of them, in the widest of their dtypes. Raises ValueError for an empty list."""
     checks.require(len(parts) > 0, "sources", "must hold at least one", len(parts))
-    wide_kind = max((part.values.dtype for part in parts), key=lambda kind: kind.itemsize)
-    values = jnp.concatenate([part.values.astype(wide_kind) for part in parts])
-    return Named(tuple(name for part in parts for name in part.names), values)
+    dtype = max((part.values.dtype for part in parts), key=lambda dtype: dtype.itemsize)
+    values = jnp.concatenate([part.values.astype(dtype) for part in parts])
+    return NamedMatrices(tuple(name for part in parts for name in part.names), values)
 
 
-def embedding(model: Predictor, nodes: Nodes) -> Float[Array, "N d"]:
+def node_embedding(model: Predictor, nodes: Nodes) -> Float[Array, "N d"]:
     """E. Raises ValueError for ids outside the vocabulary, or twice."""
-    return wide(model.transformer.tokens[...])[checked(model, nodes)]
+    return upcast(model.transformer.tokens[...])[check_nodes(model, nodes)]
 
 
-def unembedding(model: Predictor, nodes: Nodes, head: int = 0) -> Float[Array, "d N"]:
-    """U of a prediction head that reads the final stream. Raises ValueError for another head, or as ``embedding``."""
-    ids, kind = checked(model, nodes), model.config.head_kind
-    most = model.config.prediction_heads - 1 if kind == "linear" else 0
-    checks.integer("head", head, min_value=0, max_value=most)
-    # The product with unit vectors is the unembedding, whatever kind of heads holds it.
+def node_unembedding(model: Predictor, nodes: Nodes, head: int = 0) -> Float[Array, "d N"]:
+    """U of a prediction head that reads the final stream.
+
+    Raises ValueError for another prediction head, or as ``node_embedding``.
+    """
+    ids = check_nodes(model, nodes)
+    max_head = model.config.prediction_heads - 1 if model.config.head_kind == "linear" else 0
+    checks.integer("head", head, min_value=0, max_value=max_head)
+    # The product with unit vectors is the unembedding, whatever kind of prediction head holds it.
     directions = jnp.eye(model.config.width, dtype=model.config.dtype)
-    return wide(model.logits(directions, head))[:, ids]
+    return upcast(model.logits(directions, head))[:, ids]
 
 
-def checked(model: Predictor | OneLayer, nodes: Nodes) -> Int[np.ndarray, " N"]:
+def check_nodes(model: Predictor | OneLayer, nodes: Nodes) -> Int[np.ndarray, " N"]:
+    """The ids, after checking that they differ and are in the vocabulary."""
     ids, vocab = np.asarray(nodes), model.config.vocab
     fits = 0 < len(ids) <= vocab and ids.min() >= 0 and ids.max() < vocab
     checks.require(bool(fits), "nodes", f"must be at least one and at most {vocab} ids in range({vocab})", ids.tolist())

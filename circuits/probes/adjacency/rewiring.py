@@ -1,14 +1,14 @@
 """Random graphs with the degrees of a given one, by swaps of edges, many at a time.
 
-A swap takes edges a -> b and c -> d to a -> d and c -> b, so every node keeps its number of edges out and in. It is
-refused where an edge would be doubled or become a loop, and, in a graph without cycles, where an edge would run
+A swap turns edges a -> b and c -> d into a -> d and c -> b, so every node keeps its number of edges out and in. It is
+rejected where an edge would be doubled or become a loop, and, in a graph without cycles, where an edge would run
 against the topological order (that of the nodes' numbers where it is one), so the graph stays without cycles. In a
 graph in which every edge has its reverse, edges are swapped together with their reverses.
 
-A refused swap counts as a step, so the chain is symmetric, and uniform over the graphs that it reaches. The draws are
+A rejected swap counts as a step, so the chain is symmetric, and uniform over the graphs that it reaches. The draws are
 made as Besag and Clifford (1989) do: one chain of S steps leads from the given graph to a hub, and from the hub
 independent chains of S steps lead to each draw. Then the given graph and the draws are exchangeable for every S, if
-the given graph is uniform over those that it can be swapped to; S has to be large for power alone. Swaps do not turn
+the given graph is uniform over those that it can be swapped to; S has to be large only for power. Swaps do not turn
 a directed triangle around, so the chain need not reach every graph with these degrees.
 """
 
@@ -20,48 +20,48 @@ from jaxtyping import Bool, Int
 
 from circuits import checks
 
-SWAPS_AN_EDGE = 10
+SWAPS_PER_EDGE = 10
 """Steps S of a chain for each edge. A random DAG of 100 nodes and edge probability 0.1 shares 25% of its edges with
-where it came from after 1 and twice 1 of them, and 14% from 5 on, as two draws do; one of 12 nodes and edge
-probability 0.4 shares 57% from 2 on."""
+its ancestor after 1 and twice 1 of them, and 14% from 5 on, as two draws do; one of 12 nodes and edge probability 0.4
+shares 57% from 2 on."""
 
 
 class _Chains(NamedTuple):
-    """D graphs on their way: edge e of graph d runs from ``tails[d, e]`` to ``heads[d, e]``."""
+    """One graph for each chain: edge e of graph c runs from ``tails[c, e]`` to ``heads[c, e]``."""
 
-    tails: Int[np.ndarray, "D E"]
-    heads: Int[np.ndarray, "D E"]
-    edges: Bool[np.ndarray, "D N N"]
+    tails: Int[np.ndarray, "chains E"]
+    heads: Int[np.ndarray, "chains E"]
+    edges: Bool[np.ndarray, "chains N N"]
 
 
-def rewired(
-    adjacency: Bool[np.ndarray, "N N"], draws: int, *, swaps: int = SWAPS_AN_EDGE, seed: int = 0
+def rewire(
+    adjacency: Bool[np.ndarray, "N N"], draws: int, *, swaps: int = SWAPS_PER_EDGE, seed: int = 0
 ) -> Bool[np.ndarray, "draws N N"]:
     """Adjacency matrices with the same degrees in and out, and without cycles if the given one has none.
 
-    ``swaps`` steps are tried for each edge. A graph that allows no swap comes back as it is. Raises ValueError for
+    ``swaps`` steps are tried for each edge. A graph that allows no swap is returned unchanged. Raises ValueError for
     counts that are not positive, and a graph without edges.
     """
     checks.integer("draws", draws, min_value=1)
     checks.integer("swaps", swaps, min_value=1)
     given = np.asarray(adjacency, bool)
     checks.require(bool(given.any()), "graph", "must have an edge", 0)
-    both = bool(np.array_equal(given, given.T))
-    rank, rng = _order(given), np.random.default_rng(seed)
-    tails, heads = np.nonzero(np.triu(given) if both else given)
+    reversible = bool(np.array_equal(given, given.T))
+    rank, rng = _topological_rank(given), np.random.default_rng(seed)
+    tails, heads = np.nonzero(np.triu(given) if reversible else given)
     steps = swaps * len(tails)
-    start = _Chains(tails[None].copy(), heads[None].copy(), given[None].copy())
-    _walk(start, steps, rank, both, rng)
-    all_from_hub = _Chains(*(np.repeat(part, draws, axis=0) for part in start))
-    _walk(all_from_hub, steps, rank, both, rng)
-    return all_from_hub.edges
+    hub = _Chains(tails[None].copy(), heads[None].copy(), given[None].copy())
+    _walk(hub, steps, rank, reversible, rng)
+    chains = _Chains(*(np.repeat(part, draws, axis=0) for part in hub))
+    _walk(chains, steps, rank, reversible, rng)
+    return chains.edges
 
 
-def _order(adjacency: Bool[np.ndarray, "N N"]) -> Int[np.ndarray, " N"] | None:
-    """Each node's place in a topological order; None where there are cycles.
+def _topological_rank(adjacency: Bool[np.ndarray, "N N"]) -> Int[np.ndarray, " N"] | None:
+    """Each node's rank in a topological order; None where there are cycles.
 
-    That of the nodes' own numbers if it is one. Any other depends on the graph, so draws are exchangeable with the
-    given graph in so far as its order is the one of its making.
+    It is the order of the nodes' own numbers if that is topological. Any other depends on the graph, so draws are
+    exchangeable with the given graph only as far as the graph was made in that order.
     """
     if not np.tril(adjacency).any():
         return np.arange(len(adjacency))
@@ -72,7 +72,7 @@ def _order(adjacency: Bool[np.ndarray, "N N"]) -> Int[np.ndarray, " N"] | None:
 
 
 def _walk(
-    chains: _Chains, steps: int, rank: Int[np.ndarray, " N"] | None, both: bool, rng: np.random.Generator
+    chains: _Chains, steps: int, rank: Int[np.ndarray, " N"] | None, reversible: bool, rng: np.random.Generator
 ) -> None:
     """``steps`` swaps in each chain, in place."""
     tails, heads, edges = chains
@@ -83,18 +83,18 @@ def _walk(
     for _ in range(steps):
         first, second = rng.integers(0, size, (2, count))
         a, b, c, d = tails[row, first], heads[row, first], tails[row, second], heads[row, second]
-        if both:  # an edge and its reverse are one: take it from either side
+        if reversible:  # an edge and its reverse are one: take it in either direction
             turned = rng.random(count) < 0.5
             c, d = np.where(turned, d, c), np.where(turned, c, d)
         good = ~edges[row, a, d] & ~edges[row, c, b] & (a != d) & (c != b) & (first != second)
-        if both:
+        if reversible:
             good &= (a != c) & (b != d)
         if rank is not None:
             good &= (rank[a] < rank[d]) & (rank[c] < rank[b])
         r, a, b, c, d, i, j = (part[good] for part in (row, a, b, c, d, first, second))
         edges[r, a, b] = edges[r, c, d] = False
         edges[r, a, d] = edges[r, c, b] = True
-        if both:
+        if reversible:
             edges[r, b, a] = edges[r, d, c] = False
             edges[r, d, a] = edges[r, b, c] = True
         tails[r, i], heads[r, i], tails[r, j], heads[r, j] = a, d, c, b

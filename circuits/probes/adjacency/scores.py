@@ -1,7 +1,7 @@
 """How well matrices of node logits agree with references. Entry [m, r] is matrix m against reference r.
 
-Logits do not know a constant added to a row, so the rows of both are centred before they are compared:
-M_c[u, v] = M[u, v] - mean_v M[u, v]. Only the means on and off support are of the matrix as it is.
+Softmax ignores a constant added to a row of logits, so the rows of both are centred before they are compared:
+M_c[u, v] = M[u, v] - mean_v M[u, v]. Only the means on and off support are of the matrix itself.
 """
 
 from collections.abc import Sequence
@@ -12,130 +12,154 @@ from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
 from circuits import checks
-from circuits.probes.adjacency.references import Reference, centred
+from circuits.probes.adjacency.references import Reference, centre_rows
 
 
-class Scores(NamedTuple):
-    """Of M matrices against R references."""
+class MatrixScores(NamedTuple):
+    """Every matrix against every reference."""
 
-    cosine: Float[np.ndarray, "M R"]
+    cosine: Float[np.ndarray, "matrices references"]
     """<M_c, R_c> / (|M_c| |R_c|): the correlation of entries within rows, from -1 to 1."""
-    scale: Float[np.ndarray, "M R"]
-    """The s >= 0 with the least |M_c - s R_c|: max(0, <M_c, R_c> / |R_c|²)."""
-    error: Float[np.ndarray, "M R"]
+    scale: Float[np.ndarray, "matrices references"]
+    """The s >= 0 that minimises |M_c - s R_c|: max(0, <M_c, R_c> / |R_c|²)."""
+    error: Float[np.ndarray, "matrices references"]
     """|M_c - s R_c| / |M_c|: √(1 - cosine²) where the scale is positive, 1 otherwise."""
-    auc: Float[np.ndarray, "M R"]
-    """That an entry of M_c on the reference's support is above one off it, ties counted half; every entry counts,
-    the diagonal too. NaN where there are none on it, or none off it."""
-    mean_on: Float[np.ndarray, "M R"]
-    """Mean of M, not centred, on the support; NaN where there is none."""
-    mean_off: Float[np.ndarray, "M R"]
-    """And off it."""
-    gap: Float[np.ndarray, "M R"]
+    auc: Float[np.ndarray, "matrices references"]
+    """The probability that an entry of M_c on the reference's support is above one off it; ties count half, and the
+    diagonal counts. NaN where there are none on it, or none off it."""
+    mean_on: Float[np.ndarray, "matrices references"]
+    """The mean of M, not centred, on the support; NaN where there is none."""
+    mean_off: Float[np.ndarray, "matrices references"]
+    """The mean of M off the support."""
+    gap: Float[np.ndarray, "matrices references"]
     """mean_on - mean_off."""
-    spearman: Float[np.ndarray, "M R"]
-    """Rank correlation of the entries of M_c and R_c, ties at their mean rank."""
+    spearman: Float[np.ndarray, "matrices references"]
+    """The rank correlation of the entries of M_c and R_c, ties at their mean rank."""
 
 
-def compare(matrices: Float[np.ndarray, "M N N"], given: Sequence[Reference]) -> Scores:
-    """Every score of every matrix against every reference.
+def compare_matrices(matrices: Float[np.ndarray, "matrices N N"], references: Sequence[Reference]) -> MatrixScores:
+    """Return every score of every matrix against every reference.
 
-    Raises ValueError for no reference, another size, entries that are not finite, and a matrix whose rows are all
-    constant, which agrees with nothing.
+    Args:
+        matrices: node logits, [matrices, N, N]; row u holds the logits over nodes when node u is fed in.
+        references: from ``graph_references``.
+
+    Raises:
+        ValueError: if there is no reference, the sizes differ, or a matrix has entries that are not finite or only
+            constant rows, which agree with nothing.
+
+    Example:
+        >>> import networkx as nx
+        >>> import numpy as np
+        >>> from circuits.probes import compare_matrices, graph_references
+        >>> graph = nx.DiGraph([(0, 1), (1, 2), (0, 2), (2, 3)])
+        >>> adjacency = nx.to_numpy_array(graph, nodelist=range(4))
+        >>> compare_matrices(adjacency[None], graph_references(graph, powers=2)).cosine.round(2)
+        array([[ 1.  , ...]])
     """
-    values = check_matrices(matrices, given)
-    wanted = np.stack([r.matrix for r in given])
-    flat, own, other = (_flat(part) for part in (values, centred(values), centred(wanted)))
+    values = check_matrices(matrices, references)
+    reference_matrices = np.stack([r.matrix for r in references])
+    flat, own, other = (_flatten(part) for part in (values, centre_rows(values), centre_rows(reference_matrices)))
     product = own @ other.T
     cosine = np.clip(product / np.outer(_lengths(own), _lengths(other)), -1, 1)
     scale = np.maximum(0, product / _lengths(other) ** 2)
     error = np.where(scale > 0, np.sqrt(1 - cosine**2), 1.0)
     ranks = _ranks(own)
-    support = _flat(wanted) > 0
+    support = _flatten(reference_matrices) > 0
     mean_on, mean_off = _mean_over(flat, support), _mean_over(flat, ~support)
-    parts = (_auc(ranks, support), mean_on, mean_off, mean_on - mean_off)
-    return Scores(cosine, scale, error, *parts, _correlations(ranks, _ranks(other)))
+    rest = (_auc(ranks, support), mean_on, mean_off, mean_on - mean_off, _correlations(ranks, _ranks(other)))
+    return MatrixScores(cosine, scale, error, *rest)
 
 
-def check_matrices(matrices: Float[np.ndarray, "M N N"], given: Sequence[Reference]) -> Float[np.ndarray, "M N N"]:
-    """The matrices in float64. Raises ValueError as ``compare`` does."""
-    checks.require(len(given) > 0, "references", "must hold at least one", len(given))
-    nodes = len(given[0].matrix)
+def check_matrices(
+    matrices: Float[np.ndarray, "matrices N N"], references: Sequence[Reference]
+) -> Float[np.ndarray, "matrices N N"]:
+    """The matrices in float64. Raises ValueError as ``compare_matrices``."""
+    checks.require(len(references) > 0, "references", "must hold at least one", len(references))
+    nodes = len(references[0].matrix)
     fits = len(matrices) > 0 and matrices.shape[1:] == (nodes, nodes)
     checks.require(fits, "matrices", f"must be at least one of shape {(nodes, nodes)}", matrices.shape)
     checks.finite("matrices", matrices)
     values = np.asarray(matrices, np.float64)
-    there = varies(values)
-    place = int(np.argmin(there))
-    checks.require(bool(there.all()), f"matrices[{place}]", "must vary within a row", values[place, :, :1].tolist())
+    vary = rows_vary(values)
+    first = int(np.argmin(vary))
+    checks.require(bool(vary.all()), f"matrices[{first}]", "must vary within a row", values[first, :, :1].tolist())
     return values
 
 
-def varies(matrices: Float[np.ndarray, "M N N"]) -> Bool[np.ndarray, " M"]:
-    """Whether any row of a matrix is not constant: of the others no score is defined."""
-    return np.any(centred(matrices), axis=(1, 2))
+def rows_vary(matrices: Float[np.ndarray, "matrices N N"]) -> Bool[np.ndarray, " matrices"]:
+    """Whether any row of a matrix is not constant; otherwise its scores are undefined."""
+    return np.any(centre_rows(matrices), axis=(1, 2))
 
 
-def units(matrices: Float[np.ndarray, "*many N N"]) -> Float[np.ndarray, "*many NN"]:
-    """Centred, flat, and of length 1 (0 where there is nothing), so that cosines are products."""
-    flat = _flat(centred(matrices))
+def unit_vectors(matrices: Float[np.ndarray, "*many N N"]) -> Float[np.ndarray, "*many entries"]:
+    """Centred, flattened and of length 1 (or 0 where all is constant), so that cosines are products."""
+    flat = _flatten(centre_rows(matrices))
     size = _lengths(flat)[..., None]
     return np.divide(flat, size, out=np.zeros_like(flat), where=size > 0)
 
 
-def partial_cosines(matrices: Float[np.ndarray, "M N N"], given: Sequence[Reference]) -> Float[np.ndarray, "M R"]:
-    """The cosine with each power when the other powers of its kind (counts or support, full or observed) are fixed.
+def partial_cosines(
+    matrices: Float[np.ndarray, "matrices N N"], references: Sequence[Reference]
+) -> Float[np.ndarray, "matrices references"]:
+    """The cosine with each power, given the other powers of its kind (counts or support, full or observed graph).
 
-    With residuals of least squares on those others, e_M and e_R: <e_M, e_R> / (|e_M| |e_R|). NaN for reachability, and
-    where the others leave nothing of the power or of the matrix.
+    With the least-squares residuals on those others, e_M and e_R: <e_M, e_R> / (|e_M| |e_R|). NaN for reachability,
+    and where the others leave nothing of the power or of the matrix.
     """
-    own, other = units(matrices), units(np.stack([r.matrix for r in given]))
-    found = np.full((len(own), len(other)), np.nan)
-    for place, one in enumerate(given):
-        if not one.power:
+    own, other = unit_vectors(matrices), unit_vectors(np.stack([r.matrix for r in references]))
+    results = np.full((len(own), len(other)), np.nan)
+    for number, reference in enumerate(references):
+        if not reference.power:
             continue
-        beside = [i for i, r in enumerate(given) if i != place and _same_kind(r, one)]
-        left_m, left_r = _residual(own, other[beside]), _residual(other[place : place + 1], other[beside])
-        size = _lengths(left_m) * _lengths(left_r)
-        there = (_lengths(left_m) > 1e-9) & (_lengths(left_r) > 1e-9)
-        found[there, place] = (left_m @ left_r[0])[there] / size[there]
-    return found
+        others = [i for i, r in enumerate(references) if i != number and _same_kind(r, reference)]
+        rest_m, rest_r = _residual(own, other[others]), _residual(other[number : number + 1], other[others])
+        size = _lengths(rest_m) * _lengths(rest_r)
+        defined = (_lengths(rest_m) > 1e-9) & (_lengths(rest_r) > 1e-9)
+        results[defined, number] = (rest_m @ rest_r[0])[defined] / size[defined]
+    return results
 
 
 def _same_kind(a: Reference, b: Reference) -> bool:
-    """Powers of one kind; the support of the first power is the first power itself."""
+    """Whether two references are powers of one kind; the support of the first power is the first power itself."""
     same = (a.support, a.observed) == (b.support, b.observed)
     first = a.power == 1 and b.support and a.observed == b.observed
     return a.power > 0 and (same or first)
 
 
-def _residual(rows: Float[np.ndarray, "M n"], basis: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "M n"]:
+def _residual(
+    rows: Float[np.ndarray, "rows entries"], basis: Float[np.ndarray, "basis entries"]
+) -> Float[np.ndarray, "rows entries"]:
     if not len(basis):
         return rows
     fitted, *_ = np.linalg.lstsq(basis.T, rows.T, rcond=None)
     return rows - (basis.T @ fitted).T
 
 
-def _flat(matrices: np.ndarray) -> np.ndarray:
+def _flatten(matrices: np.ndarray) -> np.ndarray:
     return matrices.reshape(*matrices.shape[:-2], -1)
 
 
-def _lengths(flat: Float[np.ndarray, "*many n"]) -> Float[np.ndarray, "*many"]:
+def _lengths(flat: Float[np.ndarray, "*many entries"]) -> Float[np.ndarray, "*many"]:
     return np.sqrt(np.sum(flat * flat, axis=-1))
 
 
-def _ranks(flat: Float[np.ndarray, "M n"]) -> Float[np.ndarray, "M n"]:
-    """Of entries to 12 digits of the largest, so that rounding does not undo ties."""
+def _ranks(flat: Float[np.ndarray, "rows entries"]) -> Float[np.ndarray, "rows entries"]:
+    """Ranks of entries rounded to 12 digits of the largest, so that rounding does not undo ties."""
     return rankdata(np.round(flat / np.abs(flat).max(axis=1, keepdims=True), 12), axis=1)
 
 
-def _mean_over(flat: Float[np.ndarray, "M n"], chosen: Bool[np.ndarray, "R n"]) -> Float[np.ndarray, "M R"]:
+def _mean_over(
+    flat: Float[np.ndarray, "matrices entries"], chosen: Bool[np.ndarray, "references entries"]
+) -> Float[np.ndarray, "matrices references"]:
     count = chosen.sum(axis=1)
     total = flat @ chosen.T.astype(np.float64)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _auc(ranks: Float[np.ndarray, "M n"], support: Bool[np.ndarray, "R n"]) -> Float[np.ndarray, "M R"]:
+def _auc(
+    ranks: Float[np.ndarray, "matrices entries"], support: Bool[np.ndarray, "references entries"]
+) -> Float[np.ndarray, "matrices references"]:
     """(Σ ranks on support - a (a + 1) / 2) / (a b) with a entries on it and b off it (Mann and Whitney)."""
     on = support.sum(axis=1)
     pairs = on * (support.shape[1] - on)
@@ -143,6 +167,8 @@ def _auc(ranks: Float[np.ndarray, "M n"], support: Bool[np.ndarray, "R n"]) -> F
     return np.where(pairs > 0, above / np.maximum(pairs, 1), np.nan)
 
 
-def _correlations(a: Float[np.ndarray, "M n"], b: Float[np.ndarray, "R n"]) -> Float[np.ndarray, "M R"]:
+def _correlations(
+    a: Float[np.ndarray, "matrices entries"], b: Float[np.ndarray, "references entries"]
+) -> Float[np.ndarray, "matrices references"]:
     a, b = (part - part.mean(axis=1, keepdims=True) for part in (a, b))
     return (a @ b.T) / np.outer(_lengths(a), _lengths(b))

@@ -1,4 +1,4 @@
-"""When each step of the circuit forms: scores of every head over the checkpoints of a run."""
+"""When each part of the circuit forms: scores of every attention head over the checkpoints of a run."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,56 +7,78 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from circuits import checks
-from circuits.probes.attention.scores import Scores
+from circuits.probes.attention.scores import CircuitScores
 
-PREDECESSOR, GOAL, LINK = "predecessor", "attends to the goal", "the goal reads its edge"
-"""Names of strengths; the others are "hop 1", "hop 2", ..."""
+PREDECESSOR, GOAL, EDGE = "predecessor", "attends to the goal", "the goal reads its edge"
+"""Names of strengths; the others are "hop 0", "hop 1", ..."""
 
 
 class Formation(NamedTuple):
-    """When a quantity came to stay above half of what it rose by."""
+    """When a quantity rose above half of its final rise to stay there."""
 
     step: int | None
-    """The first checkpoint from which on it is above half-way; None if it never rose by ``least``."""
+    """The first checkpoint from which on it is above half-way; None if it rose by less than ``min_rise``."""
     half: float
     final: float
 
 
-def strengths(scores: Sequence[Scores]) -> dict[str, Float[np.ndarray, " steps"]]:
-    """How strong each part of the circuit is at each checkpoint, in its strongest head, from mean scores of all heads.
+def circuit_strengths(scores: Sequence[CircuitScores]) -> dict[str, Float[np.ndarray, " steps"]]:
+    """Return the strength of each part of the circuit in its strongest attention head, at each checkpoint.
 
-        predecessor              max over layers and heads of the score of that name
-        attends to the goal      max of goal_in_query: the first step of the circuit
-        the goal reads its edge  max of link at hop 1: the goal in the query looks back at the edge that it ends
-        hop i                    max of trace - astray at hop i: the second step, at the query. What looks at all paths
-                                 alike is in no hop
+        predecessor              the maximum over layers and heads of the score of that name
+        attends to the goal      of goal_in_query: the first step of the circuit
+        the goal reads its edge  of edge_attention_elsewhere at hop 0: the goal in the prompt's query looks at its edge
+        hop i                    of backward_trace - distractor_attention at hop i: the second step, at the query
+                                 position. A head that looks at all paths alike is in no hop
 
-    From 0 to 1, where hops may be below 0. A link that is NaN, as no position could look back, is left out. Raises
-    ValueError for no checkpoint.
+    Args:
+        scores: one record for each checkpoint, averaged over problems.
+
+    Returns:
+        Strengths from 0 to 1 by name; hops may be negative. "the goal reads its edge" is left out where no position
+        can look back, so that it is NaN.
+
+    Raises:
+        ValueError: if there is no checkpoint.
     """
     checks.require(len(scores) > 0, "scores", "must hold at least one checkpoint", len(scores))
-    hops = np.array([np.max(np.asarray(one.trace) - np.asarray(one.astray), axis=(0, 1)) for one in scores])
-    found = {
+    excess = [np.asarray(one.backward_trace) - np.asarray(one.distractor_attention) for one in scores]
+    hops = np.array([np.max(one, axis=(0, 1)) for one in excess])
+    strengths = {
         PREDECESSOR: np.array([np.max(one.predecessor) for one in scores]),
         GOAL: np.array([np.max(one.goal_in_query) for one in scores]),
-        LINK: np.array([np.max(np.asarray(one.link)[..., 0]) for one in scores]),
-    } | {f"hop {hop + 1}": hops[:, hop] for hop in range(hops.shape[1])}
-    return {name: values for name, values in found.items() if not (name == LINK and np.all(np.isnan(values)))}
+        EDGE: np.array([np.max(np.asarray(one.edge_attention_elsewhere)[..., 0]) for one in scores]),
+    } | {f"hop {hop}": hops[:, hop] for hop in range(hops.shape[1])}
+    if np.all(np.isnan(strengths[EDGE])):
+        del strengths[EDGE]
+    return strengths
 
 
 def formation(
-    steps: Int[np.ndarray, " steps"], values: Float[np.ndarray, " steps"], *, baseline: float, least: float = 0.1
+    steps: Int[np.ndarray, " steps"], values: Float[np.ndarray, " steps"], *, baseline: float, min_rise: float = 0.1
 ) -> Formation:
-    """When ``values`` came to stay above half-way from a baseline to where they end.
+    """Return when values rose above half-way from a baseline to where they end, and stayed there.
 
-    ``baseline`` is the value of untrained models. A rise below ``least`` is none. Raises ValueError for other shapes,
-    and for values that are not finite.
+    Args:
+        steps: training steps of the checkpoints.
+        values: a strength at each of them.
+        baseline: the strength of untrained models.
+        min_rise: a smaller rise counts as none.
+
+    Raises:
+        ValueError: if the values are not finite, or not one for each step.
+
+    Example:
+        >>> import numpy as np
+        >>> from circuits.probes import formation
+        >>> formation(np.array([0, 100, 200, 300]), np.array([0.1, 0.2, 0.8, 0.9]), baseline=0.1)
+        Formation(step=200, half=0.5, final=0.9)
     """
     checks.shape("values", values, (len(steps),))
     checks.finite("values", values)
     final = float(values[-1])
     half = (baseline + final) / 2
-    if final - baseline < least:
+    if final - baseline < min_rise:
         return Formation(None, half, final)
     below = np.flatnonzero(values < half)
     first = 0 if len(below) == 0 else int(below[-1]) + 1

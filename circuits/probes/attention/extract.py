@@ -1,6 +1,6 @@
-"""Attention maps out of a model: averages over planning problems, or one text."""
+"""Attention maps of a model: averages over planning problems, or one text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from circuits import checks
 from circuits.probes.attention.maps import AttentionMaps
-from circuits.probes.layout import Layout, layout, place_names
+from circuits.probes.layout import Layout, aligned_names, problem_layout, query_position
 from circuits.probes.patterns import attention_patterns
-from circuits.probes.streaming import errors, stream
+from circuits.probes.streaming import OnProgress, standard_errors, stream
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
@@ -20,52 +20,82 @@ ALIGNED = "parts of the graph: s start, n1, n2, ... the path, g goal, x1, x2, ..
 WRITTEN = "positions as written: u to v an edge, g goal, s start, n1, ... the answer"
 
 
-def planning_maps(
+def attention_maps(
     model: Predictor,
-    format: TokenFormat,
     problems: Int[np.ndarray, "n T"],
-    query: int,
+    format: TokenFormat,
     *,
-    title: str,
+    query: int | None = None,
+    title: str = "",
     per_head: bool = True,
     aligned: bool = True,
-    show: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> AttentionMaps:
-    """Mean attention over problems, given with their answers, while the token after position ``query`` is predicted.
+    """Return the mean attention over planning problems while a token of the answer is predicted.
 
-    ``aligned`` puts the edges of each problem into the common order of ``Layout.order``; else rows and columns are
-    positions as they are written, where the list of edges mixes everything. ``per_head``: every head, or their mean.
-    Memory does not grow with n. Raises ValueError for no problem, and for what ``layout`` refuses.
+    Memory does not grow with the number of problems.
+
+    Args:
+        model: a transformer that reads problems in this format.
+        problems: token ids with answers, [n, T].
+        format: how the problems are written.
+        query: the query position; by default that of the branching token (``query_position``).
+        title: for figures and pages.
+        per_head: keep every attention head, or only the mean over heads.
+        aligned: put the edges of each problem into the aligned order of ``Layout.order``. Otherwise rows and columns
+            are positions as written, at which the problems hold different parts of the graph.
+        on_progress: called with the number of problems done.
+
+    Returns:
+        Patterns [L, H, Q, Q] up to the query position, with standard errors if there are at least two problems; see
+        ``circuits.plotting.attention`` for figures and ``circuits.plotting.page`` for a page.
+
+    Raises:
+        ValueError: if there is no problem, or problems and query do not fit the format.
+
+    Example:
+        >>> from circuits.probes import attention_maps, tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> maps = attention_maps(model, problems, format)
+        >>> maps.patterns.shape, maps.tokens[:4]
+        ((2, 2, 10, 10), ('s', 'n1', 'n1', 'g'))
     """
     checks.require(len(problems) > 0, "problems", "must be at least one", len(problems))
+    query = query_position(format) if query is None else query
     tokens = np.asarray(problems, np.int32)
-    found = stream(partial(_patterns, format, query, per_head, aligned), model, (tokens,), show=show)
-    first = jax.tree.map(np.asarray, layout(format, jnp.asarray(tokens[0]), query))
-    names, roles = place_names(first) if aligned else _written(format, first)
-    spread = errors(found) if len(tokens) > 1 else None
-    heads = tuple(str(head + 1) for head in range(model.config.heads)) if per_head else (_mean_of(model),)
+    moments = stream(partial(_patterns, format, query, per_head, aligned), model, (tokens,), on_progress=on_progress)
+    first = jax.tree.map(np.asarray, problem_layout(jnp.asarray(tokens[0]), format, query))
+    names, roles = aligned_names(first) if aligned else _written_names(format, first)
+    errors = standard_errors(moments) if len(tokens) > 1 else None
     notes: dict[str, object] = {
         "examples": len(tokens),
-        "chosen token": f"number {query - format.prompt_length + 2} of the answer",
+        "predicted token": f"token {query + 1 - format.prompt_length} of the answer, from 0",
         "rows and columns": ALIGNED if aligned else WRITTEN,
     }
-    mean = np.clip(np.asarray(found.mean), 0, 1)  # sums in float32 may exceed 1 by rounding
-    return AttentionMaps(mean, names, roles, query, heads, title, notes, spread)
+    mean = np.clip(np.asarray(moments.mean), 0, 1)  # sums in float32 may exceed 1 by rounding
+    return AttentionMaps(mean, names, roles, query, _head_names(model, per_head), title, notes, errors)
 
 
-def text_maps(
-    model: Predictor, ids: Int[np.ndarray, " T"], words: Sequence[str], *, title: str, per_head: bool = True
+def text_attention_maps(
+    model: Predictor, ids: Int[np.ndarray, " T"], words: Sequence[str], *, title: str = "", per_head: bool = True
 ) -> AttentionMaps:
-    """Attention on one sequence, whose tokens are written ``words``; the last position is the chosen one.
+    """Return the attention of a language model on one text; the query is the last position.
 
-    Raises ValueError unless there is a word for each token, and for tokens that the model does not take.
+    Args:
+        model: a language model.
+        ids: token ids, [T].
+        words: how each token is written, T texts.
+        title: for figures and pages.
+        per_head: keep every attention head, or only the mean over heads.
+
+    Raises:
+        ValueError: if there is not one word for each token, or the model does not accept the tokens.
     """
     checks.require(len(words) == len(ids), "words", f"must be {len(ids)}, one for each token", len(words))
     patterns = np.asarray(attention_patterns(model, jnp.asarray(ids, jnp.int32)), np.float64)
-    patterns = patterns if per_head else patterns.mean(axis=1, keepdims=True)
-    heads = tuple(str(head + 1) for head in range(model.config.heads)) if per_head else (_mean_of(model),)
-    blank = ("",) * len(words)
-    return AttentionMaps(np.clip(patterns, 0, 1), tuple(words), blank, len(words) - 1, heads, title, {"examples": 1})
+    patterns = np.clip(patterns if per_head else patterns.mean(axis=1, keepdims=True), 0, 1)
+    roles, heads = ("",) * len(words), _head_names(model, per_head)
+    return AttentionMaps(patterns, tuple(words), roles, len(words) - 1, heads, title, {"examples": 1})
 
 
 def _patterns(
@@ -75,21 +105,22 @@ def _patterns(
     patterns = patterns if per_head else jnp.mean(patterns, axis=1, keepdims=True)
     if not aligned:
         return patterns
-    order = layout(format, tokens, query).order
+    order = problem_layout(tokens, format, query).order
     return patterns[..., order, :][..., order]
 
 
-def _written(format: TokenFormat, first: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and roles of positions as written: what is the same in every problem there."""
-    tails = np.asarray(first.listed)
-    names = np.full(len(first.tokens), "·", dtype="<U8")
-    names[tails], names[tails + 1] = "u", "v"
-    names[int(first.start)], names[int(first.goal)] = "s", "g"
+def _written_names(format: TokenFormat, layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and roles of the positions as written, which are the same in every problem."""
+    parents = np.asarray(layout.listed_parents)
+    names = np.full(len(layout.tokens), "·", dtype="<U8")
+    names[parents], names[parents + 1] = "u", "v"
+    names[int(layout.start)], names[int(layout.goal)] = "s", "g"
     answer = np.arange(format.prompt_length, len(names))
-    names[answer] = [f"n{place - format.prompt_length + format.first_node}" for place in answer]
+    names[answer] = [f"n{position - format.prompt_length + format.first_node}" for position in answer]
     roles = {"·": "symbol", "u": "edges", "v": "edges", "s": "start", "g": "goal"}
     return tuple(names.tolist()), tuple(roles.get(name, "answer") for name in names.tolist())
 
 
-def _mean_of(model: Predictor) -> str:
-    return f"mean of {model.config.heads}"
+def _head_names(model: Predictor, per_head: bool) -> tuple[str, ...]:
+    count = model.config.heads
+    return tuple(map(str, range(count))) if per_head else (f"mean of {count}",)

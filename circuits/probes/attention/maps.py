@@ -1,4 +1,4 @@
-"""What an attention page or figure shows: patterns of every layer and head over named positions."""
+"""What an attention page or figure shows: patterns of every layer and attention head over named positions."""
 
 from typing import NamedTuple
 
@@ -9,43 +9,42 @@ from circuits import checks
 
 
 class AttentionMaps(NamedTuple):
-    """Attention of L layers and H heads (1 where it is averaged over heads), from queries down to keys across.
+    """Attention of L layers and H heads (1 for the mean over heads), from queries down to keys across.
 
-    Averages over examples are of one size and one order of positions: where examples were aligned, position i is
-    the same part of the graph in each of them, and the pattern need not be zero above the diagonal.
+    Averages are over examples of one length and one order of positions. Where examples were put into the aligned order,
+    position i is the same part of the graph in each of them, and the pattern need not be zero above the diagonal.
     """
 
     patterns: Float[np.ndarray, "L H T T"]
-    """From 0 to 1; every row that is seen sums to 1."""
+    """From 0 to 1; every row sums to 1."""
     tokens: tuple[str, ...]
     """What stands at each position, T texts."""
     roles: tuple[str, ...]
-    """The part that each position plays, such as "start", "goal", "path", "distractor"; equal neighbours form a band.
-    Empty texts where there are no roles."""
+    """The role of each position, such as "start", "goal", "path", "distractor"; "" where there are no roles."""
     query: int
-    """The position at which the chosen token is predicted."""
+    """The query position, where the branching token is predicted."""
     heads: tuple[str, ...]
-    """Names of the H columns: "1".."H", or "mean of 8"."""
+    """Names of the H columns: "0" .. "H-1", or "mean of 8"."""
     title: str
     notes: dict[str, object]
     """What was averaged, over how many examples: values for JSON, shown as they are."""
     errors: Float[np.ndarray, "L H T T"] | None = None
     """Standard errors of the means, where there are several examples."""
-    places: Int[np.ndarray, " T"] | None = None
-    """The position, from 0, of each row and column in the sequence, where that is not its place here."""
+    positions: Int[np.ndarray, " T"] | None = None
+    """The position in the sequence of each row and column, where that is not its index here."""
 
 
-def check(maps: AttentionMaps) -> None:
+def check_maps(maps: AttentionMaps) -> None:
     """Raise ValueError unless names, roles and query fit the patterns, and these are finite and between 0 and 1."""
     shape = maps.patterns.shape
     square = len(shape) == 4 and shape[2] == shape[3] and min(shape) > 0
     checks.require(square, "patterns", "must be [L, H, T, T], none of them 0", shape)
     checks.finite("patterns", maps.patterns)
-    least, most = float(maps.patterns.min()), float(maps.patterns.max())
-    checks.require(least >= 0 and most <= 1 + 1e-3, "patterns", "must lie between 0 and 1", (least, most))
+    low, high = float(maps.patterns.min()), float(maps.patterns.max())
+    checks.require(low >= 0 and high <= 1 + 1e-3, "patterns", "must lie between 0 and 1", (low, high))
     for field, length in (("tokens", shape[2]), ("roles", shape[2]), ("heads", shape[1])):
-        found = len(getattr(maps, field))
-        checks.require(found == length, field, f"must hold {length} texts", found)
+        count = len(getattr(maps, field))
+        checks.require(count == length, field, f"must hold {length} texts", count)
     checks.integer("query", maps.query, min_value=0, max_value=shape[2] - 1)
     if maps.errors is not None:
         checks.shape("errors", maps.errors, shape)

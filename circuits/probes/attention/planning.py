@@ -1,4 +1,4 @@
-"""The reverse reasoning circuit in a model that plans: scores of every head, with intervals and nulls."""
+"""Find the planning circuit in a model: scores of every attention head, with intervals and null hypotheses."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -11,105 +11,148 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from circuits import checks
-from circuits.probes.attention.scores import READS_CONTENT, Scores, scores
-from circuits.probes.layout import layout
-from circuits.probes.nulls import above_zero, familywise, untrained
+from circuits.probes.attention.scores import BY_HOP, READS_LABELS, CircuitScores, attention_scores
+from circuits.probes.layout import problem_layout, query_position
+from circuits.probes.nulls import familywise_p_values, p_values_above_zero, untrained_scores
 from circuits.probes.patterns import attention_patterns
-from circuits.probes.streaming import Interval, Moments, interval, stream
+from circuits.probes.streaming import Interval, Moments, OnProgress, confidence_interval, stream
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
 NULL_EXAMPLES = 64
 """Problems on which each untrained model is scored."""
-LEAST_LEVEL = 0.005
-"""A lower one takes more untrained models than anyone waits for: some 20 divided by the level."""
-BY_HOP = ("trace", "astray", "link")
+MIN_LEVEL = 0.005
+"""A lower level takes too long: it needs about 20 / level untrained models."""
 
 
 class Finding(NamedTuple):
-    """One score of every layer and head, [L, H] or [L, H, hops], and whether it is more than chance.
+    """One score of every layer and attention head, [L, H] or [L, H, hops], and whether it is more than chance.
 
-    p-values hold for all heads, hops and scores at once. ``significant``: all that are not None are at most the level.
+    The p-values hold for all heads, hops and scores together.
     """
 
     score: Interval
     baseline: Float[np.ndarray, "..."]
-    """Mean over untrained models."""
+    """The mean over untrained models."""
     untrained: Float[np.ndarray, "..."]
     """p-values against the highest head of untrained models."""
     shuffled: Float[np.ndarray, "..."] | None
-    """p-values against another problem's layout; None for scores on which labels have no bearing."""
-    astray: Float[np.ndarray, "..."] | None
-    """p-values of trace against astray: is the path to the goal read more than the others? None for other scores."""
+    """p-values against another problem's layout; None for scores that do not depend on labels."""
+    distractor: Float[np.ndarray, "..."] | None
+    """p-values of the backward trace against distractor attention; None for other scores."""
     significant: Bool[np.ndarray, "..."]
+    """Whether all p-values are at most the level."""
 
 
-def scores_of(format: TokenFormat, query: int, model: Predictor, tokens: Int[Array, " T"]) -> Scores:
-    """Every score of a model on one problem, given with its answer, of which it sees what stands up to ``query``."""
-    return scores(attention_patterns(model, tokens[: query + 1]), layout(format, tokens, query))
+def problem_scores(model: Predictor, tokens: Int[Array, " T"], format: TokenFormat, query: int) -> CircuitScores:
+    """Return every score of a model on one problem. Works under jit and vmap.
+
+    Args:
+        model: a transformer; it sees the tokens up to the query position.
+        tokens: ids of the whole problem, answer included, [T].
+        format: how the problem is written.
+        query: the query position.
+    """
+    return attention_scores(attention_patterns(model, tokens[: query + 1]), problem_layout(tokens, format, query))
 
 
 def find_circuit(
     model: Predictor,
-    format: TokenFormat,
     problems: Int[np.ndarray, "n T"],
-    query: int,
+    format: TokenFormat,
     *,
+    query: int | None = None,
     level: float = 0.05,
     models: int = 0,
     seed: int = 0,
-    show: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> dict[str, Finding]:
-    """A ``Finding`` for each of ``Scores``, from at least 2 problems with their answers.
+    """Score every attention head for the parts of the planning circuit, and test each score against chance.
 
-    It is compared with ``models`` untrained ones; 0 takes as few as can reach the level. Raises ValueError for fewer
-    problems or models, a level below ``LEAST_LEVEL``, and for what ``layout`` refuses.
+    Args:
+        model: a transformer that reads problems in this format.
+        problems: token ids of held-out problems with answers, [n, T], n ≥ 2.
+        format: how the problems are written.
+        query: the query position; by default that of the branching token (``query_position``).
+        level: rate of false findings, over all heads, hops and scores together.
+        models: untrained models to compare with; 0 for as few as can reach the level.
+        seed: of the untrained models.
+        on_progress: called with the number of problems done.
+
+    Returns:
+        A ``Finding`` for each field of ``CircuitScores``, by name.
+
+    Raises:
+        ValueError: if there are fewer problems or models, the level is below 0.005, or problems and query do not fit
+            the format.
+
+    Example:
+        >>> from circuits.probes import find_circuit, tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> found = find_circuit(model, problems, format, level=0.5)
+        >>> found["backward_trace"].score.mean.shape  # layers, attention heads, hops
+        (2, 2, 2)
     """
     checks.require(len(problems) >= 2, "problems", "must be at least 2", len(problems))
-    checks.require(LEAST_LEVEL <= level < 1, "level", f"must be at least {LEAST_LEVEL} and below 1", level)
-    families = len(Scores._fields) - len(BY_HOP) + len(BY_HOP) * (format.family.nodes - 1)
-    least = ceil(families / level)
-    checks.require(models == 0 or models >= least, "models", f"must be 0, or at least {least} at this level", models)
+    checks.require(MIN_LEVEL <= level < 1, "level", f"must be at least {MIN_LEVEL} and below 1", level)
+    query = query_position(format) if query is None else query
+    families = len(CircuitScores._fields) - len(BY_HOP) + len(BY_HOP) * (format.family.nodes - 1)
+    min_models = ceil(families / level)
+    rule = f"must be 0, or at least {min_models} at this level"
+    checks.require(models == 0 or models >= min_models, "models", rule, models)
     tokens = np.asarray(problems, np.int32)
-    others = np.roll(tokens, 1, axis=0)
-    found = stream(_about(_compared, format, query), model, (tokens, others), show=show)
-    few = (tokens[:NULL_EXAMPLES],)
-    null = untrained(_about(scores_of, format, query), model.config, few, models=models or least, seed=seed)
+    pairs = (tokens, np.roll(tokens, 1, axis=0))
+    own, over_shuffled, over_distractor = _split(
+        stream(_bind(_compared, format, query), model, pairs, on_progress=on_progress)
+    )
+    null = untrained_scores(
+        _bind(problem_scores, format, query),
+        model.config,
+        (tokens[:NULL_EXAMPLES],),
+        models=models or min_models,
+        seed=seed,
+    )
     tests = model.config.layers * model.config.heads * families
-    own, against_others, against_astray = (Moments(*(part[i] for part in found)) for i in range(3))
-    intervals, shuffled = interval(own, 1 - level, tests), above_zero(against_others, tests)
-    astray = above_zero(against_astray, tests)
+    intervals = confidence_interval(own, 1 - level, tests)
+    shuffled, distractor = (p_values_above_zero(part, tests) for part in (over_shuffled, over_distractor))
     findings = {}
-    for name in Scores._fields:
+    for name in CircuitScores._fields:
         fresh = np.asarray(getattr(null, name), np.float64)
         score = getattr(intervals, name)
-        nulls = (
-            np.minimum(1.0, families * _beyond(score.mean, fresh)),
-            getattr(shuffled, name) if name in READS_CONTENT else None,
-            astray if name == "trace" else None,
+        p_values = (
+            np.minimum(1.0, families * _against_untrained(score.mean, fresh)),
+            getattr(shuffled, name) if name in READS_LABELS else None,
+            distractor if name == "backward_trace" else None,
         )
-        significant = np.all([null <= level for null in nulls if null is not None], axis=0)
-        findings[name] = Finding(score, fresh.mean(axis=0), *nulls, significant)
+        significant = np.all([p <= level for p in p_values if p is not None], axis=0)
+        findings[name] = Finding(score, fresh.mean(axis=0), *p_values, significant)
     return findings
 
 
 @cache
-def _about(function: Callable, format: TokenFormat, query: int) -> Callable:
-    """The same partial function for the same arguments, so that what is compiled for it serves again."""
-    return partial(function, format, query)
+def _bind(function: Callable, format: TokenFormat, query: int) -> Callable:
+    """The same partial function for the same arguments, so that its compiled program is reused."""
+    return partial(function, format=format, query=query)
 
 
 def _compared(
-    format: TokenFormat, query: int, model: Predictor, tokens: Int[Array, " T"], other: Int[Array, " T"]
-) -> tuple[Scores, Scores, Float[Array, "L H hops"]]:
-    """The scores, how much higher they are than with another problem's layout, and than off the path."""
+    model: Predictor, tokens: Int[Array, " T"], other: Int[Array, " T"], format: TokenFormat, query: int
+) -> tuple[CircuitScores, CircuitScores, Float[Array, "L H hops"]]:
+    """The scores; their excess over those with another problem's layout; and over distractor attention."""
     patterns = attention_patterns(model, tokens[: query + 1])
-    own, shuffled = (scores(patterns, layout(format, row, query)) for row in (tokens, other))
-    return own, jax.tree.map(jnp.subtract, own, shuffled), own.trace - own.astray
+    own, shuffled = (attention_scores(patterns, problem_layout(row, format, query)) for row in (tokens, other))
+    return own, jax.tree.map(jnp.subtract, own, shuffled), own.backward_trace - own.distractor_attention
 
 
-def _beyond(score: Float[np.ndarray, "L H *hops"], null: Float[np.ndarray, "R L H *hops"]) -> np.ndarray:
+def _split(moments: Moments) -> list[Moments]:
+    """Moments of a tuple as a list of moments."""
+    return [Moments(*parts) for parts in zip(*moments, strict=True)]
+
+
+def _against_untrained(
+    score: Float[np.ndarray, "L H *hops"], null: Float[np.ndarray, "models L H *hops"]
+) -> Float[np.ndarray, "L H *hops"]:
     """p-values of one score, hop by hop if it has hops."""
     if score.ndim == 2:
-        return familywise(score, null)
-    return np.stack([familywise(score[..., i], null[..., i]) for i in range(score.shape[-1])], axis=-1)
+        return familywise_p_values(score, null)
+    return np.stack([familywise_p_values(score[..., i], null[..., i]) for i in range(score.shape[-1])], axis=-1)

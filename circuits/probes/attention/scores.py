@@ -1,25 +1,25 @@
-"""Scores of attention patterns on planning problems: pure functions of the patterns of one problem and its layout.
+"""Scores of attention patterns on one planning problem: pure functions of the patterns and the problem's layout.
 
-With A = pattern[l, h], q the position at which the chosen token is predicted, and (a_k, b_k) the positions of edge k
-of the path, k = 1..M-1:
+With A = pattern[layer, head], q the query position, and edge k = 0..M-2 of the path at positions (a_k, b_k), parent and
+child; hop i = 0..M-2 is edge k = M-2-i, which is i edges away from the goal:
 
-    goal            Σ A[q, s] over the positions s that hold the end node: in the query, and where it is listed
-    start           Σ A[q, s] over the positions that hold the start node
-    goal_in_query   A[q, the goal in the query], and likewise start_in_query
-    predecessor     mean over listed edges of A[head, tail]: a token looks at the one before it
-    content_match   mean over positions t whose node stood before of Σ A[t, s], s < t of the same node; symbols do
-                    not count
-    trace           hop i = 1..M-1: A[q, a_k] + A[q, b_k] with k = M - i: the query reads the edge i steps from the
-                    goal
-    astray          hop i: the same, averaged over the edges off the path as far from the start; what a model does
-                    that does not know the goal is in trace and in astray alike
-    link            hop i: the same sum as in trace, but from the positions that hold n_k and come after edge k,
-                    averaged, q left out; NaN where there is none. At hop 1 the goal in the query is one of them, unless
-                    that is q
+    goal            Σ A[q, s] over the positions s that hold the goal, in the prompt's query and where an edge lists it
+    start           Σ A[q, s] over the positions that hold the start
+    goal_in_query   A[q, the goal in the prompt's query], and likewise start_in_query
+    predecessor     mean over listed edges of A[child, parent]: attention to the token before
+    content_match   mean over positions t of Σ A[t, s] over s < t of the same node; t without such s, and symbols, are
+                    left out
+    backward_trace  by hop: A[q, a_k] + A[q, b_k], what the query position reads of the edge ``hop`` steps from the goal
+    distractor_attention
+                    by hop: the same, averaged over the edges off the path at the same depth. A model that does not know
+                    the goal has as much of it as of backward_trace
+    edge_attention_elsewhere
+                    by hop: the same sum as in backward_trace, from the positions other than q that hold n_{k+1} after
+                    edge k, averaged; NaN where there is none. At hop 0 the goal in the prompt's query is one of them
 
-All are masses of attention, from 0 to 1. Trace is the backward walk of a model that decides at the query; link is that
-of a model which joins edges on their own positions first. The first step of the circuit (attend to the goal) is
-``goal``, the second (trace the path backward) is ``trace`` or ``link``, by hop.
+All are masses of attention, from 0 to 1. The first step of the circuit (attend to the goal) is ``goal``. The second
+(trace the path backward) is ``backward_trace`` in a model that decides at the query position, and
+``edge_attention_elsewhere`` in one that joins edges at their own positions first.
 """
 
 from typing import NamedTuple
@@ -29,13 +29,13 @@ from jaxtyping import Array, Bool, Float
 
 from circuits import checks
 from circuits.probes.layout import DISTRACTOR, SYMBOL, Layout
-from circuits.transformer.layers import wide
+from circuits.transformer.layers import upcast
 
 Patterns = Float[Array, "L H Q Q"]
 
 
-class Scores(NamedTuple):
-    """Scores of each layer and head; the last three by hop as well."""
+class CircuitScores(NamedTuple):
+    """Scores of each layer and attention head; the last three by hop too."""
 
     goal: Float[Array, "L H"]
     start: Float[Array, "L H"]
@@ -43,71 +43,88 @@ class Scores(NamedTuple):
     start_in_query: Float[Array, "L H"]
     predecessor: Float[Array, "L H"]
     content_match: Float[Array, "L H"]
-    trace: Float[Array, "L H hops"]
-    astray: Float[Array, "L H hops"]
-    link: Float[Array, "L H hops"]
+    backward_trace: Float[Array, "L H hops"]
+    distractor_attention: Float[Array, "L H hops"]
+    edge_attention_elsewhere: Float[Array, "L H hops"]
 
 
-READS_CONTENT = ("content_match", "trace", "astray", "link")
-"""Scores whose positions depend on the labels of a problem. Another problem's layout is a null for them alone: goal and
-start are mostly read in the query, which stands at the same positions in every problem, and so does predecessor."""
+BY_HOP = ("backward_trace", "distractor_attention", "edge_attention_elsewhere")
+READS_LABELS = ("content_match", *BY_HOP)
+"""Scores whose positions depend on the labels of a problem, so that another problem's layout is a null for them. Goal
+and start are mostly read in the prompt's query, whose position is the same in every problem, and so is predecessor."""
+FILE_KEYS = {name: name for name in CircuitScores._fields} | dict(zip(BY_HOP, ("trace", "astray", "link"), strict=True))
+"""The key of each score in JSON and npz files."""
 
 
-def scores(patterns: Patterns, at: Layout) -> Scores:
-    """All scores of one problem, in float32 at least.
+def attention_scores(patterns: Patterns, layout: Layout) -> CircuitScores:
+    """Return every score of one problem, in float32 at least. Works under jit and vmap.
 
-    Raises ValueError unless the patterns are over the layout's Q positions.
+    Args:
+        patterns: attention up to the query position, [L, H, Q, Q]; see ``attention_patterns``.
+        layout: of the same problem and query position; see ``problem_layout``.
+
+    Returns:
+        Masses of attention, [L, H] or [L, H, hops], from 0 to 1. The module's docstring defines each.
+
+    Raises:
+        ValueError: if the patterns are not over the layout's Q positions.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from circuits.probes import attention_scores, problem_layout
+        >>> from circuits.tasks import StarGraph, TokenFormat
+        >>> format = TokenFormat(StarGraph(paths=2, nodes=3, labels=10), "pairs", "goal-start")
+        >>> layout = problem_layout(jnp.array([3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0]), format, query=9)
+        >>> even = jnp.tri(10)[None, None] / jnp.arange(1, 11)[:, None]
+        >>> attention_scores(even, layout).backward_trace[0, 0].round(2).tolist()  # 2 of 10 positions an edge
+        [0.2..., 0.2...]
     """
-    length = at.tokens.shape[0]
+    length = layout.tokens.shape[0]
     square = patterns.shape[2:] == (length, length)
     checks.require(square, "patterns", f"must be [L, H, {length}, {length}]", patterns.shape)
-    patterns = wide(patterns)  # sums in bfloat16 would lose a percent
-    row = patterns[:, :, at.query]
-    edges = patterns[..., at.tails] + patterns[..., at.heads]  # [L, H, Q, M-1]: the mass on each edge of the path
-    return Scores(
-        goal=_mass(row, holding(at, at.goal)),
-        start=_mass(row, holding(at, at.start)),
-        goal_in_query=row[..., at.goal],
-        start_in_query=row[..., at.start],
-        predecessor=predecessor(patterns, at),
-        content_match=content_match(patterns, at),
-        trace=edges[:, :, at.query, ::-1],
-        astray=_astray(row, at)[..., ::-1],
-        link=_link(edges, at)[..., ::-1],
+    patterns = upcast(patterns)  # sums in bfloat16 would lose a percent
+    row = patterns[:, :, layout.query]
+    on_edges = patterns[..., layout.parents] + patterns[..., layout.children]  # [L, H, Q, M-1]
+    return CircuitScores(
+        goal=_mass(row, _same_node(layout, layout.goal)),
+        start=_mass(row, _same_node(layout, layout.start)),
+        goal_in_query=row[..., layout.goal],
+        start_in_query=row[..., layout.start],
+        predecessor=jnp.mean(patterns[:, :, layout.listed_parents + 1, layout.listed_parents], axis=-1),
+        content_match=_content_match(patterns, layout),
+        backward_trace=on_edges[:, :, layout.query, ::-1],
+        distractor_attention=_distractor_attention(row, layout)[..., ::-1],
+        edge_attention_elsewhere=_edge_attention_elsewhere(on_edges, layout)[..., ::-1],
     )
 
 
-def holding(at: Layout, position: Array) -> Bool[Array, " Q"]:
-    """The positions that hold the node which stands at a position."""
-    return (at.tokens == at.tokens[position]) & (at.roles != SYMBOL)
+def _same_node(layout: Layout, position: Array) -> Bool[Array, " Q"]:
+    """The positions that hold the node at a position."""
+    return (layout.tokens == layout.tokens[position]) & (layout.roles != SYMBOL)
 
 
-def predecessor(patterns: Patterns, at: Layout) -> Float[Array, "L H"]:
-    """Mean attention from the head of a listed edge to its tail."""
-    return jnp.mean(patterns[:, :, at.listed + 1, at.listed], axis=-1)
-
-
-def content_match(patterns: Patterns, at: Layout) -> Float[Array, "L H"]:
-    """Mean attention from a position to the earlier ones of the same token, over positions that have some."""
-    same = (at.tokens[:, None] == at.tokens) & (at.roles != SYMBOL)
+def _content_match(patterns: Patterns, layout: Layout) -> Float[Array, "L H"]:
+    same = (layout.tokens[:, None] == layout.tokens) & (layout.roles != SYMBOL)
     earlier = jnp.tril(same, -1)
-    return _mean(_mass(patterns, earlier), jnp.any(earlier, axis=1))
+    some = jnp.any(earlier, axis=1)
+    return _mass(_mass(patterns, earlier), some) / _count(some, patterns)
 
 
-def _astray(row: Float[Array, "L H Q"], at: Layout) -> Float[Array, "L H hops"]:
-    """From the query to edges off the path, entry k - 1 for those at level k."""
-    level, off = at.levels[at.listed + 1], at.roles[at.listed + 1] == DISTRACTOR
-    chosen = off & (level == jnp.arange(1, at.tails.shape[0] + 1, dtype=level.dtype)[:, None])
-    mass = row[..., at.listed] + row[..., at.listed + 1]
+def _distractor_attention(row: Float[Array, "L H Q"], layout: Layout) -> Float[Array, "L H hops"]:
+    """Attention from the query position to edges off the path; entry k is for edges at the depth of edge k."""
+    children = layout.listed_parents + 1
+    depths = jnp.arange(1, layout.parents.shape[0] + 1, dtype=layout.depths.dtype)[:, None]
+    chosen = (layout.roles[children] == DISTRACTOR) & (layout.depths[children] == depths)
+    mass = row[..., layout.listed_parents] + row[..., children]
     return _mass(mass[:, :, None], chosen) / _count(chosen, mass)
 
 
-def _link(edges: Float[Array, "L H Q hops"], at: Layout) -> Float[Array, "L H hops"]:
-    """From the positions of node n_k after edge k to that edge, entry k - 1."""
-    place = jnp.arange(at.tokens.shape[0], dtype=at.heads.dtype)[:, None]
-    holds = (at.tokens[:, None] == at.tokens[at.heads]) & (at.roles != SYMBOL)[:, None]
-    readers = holds & (place > at.heads) & (place != at.query)
-    mean = jnp.sum(jnp.where(readers, edges, 0), axis=2) / _count(readers.T, edges)
+def _edge_attention_elsewhere(on_edges: Float[Array, "L H Q hops"], layout: Layout) -> Float[Array, "L H hops"]:
+    """Attention to edge k from the positions of its child after it, but for the query position."""
+    position = jnp.arange(layout.tokens.shape[0], dtype=layout.children.dtype)[:, None]
+    holds = (layout.tokens[:, None] == layout.tokens[layout.children]) & (layout.roles != SYMBOL)[:, None]
+    readers = holds & (position > layout.children) & (position != layout.query)
+    mean = jnp.sum(jnp.where(readers, on_edges, 0), axis=2) / _count(readers.T, on_edges)
     return jnp.where(jnp.any(readers, axis=0), mean, jnp.nan)
 
 
@@ -115,10 +132,6 @@ def _mass(rows: Float[Array, "... Q"], mask: Bool[Array, "... Q"]) -> Float[Arra
     return jnp.sum(jnp.where(mask, rows, 0), axis=-1)
 
 
-def _mean(values: Float[Array, "L H n"], mask: Bool[Array, " n"]) -> Float[Array, "L H"]:
-    return _mass(values, mask) / _count(mask, values)
-
-
 def _count(mask: Bool[Array, "... n"], like: Float[Array, "..."]) -> Float[Array, "..."]:
-    """How many are true, and 1 where none is."""
+    """The number of entries that are true, at least 1."""
     return jnp.maximum(jnp.sum(mask, axis=-1, dtype=like.dtype), 1)

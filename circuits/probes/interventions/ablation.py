@@ -1,7 +1,8 @@
-"""Ablation: take the output of heads, MLPs or whole attention layers away, and see what the model still knows.
+"""Ablation: replace the output of attention heads, MLPs or whole attention layers, and see what the model still knows.
 
-"zero" puts 0 in its place. "mean" puts its mean over examples, at each position (or with ``aligned`` at each place of
-the common order), so that what does not depend on the problem stays. "resample" puts what it was on another example.
+"zero" replaces it by 0. "mean" replaces it by its mean over examples, at each position (or with ``aligned`` at each
+entry of the aligned order), so that what does not depend on the problem stays. "resample" replaces it by its value on
+another example.
 """
 
 import jax
@@ -10,21 +11,21 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from circuits import checks
-from circuits.probes.interventions.effects import Change, Effects, effects
-from circuits.probes.interventions.pairs import Twins
-from circuits.probes.interventions.sites import Masks, captured, check_masks, edits, grid
-from circuits.probes.interventions.variants import flattened
-from circuits.probes.streaming import Show, stream
+from circuits.probes.interventions.effects import Change, Effects, measure_effects
+from circuits.probes.interventions.pairs import PlanningTwins
+from circuits.probes.interventions.sites import Masks, capture_layers, check_masks, mask_grid, replacement_edits
+from circuits.probes.interventions.variants import flatten_variants
+from circuits.probes.streaming import OnProgress, stream
 from circuits.transformer.model import Predictor
 
 METHODS = ("zero", "mean", "resample")
 ABLATED = ("attn.z", "attn_out", "mlp_out")
-"""Heads, attention layers, MLPs."""
+"""Attention heads, attention layers, MLPs."""
 
 
 def ablate(
     model: Predictor,
-    twins: Twins,
+    twins: PlanningTwins,
     site: str = "attn.z",
     method: str = "mean",
     *,
@@ -34,63 +35,95 @@ def ablate(
     head: int = 0,
     chunk: int = 64,
     block: int = 16,
-    show: Show | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Effects:
-    """Ablate what each mask [..., L, T or 1, heads or 1] says; by default each head, or each layer where there is none.
+    """Return what is lost when each attention head, attention layer or MLP is ablated, or any set of them.
 
-    The result is [...]; by default [L, H] at "attn.z" and [L] at "attn_out" and "mlp_out". To keep a set of heads and
-    ablate all others, negate its mask. Only the clean problems of the twins are looked at. Positions of masks are those
-    of the sequence. ``key`` draws the other examples of "resample", none of them the example itself.
+    Args:
+        model: a transformer of planning problems.
+        twins: a batch of planning twins; only the clean problems are used.
+        site: "attn.z" for attention heads, "attn_out" for attention layers, "mlp_out" for MLPs.
+        method: "zero", "mean" or "resample".
+        masks: what each variant ablates, [..., L, T or 1, heads or 1], over positions as written; by default each head,
+            or each layer where there are none. Negate a mask to keep a set of heads and ablate all others.
+        aligned: take means and other examples at entries of the aligned order instead of positions.
+        key: for drawing the other examples of "resample".
+        head: the prediction head that is read.
+        chunk: examples computed at once.
+        block: variants computed at once.
+        on_progress: called with the number of examples done.
 
-    Raises ValueError for a site or method that there is not, and for "resample" without a key or of one example.
+    Returns:
+        Effects in the shape of the masks' leading axes; by default [L, H] at "attn.z" and [L] elsewhere.
+
+    Raises:
+        ValueError: if the site, method, masks or prediction head are not among these, or "resample" has no key or
+            fewer than two examples.
+
+    Example:
+        >>> import jax
+        >>> from circuits.probes import ablate, planning_twins, tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> twins = planning_twins(problems, format, jax.random.key(0))
+        >>> ablate(model, twins, "attn.z", "zero").accuracy.shape
+        (2, 2)
     """
     checks.choice("site", site, ABLATED)
     checks.choice("method", method, METHODS)
     if masks is None:
-        masks = grid(model.config, site, ("layer", "head") if site == "attn.z" else ("layer",))
-    check_masks(masks, model.config, site, twins.corrupt.shape[-1])
-    variants, shape = flattened(masks, inner=3)
-    mean = means(model, twins, site, aligned=aligned, chunk=chunk) if method == "mean" else None
+        masks = mask_grid(model.config, site, ("layer", "head") if site == "attn.z" else ("layer",))
+    check_masks(masks, model.config, site, twins.clean_tokens.shape[-1])
+    variants, shape = flatten_variants(masks)
+    mean = mean_activations(model, twins, site, aligned=aligned, chunk=chunk) if method == "mean" else None
 
-    def change(model: Predictor, twin: Twins, *other: Array) -> Change:
+    def change(model: Predictor, twin: PlanningTwins, *other: Array) -> Change:
         order = twin.layout.order if aligned else None
-        values = captured(model, other[0] if other else twin.layout.tokens, site)
+        values = capture_layers(model, other[0] if other else twin.clean_tokens, site)
         if mean is not None:
-            values = from_places(jnp.asarray(mean, values.dtype), order)
+            values = _to_positions(jnp.asarray(mean, values.dtype), order)
         elif method == "zero":
             values = jnp.zeros_like(values)
         elif aligned:
-            values = from_places(values[:, other[1]], order)
-        return Change(twin.layout.tokens, twin.clean_token, lambda mask: edits(site, mask, values))
+            values = _to_positions(values[:, other[1]], order)
+        return Change(twin.clean_tokens, twin.clean_answer, lambda mask: replacement_edits(site, mask, values))
 
-    examples = (twins, *_others(twins, key)) if method == "resample" else (twins,)
-    return effects(model, examples, variants, change, shape, head=head, chunk=chunk, block=block, show=show)
+    examples = (twins, *_other_examples(twins, key)) if method == "resample" else (twins,)
+    options = {"head": head, "chunk": chunk, "block": block}
+    return measure_effects(model, examples, variants, change, shape, **options, on_progress=on_progress)
 
 
-def means(
-    model: Predictor, twins: Twins, site: str, *, aligned: bool = False, chunk: int = 64
+def mean_activations(
+    model: Predictor, twins: PlanningTwins, site: str, *, aligned: bool = False, chunk: int = 64
 ) -> Float[np.ndarray, "L T *rest"]:
-    """The mean of an activation over clean problems, at each position, or with ``aligned`` at each place."""
+    """Return the mean of an activation over the clean problems, in every layer.
 
-    def one(model: Predictor, twin: Twins) -> Array:
-        values = captured(model, twin.layout.tokens, site)
+    Args:
+        model: a transformer of planning problems.
+        twins: a batch of planning twins.
+        site: an activation, such as "attn.z" or "resid_post".
+        aligned: over entries of the aligned order instead of positions.
+        chunk: examples computed at once.
+    """
+
+    def one_example(model: Predictor, twin: PlanningTwins) -> Array:
+        values = capture_layers(model, twin.clean_tokens, site)
         return values[:, twin.layout.order] if aligned else values
 
-    return np.asarray(stream(one, model, (twins,), chunk=chunk).mean)
+    return np.asarray(stream(one_example, model, (twins,), chunk=chunk).mean)
 
 
-def from_places(values: Float[Array, "L T *rest"], order: Int[Array, " T"] | None) -> Float[Array, "L T *rest"]:
-    """Values listed by place in the common order, listed by position; as they are where there is no order."""
+def _to_positions(values: Float[Array, "L T *rest"], order: Int[Array, " T"] | None) -> Float[Array, "L T *rest"]:
+    """Values over the aligned order as values over positions; unchanged without an order."""
     return values if order is None else jnp.zeros_like(values).at[:, order].set(values)
 
 
-def _others(twins: Twins, key: PRNGKeyArray | None) -> tuple[Array, Array]:
+def _other_examples(twins: PlanningTwins, key: PRNGKeyArray | None) -> tuple[Array, Array]:
     """Tokens and order of another example for each: its successor in a random ring."""
-    count = len(twins.corrupt)
-    checks.require(key is not None, "key", 'must be given for method "resample"', key)
+    count = len(twins.clean_tokens)
+    if key is None:
+        raise ValueError('key: must be given for method "resample", got None')
     checks.require(count > 1, "twins", "must be at least two problems to resample from one another", count)
-    assert key is not None
     ring = np.asarray(jax.random.permutation(key, count))
     other = np.empty(count, int)
     other[ring] = np.roll(ring, 1)
-    return jnp.asarray(twins.layout.tokens)[other], jnp.asarray(twins.layout.order)[other]
+    return jnp.asarray(twins.clean_tokens)[other], jnp.asarray(twins.layout.order)[other]

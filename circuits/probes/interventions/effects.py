@@ -1,4 +1,4 @@
-"""What a change of the run does to the chosen token: its cross-entropy, and whether it is still the best."""
+"""What a change of the run does to the predicted token: its cross-entropy, and whether it is still the best."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,24 +10,24 @@ from jaxtyping import Array, Float, Int
 
 from circuits import checks
 from circuits.probes.interventions.sites import last_logits
-from circuits.probes.interventions.variants import counted, in_blocks
-from circuits.probes.streaming import Show, Tree, errors, stream
-from circuits.transformer.layers import wide
+from circuits.probes.interventions.variants import map_in_blocks
+from circuits.probes.streaming import OnProgress, Tree, standard_errors, stream
+from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Edit
 
 
 class Effects(NamedTuple):
-    """Means over examples, of each variant in the shape swept over; those of the unchanged run are one number each."""
+    """Means over examples for each variant, in the shape of the sweep; numbers for the unchanged run."""
 
     loss: Float[np.ndarray, "..."]
-    """Cross-entropy at the chosen token, in nats."""
+    """Cross-entropy at the predicted token, in nats."""
     accuracy: Float[np.ndarray, "..."]
-    """Share of examples in which the chosen token is the best, from 0 to 1."""
+    """Share of examples in which the correct token has the largest logit."""
     loss_change: Float[np.ndarray, "..."]
     """Against the unchanged run."""
     loss_error: Float[np.ndarray, "..."]
-    """The standard error of that change; it is small where examples change alike, for runs are compared in pairs."""
+    """The standard error of that change, of pairs of runs on the same example."""
     accuracy_change: Float[np.ndarray, "..."]
     accuracy_error: Float[np.ndarray, "..."]
     base_loss: float
@@ -36,14 +36,14 @@ class Effects(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One example: what is read, which token is right, and the edits of each variant."""
+    """One example: its tokens, the correct answer, and the edits of each variant."""
 
     tokens: Int[Array, " Q"]
-    wanted: Int[Array, ""]
+    answer: Int[Array, ""]
     edits: Callable[[Any], dict[str, Edit]]
 
 
-def effects(
+def measure_effects(
     model: Predictor,
     examples: tuple,
     variants: Tree,
@@ -53,43 +53,37 @@ def effects(
     head: int = 0,
     chunk: int = 64,
     block: int = 16,
-    show: Show | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Effects:
-    """Effects of each variant, over examples of which ``change(model, *example)`` says how they are changed.
+    """The effects of each variant, over examples that ``change(model, *example)`` describes.
 
-    Raises ValueError for a prediction head that the model has not.
+    Raises ValueError if the model does not have prediction head ``head``.
     """
     checks.integer("head", head, min_value=0, max_value=model.config.prediction_heads - 1)
 
-    def one(model: Predictor, *example: Any) -> dict[str, Array]:
-        tokens, wanted, edits = change(model, *example)
-        loss, right = _scored(last_logits(model, tokens, head=head), wanted)
-        changed = in_blocks(lambda variant: last_logits(model, tokens, edits(variant), head), variants, block)
-        new_loss, new_right = _scored(changed, wanted)
-        scores = {"loss": new_loss, "accuracy": new_right, "base_loss": loss, "base_accuracy": right}
-        return scores | {"loss_change": new_loss - loss, "accuracy_change": new_right - right}
+    def one_example(model: Predictor, *example: Any) -> dict[str, Array]:
+        tokens, answer, edits = change(model, *example)
+        base_loss, base_accuracy = _loss_and_accuracy(last_logits(model, tokens, head=head), answer)
+        logits = map_in_blocks(lambda variant: last_logits(model, tokens, edits(variant), head), variants, block)
+        loss, accuracy = _loss_and_accuracy(logits, answer)
+        means = {"loss": loss, "accuracy": accuracy, "base_loss": base_loss, "base_accuracy": base_accuracy}
+        return means | {"loss_change": loss - base_loss, "accuracy_change": accuracy - base_accuracy}
 
-    total = len(jax.tree.leaves(examples)[0])
-    moments = stream(one, model, examples, chunk=chunk, show=counted(show, total))
-    mean, error = moments.mean, errors(moments)
-
-    def shaped(part: dict[str, Any], name: str) -> np.ndarray:
-        return np.asarray(part[name], np.float64).reshape(shape)
-
+    moments = stream(one_example, model, examples, chunk=chunk, on_progress=on_progress)
+    mean, error = moments.mean, standard_errors(moments)
+    sweep = {name: mean[name] for name in ("loss", "accuracy", "loss_change", "accuracy_change")}
+    sweep |= {"loss_error": error["loss_change"], "accuracy_error": error["accuracy_change"]}
     return Effects(
-        loss=shaped(mean, "loss"),
-        accuracy=shaped(mean, "accuracy"),
-        loss_change=shaped(mean, "loss_change"),
-        loss_error=shaped(error, "loss_change"),
-        accuracy_change=shaped(mean, "accuracy_change"),
-        accuracy_error=shaped(error, "accuracy_change"),
+        **{name: np.asarray(values, np.float64).reshape(shape) for name, values in sweep.items()},
         base_loss=float(mean["base_loss"]),
         base_accuracy=float(mean["base_accuracy"]),
-        examples=total,
+        examples=len(jax.tree.leaves(examples)[0]),
     )
 
 
-def _scored(logits: Float[Array, "*n V"], wanted: Int[Array, ""]) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
-    logits = wide(logits)
-    right = (jnp.argmax(logits, axis=-1).astype(wanted.dtype) == wanted).astype(logits.dtype)
-    return -jax.nn.log_softmax(logits)[..., wanted], right
+def _loss_and_accuracy(
+    logits: Float[Array, "*n V"], answer: Int[Array, ""]
+) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
+    logits = upcast(logits)
+    correct = (jnp.argmax(logits, axis=-1).astype(answer.dtype) == answer).astype(logits.dtype)
+    return -jax.nn.log_softmax(logits)[..., answer], correct

@@ -1,7 +1,7 @@
-"""Attention knock-out: forbid positions of one kind to look at positions of another (Geva et al. 2023).
+"""Attention knock-out: stop positions of one kind from attending to positions of another (Geva et al. 2023).
 
-The scores there become minus infinity before softmax, so what is left is divided among the other keys. A row that would
-lose every key keeps its own position.
+The attention scores there become minus infinity before softmax, so the attention is redistributed over the other keys.
+A row that would lose every key keeps its own position.
 """
 
 from collections.abc import Sequence
@@ -12,41 +12,21 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from circuits import checks
-from circuits.probes.interventions.effects import Change, Effects, effects
-from circuits.probes.interventions.pairs import Twins
+from circuits.probes.interventions.effects import Change, Effects, measure_effects
+from circuits.probes.interventions.pairs import PlanningTwins
 from circuits.probes.interventions.sites import Masks, check_masks
-from circuits.probes.interventions.variants import flattened
-from circuits.probes.layout import ROLES, Layout
-from circuits.probes.streaming import Show
+from circuits.probes.interventions.variants import flatten_variants
+from circuits.probes.positions import position_masks, position_names
+from circuits.probes.streaming import OnProgress
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Edit
 
-ENDS = ("query", "goal in query", "start in query")
-"""Sites of one position: where the chosen token is predicted, and the two ends as the prompt names them."""
 
+def layer_windows(layers: int, width: int) -> Bool[np.ndarray, "windows L 1 1"]:
+    """Return masks of ``width`` consecutive layers, from the first window to the last.
 
-def site_names(nodes: int) -> tuple[str, ...]:
-    """Every site of a problem with M = ``nodes`` nodes a path.
-
-    The roles, all positions of which count; ``ENDS``; "edge k tail" and "edge k head" of the path, k = 1 .. M-1; "any".
-    """
-    edges = [f"edge {k} {end}" for k in range(1, nodes) for end in ("tail", "head")]
-    return (*ROLES, *ENDS, *edges, "any")
-
-
-def site_positions(layout: Layout) -> Bool[Array, "sites Q"]:
-    """The positions of each site of ``site_names`` in one problem."""
-    roles = layout.roles == jnp.arange(len(ROLES), dtype=layout.roles.dtype)[:, None]
-    pairs = jnp.stack([layout.tails, layout.heads], axis=1).reshape(-1)
-    single = jnp.concatenate([jnp.stack([layout.query, layout.goal, layout.start]), pairs.astype(layout.query.dtype)])
-    here = jnp.arange(len(layout.roles), dtype=layout.query.dtype)
-    return jnp.concatenate([roles, here == single[:, None], jnp.ones((1, len(here)), bool)])
-
-
-def windows(layers: int, width: int) -> Bool[np.ndarray, "windows L 1 1"]:
-    """Masks of ``width`` consecutive layers, from the first window to the last.
-
-    Raises ValueError unless the width is between 1 and the number of layers.
+    Raises:
+        ValueError: unless the width is between 1 and the number of layers.
     """
     checks.integer("width", width, min_value=1, max_value=layers)
     gap = np.arange(layers) - np.arange(layers - width + 1)[:, None]
@@ -55,7 +35,7 @@ def windows(layers: int, width: int) -> Bool[np.ndarray, "windows L 1 1"]:
 
 def knock_out(
     model: Predictor,
-    twins: Twins,
+    twins: PlanningTwins,
     queries: Sequence[str],
     keys: Sequence[str],
     *,
@@ -63,45 +43,68 @@ def knock_out(
     head: int = 0,
     chunk: int = 64,
     block: int = 16,
-    show: Show | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Effects:
-    """Forbid each site of ``queries`` to look at each site of ``keys``: arrays [..., queries, keys].
+    """Return what is lost when each kind of query position cannot attend to each kind of key position.
 
-    ``masks`` [..., L, 1, heads or 1] say in which layers and heads; by default in all of them. Only the clean problems
-    of the twins are looked at. Where a problem has no such position nothing changes.
+    Args:
+        model: a transformer of planning problems.
+        twins: a batch of planning twins; only the clean problems are used.
+        queries: names of positions: "query", "goal in query", "start in query", "edge 0 parent", "edge 0 child", ...,
+            "any", or a role such as "path" or "distractor".
+        keys: likewise.
+        masks: in which layers and attention heads, [..., L, 1, heads or 1]; by default in all of them.
+        head: the prediction head that is read.
+        chunk: examples computed at once.
+        block: variants computed at once.
+        on_progress: called with the number of examples done.
 
-    Raises ValueError for a site that there is not, and for masks of another shape.
+    Returns:
+        Effects [..., queries, keys]. Where a problem has no position of a name nothing changes.
+
+    Raises:
+        ValueError: if a name is unknown, or the masks have another shape.
+
+    Example:
+        >>> import jax
+        >>> from circuits.probes import knock_out, planning_twins, tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> twins = planning_twins(problems, format, jax.random.key(0))
+        >>> knock_out(model, twins, ["query"], ["goal in query", "path"]).loss_change.shape
+        (1, 2)
     """
-    names = site_names(twins.layout.tails.shape[-1] + 1)
+    names = position_names(twins.layout.parents.shape[-1] + 1)
     for argument, chosen in (("queries", queries), ("keys", keys)):
-        checks.require(len(chosen) > 0, argument, "must hold at least one site", tuple(chosen))
+        checks.require(len(chosen) > 0, argument, "must hold at least one name", tuple(chosen))
         for name in chosen:
             checks.choice(argument, name, names)
     masks = np.ones((model.config.layers, 1, 1), bool) if masks is None else masks
     check_masks(masks, model.config, "attn.z", 1)
-    flat, shape = flattened(masks, inner=3)
+    masks, shape = flatten_variants(masks)
     ends = [np.array([names.index(name) for name in chosen], np.int32) for chosen in (queries, keys)]
-    at = np.indices((len(flat), len(queries), len(keys))).reshape(3, -1)
-    variants = (flat[at[0]], ends[0][at[1]], ends[1][at[2]])
+    variant = np.indices((len(masks), len(queries), len(keys))).reshape(3, -1)
+    variants = (masks[variant[0]], ends[0][variant[1]], ends[1][variant[2]])
 
-    def change(model: Predictor, twin: Twins) -> Change:
-        sites = site_positions(twin.layout)
+    def change(model: Predictor, twin: PlanningTwins) -> Change:
+        positions = position_masks(twin.layout)
 
-        def edited(variant: tuple[Array, Array, Array]) -> dict[str, Edit]:
+        def edits(variant: tuple[Array, Array, Array]) -> dict[str, Edit]:
             mask, query, key = variant
-            edge = sites[query][:, None] & sites[key]
+            pairs = positions[query][:, None] & positions[key]
             return {
-                f"blocks.{i}.attn.scores": partial(blocked, edge & mask[i, 0, :, None, None]) for i in range(len(mask))
+                f"blocks.{i}.attn.scores": partial(block_scores, pairs & mask[i, 0, :, None, None])
+                for i in range(len(mask))
             }
 
-        return Change(twin.layout.tokens, twin.clean_token, edited)
+        return Change(twin.clean_tokens, twin.clean_answer, edits)
 
+    options = {"head": head, "chunk": chunk, "block": block}
     shape = (*shape, len(queries), len(keys))
-    return effects(model, (twins,), variants, change, shape, head=head, chunk=chunk, block=block, show=show)
+    return measure_effects(model, (twins,), variants, change, shape, **options, on_progress=on_progress)
 
 
-def blocked(edge: Bool[Array, "h T T"], scores: Array) -> Array:
-    """Scores [H, T, T] without these edges; a row that would lose all it sees keeps its own position."""
-    gone = edge | (scores == -jnp.inf)
+def block_scores(pairs: Bool[Array, "heads T T"], scores: Array) -> Array:
+    """Attention scores [H, T, T] with minus infinity at these pairs of query and key, but for rows that lose all."""
+    gone = pairs | (scores == -jnp.inf)
     own = jnp.eye(scores.shape[-1], dtype=bool) & jnp.all(gone, axis=-1, keepdims=True)
-    return jnp.where(edge & ~own, jnp.asarray(-jnp.inf, scores.dtype), scores)
+    return jnp.where(pairs & ~own, jnp.asarray(-jnp.inf, scores.dtype), scores)

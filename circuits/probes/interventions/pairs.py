@@ -1,7 +1,7 @@
-"""Pairs of problems that differ in their goal alone, and so in one token of the prompt.
+"""Planning twins: pairs of problems that differ in one token of the prompt, the goal.
 
-What a model does differently on the two can only come from that token: activations of one, put into the run on the
-other, show where it is kept and where it is used.
+Any difference in what a model does on the two comes from that token. Activations of one, patched into the run on the
+other, show where the goal is stored and where it is used.
 """
 
 from functools import partial
@@ -12,66 +12,102 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from circuits import checks
-from circuits.probes.layout import Layout, chosen_position, layout
+from circuits.probes.layout import Layout, edge_width, problem_layout, query_position
 from circuits.tasks.token_format import TokenFormat
+from circuits.typing import AnyArray
 
 
-class Twins(NamedTuple):
+class PlanningTwins(NamedTuple):
     """A clean problem and its corrupt twin up to the query position, Q tokens each; or a batch of both."""
 
     layout: Layout
-    """Of the clean problem. ``layout.tokens`` are what the model reads; positions and order are those of both."""
-    clean_token: Int[Array, "..."]
-    """The right token after the query in the clean problem."""
-    corrupt: Int[Array, "... Q"]
-    """The tokens of the twin: those of the clean problem, answer included, but for the goal in the query."""
-    corrupt_token: Int[Array, "..."]
-    """The node of the same level on the path to the other goal."""
+    """Of the clean problem; positions and order are the same in the twin."""
+    clean_answer: Int[Array, "..."]
+    """The correct token after the query position in the clean problem."""
+    corrupt_tokens: Int[Array, "... Q"]
+    """The tokens of the clean problem, answer included, with another goal in the prompt's query."""
+    corrupt_answer: Int[Array, "..."]
+    """The node at the same depth on the path to the other goal."""
+
+    @property
+    def clean_tokens(self) -> Int[Array, "... Q"]:
+        """The tokens of the clean problem."""
+        return self.layout.tokens
 
 
-@partial(jax.jit, static_argnames=("format", "answer"))
-def twins(format: TokenFormat, problems: Int[Array, "n T"], key: PRNGKeyArray, answer: int | None = None) -> Twins:
-    """A twin for each problem, each with a key of its own (``fold_in`` of its number): see ``twin``."""
+@partial(jax.jit, static_argnames=("format", "token"))
+def planning_twins(
+    problems: Int[AnyArray, "n T"], format: TokenFormat, key: PRNGKeyArray, token: int | None = None
+) -> PlanningTwins:
+    """Return a planning twin for each problem, as ``planning_twin`` with a key folded in with its index.
+
+    Args:
+        problems: token ids with answers, [n, T].
+        format: how the problems are written.
+        key: for drawing the other goals.
+        token: index in the answer of the token that is predicted, from 0; by default the branching token.
+
+    Raises:
+        ValueError: as ``planning_twin``.
+
+    Example:
+        >>> import jax
+        >>> from circuits.probes import planning_twins, tiny_planning_model
+        >>> _, problems, format = tiny_planning_model()  # the first leads to 0 by 6; its other path is 3, 7, 2
+        >>> twins = planning_twins(problems, format, jax.random.key(0))
+        >>> twins.corrupt_tokens[0].tolist(), int(twins.clean_answer[0]), int(twins.corrupt_answer[0])
+        ([3, 7, 6, 0, 7, 2, 3, 6, 2, 3], 6, 7)
+    """
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(problems.shape[0]))
-    return jax.vmap(lambda tokens, key: twin(format, tokens, key, answer))(problems, keys)
+    return jax.vmap(lambda tokens, key: planning_twin(tokens, format, key, token))(problems, keys)
 
 
-def twin(format: TokenFormat, tokens: Int[Array, " T"], key: PRNGKeyArray, answer: int | None = None) -> Twins:
-    """The twin of one problem, given as ids with its answer; the query is ``chosen_position(format, answer)``.
+def planning_twin(
+    tokens: Int[AnyArray, " T"], format: TokenFormat, key: PRNGKeyArray, token: int | None = None
+) -> PlanningTwins:
+    """Return a problem and its twin with another goal.
 
-    The other goal is drawn from the leaves whose path leaves that of the clean goal exactly at the chosen token. Where
-    there is none (a star after its first node) it is any leaf whose path has another node at that level, and then the
-    corrupt token does not follow from the answer's tokens before it, which are those of the clean problem.
+    The other goal is drawn from the leaves whose path leaves the clean path exactly at the predicted token. Where there
+    is none (a star after its first node), it is any leaf whose path has another node at that depth; the corrupt answer
+    then does not follow from the answer's tokens before it, which are those of the clean problem.
 
-    Raises ValueError for ids of another number, a place outside the answer, and the place of the start, which is the
-    same in both.
+    Args:
+        tokens: ids of the whole problem, answer included, [T].
+        format: how the problem is written.
+        key: for drawing the other goal.
+        token: index in the answer of the token that is predicted, from 0; by default the branching token.
+
+    Raises:
+        ValueError: if the number of tokens is not that of the format, or ``token`` is outside the answer or that of the
+            start, which is the same in both.
     """
     checks.shape("tokens", tokens, (format.length,))
-    query = chosen_position(format, answer)
-    level = query + 1 - format.prompt_length + format.first_node
-    checks.require(level > 0, "answer", "must not be the place of the start, which all paths share", answer)
-    found = layout(format, tokens, query)
-    ways, is_leaf = _ways(format, tokens)
+    tokens = jnp.asarray(tokens)
+    query = query_position(format, token)
+    depth = query + 1 - format.prompt_length + format.first_node
+    checks.require(depth > 0, "token", "must not be that of the start, which all paths share", token)
+    layout = problem_layout(tokens, format, query)
+    routes, is_leaf = _routes(tokens, format)
     path = tokens[format.length - format.family.nodes + 1 :]
-    differs = is_leaf & (ways[level - 1] != path[level - 1])
-    exactly = differs & jnp.all(ways[: level - 1] == path[: level - 1, None], axis=0)
-    pool = jnp.where(jnp.any(exactly), exactly, differs)
-    drawn = jnp.argmax(jnp.where(pool, jax.random.uniform(key, pool.shape), -1))
-    corrupt = found.tokens.at[found.goal].set(ways[-1, drawn].astype(found.tokens.dtype))
-    return Twins(found, tokens[query + 1], corrupt, ways[level - 1, drawn])
+    differs = is_leaf & (routes[depth - 1] != path[depth - 1])
+    branches = differs & jnp.all(routes[: depth - 1] == path[: depth - 1, None], axis=0)
+    pool = jnp.where(jnp.any(branches), branches, differs)
+    chosen = jnp.argmax(jnp.where(pool, jax.random.uniform(key, pool.shape), -1))
+    corrupt = layout.tokens.at[layout.goal].set(routes[-1, chosen].astype(layout.tokens.dtype))
+    return PlanningTwins(layout, tokens[query + 1], corrupt, routes[depth - 1, chosen])
 
 
-def _ways(format: TokenFormat, tokens: Int[Array, " T"]) -> tuple[Int[Array, "levels E"], Bool[Array, " E"]]:
-    """The nodes of levels 1 .. M-1 on the way to the head of each edge, and whether that is a leaf.
+def _routes(tokens: Int[Array, " T"], format: TokenFormat) -> tuple[Int[Array, "M-1 E"], Bool[Array, " E"]]:
+    """The nodes at depths 1 .. M-1 on the way to each edge's child, and whether that child is a leaf.
 
-    For a head that is no leaf, the first levels mean nothing.
+    The routes to children that are not leaves have no meaning.
     """
-    step, edges = (3 if format.style == "text" else 2), format.family.edge_count
-    pairs = tokens[: step * edges].reshape(edges, step)
-    tails, heads = pairs[:, 0], pairs[:, 1]
-    before = jnp.argmax(heads == tails[:, None], axis=1)
-    at, ways = jnp.arange(edges), []
+    width, count = edge_width(format), format.family.edge_count
+    edges = tokens[: width * count].reshape(count, width)
+    parents, children = edges[:, 0], edges[:, 1]
+    previous = jnp.argmax(children == parents[:, None], axis=1)
+    edge, routes = jnp.arange(count), []
     for _ in range(format.family.nodes - 1):
-        ways.append(heads[at])
-        at = before[at]
-    return jnp.stack(ways[::-1]), ~jnp.any(heads[:, None] == tails, axis=1)
+        routes.append(children[edge])
+        edge = previous[edge]
+    return jnp.stack(routes[::-1]), ~jnp.any(children[:, None] == parents, axis=1)

@@ -1,16 +1,16 @@
-"""Activation patching between a problem and its twin: does this activation carry the goal?
+"""Activation patching between planning twins: does this activation carry the goal?
 
-With D = logit(clean token) - logit(corrupt token) at the query position, an activation of the source run is put into
-the run on the other problem, the base, and
+With D = logit(clean answer) - logit(corrupt answer) at the query position, an activation of the source run is put into
+the run on the other problem, the base run, and
 
     effect = mean(D_patched - D_base) / mean(D_source - D_base),
 
-means over examples: 0 when the answer stays that of the base run, 1 when it becomes that of the source run. Denoising
-patches from the clean into the corrupt run and asks what is enough; noising the reverse, and asks what is needed.
+means over examples: 0 where the answer stays that of the base run, 1 where it becomes that of the source run. Denoising
+patches from the clean run into the corrupt one and asks what is sufficient; noising does the reverse and asks what is
+necessary.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -18,27 +18,27 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from circuits import checks
-from circuits.probes.interventions.pairs import Twins
+from circuits.probes.interventions.pairs import PlanningTwins
 from circuits.probes.interventions.sites import (
     Mask,
     Masks,
-    captured,
+    capture_layers,
     check_masks,
-    edits,
-    grid,
     last_logits,
-    placed,
+    mask_grid,
+    masks_to_positions,
+    replacement_edits,
 )
-from circuits.probes.interventions.variants import counted, flattened, in_blocks
-from circuits.probes.streaming import Moments, Show, stream
-from circuits.transformer.layers import wide
+from circuits.probes.interventions.variants import flatten_variants, map_in_blocks
+from circuits.probes.streaming import Moments, OnProgress, stream
+from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
 
 DIRECTIONS = ("denoise", "noise")
 
 
-class Patched(NamedTuple):
-    """Of each variant, in the shape of the axes swept over; ``span`` and ``counted`` are one number each."""
+class PatchingEffects(NamedTuple):
+    """The effect of each variant, in the shape of the sweep; ``span`` and what follows are numbers."""
 
     effect: Float[np.ndarray, "..."]
     """mean(D_patched - D_base) / mean(D_source - D_base); 0 where that denominator is 0."""
@@ -54,12 +54,12 @@ class Patched(NamedTuple):
     span_error: float
     """The standard error of the span."""
     counted: int
-    """Examples whose two unpatched runs answer differently."""
+    """The number of examples whose two unpatched runs answer differently."""
 
 
 def patch(
     model: Predictor,
-    twins: Twins,
+    twins: PlanningTwins,
     site: str,
     by: Sequence[str] = ("layer", "position"),
     *,
@@ -68,23 +68,44 @@ def patch(
     head: int = 0,
     chunk: int = 64,
     block: int = 16,
-    show: Show | None = None,
-) -> Patched:
-    """Patch one site at each entry of the axes ``by``, of "layer", "position" and "head"; the result has these axes.
+    on_progress: OnProgress | None = None,
+) -> PatchingEffects:
+    """Return the effect of patching one activation at each layer, position or attention head.
 
-    Positions are those of the sequence, or with ``aligned`` places in the common order of ``Layout.order``. ``head``
-    is the prediction head that is read. ``chunk`` examples times ``block`` variants are computed at once.
+    Args:
+        model: a transformer of planning problems.
+        twins: a batch of planning twins.
+        site: an activation: "resid_pre", "resid_post", "attn_out", "mlp_out", "attn.z", "attn.q", ...
+        by: the axes to sweep over, of "layer", "position" and "head".
+        direction: "denoise" or "noise".
+        aligned: sweep over entries of the aligned order instead of positions.
+        head: the prediction head that is read.
+        chunk: examples computed at once.
+        block: variants of each example computed at once.
+        on_progress: called with the number of examples done.
 
-    Raises ValueError for a site, axis or direction that there is not.
+    Returns:
+        Effects in the shape of the axes in ``by``.
+
+    Raises:
+        ValueError: if the site, an axis, the direction or the prediction head is not among these.
+
+    Example:
+        >>> import jax
+        >>> from circuits.probes import patch, planning_twins, tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> twins = planning_twins(problems, format, jax.random.key(0))
+        >>> patch(model, twins, "attn.z", ("layer", "head")).effect.shape
+        (2, 2)
     """
-    masks = grid(model.config, site, by, twins.corrupt.shape[-1])
+    masks = mask_grid(model.config, site, by, twins.clean_tokens.shape[-1])
     options = {"direction": direction, "aligned": aligned, "head": head, "chunk": chunk, "block": block}
-    return patch_masks(model, twins, site, masks, **options, show=show)
+    return patch_masks(model, twins, site, masks, **options, on_progress=on_progress)
 
 
 def patch_masks(
     model: Predictor,
-    twins: Twins,
+    twins: PlanningTwins,
     site: str,
     masks: Masks,
     *,
@@ -93,48 +114,65 @@ def patch_masks(
     head: int = 0,
     chunk: int = 64,
     block: int = 16,
-    show: Show | None = None,
-) -> Patched:
-    """The same for any masks [..., L, T or 1, heads or 1], such as a set of heads at once; the result is [...]."""
-    examples, positions = twins.corrupt.shape
-    check_masks(masks, model.config, site, positions)
+    on_progress: OnProgress | None = None,
+) -> PatchingEffects:
+    """Return the effect of patching any masks, such as a set of attention heads at once; otherwise as ``patch``.
+
+    Args:
+        model: as for ``patch``, like the others that are not listed here.
+        twins: a batch of planning twins.
+        site: an activation.
+        masks: what each variant patches, [..., L, T or 1, heads or 1].
+
+    Returns:
+        Effects in the shape of the masks' leading axes.
+
+    Raises:
+        ValueError: as ``patch``, and for masks of another shape.
+    """
+    check_masks(masks, model.config, site, twins.clean_tokens.shape[-1])
     checks.choice("direction", direction, DIRECTIONS)
     checks.integer("head", head, min_value=0, max_value=model.config.prediction_heads - 1)
-    variants, shape = flattened(masks, inner=3)
+    variants, shape = flatten_variants(masks)
 
-    def one(model: Predictor, twin: Twins) -> dict[str, Array]:
-        base, source = in_direction(twin, direction)
-        values = captured(model, source, site)
+    def one_example(model: Predictor, twin: PlanningTwins) -> dict[str, Array]:
+        base, source = base_and_source(twin, direction)
+        values = capture_layers(model, source, site)
 
         def patched(mask: Mask) -> Float[Array, " V"]:
-            mask = placed(mask, twin.layout.order) if aligned else mask
-            return last_logits(model, base, edits(site, mask, values), head)
+            mask = masks_to_positions(mask, twin.layout.order) if aligned else mask
+            return last_logits(model, base, replacement_edits(site, mask, values), head)
 
-        return compared(model, twin, direction, head, in_blocks(patched, variants, block))
+        return compare_runs(model, twin, direction, head, map_in_blocks(patched, variants, block))
 
-    return summary(stream(one, model, (twins,), chunk=chunk, show=counted(show, examples)), shape)
+    return summarise(stream(one_example, model, (twins,), chunk=chunk, on_progress=on_progress), shape)
 
 
-def in_direction(twin: Twins, direction: str) -> tuple[Array, Array]:
+def base_and_source(twin: PlanningTwins, direction: str) -> tuple[Array, Array]:
     """The tokens of the base run and of the source run."""
-    clean = twin.layout.tokens
-    return (twin.corrupt, clean) if direction == "denoise" else (clean, twin.corrupt)
+    clean, corrupt = twin.clean_tokens, twin.corrupt_tokens
+    return (corrupt, clean) if direction == "denoise" else (clean, corrupt)
 
 
-def compared(
-    model: Predictor, twin: Twins, direction: str, head: int, patched: Float[Array, "variants V"]
+def compare_runs(
+    model: Predictor, twin: PlanningTwins, direction: str, head: int, patched: Float[Array, "variants V"]
 ) -> dict[str, Array]:
-    """What one example adds to ``Patched``."""
-    base, source = (last_logits(model, tokens, head=head) for tokens in in_direction(twin, direction))
-    difference: Callable[[Array], Array] = partial(_difference, twin)
+    """The contribution of one example to ``PatchingEffects``."""
+    base, source = (last_logits(model, tokens, head=head) for tokens in base_and_source(twin, direction))
+
+    def difference(logits: Float[Array, "*n V"]) -> Float[Array, "*n"]:
+        logits = upcast(logits)
+        return logits[..., twin.clean_answer] - logits[..., twin.corrupt_answer]
+
     shift, span = difference(patched) - difference(base), difference(source) - difference(base)
-    wanted, kept = (jnp.argmax(logits) for logits in (source, base))
-    flips = jnp.where(wanted != kept, (jnp.argmax(patched, axis=-1) == wanted).astype(span.dtype), jnp.nan)
+    base_best, source_best = jnp.argmax(base), jnp.argmax(source)
+    flipped = (jnp.argmax(patched, axis=-1) == source_best).astype(span.dtype)
+    flips = jnp.where(source_best != base_best, flipped, jnp.nan)
     return {"shift": shift, "span": span, "rest": shift - span, "flips": flips}
 
 
-def summary(moments: Moments, shape: tuple[int, ...]) -> Patched:
-    """Ratio of means, its error, and flips, in the shape of the sweep.
+def summarise(moments: Moments, shape: tuple[int, ...]) -> PatchingEffects:
+    """Ratios of means, their errors, and flips, in the shape of the sweep.
 
     The covariance of shift and span follows from the squares of shift, span and their difference, without the
     cancellation that products of large numbers would bring.
@@ -149,9 +187,4 @@ def summary(moments: Moments, shape: tuple[int, ...]) -> Patched:
     error = np.sqrt(residual) / scale / abs(span) if span else np.zeros_like(effect)
     effect, error, shift, flips = (a.reshape(shape) for a in (effect, error, mean["shift"], mean["flips"]))
     span_error = float(np.sqrt(squares["span"]) / scale)
-    return Patched(effect, error, shift, flips, span, span_error, int(count["flips"].max()))
-
-
-def _difference(twin: Twins, logits: Float[Array, "*n V"]) -> Float[Array, "*n"]:
-    logits = wide(logits)
-    return logits[..., twin.clean_token] - logits[..., twin.corrupt_token]
+    return PatchingEffects(effect, error, shift, flips, span, span_error, int(count["flips"].max()))

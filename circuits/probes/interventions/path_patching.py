@@ -1,9 +1,9 @@
-"""Path patching: what a head passes on to one reader alone, and not through heads between (Wang et al. 2022).
+"""Path patching: what an attention head passes to one reader directly, not through heads in between (Wang et al. 2022).
 
-The sender's output of the source run goes into the base run while every other head keeps its base output, and with
-``mlps`` = "frozen" every MLP too: so the stream changes by what the sender itself writes. What a receiver reads there
-(the queries, keys or values of a later head) is then put into an ordinary base run. For the receiver "logits" the
-first run is the answer.
+The sender's output of the source run goes into the base run while every other attention head keeps its base output, and
+with ``mlps`` = "frozen" every MLP too: so the stream changes by what the sender itself writes. What a receiver reads
+there (the queries, keys or values of a later head) is then put into an ordinary base run. For the receiver "logits" the
+first run is the result.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from circuits import checks
-from circuits.probes.interventions.pairs import Twins
-from circuits.probes.interventions.patching import DIRECTIONS, Patched, compared, in_direction, summary
-from circuits.probes.interventions.sites import captured, edits, grid, heads_at
-from circuits.probes.interventions.variants import counted, flattened, in_blocks
-from circuits.probes.streaming import Show, stream
+from circuits.probes.interventions.pairs import PlanningTwins
+from circuits.probes.interventions.patching import (
+    DIRECTIONS,
+    PatchingEffects,
+    base_and_source,
+    compare_runs,
+    summarise,
+)
+from circuits.probes.interventions.sites import capture_layers, mask_grid, num_heads_at, replacement_edits
+from circuits.probes.interventions.variants import flatten_variants, map_in_blocks
+from circuits.probes.streaming import OnProgress, stream
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Edit, Taps
@@ -28,7 +34,10 @@ MLPS = ("frozen", "free")
 
 
 class Receiver(NamedTuple):
-    """The final logits, or the queries, keys or values of a head; keys and values of grouped heads are one head."""
+    """What reads the sender: the final logits, or the queries, keys or values of an attention head, from 0.
+
+    With grouped queries, ``head`` of keys and values counts key heads.
+    """
 
     part: str = "logits"
     layer: int = 0
@@ -37,7 +46,7 @@ class Receiver(NamedTuple):
 
 def path_patch(
     model: Predictor,
-    twins: Twins,
+    twins: PlanningTwins,
     receivers: Sequence[Receiver] = (Receiver(),),
     *,
     mlps: str = "frozen",
@@ -45,35 +54,59 @@ def path_patch(
     head: int = 0,
     chunk: int = 64,
     block: int = 16,
-    show: Show | None = None,
-) -> Patched:
-    """The effect of every head on each receiver by the direct path: arrays [receivers, L, H].
+    on_progress: OnProgress | None = None,
+) -> PatchingEffects:
+    """Return the effect of every attention head on each receiver by the direct path.
 
-    A head that is not below the receiver has no path to it, and the effect 0. Each sender costs one run and one more
-    for each receiver but the logits.
+    A head that is not below the receiver has no path to it, and the effect 0. Each sender costs one run, and one more
+    for each receiver other than the logits.
 
-    Raises ValueError for a receiver, direction or treatment of MLPs that there is not.
+    Args:
+        model: a transformer of planning problems.
+        twins: a batch of planning twins.
+        receivers: where the paths end; by default the logits.
+        mlps: "frozen" keeps the MLPs of the base run, "free" lets them recompute.
+        direction: "denoise" or "noise"; see ``patch``.
+        head: the prediction head that is read.
+        chunk: examples computed at once.
+        block: senders computed at once.
+        on_progress: called with the number of examples done.
+
+    Returns:
+        Effects [receivers, L, H].
+
+    Raises:
+        ValueError: if a receiver is not in the model, or another argument is not among these.
+
+    Example:
+        >>> import jax
+        >>> from circuits.probes import path_patch, planning_twins, tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> twins = planning_twins(problems, format, jax.random.key(0))
+        >>> path_patch(model, twins).effect.shape
+        (1, 2, 2)
     """
     _check(model.config, receivers, mlps, direction, head)
-    senders, shape = flattened(grid(model.config, "attn.z", ("layer", "head")), inner=3)
+    senders, shape = flatten_variants(mask_grid(model.config, "attn.z", ("layer", "head")))
     masks, at_logits = _receiver_masks(model.config, receivers)
 
-    def one(model: Predictor, twin: Twins) -> dict[str, Array]:
-        base, source = in_direction(twin, direction)
-        kept, sent = (captured(model, tokens, "attn.z") for tokens in (base, source))
-        frozen = captured(model, base, "mlp_out")
+    def one_example(model: Predictor, twin: PlanningTwins) -> dict[str, Array]:
+        base, source = base_and_source(twin, direction)
+        base_z, source_z = (capture_layers(model, tokens, "attn.z") for tokens in (base, source))
+        base_mlps = capture_layers(model, base, "mlp_out")
 
         def from_sender(mask: Bool[Array, "L 1 H"]) -> Float[Array, "receivers V"]:
-            edit = edits("attn.z", np.ones(mask.shape, bool), jnp.where(mask[..., None], sent, kept))
+            values = jnp.where(mask[..., None], source_z, base_z)
+            edit = replacement_edits("attn.z", np.ones(mask.shape, bool), values)
             if mlps == "frozen":
-                edit |= edits("mlp_out", np.ones((len(frozen), 1, 1), bool), frozen)
+                edit |= replacement_edits("mlp_out", np.ones((len(base_mlps), 1, 1), bool), base_mlps)
             return _received(model, base, edit, masks, at_logits, head)
 
-        found = in_blocks(from_sender, senders, block)  # [senders, receivers, V]
-        return compared(model, twin, direction, head, found.swapaxes(0, 1).reshape(-1, found.shape[-1]))
+        logits = map_in_blocks(from_sender, senders, block)  # [senders, receivers, V]
+        return compare_runs(model, twin, direction, head, logits.swapaxes(0, 1).reshape(-1, logits.shape[-1]))
 
-    moments = stream(one, model, (twins,), chunk=chunk, show=counted(show, len(twins.corrupt)))
-    return summary(moments, (len(receivers), *shape))
+    moments = stream(one_example, model, (twins,), chunk=chunk, on_progress=on_progress)
+    return summarise(moments, (len(receivers), *shape))
 
 
 def _received(
@@ -84,19 +117,21 @@ def _received(
     at_logits: Bool[np.ndarray, " receivers"],
     head: int,
 ) -> Float[Array, "receivers V"]:
-    """The answer of each receiver to a run with these edits."""
+    """The logits by way of each receiver, in a run with these edits."""
     logits, cache = model(base, Taps(capture=[f"blocks.*.attn.{part}" for part in masks], edit=edit))
     direct = logits[head, -1]
-    found = jnp.broadcast_to(direct, (len(at_logits), len(direct)))
+    results = jnp.broadcast_to(direct, (len(at_logits), len(direct)))
     if at_logits.all():
-        return found
+        return results
     read = {p: jnp.stack([cache[f"blocks.{i}.attn.{p}"] for i in range(model.config.layers)]) for p in masks}
 
-    def answered(chosen: dict[str, Array]) -> Float[Array, " V"]:
-        edit = {name: one for p, mask in chosen.items() for name, one in edits(f"attn.{p}", mask, read[p]).items()}
+    def one_receiver(chosen: dict[str, Array]) -> Float[Array, " V"]:
+        edit: dict[str, Edit] = {}
+        for part, mask in chosen.items():
+            edit |= replacement_edits(f"attn.{part}", mask, read[part])
         return model(base, Taps(edit=edit))[0][head, -1]
 
-    return found.at[np.flatnonzero(~at_logits)].set(in_blocks(answered, masks, len(at_logits)))
+    return results.at[np.flatnonzero(~at_logits)].set(map_in_blocks(one_receiver, masks, len(at_logits)))
 
 
 def _receiver_masks(
@@ -105,7 +140,7 @@ def _receiver_masks(
     """Masks over q, k and v for the receivers that are not the logits, and which receivers are."""
     others = [receiver for receiver in receivers if receiver.part != "logits"]
     masks = {
-        part: np.zeros((len(others), config.layers, 1, heads_at(config, f"attn.{part}")), bool)
+        part: np.zeros((len(others), config.layers, 1, num_heads_at(config, f"attn.{part}")), bool)
         for part in PARTS[1:]
         if any(receiver.part == part for receiver in others)
     }
@@ -123,5 +158,5 @@ def _check(config: TransformerConfig, receivers: Sequence[Receiver], mlps: str, 
         checks.choice("receiver.part", receiver.part, PARTS)
         if receiver.part != "logits":
             checks.integer("receiver.layer", receiver.layer, min_value=0, max_value=config.layers - 1)
-            most = heads_at(config, f"attn.{receiver.part}") - 1
-            checks.integer("receiver.head", receiver.head, min_value=0, max_value=most)
+            max_head = num_heads_at(config, f"attn.{receiver.part}") - 1
+            checks.integer("receiver.head", receiver.head, min_value=0, max_value=max_head)

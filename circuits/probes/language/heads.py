@@ -1,20 +1,20 @@
-"""Heads of language models: those that look at the token before, and those that look for what came before.
+"""Attention heads of language models: previous-token, duplicate-token and induction heads.
 
-A kind of head is a rule that says which positions s a query position t should look at:
+Each kind is a rule that says which positions s a query position t should attend to, its targets:
 
     previous     s = t - 1
     duplicate    s < t with the token of t
-    induction    s ≤ t, where the position before s has the token of t: what followed this token the last time
+    induction    s ≤ t, where the position before s has the token of t: what followed this token before
 
 In a sequence of n different tokens written twice, a query t ≥ n has one target: t - n for duplicate and t - (n - 1) for
-induction. A score is the attention that falls on the targets, averaged over the queries that have any. Two nulls say
-what it would be by chance: the same with the targets shuffled among the positions that the query sees, and the same
-places on a sequence whose second half is fresh. The first asks whether the place matters, the second whether the
-repetition does.
+induction. A score is the attention on the targets, averaged over the queries that have any. Two null hypotheses say
+what it would be by chance: the targets shuffled among the positions that the query can attend to, which asks whether
+the position matters, and the same positions on a sequence whose second half is fresh, which asks whether the repetition
+does.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,38 +24,37 @@ from jaxtyping import Array, Bool, Float, Int
 
 from circuits import checks
 from circuits.probes.patterns import attention_patterns
-from circuits.probes.streaming import Interval, interval, stream
+from circuits.probes.streaming import Interval, confidence_interval, stream
 from circuits.typing import AnyArray, Tokens
 
 Patterns = Float[AnyArray, "L H T T"]
 """Attention of every layer and head, from query down to key across."""
 Targets = Bool[AnyArray, "T T"]
-"""Which keys a query should look at."""
-Heads = Float[Array, "L H"]
+"""Which keys each query should attend to."""
+HeadScores = Float[Array, "L H"]
+Scores = TypeVar("Scores", HeadScores, Interval)
 KINDS = ("previous", "duplicate", "induction")
 
 
-class Repeated(NamedTuple):
-    """Sequences of n different tokens written twice, and the same with a second half of tokens not used before."""
+class RepeatedSequences(NamedTuple):
+    """Sequences of different tokens written twice, and the same with a second half of tokens not used before."""
 
     repeated: Int[np.ndarray, "B T"]
     fresh: Int[np.ndarray, "B T"]
 
 
-class Evidence(NamedTuple):
-    """Of one kind: the score, what it exceeds the shuffled one by, and what it exceeds that on fresh tokens by.
+class HeadEvidence(NamedTuple, Generic[Scores]):
+    """The evidence for one kind: scores [L, H] of one sequence, or intervals of them over sequences."""
 
-    Heads [L, H] of one sequence, or intervals over sequences. ``over_fresh`` is None for "previous", whose heads do
-    the same on any tokens.
-    """
-
-    score: Any
-    over_shuffled: Any
-    over_fresh: Any | None
+    score: Scores
+    over_shuffled: Scores
+    """The excess over the score with shuffled targets, from -1 to 1."""
+    over_fresh: Scores | None
+    """The excess over the score on fresh tokens; None for "previous", whose heads do the same on any tokens."""
 
 
-class Head(NamedTuple):
-    """A head of a kind, counted from 0, with its mean score."""
+class LanguageHead(NamedTuple):
+    """An attention head, with its mean score."""
 
     layer: int
     head: int
@@ -64,12 +63,24 @@ class Head(NamedTuple):
 
 def repeated_sequences(
     ids: int | Sequence[int] | Int[np.ndarray, " V"], length: int, count: int, seed: int, start: int | None = None
-) -> Repeated:
-    """``count`` random sequences with halves of ``length`` tokens; each token is as likely as any other.
+) -> RepeatedSequences:
+    """Return random sequences of different tokens, each written twice, with controls.
 
-    ``ids`` are the tokens to draw from, or how many there are. ``start`` is a token put before each sequence, for
-    models that were trained with one. Raises ValueError for lengths and counts that are not positive, for ids given
-    twice, and for fewer than 2 ``length`` of them.
+    Args:
+        ids: the tokens to draw from, or how many there are.
+        length: tokens of each half.
+        count: the number of sequences.
+        seed: of the draws.
+        start: a token to put before each sequence, for models that were trained with one.
+
+    Raises:
+        ValueError: if ``length`` or ``count`` is not positive, or there are duplicates among the ids or fewer than
+            2 ``length`` of them.
+
+    Example:
+        >>> from circuits.probes import repeated_sequences
+        >>> repeated_sequences(ids=50, length=3, count=4, seed=0).repeated.shape
+        (4, 6)
     """
     for name, value in (("length", length), ("count", count)):
         checks.integer(name, value, min_value=1)
@@ -79,109 +90,157 @@ def repeated_sequences(
     rng = np.random.default_rng(seed)
     fresh = np.stack([rng.choice(pool, 2 * length, replace=False) for _ in range(count)]).astype(np.int32)
     repeated = np.concatenate([fresh[:, :length], fresh[:, :length]], axis=1)
-    if start is None:
-        return Repeated(repeated, fresh)
-    before = np.full((count, 1), start, np.int32)
-    return Repeated(np.concatenate([before, repeated], axis=1), np.concatenate([before, fresh], axis=1))
+    first = np.full((count, 0 if start is None else 1), 0 if start is None else start, np.int32)
+    return RepeatedSequences(*(np.concatenate([first, part], axis=1) for part in (repeated, fresh)))
 
 
-def targets(kind: str, tokens: Tokens) -> Targets:
-    """The targets of each query, by the rules above. Raises ValueError for another kind than these."""
+def target_mask(kind: str, tokens: Tokens) -> Targets:
+    """The targets of each query position, by the rule of a kind of head. Raises ValueError for an unknown kind."""
     checks.choice("kind", kind, KINDS)
-    place = jnp.arange(tokens.shape[0])
-    seen = place[None, :] <= place[:, None]
+    position = jnp.arange(tokens.shape[0])
+    query, key = position[:, None], position[None, :]
     if kind == "previous":
-        return place[None, :] == place[:, None] - 1
+        return key == query - 1
     same = jnp.asarray(tokens)[None, :] == jnp.asarray(tokens)[:, None]
     if kind == "duplicate":
-        return same & (place[None, :] < place[:, None])
-    return jnp.roll(same, 1, axis=1).at[:, 0].set(False) & seen
+        return same & (key < query)
+    return jnp.roll(same, 1, axis=1).at[:, 0].set(False) & (key <= query)
 
 
-def attention_to(patterns: Patterns, wanted: Targets) -> Heads:
-    """Attention on the targets, Σ_s A[t, s], averaged over the queries that have any; 0 to 1, NaN without a target."""
-    return _over_queries(_sum(patterns, wanted), wanted)
+def attention_on(patterns: Patterns, targets: Targets) -> HeadScores:
+    """Attention on the targets, Σ_s A[t, s], averaged over the queries that have any; NaN if none has."""
+    return _over_queries(_mass(patterns, targets), targets)
 
 
-def shuffled(patterns: Patterns, wanted: Targets) -> Heads:
-    """The expected ``attention_to`` when each query's targets are drawn anew among the others that it sees, s ≤ t.
+def shuffled_score(patterns: Patterns, targets: Targets) -> HeadScores:
+    """The expected ``attention_on`` when each query's targets are drawn anew among the other positions s ≤ t.
 
-    Exactly, Σ_s A[t, s] over the others, times the number of targets over the number of others.
+    It is exact: Σ_s A[t, s] over the others, times the number of targets over the number of others.
     """
-    others = jnp.tri(wanted.shape[0], dtype=bool) & ~jnp.asarray(wanted)
+    others = jnp.tri(targets.shape[0], dtype=bool) & ~jnp.asarray(targets)
     number = jnp.maximum(others.sum(axis=1), 1).astype(patterns.dtype)
-    share = jnp.asarray(wanted).sum(axis=1).astype(patterns.dtype) / number
-    return _over_queries(_sum(patterns, others) * share, wanted)
+    share = jnp.asarray(targets).sum(axis=1).astype(patterns.dtype) / number
+    return _over_queries(_mass(patterns, others) * share, targets)
 
 
-def previous_token_score(patterns: Patterns) -> Heads:
-    """Mean attention from t to t - 1 over t ≥ 1; 0 to 1."""
-    return attention_to(patterns, targets("previous", jnp.zeros(patterns.shape[-1], jnp.int32)))
+def previous_token_score(patterns: Patterns) -> HeadScores:
+    """Return each head's mean attention from a token to the one before, from 0 to 1.
 
-
-def duplicate_token_score(patterns: Patterns, tokens: Tokens) -> Heads:
-    """Mean attention from a token that came before to where it did; 0 to 1, NaN where none did."""
-    return attention_to(patterns, targets("duplicate", tokens))
-
-
-def induction_score(patterns: Patterns, tokens: Tokens) -> Heads:
-    """Mean attention from a token that came before to what followed it; 0 to 1, NaN where none did."""
-    return attention_to(patterns, targets("induction", tokens))
-
-
-def evidence(patterns: Patterns, tokens: Tokens, fresh_patterns: Patterns) -> dict[str, Evidence]:
-    """Scores of each kind on one repeated sequence and what they exceed their nulls by, -1 to 1.
-
-    ``fresh_patterns`` are of a sequence of the same length whose second half is fresh; the same places are looked at.
+    Args:
+        patterns: of one sequence, [L, H, T, T]; see ``attention_patterns``.
     """
-    found = {}
+    return attention_on(patterns, target_mask("previous", jnp.zeros(patterns.shape[-1], jnp.int32)))
+
+
+def duplicate_token_score(patterns: Patterns, tokens: Tokens) -> HeadScores:
+    """Return each head's mean attention from a repeated token to its earlier occurrences, from 0 to 1.
+
+    Args:
+        patterns: of one sequence, [L, H, T, T].
+        tokens: its ids, [T].
+
+    Returns:
+        [L, H]; NaN where no token is repeated.
+    """
+    return attention_on(patterns, target_mask("duplicate", tokens))
+
+
+def induction_score(patterns: Patterns, tokens: Tokens) -> HeadScores:
+    """Return each head's mean attention from a repeated token to what followed it before, from 0 to 1.
+
+    Args:
+        patterns: of one sequence, [L, H, T, T].
+        tokens: its ids, [T].
+
+    Returns:
+        [L, H]; NaN where no token is repeated.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from circuits.probes import induction_score
+        >>> tokens = jnp.array([5, 8, 5, 8])
+        >>> one_back = jnp.eye(4, k=-1)[None, None]  # 5 and 8 were followed by the token just before this one
+        >>> float(induction_score(one_back, tokens)[0, 0])
+        1.0
+    """
+    return attention_on(patterns, target_mask("induction", tokens))
+
+
+def head_evidence(patterns: Patterns, tokens: Tokens, fresh_patterns: Patterns) -> dict[str, HeadEvidence[HeadScores]]:
+    """The evidence for each kind on one repeated sequence.
+
+    ``fresh_patterns`` are those of a sequence of the same length whose second half is fresh; the same positions count.
+    """
+    evidence = {}
     for kind in KINDS:
-        wanted = targets(kind, tokens)
-        score = attention_to(patterns, wanted)
-        over_fresh = None if kind == "previous" else score - attention_to(fresh_patterns, wanted)
-        found[kind] = Evidence(score, score - shuffled(patterns, wanted), over_fresh)
-    return found
+        targets = target_mask(kind, tokens)
+        score = attention_on(patterns, targets)
+        over_fresh = None if kind == "previous" else score - attention_on(fresh_patterns, targets)
+        evidence[kind] = HeadEvidence(score, score - shuffled_score(patterns, targets), over_fresh)
+    return evidence
 
 
-def measure_heads(
+def measure_language_heads(
     model: nnx.Module,
-    sequences: Repeated,
+    sequences: RepeatedSequences,
     *,
-    patterns_of: Callable[[Any, Array], Array] = attention_patterns,
+    patterns_of: Callable[..., Array] = attention_patterns,
     confidence: float = 0.99,
     chunk: int = 4,
-) -> dict[str, Evidence]:
-    """The evidence of each kind with intervals over sequences: Student's t, joint over kinds and heads (Bonferroni).
+) -> dict[str, HeadEvidence[Interval]]:
+    """Return the evidence that each attention head is a previous-token, duplicate-token or induction head.
 
-    ``patterns_of(model, tokens)`` gives patterns [L, H, T, T]. Of each sequence only [L, H] are kept, so memory is that
-    of ``chunk`` sequences. Raises ValueError for fewer than 2 sequences, and where the two parts differ in shape.
+    Args:
+        model: a language model.
+        sequences: at least two, from ``repeated_sequences``.
+        patterns_of: maps the model and the ids of one sequence to patterns [L, H, T, T].
+        confidence: of all intervals together, over kinds and heads (Student's t with Bonferroni's correction).
+        chunk: sequences computed at once; memory is that of their patterns.
+
+    Returns:
+        For "previous", "duplicate" and "induction": intervals [L, H] over sequences.
+
+    Raises:
+        ValueError: if there are fewer than two sequences, or the two parts differ in shape.
+
+    Example:
+        >>> from circuits import probes
+        >>> model, _, _ = probes.tiny_planning_model()
+        >>> sequences = probes.repeated_sequences(ids=14, length=5, count=4, seed=0)
+        >>> evidence = probes.measure_language_heads(model, sequences)["induction"]
+        >>> evidence.score.mean.shape, probes.heads_above_nulls(evidence)  # none, for the model is random
+        ((2, 2), [])
     """
     repeated, fresh = sequences
     checks.shape("sequences.fresh", fresh, repeated.shape)
     checks.require(len(repeated) >= 2, "sequences", "must be at least 2", len(repeated))
 
-    def of_one(model: nnx.Module, tokens: Array, other: Array) -> dict[str, Evidence]:
-        both = jax.vmap(lambda one: patterns_of(model, one))(jnp.stack([tokens, other]))
-        return evidence(both[0], tokens, both[1])
+    def one_sequence(model: nnx.Module, tokens: Array, other: Array) -> dict[str, HeadEvidence[HeadScores]]:
+        both = jax.vmap(lambda ids: patterns_of(model, ids))(jnp.stack([tokens, other]))
+        return head_evidence(both[0], tokens, both[1])
 
-    moments = stream(of_one, model, (jnp.asarray(repeated), jnp.asarray(fresh)), chunk=chunk)
+    moments = stream(one_sequence, model, (jnp.asarray(repeated), jnp.asarray(fresh)), chunk=chunk)
     heads = moments.mean["previous"].score.size
-    return interval(moments, confidence, tests=len(KINDS) * heads)
+    return confidence_interval(moments, confidence, tests=len(KINDS) * heads)
 
 
-def standing_out(found: Evidence, least: float = 0.1) -> list[Head]:
-    """The heads that exceed both nulls by more than ``least`` at the lower ends of the intervals, strongest first."""
-    excesses: list[Interval] = [part for part in found[1:] if part is not None]
-    clear = np.all([part.low > least for part in excesses], axis=0)
-    named = [Head(int(i), int(j), float(found.score.mean[i, j])) for i, j in np.argwhere(clear)]
-    return sorted(named, key=lambda head: -head.score)
+def heads_above_nulls(evidence: HeadEvidence[Interval], margin: float = 0.1) -> list[LanguageHead]:
+    """Return the attention heads that exceed both null hypotheses, strongest first.
+
+    Args:
+        evidence: for one kind, from ``measure_language_heads``.
+        margin: by how much the lower ends of the intervals have to exceed them.
+    """
+    clear = np.all([part.low > margin for part in evidence[1:] if part is not None], axis=0)
+    mean = evidence.score.mean
+    heads = [LanguageHead(layer, head, float(mean[layer, head])) for layer, head in np.argwhere(clear).tolist()]
+    return sorted(heads, key=lambda head: -head.score)
 
 
-def _sum(patterns: Patterns, kept: Targets) -> Float[Array, "L H T"]:
-    return jnp.where(jnp.asarray(kept), patterns, 0).sum(axis=-1)
+def _mass(patterns: Patterns, keys: Targets) -> Float[Array, "L H T"]:
+    return jnp.where(jnp.asarray(keys), patterns, 0).sum(axis=-1)
 
 
-def _over_queries(mass: Float[Array, "L H T"], wanted: Targets) -> Heads:
-    asked = jnp.asarray(wanted).any(axis=1)
-    number = asked.sum().astype(mass.dtype)
-    return jnp.where(asked, mass, 0).sum(axis=-1) / number
+def _over_queries(mass: Float[Array, "L H T"], targets: Targets) -> HeadScores:
+    asked = jnp.asarray(targets).any(axis=1)
+    return jnp.where(asked, mass, 0).sum(axis=-1) / asked.sum().astype(mass.dtype)

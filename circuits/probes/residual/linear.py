@@ -1,7 +1,7 @@
-"""Linear probes: which nodes of the path can be read off the residual stream, layer by layer, with a straight line.
+"""Linear probes: which nodes of the path a linear classifier can read off the residual stream after each layer.
 
-Stream 0 is the embedding, stream l what leaves block l (counted from 1), so S = L + 1 of them. A probe that finds
-a node says that it is there, not that the model uses it: compare with labels shuffled, and with an untrained model.
+There are L + 1 streams: stream 0 is the embedding, and stream i + 1 is what leaves block i. A probe that finds a
+node says that it is represented, not that the model uses it: compare with shuffled labels, and with an untrained model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,108 +16,135 @@ from scipy.stats import norm
 
 from circuits import checks
 from circuits.probes.layout import Layout
-from circuits.probes.residual.stream import position, streams, targets
-from circuits.probes.streaming import Show, stream
+from circuits.probes.positions import position_of
+from circuits.probes.residual.stream import path_nodes, residual_streams
+from circuits.probes.streaming import OnProgress, stream
 from circuits.transformer.model import Predictor
 
 
-class Linear(NamedTuple):
-    """One linear classifier for each stream l, place w and target m: argmax over labels of kernel x + bias."""
+class LinearProbes(NamedTuple):
+    """A linear classifier for each stream, position and node of the path: argmax of kernel x + bias."""
 
-    kernel: Float[np.ndarray, "S W d M V"]
-    bias: Float[np.ndarray, "S W M V"]
+    kernel: Float[np.ndarray, "streams positions d M V"]
+    bias: Float[np.ndarray, "streams positions M V"]
 
 
-class Probed(NamedTuple):
-    """Held-out accuracy, from 0 to 1, with the ends of its Wilson interval; target m is node n_m of the path."""
+class ProbeAccuracy(NamedTuple):
+    """Held-out accuracy, from 0 to 1, with the ends of its Wilson interval; node m is n_m of the path."""
 
-    accuracy: Float[np.ndarray, "S W M"]
-    low: Float[np.ndarray, "S W M"]
-    high: Float[np.ndarray, "S W M"]
+    accuracy: Float[np.ndarray, "streams positions M"]
+    low: Float[np.ndarray, "streams positions M"]
+    high: Float[np.ndarray, "streams positions M"]
     examples: int
 
 
-def fit_probes(
+def fit_linear_probes(
     model: Predictor,
     layouts: Layout,
-    places: Sequence[str | int] = ("query",),
+    positions: Sequence[str | int] = ("query",),
     *,
     ridge: float = 1e-3,
     shuffle: PRNGKeyArray | None = None,
     chunk: int = 256,
-    show: Show | None = None,
-) -> Linear:
-    """Ridge regression on one-hot labels from each stream at each place, for every node of the path at once.
+    on_progress: OnProgress | None = None,
+) -> LinearProbes:
+    """Return ridge regressions from each stream at each position to one-hot labels of every node of the path.
 
     With C = mean (x - x̄)(x - x̄)ᵀ and D = mean (x - x̄)(y - ȳ)ᵀ, both from streamed second moments,
 
         kernel = (C + ridge tr(C) / d · I)⁻¹ D,    bias = ȳ - kernelᵀ x̄.
 
-    Memory does not grow with the number of examples. With a key in ``shuffle``, examples are given one another's
-    labels, a control that has nothing to find.
+    Memory does not grow with the number of examples.
 
-    Raises ValueError for a place that there is not, and unless the ridge is positive.
+    Args:
+        model: a transformer of planning problems.
+        layouts: of a batch of problems: ``PlanningTwins.layout``, or ``problem_layout`` under vmap.
+        positions: names such as "query" or "edge 0 child", or entries of the aligned order.
+        ridge: the penalty, relative to the mean variance of the stream.
+        shuffle: a key for giving each example the labels of another: a control that has nothing to find.
+        chunk: examples computed at once.
+        on_progress: called with the number of examples done.
+
+    Raises:
+        ValueError: if there is no such position, or the ridge is not positive.
+
+    Example:
+        >>> import jax
+        >>> from circuits.probes import fit_linear_probes, planning_twins, score_linear_probes, tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> layouts = planning_twins(problems, format, jax.random.key(0)).layout
+        >>> probes = fit_linear_probes(model, layouts)
+        >>> score_linear_probes(model, probes, layouts).accuracy.shape  # streams, positions, nodes
+        (3, 1, 3)
     """
     checks.require(0 < ridge < float("inf"), "ridge", "must be positive and finite", ridge)
-    names = targets(layouts)
+    labels = path_nodes(layouts)
     if shuffle is not None:
-        names = jax.random.permutation(shuffle, names)
+        labels = jax.random.permutation(shuffle, labels)
     graph, state = nnx.split(model)
+    nodes, vocab = labels.shape[1], model.config.vocab
 
     @jax.jit
-    def add(state: Any, sums: tuple, layout: Layout, names: Int[Array, "b M"]) -> tuple:
-        x, y = _features(nnx.merge(graph, state), layout, places), _one_hot(names, model.config.vocab)
-        y = y.astype(x.dtype)
+    def add(state: Any, sums: tuple, layout: Layout, labels: Int[Array, "B M"]) -> tuple:
+        x = _features(nnx.merge(graph, state), layout, positions)
+        y = jax.nn.one_hot(labels, vocab, dtype=x.dtype).reshape(len(labels), -1)
         new = (x.sum(0), y.sum(0), jnp.einsum("blwi,blwj->lwij", x, x), jnp.einsum("blwi,bt->lwit", x, y))
         return jax.tree.map(jnp.add, sums, new)
 
-    lead, d = (model.config.layers + 1, len(places)), model.config.width
-    outputs = names.shape[1] * model.config.vocab
+    lead, d, outputs = (model.config.layers + 1, len(positions)), model.config.width, nodes * vocab
     shapes = ((*lead, d), (outputs,), (*lead, d, d), (*lead, d, outputs))
-    sums = tuple(jnp.zeros(shape, _kind()) for shape in shapes)
-    for done, batch in _batches((layouts, names), chunk):
+    sums = tuple(jnp.zeros(shape, _dtype()) for shape in shapes)
+    for done, batch in _batches((layouts, labels), chunk):
         sums = add(state, sums, *batch)
-        if show is not None:
-            show(done, len(names))
-    x, y, xx, xy = (np.asarray(part, np.float64) / len(names) for part in sums)
-    kernel, bias = _solved(x, y, xx, xy, ridge)
-    split = (names.shape[1], model.config.vocab)
-    return Linear(kernel.reshape(*lead, d, *split), bias.reshape(*lead, *split))
+        if on_progress is not None:
+            on_progress(done)
+    x, y, xx, xy = (np.asarray(part, np.float64) / len(labels) for part in sums)
+    kernel, bias = _solve(x, y, xx, xy, ridge)
+    return LinearProbes(kernel.reshape(*lead, d, nodes, vocab), bias.reshape(*lead, nodes, vocab))
 
 
-def score_probes(
+def score_linear_probes(
     model: Predictor,
-    probes: Linear,
+    probes: LinearProbes,
     layouts: Layout,
-    places: Sequence[str | int] = ("query",),
+    positions: Sequence[str | int] = ("query",),
     *,
     confidence: float = 0.95,
     chunk: int = 256,
-) -> Probed:
-    """How often fitted probes name the right node on other problems, at the places for which they were fitted.
+) -> ProbeAccuracy:
+    """Return how often fitted probes name the correct node on other problems.
 
-    Raises ValueError for another number of places.
+    Args:
+        model: the model that the probes were fitted on.
+        probes: from ``fit_linear_probes``.
+        layouts: of a batch of other problems.
+        positions: those of the probes.
+        confidence: of each interval.
+        chunk: examples computed at once.
+
+    Raises:
+        ValueError: if the number of positions is not that of the probes.
     """
-    checks.require(len(places) == probes.bias.shape[1], "places", "must be those of the probes", tuple(places))
-    kernel, bias = (jnp.asarray(part, _kind()) for part in probes)
+    checks.require(len(positions) == probes.bias.shape[1], "positions", "must be those of the probes", tuple(positions))
+    kernel, bias = (jnp.asarray(part, _dtype()) for part in probes)
 
-    def one(model: Predictor, layout: Layout) -> Float[Array, "S W M"]:
-        x = _features(model, jax.tree.map(lambda part: part[None], layout), places)[0]
+    def one_example(model: Predictor, layout: Layout) -> Float[Array, "streams positions M"]:
+        x = _features(model, jax.tree.map(lambda part: part[None], layout), positions)[0]
         scores = jnp.einsum("lwi,lwimv->lwmv", x, kernel) + bias
-        named = jnp.argmax(scores, axis=-1).astype(layout.tokens.dtype)
-        return (named == targets(layout)).astype(x.dtype)
+        best = jnp.argmax(scores, axis=-1).astype(layout.tokens.dtype)
+        return (best == path_nodes(layout)).astype(x.dtype)
 
-    accuracy = np.asarray(stream(one, model, (layouts,), chunk=chunk).mean, np.float64)
-    low, high = wilson(accuracy, len(layouts.tokens), confidence)
-    return Probed(accuracy, low, high, len(layouts.tokens))
+    accuracy = np.asarray(stream(one_example, model, (layouts,), chunk=chunk).mean, np.float64)
+    low, high = wilson_interval(accuracy, len(layouts.tokens), confidence)
+    return ProbeAccuracy(accuracy, low, high, len(layouts.tokens))
 
 
-def wilson(
+def wilson_interval(
     share: Float[np.ndarray, "*n"], count: int, confidence: float = 0.95
 ) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
     """Both ends of Wilson's interval of a share p of n: (p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n).
 
-    Raises ValueError unless the confidence lies between 0 and 1 and there is an example.
+    Raises ValueError unless the confidence is between 0 and 1 and there is an example.
     """
     checks.require(0 < confidence < 1, "confidence", "must lie between 0 and 1", confidence)
     checks.integer("count", count, min_value=1)
@@ -128,32 +155,30 @@ def wilson(
     return np.clip((centre - reach) / scale, 0, 1), np.clip((centre + reach) / scale, 0, 1)
 
 
-def _features(model: Predictor, layouts: Layout, places: Sequence[str | int]) -> Float[Array, "b S W d"]:
-    def one(layout: Layout) -> Float[Array, "S W d"]:
-        at = jnp.stack([position(layout, where) for where in places])
-        return streams(model, layout.tokens)[:, at].astype(_kind())
+def _features(
+    model: Predictor, layouts: Layout, positions: Sequence[str | int]
+) -> Float[Array, "B streams positions d"]:
+    def one_example(layout: Layout) -> Float[Array, "streams positions d"]:
+        chosen = jnp.stack([position_of(layout, position) for position in positions])
+        return residual_streams(model, layout.tokens)[:, chosen].astype(_dtype())
 
-    return jax.vmap(one)(layouts)
-
-
-def _one_hot(names: Int[Array, "b M"], vocab: int) -> Float[Array, "b t"]:
-    return jax.nn.one_hot(names, vocab, dtype=_kind()).reshape(len(names), -1)
+    return jax.vmap(one_example)(layouts)
 
 
-def _solved(
-    x: Float[np.ndarray, "S W d"],
-    y: Float[np.ndarray, " t"],
-    xx: Float[np.ndarray, "S W d d"],
-    xy: Float[np.ndarray, "S W d t"],
+def _solve(
+    x: Float[np.ndarray, "streams positions d"],
+    y: Float[np.ndarray, " outputs"],
+    xx: Float[np.ndarray, "streams positions d d"],
+    xy: Float[np.ndarray, "streams positions d outputs"],
     ridge: float,
-) -> tuple[Float[np.ndarray, "S W d t"], Float[np.ndarray, "S W t"]]:
-    """Kernel and bias from first and second moments; a stream that does not vary is told from rounding by a floor."""
-    spread = xx - x[..., :, None] * x[..., None, :]
-    joint = xy - x[..., :, None] * y
-    size = np.trace(spread, axis1=-2, axis2=-1) / x.shape[-1]
-    floor = float(jnp.finfo(_kind()).eps) ** 0.5 * np.trace(xx, axis1=-2, axis2=-1) / x.shape[-1]
-    penalty = np.maximum(ridge * size, floor) + np.finfo(np.float64).tiny
-    kernel = np.linalg.solve(spread + penalty[..., None, None] * np.eye(x.shape[-1]), joint)
+) -> tuple[Float[np.ndarray, "streams positions d outputs"], Float[np.ndarray, "streams positions outputs"]]:
+    """Kernel and bias from first and second moments. The floor keeps a constant stream from fitting its rounding."""
+    covariance = xx - x[..., :, None] * x[..., None, :]
+    cross = xy - x[..., :, None] * y
+    variance = np.trace(covariance, axis1=-2, axis2=-1) / x.shape[-1]
+    floor = float(jnp.finfo(_dtype()).eps) ** 0.5 * np.trace(xx, axis1=-2, axis2=-1) / x.shape[-1]
+    penalty = np.maximum(ridge * variance, floor) + np.finfo(np.float64).tiny
+    kernel = np.linalg.solve(covariance + penalty[..., None, None] * np.eye(x.shape[-1]), cross)
     return kernel, y - np.einsum("lwi,lwit->lwt", x, kernel)
 
 
@@ -165,5 +190,5 @@ def _batches(examples: tuple, chunk: int) -> Iterator[tuple[int, tuple]]:
         yield min(first + chunk, total), jax.tree.map(lambda part, first=first: part[first : first + chunk], examples)
 
 
-def _kind() -> jnp.dtype:
+def _dtype() -> jnp.dtype:
     return jnp.dtype(jnp.float64 if jax.config.read("jax_enable_x64") else jnp.float32)

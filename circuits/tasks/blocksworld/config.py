@@ -14,7 +14,7 @@ class BlocksworldWalks(WalksConfig):
     Args:
         blocks: number of blocks; the graph has a node for every state.
         optimal_share: fraction of the ``paths_a_pair`` plans of each pair that are shortest, rounded; at least one is.
-            The others are longer where a longer one exists. See ``blocksworld_walks``.
+            The others are longer where a longer one exists. See ``training_plans``.
     """
 
     blocks: int = 4

@@ -6,7 +6,7 @@ from jaxtyping import Int
 
 from circuits import checks
 from circuits.tasks.blocksworld.world import Blocksworld
-from circuits.tasks.walks.format import PROMPT, WalkFormat, walk_tokens
+from circuits.tasks.walks.format import PROMPT_LENGTH, WalkFormat, encode_walk
 from circuits.tasks.walks.pairs import Pairs
 from circuits.tasks.walks.sampling import hops, random_walks
 
@@ -14,7 +14,7 @@ COPIES = (1, 4, 16)
 """Draws of each longer plan, in turn, before the shortest of the longer plans is taken."""
 
 
-def blocksworld_walks(
+def training_plans(
     form: WalkFormat,
     world: Blocksworld,
     pairs: Pairs,
@@ -37,13 +37,13 @@ def blocksworld_walks(
     moves = np.asarray(list(world.graph.edges), dtype=np.int32).reshape(-1, 2)
     asked = np.concatenate([moves, np.repeat(pairs.train, optimal, axis=0)])
     short = random_walks(form, world.graph, asked, seed, shortest=True)
-    long = longer_plans(form, world, np.repeat(pairs.train, plans_a_pair - optimal, axis=0), seed)
+    long = suboptimal_plans(form, world, np.repeat(pairs.train, plans_a_pair - optimal, axis=0), seed)
     count = len(pairs.train)
     plans = [part.reshape(count, -1, form.length) for part in (short[len(moves) :], long)]
     return np.concatenate([short[: len(moves)], np.concatenate(plans, axis=1).reshape(-1, form.length)])
 
 
-def longer_plans(
+def suboptimal_plans(
     form: WalkFormat, world: Blocksworld, pairs: Int[np.ndarray, "n 2"], seed: int
 ) -> Int[np.ndarray, "n T"]:
     """A random plan for each pair that visits no state twice, fits the format and is not shortest; int32 ids.
@@ -60,7 +60,7 @@ def longer_plans(
     for fresh, copies in zip(np.random.SeedSequence(seed).generate_state(len(COPIES)), COPIES, strict=True):
         drawn = random_walks(form, world.graph, np.repeat(pairs[waiting], copies, axis=0), int(fresh))
         drawn = drawn.reshape(-1, copies, form.length)
-        longer = (drawn[:, :, PROMPT:] < form.nodes).sum(axis=2) - 1 > fewest[waiting, None]
+        longer = (drawn[:, :, PROMPT_LENGTH:] < form.nodes).sum(axis=2) - 1 > fewest[waiting, None]
         found = longer.any(axis=1)
         rows[waiting[found]] = drawn[found, longer[found].argmax(axis=1)]
         waiting = waiting[~found]
@@ -68,7 +68,7 @@ def longer_plans(
         source, target = pairs[place].tolist()
         plan = _next_longer(world, source, target, int(fewest[place]))
         if 0 < len(plan) <= form.longest:
-            rows[place] = walk_tokens(form, plan)
+            rows[place] = encode_walk(form, plan)
     return rows
 
 

@@ -8,11 +8,11 @@ from numpy import ndarray
 
 from circuits import checks
 from circuits.tasks.blocksworld.config import BlocksworldConfig
-from circuits.tasks.blocksworld.plans import blocksworld_walks
+from circuits.tasks.blocksworld.plans import training_plans
 from circuits.tasks.blocksworld.world import blocksworld, plan_format
 from circuits.tasks.task import GRAPH_FILE, Task
 from circuits.tasks.walks.format import WalkFormat
-from circuits.tasks.walks.graphs import graph_text
+from circuits.tasks.walks.graphs import format_graph
 from circuits.tasks.walks.pairs import Pairs
 from circuits.tasks.walks.task import walks_task
 
@@ -22,11 +22,11 @@ def build(config: BlocksworldConfig, folder: Path | None = None) -> Task:
     walks, world = config.walks, blocksworld(config.walks.blocks)
     graph = nx.freeze(world.graph)
     if folder is not None:
-        same = (folder / GRAPH_FILE).read_text(encoding="utf-8") == graph_text(graph)
+        same = (folder / GRAPH_FILE).read_text(encoding="utf-8") == format_graph(graph)
         rule = f"must be the graph of Blocksworld with {walks.blocks} blocks"
         checks.require(same, GRAPH_FILE, rule, str(folder))
 
-    def training_plans(format: WalkFormat, graph: nx.DiGraph, pairs: Pairs) -> Int[ndarray, "n T"]:
-        return blocksworld_walks(format, world, pairs, walks.paths_a_pair, walks.optimal_share, walks.walk_seed)
+    def lines(format: WalkFormat, graph: nx.DiGraph, pairs: Pairs) -> Int[ndarray, "n T"]:
+        return training_plans(format, world, pairs, walks.paths_a_pair, walks.optimal_share, walks.walk_seed)
 
-    return walks_task(config, walks, "plans of Blocksworld", plan_format(world), graph, training_plans, plans=True)
+    return walks_task(config, walks, "plans of Blocksworld", plan_format(world), graph, lines, plans=True)

@@ -16,9 +16,9 @@ from jaxtyping import Int
 
 from circuits import checks
 from circuits.tasks.walks.format import WalkFormat
-from circuits.tasks.walks.graphs import graph_of
+from circuits.tasks.walks.graphs import graph_from_edges
 
-MOST_BLOCKS = 6
+MAX_BLOCKS = 6
 
 Stacks = tuple[tuple[int, ...], ...]
 """Blocks 0..b-1 of each stack, bottom first; stacks are sorted."""
@@ -50,7 +50,7 @@ def blocksworld(blocks: int) -> Blocksworld:
 
     Raises ValueError naming ``blocks`` when it is out of range.
     """
-    checks.integer("blocks", blocks, 1, MOST_BLOCKS)
+    checks.integer("blocks", blocks, 1, MAX_BLOCKS)
     table: Stacks = tuple((block,) for block in range(blocks))
     after: dict[Stacks, dict[Stacks, str]] = {table: dict(_moves(table))}
     waiting: list[Stacks] = [table]
@@ -61,7 +61,7 @@ def blocksworld(blocks: int) -> Blocksworld:
     states = tuple(sorted(after))
     node = {state: place for place, state in enumerate(states)}
     moves = {(node[u], node[v]): move for u in states for v, move in sorted(after[u].items())}
-    return Blocksworld(states, tuple(map(_name, states)), graph_of(len(states), list(moves)), moves)
+    return Blocksworld(states, tuple(map(_name, states)), graph_from_edges(len(states), list(moves)), moves)
 
 
 def plan_format(world: Blocksworld, spare: int = 2) -> WalkFormat:
@@ -83,7 +83,7 @@ def shortest_plans(world: Blocksworld, source: int, target: int) -> list[list[in
     return sorted(nx.all_shortest_paths(world.graph, source, target))
 
 
-def moves_of(world: Blocksworld, plan: Sequence[int] | Int[np.ndarray, " n"]) -> list[str]:
+def describe_plan(world: Blocksworld, plan: Sequence[int] | Int[np.ndarray, " n"]) -> list[str]:
     """The moves of a plan, given by its nodes, in words.
 
     Raises ValueError naming ``plan`` when two nodes in a row are joined by no move.

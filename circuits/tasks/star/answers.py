@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from jaxtyping import Int
 
 from circuits import checks
-from circuits.tasks.answers import AnswerCheck, Edges, Rooted, compare, rooted
-from circuits.tasks.problem import Problem, single
+from circuits.tasks.answers import AnswerCheck, Edges, RootedTree, compare_paths, rooted_tree
+from circuits.tasks.problem import Problem, check_single
 from circuits.typing import AnyArray, Label
 
 __all__ = ["AnswerCheck", "check_answer", "solve"]
 
 
-def solve(edges: Edges, start: Label, goal: Label) -> list[int]:
+def solve_star(edges: Edges, start: Label, goal: Label) -> list[int]:
     """The path from start to goal, after checking that the edges form a star rooted at ``start``.
 
     A star: no self loop, no edge twice, one predecessor for every node but the start, no cycle, no branching
@@ -21,13 +21,13 @@ def solve(edges: Edges, start: Label, goal: Label) -> list[int]:
     Raises ValueError naming what breaks the rule: ``edges``, ``start``, or ``goal`` (which must be the last
     node of a path, and not the start).
     """
-    star = rooted(edges, start, goal, "star")
+    star = rooted_tree(edges, start, goal, "star")
     matching = [path for path in _paths(star) if path[-1] == star.goal]
     checks.require(bool(matching), "goal", "must be a leaf, the last node of its path", star.goal)
     return matching[0]
 
 
-def check_answer(problem: Problem, proposed: Sequence[int] | Int[AnyArray, " n"]) -> AnswerCheck:
+def check_star_answer(problem: Problem, proposed: Sequence[int] | Int[AnyArray, " n"]) -> AnswerCheck:
     """Compare an answer with the path that the edges of one problem dictate, and name its first wrong step.
 
     The answer has to begin at the start, follow edges that exist (step i goes to ``proposed[i]``), and end at
@@ -35,11 +35,11 @@ def check_answer(problem: Problem, proposed: Sequence[int] | Int[AnyArray, " n"]
 
     Raises ValueError when the problem is a batch or no star (see ``solve``); never for a wrong answer.
     """
-    single("problem", problem)
-    return compare(problem, solve(problem.edges, problem.start, problem.goal), proposed)
+    check_single("problem", problem)
+    return compare_paths(problem, solve_star(problem.edges, problem.start, problem.goal), proposed)
 
 
-def _paths(star: Rooted) -> list[list[int]]:
+def _paths(star: RootedTree) -> list[list[int]]:
     start, out = star.start, star.out
     for node, heads in out.items():
         rule = f"no node but the start may branch, and node {node} does"

@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Int
 
 from circuits import checks
-from circuits.tasks.problem import Problem, canonical
+from circuits.tasks.problem import Problem, canonical_problem
 from circuits.tasks.star.graph import StarGraph
 
-MOST_ORDERS = 5_000_000
+MAX_EDGE_ORDERS = 5_000_000
 """E = 10 edges have 3,628,800 orders; the 39,916,800 of 11 edges would fill gigabytes."""
 CHUNK = 65536
 
@@ -31,17 +31,17 @@ def edge_orders(spec: StarGraph) -> Int[np.ndarray, "O E"]:
     Raises ValueError when E! is above 5,000,000, that is for more than 10 edges.
     """
     total = factorial(spec.edge_count)
-    checks.require(total <= MOST_ORDERS, "spec", f"must have E! <= {MOST_ORDERS} edge orders", spec)
+    checks.require(total <= MAX_EDGE_ORDERS, "spec", f"must have E! <= {MOST_ORDERS} edge orders", spec)
     blocks = _permutations(spec.edge_count, spec.edge_count, CHUNK)
     return np.concatenate([_kept(spec, block) for block in blocks])
 
 
-def representatives(spec: StarGraph) -> Problem:
+def canonical_problems(spec: StarGraph) -> Problem:
     """The O canonical problems, one for each row of ``edge_orders``, as a batch.
 
     Raises ValueError when E! is above 5,000,000.
     """
-    return jax.vmap(canonical, in_axes=(None, 0))(spec, edge_orders(spec))
+    return jax.vmap(canonical_problem, in_axes=(None, 0))(spec, edge_orders(spec))
 
 
 def labelings(spec: StarGraph, chunk: int = CHUNK) -> Iterator[Int[np.ndarray, "chunk K"]]:
@@ -55,13 +55,13 @@ def labelings(spec: StarGraph, chunk: int = CHUNK) -> Iterator[Int[np.ndarray, "
     return _permutations(spec.labels, spec.node_count, chunk)
 
 
-def count(spec: StarGraph) -> int:
+def num_problems(spec: StarGraph) -> int:
     """The number of distinct (edge list, goal), O N! / (N - K)! where O = E! / (P - 1)!, exactly."""
     orders = factorial(spec.edge_count) // factorial(spec.paths - 1)
     return orders * perm(spec.labels, spec.node_count)
 
 
-def everything(spec: StarGraph, chunk: int = CHUNK) -> Iterator[Problem]:
+def enumerate_problems(spec: StarGraph, chunk: int = CHUNK) -> Iterator[Problem]:
     """All ``count(spec)`` problems, each once, in batches of at most ``chunk`` >= 1.
 
     The edge order varies slowest, in the order of ``edge_orders``, then the labeling, in lexicographic order.
@@ -70,7 +70,7 @@ def everything(spec: StarGraph, chunk: int = CHUNK) -> Iterator[Problem]:
     Raises ValueError when ``chunk`` is no integer of at least 1, or E! is above 5,000,000.
     """
     checks.integer("chunk", chunk, 1)
-    problems = map(partial(canonical, spec), edge_orders(spec))
+    problems = map(partial(canonical_problem, spec), edge_orders(spec))
     pairs = ((problem, block) for problem in problems for block in labelings(spec, chunk))
     return (Problem(*(block[:, part] for part in problem)) for problem, block in pairs)
 

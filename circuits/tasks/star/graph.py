@@ -13,7 +13,7 @@ from jax import Array
 from jaxtyping import Int
 
 from circuits import checks
-from circuits.tasks.problem import MOST_LABELS, Problem, canonical, relabel, single
+from circuits.tasks.problem import MAX_LABELS, Problem, check_single, relabel
 from circuits.typing import Label, Tokens
 
 __all__ = [
@@ -50,7 +50,7 @@ class StarGraph:
     def __post_init__(self) -> None:
         checks.integer("paths", self.paths, 2)
         checks.integer("nodes", self.nodes, 2)
-        checks.integer("labels", self.labels, self.node_count, MOST_LABELS)
+        checks.integer("labels", self.labels, self.node_count, MAX_LABELS)
 
     @property
     def edge_count(self) -> int:
@@ -95,7 +95,7 @@ class StarGraph:
         return np.arange(self.nodes, dtype=np.int32)
 
 
-def encode(problem: Problem, query: str = "goal-start") -> Int[Array, " T"]:
+def encode_prompt(problem: Problem, query: str = "goal-start") -> Int[Array, " T"]:
     """The sequence of T = 2 E + 2 labels: (u, v) for each edge in the order listed, then the query.
 
     "goal-start" writes goal then start (the paper, Section 5.1); "start-goal" writes start then goal (its
@@ -104,7 +104,7 @@ def encode(problem: Problem, query: str = "goal-start") -> Int[Array, " T"]:
     Raises ValueError for another ``query``, or for a batch.
     """
     checks.choice("query", query, QUERIES)
-    single("problem", problem)
+    check_single("problem", problem)
     ends = (problem.goal, problem.start) if query == "goal-start" else (problem.start, problem.goal)
     parts = [jnp.ravel(jnp.asarray(part, dtype=jnp.int32)) for part in (problem.edges, *ends)]
     return jnp.concatenate(parts)

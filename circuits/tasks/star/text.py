@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from circuits import checks
-from circuits.tasks.problem import MOST_LABELS, Problem, single
-from circuits.tasks.star.answers import solve
+from circuits.tasks.problem import MAX_LABELS, Problem, check_single
+from circuits.tasks.star.answers import solve_star
 from circuits.tasks.star.graph import QUERIES, StarGraph
 
 SPLITS = ("train", "test")
@@ -28,7 +28,7 @@ def parse_line(
     query: str = "start-goal",
     allow_unanswered: bool = False,
     number: int = 1,
-    solver: Callable[..., list[int]] = solve,
+    solver: Callable[..., list[int]] = solve_star,
 ) -> Problem:
     """Read one line as a problem of int32 numpy arrays; blanks around separators and a line end are skipped.
 
@@ -41,7 +41,7 @@ def parse_line(
     """
     checks.choice("query", query, QUERIES)
     if labels is not None:
-        checks.integer("labels", labels, 1, MOST_LABELS)
+        checks.integer("labels", labels, 1, MAX_LABELS)
     line = f"line {number}"
     rule = "must hold one '=' before the answer; without one the line is truncated"
     checks.require(text.count("=") == 1, line, rule, text.strip())
@@ -76,7 +76,7 @@ def parse_lines(
     return list(_each(lines, labels, query, allow_unanswered))
 
 
-def read_file(
+def read_problems(
     path: str | Path,
     labels: int | None = None,
     *,
@@ -98,7 +98,7 @@ def format_line(problem: Problem, query: str = "start-goal") -> str:
     Raises ValueError for a batch or another ``query``.
     """
     checks.choice("query", query, QUERIES)
-    single("problem", problem)
+    check_single("problem", problem)
     start, goal = int(problem.start), int(problem.goal)
     ends = [start, goal] if query == "start-goal" else [goal, start]
     edges = "|".join(_join(edge) for edge in np.asarray(problem.edges).tolist())
@@ -155,7 +155,7 @@ def _labels(line: str, part: str, text: str, labels: int | None, length: int | N
         rule = f"each label of {part} must be a whole number without sign or leading zero"
         checks.require(re.fullmatch(_NUMBER, word) is not None, line, rule, word or fragment)
         # A corrupt line can hold more digits than Python agrees to convert.
-        most = MOST_LABELS if labels is None else labels
+        most = MAX_LABELS if labels is None else labels
         low = len(word) <= len(str(most)) and int(word) < most
         checks.require(low, line, f"each label must be below N = {most}", word)
     return [int(word) for word in words]

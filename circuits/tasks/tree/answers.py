@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from jaxtyping import Int
 
 from circuits import checks
-from circuits.tasks.answers import AnswerCheck, Edges, climb, compare, rooted
-from circuits.tasks.problem import Problem, single
+from circuits.tasks.answers import AnswerCheck, Edges, compare_paths, path_to_root, rooted_tree
+from circuits.tasks.problem import Problem, check_single
 from circuits.typing import AnyArray, Label
 
 
@@ -19,16 +19,16 @@ def solve_tree(edges: Edges, start: Label, goal: Label) -> list[int]:
     Raises ValueError naming what breaks the rule: ``edges``, ``start``, or ``goal`` (which must be a leaf, and
     not the start).
     """
-    tree = rooted(edges, start, goal, "tree")
+    tree = rooted_tree(edges, start, goal, "tree")
     for node, heads in tree.out.items():
         rule = f"each node but the leaves must have 2 successors, and node {node} has not"
         checks.require(len(heads) == 2, "edges", rule, heads)
     leaves = [node for node in tree.into if node not in tree.out]
-    depths = {leaf: len(climb(tree.into, leaf)) - 1 for leaf in leaves}
+    depths = {leaf: len(path_to_root(tree.into, leaf)) - 1 for leaf in leaves}
     rule = "must put all leaves at one depth"
     checks.require(len(set(depths.values())) == 1, "edges", rule, depths)
     checks.require(tree.goal in depths, "goal", "must be a leaf, the last node of its path", tree.goal)
-    return climb(tree.into, tree.goal)[::-1]
+    return path_to_root(tree.into, tree.goal)[::-1]
 
 
 def check_tree_answer(problem: Problem, proposed: Sequence[int] | Int[AnyArray, " n"]) -> AnswerCheck:
@@ -38,5 +38,5 @@ def check_tree_answer(problem: Problem, proposed: Sequence[int] | Int[AnyArray, 
 
     Raises ValueError when the problem is a batch or no tree (see ``solve_tree``); never for a wrong answer.
     """
-    single("problem", problem)
-    return compare(problem, solve_tree(problem.edges, problem.start, problem.goal), proposed)
+    check_single("problem", problem)
+    return compare_paths(problem, solve_tree(problem.edges, problem.start, problem.goal), proposed)

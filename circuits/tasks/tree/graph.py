@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from circuits import checks
-from circuits.tasks.problem import MOST_LABELS
+from circuits.tasks.problem import MAX_LABELS
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class BinaryTree:
 
     def __post_init__(self) -> None:
         checks.integer("nodes", self.nodes, 3, 31)
-        checks.integer("labels", self.labels, self.node_count, MOST_LABELS)
+        checks.integer("labels", self.labels, self.node_count, MAX_LABELS)
 
     @property
     def edge_count(self) -> int:

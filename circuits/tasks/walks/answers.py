@@ -10,7 +10,7 @@ from jax import Array
 from jaxtyping import Bool, Int
 
 from circuits import checks
-from circuits.tasks.walks.format import PROMPT, WalkFormat
+from circuits.tasks.walks.format import PROMPT_LENGTH, WalkFormat
 from circuits.tasks.walks.graphs import adjacency
 from circuits.typing import AnyArray, Label
 
@@ -55,7 +55,7 @@ def check_walk(
     return "no end" if here is not None else "wrong start"
 
 
-def valid_walk(
+def is_valid_walk(
     adjacency: Bool[AnyArray, "N N"], form: WalkFormat, prompt: Int[AnyArray, " 2"], answer: Int[AnyArray, " A"]
 ) -> Bool[Array, ""]:
     """Whether ``check_walk`` finds the answer of at least one id valid; ``prompt`` is (source, target).
@@ -79,4 +79,4 @@ def valid_walk(
     starts = node[0] & (answer[0] == prompt[0])
     twice = jnp.triu(answer[:, None] == answer, 1) & ~ended  # [i, j]: i < j, and j is before the end
     walks = jnp.all(steps | ended[1:]) & ~jnp.any(twice)
-    return starts & walks & ended[-1] & (last == prompt[PROMPT - 1])
+    return starts & walks & ended[-1] & (last == prompt[PROMPT_LENGTH - 1])

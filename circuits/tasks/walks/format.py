@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Int
 
 from circuits import checks
-from circuits.tasks.problem import MOST_LABELS
+from circuits.tasks.problem import MAX_LABELS
 from circuits.tasks.walks.graphs import check_dag
 from circuits.typing import AnyArray
 
-PROMPT = 2
+PROMPT_LENGTH = 2
 """Source and target."""
 
 _LINE = re.compile("(?:(?:0|[1-9][0-9]{0,9})(?: (?!$)|$))+")
@@ -38,7 +38,7 @@ class WalkFormat:
     longest: int
 
     def __post_init__(self) -> None:
-        checks.integer("nodes", self.nodes, 1, MOST_LABELS - 2)
+        checks.integer("nodes", self.nodes, 1, MAX_LABELS - 2)
         checks.integer("longest", self.longest, 1)
 
     @property
@@ -64,7 +64,7 @@ class WalkFormat:
     @property
     def prompt_length(self) -> int:
         """2."""
-        return PROMPT
+        return PROMPT_LENGTH
 
     @property
     def answer_length(self) -> int:
@@ -86,7 +86,7 @@ def walk_format(graph: nx.DiGraph) -> WalkFormat:
     return WalkFormat(len(graph), len(nx.dag_longest_path(graph, weight=None)))
 
 
-def walk_tokens(form: WalkFormat, path: Sequence[int] | Int[np.ndarray, " n"]) -> Int[np.ndarray, " T"]:
+def encode_walk(form: WalkFormat, path: Sequence[int] | Int[np.ndarray, " n"]) -> Int[np.ndarray, " T"]:
     """The ids of the line of one walk, given by its 2..longest nodes; int32.
 
     Whether its edges exist is not asked here (see ``check_walk``).
@@ -96,11 +96,11 @@ def walk_tokens(form: WalkFormat, path: Sequence[int] | Int[np.ndarray, " n"]) -
     nodes = np.asarray(path, dtype=np.int64).tolist()
     _check_path(form, "path", nodes)
     ids = np.full(form.length, form.pad_token, dtype=np.int32)
-    ids[: PROMPT + len(nodes) + 1] = [nodes[0], nodes[-1], *nodes, form.end_token]
+    ids[: PROMPT_LENGTH + len(nodes) + 1] = [nodes[0], nodes[-1], *nodes, form.end_token]
     return ids
 
 
-def walk_of(form: WalkFormat, ids: Sequence[int] | Int[AnyArray, " T"]) -> list[int]:
+def decode_walk(form: WalkFormat, ids: Sequence[int] | Int[AnyArray, " T"]) -> list[int]:
     """The nodes of a walk from its line of ids: the inverse of ``walk_tokens``.
 
     Raises ValueError naming ``ids`` for another number of ids, a line without end, something else than padding
@@ -108,16 +108,16 @@ def walk_of(form: WalkFormat, ids: Sequence[int] | Int[AnyArray, " T"]) -> list[
     """
     checks.shape("ids", ids, (form.length,))
     values = np.asarray(ids).tolist()
-    answer = values[PROMPT:]
+    answer = values[PROMPT_LENGTH:]
     checks.require(form.end_token in answer, "ids", f"must hold the end token {form.end_token}", values)
     end = answer.index(form.end_token)
     rest = [token for token in answer[end + 1 :] if token != form.pad_token]
     checks.require(not rest, "ids", f"must hold padding {form.pad_token} after the end", rest[:1])
-    _check_line(form, "ids", values[:PROMPT], answer[:end])
+    _check_line(form, "ids", values[:PROMPT_LENGTH], answer[:end])
     return answer[:end]
 
 
-def walk_text(path: Sequence[int] | Int[np.ndarray, " n"]) -> str:
+def format_walk(path: Sequence[int] | Int[np.ndarray, " n"]) -> str:
     """The line of one walk, given by its nodes: decimal labels, single blanks, no line end, no end token.
 
     Raises ValueError naming ``path`` when it has fewer than 2 nodes.
@@ -138,8 +138,8 @@ def parse_walk(form: WalkFormat, text: str, number: int = 1) -> list[int]:
     rule = "must be labels without sign or leading zero, with single blanks between them"
     checks.require(_LINE.fullmatch(bare) is not None, line, rule, bare[:80])
     labels = [int(word) for word in bare.split(" ")]
-    _check_line(form, line, labels[:PROMPT], labels[PROMPT:])
-    return labels[PROMPT:]
+    _check_line(form, line, labels[:PROMPT_LENGTH], labels[PROMPT_LENGTH:])
+    return labels[PROMPT_LENGTH:]
 
 
 def read_walks(form: WalkFormat, path: str | Path) -> Int[np.ndarray, "n T"]:
@@ -150,7 +150,7 @@ def read_walks(form: WalkFormat, path: str | Path) -> Int[np.ndarray, "n T"]:
     """
     # A byte that is no ASCII becomes a sign that is no label, so that the error names its line.
     with open(path, encoding="ascii", errors="replace") as lines:
-        rows = [walk_tokens(form, parse_walk(form, text, number)) for number, text in enumerate(lines, start=1)]
+        rows = [encode_walk(form, parse_walk(form, text, number)) for number, text in enumerate(lines, start=1)]
     checks.require(bool(rows), "path", "must hold at least one line", str(path))
     return np.stack(rows)
 
@@ -160,7 +160,7 @@ def write_walks(form: WalkFormat, path: str | Path, rows: Int[np.ndarray, "n T"]
 
     Raises ValueError naming ``ids`` for a row that is no walk (see ``walk_of``), and OSError from the file.
     """
-    lines = [walk_text(walk_of(form, row)) for row in rows]
+    lines = [format_walk(decode_walk(form, row)) for row in rows]
     Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 
 from circuits import checks
 
-MOST_NODES = 2**14
+MAX_NODES = 2**14
 
 _LABEL = "(?:0|[1-9][0-9]{0,8})"
 _HEADER = re.compile(f"#[ \t]*nodes:[ \t]*({_LABEL})[ \t]*")
@@ -28,20 +28,20 @@ def random_dag(nodes: int, probability: float | int, seed: int) -> nx.DiGraph:
 
     Raises ValueError naming the argument that is out of range. Source: arXiv:2405.09220 (ALPINE).
     """
-    checks.integer("nodes", nodes, 1, MOST_NODES)
+    checks.integer("nodes", nodes, 1, MAX_NODES)
     checks.require(0 <= probability <= 1, "probability", "must lie in [0, 1]", probability)
     checks.integer("seed", seed, 0)
     # Not the fast generator, which divides by log(1 - probability): it is 0 where the probability is tiny.
     drawn = nx.gnp_random_graph(nodes, probability, seed=seed)
-    return graph_of(nodes, [(min(edge), max(edge)) for edge in drawn.edges])
+    return graph_from_edges(nodes, [(min(edge), max(edge)) for edge in drawn.edges])
 
 
-def graph_of(nodes: int, edges: list[tuple[int, int]]) -> nx.DiGraph:
+def graph_from_edges(nodes: int, edges: list[tuple[int, int]]) -> nx.DiGraph:
     """The graph on range(``nodes``) with these edges, in sorted order.
 
     Raises ValueError naming ``nodes``, or ``edges`` for a label that is no node, a self loop or an edge twice.
     """
-    checks.integer("nodes", nodes, 1, MOST_NODES)
+    checks.integer("nodes", nodes, 1, MAX_NODES)
     for edge in edges:
         checks.require(all(0 <= node < nodes for node in edge), "edges", f"labels must be below N = {nodes}", edge)
         checks.require(edge[0] != edge[1], "edges", "must hold no self loop", edge)
@@ -67,7 +67,7 @@ def read_graph(path: str | Path, nodes: int | None = None) -> nx.DiGraph:
     undirected, or more than one graph; ``nodes`` out of range. OSError from the file.
     """
     if nodes is not None:
-        checks.integer("nodes", nodes, 1, MOST_NODES)
+        checks.integer("nodes", nodes, 1, MAX_NODES)
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,7 +76,7 @@ def read_graph(path: str | Path, nodes: int | None = None) -> nx.DiGraph:
     rule = "must hold an edge, or a header '# nodes: N'"
     checks.require(count > 0, "path", rule, str(path))
     try:
-        return graph_of(count, edges)
+        return graph_from_edges(count, edges)
     except ValueError as error:
         raise ValueError(f"path: {error}, in {str(path)!r}") from error
 
@@ -86,10 +86,10 @@ def write_graph(path: str | Path, graph: nx.DiGraph) -> None:
 
     Raises ValueError when the nodes are not range(N) (see ``check_graph``), and OSError from the file.
     """
-    Path(path).write_text(graph_text(graph), encoding="ascii")
+    Path(path).write_text(format_graph(graph), encoding="ascii")
 
 
-def graph_text(graph: nx.DiGraph) -> str:
+def format_graph(graph: nx.DiGraph) -> str:
     """What ``write_graph`` writes: the same text for equal graphs, whatever their edges' order. Raises as it does."""
     check_graph("graph", graph)
     lines = [f"# nodes: {len(graph)}", *(f"{u} {v}" for u, v in sorted(graph.edges))]
@@ -101,7 +101,7 @@ def check_graph(argument: str, graph: nx.Graph) -> None:
     simple = graph.is_directed() and not graph.is_multigraph()
     checks.require(simple, argument, "must be a networkx.DiGraph", type(graph).__name__)
     count = len(graph)
-    checks.integer(f"nodes of {argument}", count, 1, MOST_NODES)
+    checks.integer(f"nodes of {argument}", count, 1, MAX_NODES)
     unknown = [node for node in graph if not (isinstance(node, int) and 0 <= node < count)]
     checks.require(not unknown, argument, f"nodes must be the integers of range({count})", unknown[:1])
     loops = list(nx.selfloop_edges(graph))

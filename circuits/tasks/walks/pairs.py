@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from circuits import checks
-from circuits.tasks.walks.format import PROMPT, WalkFormat
+from circuits.tasks.walks.format import PROMPT_LENGTH, WalkFormat
 from circuits.tasks.walks.graphs import adjacency, distances
 from circuits.tasks.walks.sampling import hops, random_walks
 
 __all__ = ["Observed", "Pairs", "degrees", "hops", "observed", "split_pairs", "test_walks", "training_walks"]
 
-FARTHEST = 3
+MAX_DEGREE = 3
 """Degrees of this and more are one class."""
 
 
@@ -79,12 +79,12 @@ def training_walks(
     rows = random_walks(form, graph, asked, seed)
     # The walk of an edge's line is the edge, whatever was drawn for it.
     rows[: len(edges)] = form.pad_token
-    rows[: len(edges), :PROMPT] = rows[: len(edges), PROMPT : PROMPT + 2] = edges
-    rows[: len(edges), PROMPT + 2] = form.end_token
+    rows[: len(edges), :PROMPT_LENGTH] = rows[: len(edges), PROMPT_LENGTH : PROMPT_LENGTH + 2] = edges
+    rows[: len(edges), PROMPT_LENGTH + 2] = form.end_token
     return rows
 
 
-def test_walks(form: WalkFormat, graph: nx.DiGraph, pairs: Pairs, seed: int) -> Int[np.ndarray, "m T"]:
+def held_out_walks(form: WalkFormat, graph: nx.DiGraph, pairs: Pairs, seed: int) -> Int[np.ndarray, "m T"]:
     """One line for each test pair, a draw of ``random_walks``; int32 ids.
 
     Raises ValueError naming ``seed``, ``form`` or ``pairs`` (see ``random_walks``).
@@ -92,7 +92,7 @@ def test_walks(form: WalkFormat, graph: nx.DiGraph, pairs: Pairs, seed: int) -> 
     return random_walks(form, graph, pairs.test, seed)
 
 
-def observed(form: WalkFormat, rows: Int[np.ndarray, "n T"]) -> Observed:
+def observe(form: WalkFormat, rows: Int[np.ndarray, "n T"]) -> Observed:
     """The edges and the reachability that lines of walks show.
 
     ALPINE's A_obs, and its R_obs with the indices swapped, so that it compares with ``reachability``. The source
@@ -104,14 +104,14 @@ def observed(form: WalkFormat, rows: Int[np.ndarray, "n T"]) -> Observed:
     checks.require(rows.shape[1] == form.length, "rows", f"must have length {form.length}", rows.shape)
     outside = rows[(rows < 0) | (rows >= form.vocab_size)]
     checks.require(outside.size == 0, "rows", f"ids must be below {form.vocab_size}", outside[:1].tolist())
-    walk = rows[:, PROMPT:]
+    walk = rows[:, PROMPT_LENGTH:]
     edges, reached = np.zeros((2, form.vocab_size, form.vocab_size), dtype=bool)
     edges[walk[:, :-1], walk[:, 1:]] = True
-    reached[walk[:, 1:], rows[:, 1:PROMPT]] = True
+    reached[walk[:, 1:], rows[:, 1:PROMPT_LENGTH]] = True
     return Observed(edges[: form.nodes, : form.nodes], reached[: form.nodes, : form.nodes])
 
 
-def degrees(graph: nx.DiGraph, observed: Observed, pairs: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
+def degrees(graph: nx.DiGraph, observe: Observed, pairs: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
     """How far a pair (s, t) is from what was observed: the least distance from s to a node u with R_obs[u, t].
 
     0 when R_obs[s, t] itself; 3 stands for 3 or more, and for a target to which no training walk leads. int32.
@@ -119,11 +119,11 @@ def degrees(graph: nx.DiGraph, observed: Observed, pairs: Int[np.ndarray, "n 2"]
     Raises ValueError naming ``observed`` when it is of another graph's size, or ``pairs`` (see ``hops``).
     """
     count = len(graph)
-    checks.shape("observed.reachability", observed.reachability, (count, count))
+    checks.shape("observed.reachability", observe.reachability, (count, count))
     hops(graph, pairs)
-    apart, known = distances(graph), observed.reachability.astype(np.float32)
+    apart, known = distances(graph), observe.reachability.astype(np.float32)
     # [s, t] of D_k R_obs, where D_k[s, u] is 1 for u within k edges of s: how many such u have R_obs[u, t].
     # Out of reach is N > k, but for N = 2, where both nodes of a pair are in reach.
-    within = [(apart <= k).astype(np.float32) @ known > 0 for k in range(FARTHEST)]
-    found = FARTHEST - np.stack(within).astype(np.int32).sum(axis=0)
+    within = [(apart <= k).astype(np.float32) @ known > 0 for k in range(MAX_DEGREE)]
+    found = MAX_DEGREE - np.stack(within).astype(np.int32).sum(axis=0)
     return found[pairs[:, 0], pairs[:, 1]]

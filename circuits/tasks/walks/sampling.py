@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from circuits import checks
-from circuits.tasks.walks.format import PROMPT, WalkFormat
+from circuits.tasks.walks.format import PROMPT_LENGTH, WalkFormat
 from circuits.tasks.walks.graphs import adjacency, distances
 
 
@@ -35,8 +35,8 @@ def random_walks(
     if not nx.is_directed_acyclic_graph(graph):
         walks = np.stack([_without_loops(form, walk) for walk in walks]) if len(walks) else walks
     rows = np.full((len(pairs), form.length), form.pad_token, dtype=np.int32)
-    rows[:, :PROMPT], rows[:, PROMPT:-1] = pairs, walks
-    rows[np.arange(len(pairs)), PROMPT + (walks < form.nodes).sum(axis=1)] = form.end_token
+    rows[:, :PROMPT_LENGTH], rows[:, PROMPT_LENGTH:-1] = pairs, walks
+    rows[np.arange(len(pairs)), PROMPT_LENGTH + (walks < form.nodes).sum(axis=1)] = form.end_token
     return rows
 
 

@@ -13,20 +13,28 @@ from jaxtyping import Array, Bool, Int
 from circuits import checks
 from circuits.tasks.intervals import percent, with_interval
 from circuits.tasks.task import GRAPH_FILE, Report, Rows, Split, Task
-from circuits.tasks.walks.answers import valid_walk
+from circuits.tasks.walks.answers import is_valid_walk
 from circuits.tasks.walks.config import DagConfig, WalksConfig
 from circuits.tasks.walks.format import WalkFormat, walk_format
 from circuits.tasks.walks.graphs import (
     adjacency,
     check_dag,
     distances,
-    graph_text,
+    format_graph,
     random_dag,
     reachability,
     read_graph,
 )
-from circuits.tasks.walks.pairs import FARTHEST, Observed, Pairs, degrees, observed, split_pairs, training_walks
-from circuits.tasks.walks.pairs import test_walks as walk_each_test_pair
+from circuits.tasks.walks.pairs import (
+    MAX_DEGREE,
+    Observed,
+    Pairs,
+    degrees,
+    held_out_walks,
+    observe,
+    split_pairs,
+    training_walks,
+)
 
 ORDER_SEED = 2**31 - 1
 """Seed of the order of test pairs, the same for every task."""
@@ -94,18 +102,18 @@ def walks_task(
     @cache
     def lines() -> Lines:
         order = np.random.default_rng(ORDER_SEED)
-        test = walk_each_test_pair(format, graph, pairs, walks.walk_seed)
-        train = walk_each_test_pair(format, graph, Pairs(pairs.train, pairs.train), walks.walk_seed)
+        test = held_out_walks(format, graph, pairs, walks.walk_seed)
+        train = held_out_walks(format, graph, Pairs(pairs.train, pairs.train), walks.walk_seed)
         test, train = (rows[order.permutation(len(rows))] for rows in (test, train))
         return Lines(training_lines(format, graph, pairs), test, train)
 
     @cache
-    def shown() -> Observed:
-        return observed(format, lines().train)
+    def observed() -> Observed:
+        return observe(format, lines().train)
 
     @cache
     def groups() -> Groups:
-        return groups_of(graph, shown())
+        return groups_of(graph, observed())
 
     def problems(split: Split, count: int | None = None) -> Rows:
         checks.choice("split", split, ("train", "test"))
@@ -131,9 +139,9 @@ def walks_task(
         ),
         legend="by degree: the same by the distance of a pair from what was observed in training, 0, 1, 2, 3 or more",
         pad_token=format.pad_token,
-        files={GRAPH_FILE: graph_text(graph)},
+        files={GRAPH_FILE: format_graph(graph)},
         graph=graph,
-        observed=shown,
+        observed=observed,
     )
 
 
@@ -157,7 +165,7 @@ def judge(format: WalkFormat, groups: Groups, row: Int[Array, " T"], answer: Int
     along = taken & edges[u, v]
     ahead = along & (reachable[v, target] | (v == target))
     counts = (jnp.sum(part, dtype=jnp.int32) for part in (taken, along, ahead))
-    return Judged(valid_walk(edges, format, prompt, answer), *counts)
+    return Judged(is_valid_walk(edges, format, prompt, answer), *counts)
 
 
 def figures(judged: Judged, groups: Groups, rows: Rows) -> dict[str, Any]:
@@ -171,7 +179,7 @@ def figures(judged: Judged, groups: Groups, rows: Rows) -> dict[str, Any]:
     ends = tuple(rows[:, :2].T)
     degree, hop = groups.degree[ends], groups.hops[ends]
     farthest = int(groups.hops[groups.reachability].max())
-    by_degree = [valid[degree == d] for d in range(FARTHEST + 1)]
+    by_degree = [valid[degree == d] for d in range(MAX_DEGREE + 1)]
     by_hop = [valid[hop == h] for h in range(1, farthest + 1)]
     return {
         "exact": float(valid.mean()),

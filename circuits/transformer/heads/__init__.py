@@ -1,6 +1,6 @@
-"""Prediction heads: head m = 1..k predicts the token m places on (head 0 of the taps and indices is the first).
+"""Prediction heads: head m = 1..k predicts the token m positions ahead (taps and indices count heads from 0).
 
-The first head is always h U, with h the stream after the last norm. What the others read differs by kind:
+The first head is always h U, with h the stream after the final norm. The others differ by kind:
 
     linear          h U_m, an unembedding of its own (Section 3, "Architectural Design")
     meta            norm(Block_m(stream before the last block)) U (Gloeckle et al. 2024, arXiv:2404.19737)
@@ -9,8 +9,8 @@ The first head is always h U, with h the stream after the last norm. What the ot
     transfer-block  norm_m(blocks_m(h)) U
     sequential      norm(h_m) U, h_m = Block_m(M_m [RMSNorm(h_{m-1}); RMSNorm(Emb(x_{t+m-1}))]) (DeepSeek-V3)
 
-``head_chain`` puts the stream of the head before in the place of h; ``injection`` adds kappa_m times the embedding of
-the next token to what a transfer reads, chained that of the last token that the head may know.
+With ``head_chain`` the stream of the previous head replaces h. With ``injection``, kappa_m times the embedding of the
+next token is added to what a transfer head reads; in a chain, that of the last token that the head may know.
 """
 
 from circuits.transformer.heads.linear import LinearHeads

@@ -1,4 +1,4 @@
-"""Heads that keep the causal chain: each reads the one before it and the token that is known by then."""
+"""Prediction heads that keep the causal chain: each reads the previous one and the token that is known by then."""
 
 from dataclasses import replace
 
@@ -6,17 +6,17 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits.transformer.block import Block, Past, through
+from circuits.transformer.block import Block, KVCache, run_blocks
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.layers import Norm, linear
 from circuits.transformer.taps import Tap
 
 
 class SequentialHead(nnx.Module):
-    """Block(M [RMSNorm(h); RMSNorm(Emb(x))]) with M of 2d x d, before the shared last norm (DeepSeek-V3, 2.2).
+    """Block(M [RMSNorm(h); RMSNorm(Emb(x))]) with M of 2d x d, before the shared final norm (DeepSeek-V3, 2.2).
 
-    Here h is the stream that leaves the head before, or the last block for the first of these, and x the token m
-    places on for head m + 1.
+    h is the stream of the previous head, or of the last block for the first of these heads; x is the token m positions
+    ahead for head m + 1.
     """
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
@@ -29,11 +29,11 @@ class SequentialHead(nnx.Module):
         self,
         h: Float[Array, "T d"],
         token: Float[Array, "T d"] | None,
-        places: Int[Array, " T"],
-        past: Past | None,
+        positions: Int[Array, " T"],
+        kv_cache: KVCache | None,
         tap: Tap,
-    ) -> tuple[Float[Array, "T d"], Past]:
-        assert token is not None  # SharedHeads.offset asks for one
+    ) -> tuple[Float[Array, "T d"], KVCache]:
+        assert token is not None  # SharedHeads.token_offset asks for one
         injected = tap("injected", self.norm_token(token))
         x = self.project(jnp.concatenate([self.norm_stream(h), injected], axis=-1))
-        return through(self.blocks, x, places, past, tap)
+        return run_blocks(self.blocks, x, positions, kv_cache, tap)

@@ -1,24 +1,27 @@
-"""What heads read and what they hand on."""
+"""What prediction heads read and return."""
 
 from typing import NamedTuple
 
 from jaxtyping import Array, Float, Int
 
-from circuits.transformer.block import Past
+from circuits.transformer.block import KVCache
 
 
 class Streams(NamedTuple):
-    """The residual stream before the last block, after it, and after the last norm, at each place."""
+    """The residual stream before the last block, after it, and after the final norm, at each of the positions."""
 
     before: Float[Array, "T d"]
     after: Float[Array, "T d"]
     final: Float[Array, "T d"]
-    places: Int[Array, " T"]
+    positions: Int[Array, " T"]
 
 
-class Ahead(NamedTuple):
-    """Of one further head: what the next one of a chain starts from, what is unembedded, and keys and values."""
+class HeadOutput(NamedTuple):
+    """What a further prediction head returns.
+
+    ``state`` is what the next head of a chain starts from, ``stream`` what is unembedded.
+    """
 
     state: Float[Array, "T d"]
     stream: Float[Array, "T d"]
-    past: Past
+    kv_cache: KVCache

@@ -1,16 +1,16 @@
-"""Transfer layers: from the stream that predicts one token to that which predicts the token after it."""
+"""Transfer heads: from the stream that predicts one token to the stream that predicts the token after it."""
 
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits.transformer.block import Block, Past, through
+from circuits.transformer.block import Block, KVCache, run_blocks
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.layers import Mlp, Norm, linear
 from circuits.transformer.taps import Tap
 
 
 class Transfer(nnx.Module):
-    """h W, with ``transfer.kernel`` W of d x d and no bias (arXiv:2509.23186). What is injected is in h already."""
+    """h W, with ``transfer.kernel`` W of d x d and no bias (arXiv:2509.23186); ``h`` includes what is injected."""
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.transfer = linear(config, config.width, config.width, False, rngs)
@@ -19,15 +19,15 @@ class Transfer(nnx.Module):
         self,
         h: Float[Array, "T d"],
         token: Float[Array, "T d"] | None,
-        places: Int[Array, " T"],
-        past: Past | None,
+        positions: Int[Array, " T"],
+        kv_cache: KVCache | None,
         tap: Tap,
-    ) -> tuple[Float[Array, "T d"], Past]:
+    ) -> tuple[Float[Array, "T d"], KVCache]:
         return self.transfer(h), ()
 
 
 class TransferMlp(nnx.Module):
-    """h + MLP(h). Without the sum the stream would start near zero, for an MLP's output starts small."""
+    """h + MLP(h). Without the residual sum the stream would start near zero, as the output of an MLP does."""
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.mlp = Mlp(config, rngs)
@@ -36,10 +36,10 @@ class TransferMlp(nnx.Module):
         self,
         h: Float[Array, "T d"],
         token: Float[Array, "T d"] | None,
-        places: Int[Array, " T"],
-        past: Past | None,
+        positions: Int[Array, " T"],
+        kv_cache: KVCache | None,
         tap: Tap,
-    ) -> tuple[Float[Array, "T d"], Past]:
+    ) -> tuple[Float[Array, "T d"], KVCache]:
         return h + self.mlp(h, tap.within("mlp")), ()
 
 
@@ -54,9 +54,9 @@ class TransferBlocks(nnx.Module):
         self,
         h: Float[Array, "T d"],
         token: Float[Array, "T d"] | None,
-        places: Int[Array, " T"],
-        past: Past | None,
+        positions: Int[Array, " T"],
+        kv_cache: KVCache | None,
         tap: Tap,
-    ) -> tuple[Float[Array, "T d"], Past]:
-        x, now = through(self.blocks, h, places, past, tap)
-        return self.norm(x), now
+    ) -> tuple[Float[Array, "T d"], KVCache]:
+        x, layers = run_blocks(self.blocks, h, positions, kv_cache, tap)
+        return self.norm(x), layers

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from circuits.probes.adjacency.find import Findings, find_powers, missing, rivals, verdict
-from circuits.probes.adjacency.nulls import beyond, permuted_labels, rewired_graphs
-from circuits.probes.adjacency.references import Reference, centred, references
-from circuits.probes.adjacency.scores import compare
-from circuits.probes.adjacency.training import strength
+from circuits.probes.adjacency.find import PowerFindings, find_powers, indistinguishable, missing_nulls, verdict
+from circuits.probes.adjacency.nulls import max_t_p_values, permuted_cosines, rewired_cosines
+from circuits.probes.adjacency.references import Reference, centre_rows, graph_references
+from circuits.probes.adjacency.scores import compare_matrices
+from circuits.probes.adjacency.training import power_strength
 from circuits.tasks.walks.graphs import random_dag
 from circuits.tasks.walks.pairs import Observed
 from tests.cases import assert_close
@@ -23,26 +23,26 @@ Z = 2.5
 
 
 def planted(given: tuple[Reference, ...], power: int, noise: float, count: int, seed: int = 0) -> np.ndarray:
-    matrix = centred(next(r for r in given if r.power == power).matrix)
+    matrix = centre_rows(next(r for r in given if r.power == power).matrix)
     drawn = np.random.default_rng(seed).normal(size=(count, *matrix.shape))
     return matrix / matrix.std() + noise * drawn
 
 
 def judged(matrices: np.ndarray, given: tuple[Reference, ...], draws: int, seed: int = 0) -> np.ndarray:
     """p-values [permuted and rewired, M] of each matrix by itself, at its best reference."""
-    cosine = compare(matrices, given).cosine
+    cosine = compare_matrices(matrices, given).cosine
     best = cosine.argmax(axis=1)
-    nulls = (null(matrices, given, draws, seed) for null in (permuted_labels, rewired_graphs))
-    each = [[beyond(cosine[[m]], null[:, [m]])[0, best[m]] for m in range(len(best))] for null in nulls]
+    nulls = (null(matrices, given, draws, seed) for null in (permuted_cosines, rewired_cosines))
+    each = [[max_t_p_values(cosine[[m]], null[:, [m]])[0, best[m]] for m in range(len(best))] for null in nulls]
     return np.array(each)
 
 
-def said(found: Findings) -> list[str]:
+def said(found: PowerFindings) -> list[str]:
     return [verdict(found, m) for m in range(len(found.best))]
 
 
 def test_planted_powers_are_recognised_among_noise():
-    given = references(random_dag(30, 0.2, 1), 4)
+    given = graph_references(random_dag(30, 0.2, 1), 4)
     rng = np.random.default_rng(1)
     matrices = np.concatenate([*(planted(given, k, 1.0, 1, k) for k in (1, 2, 3, 4)), rng.normal(size=(6, 30, 30))])
     fresh = rng.normal(size=(39, 10, 30, 30))
@@ -69,31 +69,31 @@ def test_planted_powers_are_recognised_among_noise():
 
 
 def test_a_mixture_of_neighbours_is_not_told_apart():
-    given = references(random_dag(30, 0.2, 1), 3)
+    given = graph_references(random_dag(30, 0.2, 1), 3)
     both = planted(given, 1, 0.0, 1) + planted(given, 2, 0.0, 1)
     found = find_powers(both + 0.5 * np.random.default_rng(0).normal(size=both.shape), given, draws=199)
     assert found.holds[0]
-    assert {*rivals(found, 0), found.references[int(found.best[0])].candidate} == {"A", "A^2", "reachability"}
+    assert {*indistinguishable(found, 0), found.references[int(found.best[0])].candidate} == {"A", "A^2", "reachability"}
     assert (
         verdict(found, 0)
         == f"cannot tell {found.references[int(found.best[0])].name} from {', '.join(rivals(found, 0))}"
     )
     powers = find_powers(both, [r for r in given if r.power], draws=99)
     assert powers.candidates == ("A", "A^2", "A^3")
-    assert {*rivals(powers, 0), powers.references[int(powers.best[0])].candidate} == {"A", "A^2"}
+    assert {*indistinguishable(powers, 0), powers.references[int(powers.best[0])].candidate} == {"A", "A^2"}
     names = [r.name for r in given]
     assert min(found.partial[0, names.index(name)] for name in ("A", "A^2")) > 0.4
     assert abs(found.partial[0, names.index("A^3")]) < 0.2
 
 
 def reach(given: tuple[Reference, ...], turned: bool, observed: bool = False) -> np.ndarray:
-    matrix = centred(next(r for r in given if not r.power and (r.turned, r.observed) == (turned, observed)).matrix)
+    matrix = centre_rows(next(r for r in given if not r.power and (r.turned, r.observed) == (turned, observed)).matrix)
     return matrix / matrix.std()
 
 
 def test_reachability_is_an_answer_like_a_power():
     """Either way round; a mixture with a power is told from neither, a transposed power is no power."""
-    given = references(random_dag(30, 0.1, 1), 3)
+    given = graph_references(random_dag(30, 0.1, 1), 3)
     noise = np.random.default_rng(2).normal(size=(4, 30, 30))
     square = planted(given, 2, 0.0, 1)[0]
     clean = np.stack([reach(given, True), reach(given, False), 1.3 * square + reach(given, False), 0 * square])
@@ -111,14 +111,14 @@ def test_reachability_is_an_answer_like_a_power():
 
 def test_observed_reachability_is_judged_by_the_nulls_that_it_has():
     graph = random_dag(30, 0.1, 1)
-    full = references(graph, 2)
+    full = graph_references(graph, 2)
     seen = np.random.default_rng(4).random((30, 30)) < 0.5
-    given = references(graph, 2, Observed(full[0].matrix > 0, seen & (full[-2].matrix > 0)))
+    given = graph_references(graph, 2, Observed(full[0].matrix > 0, seen & (full[-2].matrix > 0)))
     noise = np.random.default_rng(5).normal(size=(2, 30, 30))
     found = find_powers(np.stack([reach(given, True, True) + 0.5 * noise[0], noise[1]]), given, draws=99)
     assert said(found) == ["holds observed reachability^T (no rewired null)", "none"]
-    assert missing(found, 0) == ("rewired",)
-    assert rivals(found, 0) == ()
+    assert missing_nulls(found, 0) == ("rewired",)
+    assert indistinguishable(found, 0) == ()
     fresh = np.random.default_rng(6).normal(size=(39, 2, 30, 30))
     fresh[:5, 0] = reach(given, True, True)
     assert said(find_powers(np.stack([reach(given, True, True), noise[1]]), given, fresh=fresh, draws=99))[0] == "none"
@@ -137,7 +137,7 @@ def false_families(families: int, nodes: int, probability: float, draws: int) ->
     and in how many some matrix is above the 97.5% points of its best reference's nulls, each by itself."""
     rng, together, alone = np.random.default_rng(8), 0, 0
     for seed in range(families):
-        given = references(random_dag(nodes, probability, seed), 3)
+        given = graph_references(random_dag(nodes, probability, seed), 3)
         matrices = np.concatenate([drawn(rng, 2, nodes) for drawn in KINDS.values()])
         found = find_powers(matrices, given, draws=draws, seed=7 * seed)
         together += bool(found.holds.any())
@@ -165,7 +165,7 @@ def false_findings(kind: str, graphs: int, each: int, nodes: int, probability: f
     """How often each null alone finds a power at 5%, and how often both do."""
     rng, counts = np.random.default_rng(3), np.zeros(3, int)
     for seed in range(graphs):
-        given = references(random_dag(nodes, probability, seed), 3)
+        given = graph_references(random_dag(nodes, probability, seed), 3)
         found = judged(KINDS[kind](rng, each, nodes), given, 99, seed) <= 0.05
         counts += [found[0].sum(), found[1].sum(), found.all(axis=0).sum()]
     return counts
@@ -197,7 +197,7 @@ def test_degrees_and_order_alone_pass_renaming_and_fail_rewiring():
         out, into = (np.array([d for _, d in degrees]) for degrees in (graph.out_degree, graph.in_degree))
         degrees = np.outer(out, into) / 4 + rng.normal(size=(count, 20, 20))
         order = np.triu(np.ones((20, 20)), 1) + 0.5 * rng.normal(size=(count, 20, 20))
-        permuted, rewired = judged(np.concatenate([degrees, order]), references(graph, 3), 99, seed) <= 0.05
+        permuted, rewired = judged(np.concatenate([degrees, order]), graph_references(graph, 3), 99, seed) <= 0.05
         passed, failed = passed + permuted.sum(), failed + rewired.sum()
     assert passed >= 57  # of 60
     assert failed <= binom.ppf(0.9999, 30, 0.05)
@@ -205,11 +205,11 @@ def test_degrees_and_order_alone_pass_renaming_and_fail_rewiring():
 
 def test_the_noise_at_which_a_power_is_lost():
     """Seen at half of σ* and not at 4 σ*; and by the permuted null at half of N / 2.5 whatever the power."""
-    given = references(random_dag(40, 0.15, 2), 3)
+    given = graph_references(random_dag(40, 0.15, 2), 3)
     for power in (1, 3):
         place = [r.power == power and not r.support for r in given].index(True)
         clean = planted(given, power, 0.0, 1)
-        shared = rewired_graphs(clean, given, 50)[:, 0, place].mean()
+        shared = rewired_cosines(clean, given, 50)[:, 0, place].mean()
         lost = 40 * np.sqrt(1 - shared) / Z
         assert np.all(judged(planted(given, power, 0.4 * lost, 10), given, 99) <= 0.05)
         assert np.mean(np.all(judged(planted(given, power, 4 * lost, 20), given, 99) <= 0.05, axis=0)) <= 0.3
@@ -219,13 +219,13 @@ def test_the_noise_at_which_a_power_is_lost():
 @pytest.mark.parametrize("power", [1, 2, 3, 4])
 def test_the_curve_of_noise_on_a_dag_of_100_nodes(power):
     """At cosine 1 / √(1 + σ²): all at 0.45 σ*, about half at σ*, few at 2.5 σ*; and at the right power where found."""
-    given = references(random_dag(100, 0.1, 3), 4)
+    given = graph_references(random_dag(100, 0.1, 3), 4)
     place = [r.power == power and not r.support for r in given].index(True)
-    lost = 100 * np.sqrt(1 - rewired_graphs(planted(given, power, 0.0, 1), given, 50)[:, 0, place].mean()) / Z
+    lost = 100 * np.sqrt(1 - rewired_cosines(planted(given, power, 0.0, 1), given, 50)[:, 0, place].mean()) / Z
     shares = []
     for times in (0.1, 0.45, 1.0, 2.5):
         matrices = planted(given, power, times * lost, 20, power)
-        cosine = compare(matrices, given).cosine
+        cosine = compare_matrices(matrices, given).cosine
         assert_close(cosine[:, place], np.full(20, 1 / np.sqrt(1 + (times * lost) ** 2)), atol=0.045)
         powered = [i for i, r in enumerate(given) if r.power]
         right = np.array([given[powered[i]].power == power for i in cosine[:, powered].argmax(axis=1)])
@@ -237,19 +237,19 @@ def test_the_curve_of_noise_on_a_dag_of_100_nodes(power):
 
 
 def test_strength_is_the_highest_cosine_of_any_matrix():
-    given = references(random_dag(20, 0.3, 1), 3)
+    given = graph_references(random_dag(20, 0.3, 1), 3)
     matrices = np.concatenate([planted(given, 2, 1.0, 1), np.random.default_rng(0).normal(size=(3, 20, 20))])
-    found = strength(matrices, given, draws=100)
-    cosine = compare(matrices, given).cosine
+    found = power_strength(matrices, given, draws=100)
+    cosine = compare_matrices(matrices, given).cosine
     assert found.powers == (1, 2, 3)
     for k, value in zip(found.powers, found.cosine, strict=True):
         assert value == max(cosine[m, i] for m in range(4) for i, r in enumerate(given) if r.power == k)
-    assert found.cosine[1] > found.null > np.abs(compare(matrices[1:], given).cosine).max() - 0.15
-    highest = permuted_labels(matrices, [r for r in given if r.power], 100).max(axis=(1, 2))
+    assert found.cosine[1] > found.null > np.abs(compare_matrices(matrices[1:], given).cosine).max() - 0.15
+    highest = permuted_cosines(matrices, [r for r in given if r.power], 100).max(axis=(1, 2))
     assert found.null == pytest.approx(np.quantile(highest, 0.95), abs=1e-12)
 
 
-GIVEN = references(random_dag(8, 0.5, 1), 2)
+GIVEN = graph_references(random_dag(8, 0.5, 1), 2)
 NOISE = np.random.default_rng(0).normal(size=(2, 8, 8))
 
 
@@ -267,4 +267,4 @@ def test_errors(changes, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         find_powers(NOISE, GIVEN, **changes)
     with pytest.raises(ValueError, match=r"^level: must lie between 0 and 1, got 2.0$"):
-        strength(NOISE, GIVEN, level=2.0)
+        power_strength(NOISE, GIVEN, level=2.0)

@@ -8,14 +8,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from circuits.one_layer.logits import transferred
+from circuits.one_layer.config import OneLayerConfig
+from circuits.one_layer.logits import transferred_logits
 from circuits.one_layer.module import from_parameters
 from circuits.one_layer.parameters import Options, Parameters
-from circuits.probes.adjacency.gather import Read, check_head, constant, fresh_matrices, gathered, only, usual_sources
+from circuits.probes.adjacency.gather import matrices_of_untrained
+from circuits.probes.adjacency.gather import select_matrices
+from circuits.probes.adjacency.gather import constant_matrices
+from circuits.probes.adjacency.gather import gather_matrices
+from circuits.probes.adjacency.gather import check_prediction_head
+from circuits.probes.adjacency.gather import default_sources
+from circuits.probes.adjacency.gather import JacobianInputs
 from circuits.probes.adjacency.jacobian import jacobians
-from circuits.probes.adjacency.node_space import Named, embedding, joined, unembedding
+from circuits.probes.adjacency.node_space import node_unembedding
+from circuits.probes.adjacency.node_space import node_embedding
+from circuits.probes.adjacency.node_space import concatenate
+from circuits.probes.adjacency.node_space import NamedMatrices
 from circuits.probes.adjacency.sources import layer_maps, ov_circuits, transfer_matrices
-from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
@@ -92,7 +101,7 @@ def test_transfer_matrices_turn_logits_of_step_1_into_those_of_later_steps(tied)
     model = transferring(tied=tied)
     found = transfer_matrices(model, NODES)
     assert found.names == tuple(f"transfer {m} via {side}" for m in (1, 2) for side in ("U+", "UT", "E"))
-    outward = np.asarray(unembedding(model, NODES))
+    outward = np.asarray(node_unembedding(model, NODES))
     # Streams that U reads in full; any others lose what it does not see.
     coordinates = np.random.default_rng(0).normal(size=(4, 5))
     stream = coordinates @ np.linalg.pinv(outward)
@@ -113,12 +122,12 @@ def test_chained_transfers_multiply():
     assert set(chained.names) - set(apart.names) == {f"transfer 1..2 via {side}" for side in SIDES}
     model = transferring(head_chain=True)
     first, second = (array(layer.transfer.kernel) for layer in model.heads.further)
-    truth = np.asarray(unembedding(model, NODES)).T @ first @ second @ np.asarray(unembedding(model, NODES))
+    truth = np.asarray(node_unembedding(model, NODES)).T @ first @ second @ np.asarray(node_unembedding(model, NODES))
     assert_close(np.asarray(chained.values[chained.names.index("transfer 1..2 via UT")]), truth, atol=1e-9)
 
 
-def one_layer() -> tuple[TransformerConfig, Parameters]:
-    config = shape("gpt", layers=1, kind="one-layer", prediction_heads=3, head_kind="transfer")
+def one_layer() -> tuple[OneLayerConfig, Parameters]:
+    config = OneLayerConfig(vocab=11, positions=9, prediction_heads=3, param_dtype="float64")
     rng = np.random.default_rng(0)
     content, value, *transfers = jnp.asarray(rng.normal(size=(4, config.vocab, config.vocab)))
     return config, Parameters(content, value, jnp.stack(transfers), jnp.ones(()))
@@ -127,16 +136,16 @@ def one_layer() -> tuple[TransformerConfig, Parameters]:
 def test_a_one_layer_model_holds_its_matrices_as_they_are():
     config, parameters = one_layer()
     model = from_parameters(config, parameters)
-    assert usual_sources(model) == ("transfer",)
-    found = gathered(model, np.arange(config.vocab), ("transfer",))
+    assert default_sources(model) == ("transfer",)
+    found = gather_matrices(model, np.arange(config.vocab), ("transfer",))
     assert found.names == ("content", "value", "transfer 1", "transfer 2")
     first = np.asarray(found.values[0][3] + found.values[1][5])
-    truth = transferred(parameters, jnp.asarray(first), config.vocab, Options())
+    truth = transferred_logits(parameters, jnp.asarray(first), config.vocab, Options())
     assert_close(np.stack([first, first @ found.values[2], first @ found.values[3]]), np.asarray(truth), atol=1e-12)
-    some = gathered(model, NODES, ("transfer",))
+    some = gather_matrices(model, NODES, ("transfer",))
     assert_close(np.asarray(some.values[1]), np.asarray(parameters.value)[np.ix_(NODES, NODES)], atol=0)
     with pytest.raises(ValueError, match=r"^sources: must be transfer for a one-layer model, got 'heads'$"):
-        gathered(model, NODES, ("heads",))
+        gather_matrices(model, NODES, ("heads",))
 
 
 def test_jacobians_are_mean_finite_differences():
@@ -160,14 +169,14 @@ def test_jacobians_are_mean_finite_differences():
 def test_sources_come_in_one_order():
     model = drawn(shape("biased"))
     tokens, taps = np.stack([sequence(6)] * 3), ("embed", "blocks.0.resid_post")
-    own = gathered(model, NODES, ("jacobian", "heads"), Read(tokens, 4, (2,)), head=1)
+    own = gather_matrices(model, NODES, ("jacobian", "heads"), JacobianInputs(tokens, 4, (2,)), head=1)
     assert own.names[:1] == ("layer 1 head 1",)
     assert [name for name in own.names if "jacobian" in name] == [f"jacobian from {tap}, place 3" for tap in taps]
     second = ov_circuits(model, NODES, head=1), jacobians(model, NODES, tokens, taps, place=4, source=2, head=1)
-    assert_close(np.asarray(own.values), np.asarray(joined(list(second)).values), atol=0)
+    assert_close(np.asarray(own.values), np.asarray(concatenate(list(second)).values), atol=0)
     assert np.abs(np.asarray(second[0].values - ov_circuits(model, NODES).values)).max() > 1e-3
-    assert usual_sources(model) == ("heads", "layers")
-    assert usual_sources(transferring()) == ("heads", "layers", "transfer")
+    assert default_sources(model) == ("heads", "layers")
+    assert default_sources(transferring()) == ("heads", "layers", "transfer")
 
 
 def test_heads_that_make_no_sense():
@@ -181,22 +190,22 @@ def test_heads_that_make_no_sense():
         (MODELS["gpt"], ("heads",), 0, "an integer between 1 and 1, got 0"),
     ):
         with pytest.raises(ValueError, match=f"^head: must be {message}"):
-            check_head(model, sources, head, first=1)
+            check_prediction_head(model, sources, head, first=1)
         with pytest.raises(ValueError, match=r"^head: must be "):
-            gathered(model, NODES, sources, head=head - 1)
-        check_head(model, sources, 1, first=1)
-    check_head(transfer, ("jacobian",), 3, first=1)
+            gather_matrices(model, NODES, sources, head=head - 1)
+        check_prediction_head(model, sources, 1, first=1)
+    check_prediction_head(transfer, ("jacobian",), 3, first=1)
 
 
 def test_constant_matrices_are_told_apart_and_nan_is_named():
     row = np.repeat(np.arange(3.0)[:, None], 3, axis=1)
-    named = Named(("flat", "steep"), jnp.stack([row, row.T]))
-    assert constant(named).tolist() == [True, False]
-    kept = only(named, ~constant(named))
+    named = NamedMatrices(("flat", "steep"), jnp.stack([row, row.T]))
+    assert constant_matrices(named).tolist() == [True, False]
+    kept = select_matrices(named, ~constant_matrices(named))
     assert kept.names == ("steep",)
     assert_close(np.asarray(kept.values), row.T[None], atol=0)
     with pytest.raises(ValueError, match=r"^matrix 'steep': must be finite, got nan at \(0, 0\)"):
-        constant(Named(named.names, named.values.at[1, 0, 0].set(jnp.nan)))
+        constant_matrices(NamedMatrices(named.names, named.values.at[1, 0, 0].set(jnp.nan)))
 
 
 def test_an_attention_that_looks_at_itself_alone_has_its_map_as_jacobian():
@@ -211,18 +220,18 @@ def test_an_attention_that_looks_at_itself_alone_has_its_map_as_jacobian():
     assert_close(np.asarray(found.values[0]), unembedded(model, moved), atol=1e-10)
 
 
-def heads_of(model: Any) -> Named:
+def heads_of(model: Any) -> NamedMatrices:
     return ov_circuits(model, NODES)
 
 
 def test_fresh_matrices_are_those_of_fresh_models():
     config = shape("gpt", layers=1, heads=2, width=4)
-    found = fresh_matrices(heads_of, config, 3, seed=1)
+    found = matrices_of_untrained(heads_of, config, 3, seed=1)
     assert found.shape == (3, 2, 5, 5)
-    assert_close(found, fresh_matrices(heads_of, config, 3, seed=1), atol=0)
+    assert_close(found, matrices_of_untrained(heads_of, config, 3, seed=1), atol=0)
     assert all(np.abs(a - b).max() > 1e-6 for a, b in ((found[0], found[1]), (found[1], found[2])))
     seen: list[int] = []
-    fresh_matrices(heads_of, config, 1, show=seen.append)
+    matrices_of_untrained(heads_of, config, 1, show=seen.append)
     assert seen == [1]
 
 
@@ -234,16 +243,16 @@ def test_fresh_matrices_are_those_of_fresh_models():
             r"nodes: must be at least one and at most 11 ids in range\(11\), got",
         ),
         (
-            lambda m: embedding(m, np.array([0, 11])),
+            lambda m: node_embedding(m, np.array([0, 11])),
             r"nodes: must be at least one and at most 11 ids in range\(11\), g",
         ),
-        (lambda m: embedding(m, np.array([3, 3])), r"nodes: must be ids that differ, got \[3, 3\]"),
-        (lambda m: unembedding(m, NODES, 1), "head: must be an integer between 0 and 0, got 1"),
+        (lambda m: node_embedding(m, np.array([3, 3])), r"nodes: must be ids that differ, got \[3, 3\]"),
+        (lambda m: node_unembedding(m, NODES, 1), "head: must be an integer between 0 and 0, got 1"),
         (lambda m: transfer_matrices(m, NODES), "head_kind: must be transfer, for there to be transfer matrices, got"),
-        (lambda m: gathered(m, NODES, ("ov",)), "sources: must be one of heads, transfer, layers, jacobian, got 'ov'"),
-        (lambda m: gathered(m, NODES, ("jacobian",)), "sources: must not hold jacobian without sequences"),
-        (lambda m: gathered(m, NODES, ()), "sources: must hold at least one, got 0"),
-        (lambda m: joined([]), "sources: must hold at least one, got 0"),
+        (lambda m: gather_matrices(m, NODES, ("ov",)), "sources: must be one of heads, transfer, layers, jacobian, got 'ov'"),
+        (lambda m: gather_matrices(m, NODES, ("jacobian",)), "sources: must not hold jacobian without sequences"),
+        (lambda m: gather_matrices(m, NODES, ()), "sources: must hold at least one, got 0"),
+        (lambda m: concatenate([]), "sources: must hold at least one, got 0"),
         (lambda m: measured(m, []), "taps: must hold at least one name, got 0"),
         (lambda m: measured(m, ["embed"], place=6), "place: must be an integer between 0 and 5, got 6"),
         (lambda m: measured(m, ["embed"], source=5), "source: must be an integer between 0 and 4, got 5"),
@@ -251,7 +260,7 @@ def test_fresh_matrices_are_those_of_fresh_models():
         (lambda m: measured(m, ["blocks.0.attn.q"]), r"taps: must be streams of shape \[T, d\], got"),
         (lambda m: measured(m, ["blocks.9.resid_pre"]), "taps: pattern must match a tap of the model"),
         (
-            lambda m: fresh_matrices(heads_of, m.config, 0),
+            lambda m: matrices_of_untrained(heads_of, m.config, 0),
             "models: must be an integer at least 1",
         ),
     ],

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from circuits.probes.attention.scores import READS_CONTENT, Scores, scores
-from circuits.probes.layout import chosen_position, layout
+from circuits.probes.attention.scores import READS_CONTENT, CircuitScores, attention_scores
+from circuits.probes.layout import problem_layout, query_position
 from circuits.probes.patterns import attention_patterns
 from circuits.tasks import BinaryTree, StarGraph, TokenFormat
 from tests.cases import assert_close
@@ -31,14 +31,14 @@ EVEN = (1, 2)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def scored(format: TokenFormat, query: int, ids: jax.Array, patterns: jax.Array) -> Scores:
+def scored(format: TokenFormat, query: int, ids: jax.Array, patterns: jax.Array) -> CircuitScores:
     """Of a batch of problems, each with its patterns."""
-    return jax.vmap(lambda row, pattern: scores(pattern, layout(format, row, query)))(ids, patterns)
+    return jax.vmap(lambda row, pattern: attention_scores(pattern, problem_layout(format, row, query)))(ids, patterns)
 
 
 @pytest.mark.parametrize(("format", "answer"), CASES)
 def test_scores_are_what_is_said_of_them(format, answer):
-    query, count = chosen_position(format, answer), 8
+    query, count = query_position(format, answer), 8
     ids, rng = rows(format, count), np.random.default_rng(1)
     patterns = random_pattern(rng, count, 2, 3, query + 1)
     evenly = np.tril(np.ones((query + 1, query + 1))) / np.arange(1, query + 2)[:, None]
@@ -90,7 +90,7 @@ def analytic(format: TokenFormat, at: Naive) -> dict[str, Any]:
 @pytest.mark.parametrize(("format", "answer"), [CASES[0], CASES[6]])
 def test_masses_of_everything_that_is_there_add_up_to_one(format, answer):
     """Trace is the edges of the path, astray is a mean over the others: with the rest of the row, that is all of it."""
-    query, count = chosen_position(format, answer), 6
+    query, count = query_position(format, answer), 6
     ids = rows(format, count, seed=2)
     patterns = random_pattern(np.random.default_rng(2), count, 1, 1, query + 1)
     found = scored(format, query, ids, jnp.asarray(patterns))
@@ -110,7 +110,7 @@ def test_masses_of_everything_that_is_there_add_up_to_one(format, answer):
 def test_corollary_1_scores_as_the_circuit():
     ids = jnp.asarray(rows(PAIRS, 20))
     patterns = jax.jit(jax.vmap(lambda row: corollary_patterns(row, 60.0)))(ids)
-    found = scored(PAIRS, chosen_position(PAIRS), ids, patterns)
+    found = scored(PAIRS, query_position(PAIRS), ids, patterns)
     first, second = (
         jax.tree.map(lambda values, layer=layer: np.asarray(values)[:, layer, 0], found) for layer in (0, 1)
     )
@@ -124,7 +124,7 @@ def test_corollary_1_scores_as_the_circuit():
 
 
 @pytest.fixture(scope="module")
-def walked() -> tuple[np.ndarray, np.ndarray, Scores]:
+def walked() -> tuple[np.ndarray, np.ndarray, CircuitScores]:
     """Problems, and patterns and scores of the planted transformer on them."""
     ids, model = rows(STAR, 24), walker()
     patterns = jax.jit(jax.vmap(lambda row: attention_patterns(model, row)))(ids[:, : QUERY + 1])
@@ -165,12 +165,12 @@ def test_another_problem_takes_the_trace_away(walked):
     assert np.mean(np.asarray(found.trace)[:, 2, 0, 0]) >= 0.99
     assert np.mean(np.asarray(shuffled.trace)[:, 2, 0, 0]) <= 0.5
     # What reads no labels stays as it is.
-    for name in set(Scores._fields) - set(READS_CONTENT) - {"goal", "start"}:
+    for name in set(CircuitScores._fields) - set(READS_CONTENT) - {"goal", "start"}:
         assert_close(getattr(shuffled, name), getattr(found, name), atol=1e-6)
 
 
 def test_patterns_have_to_be_over_the_positions_of_the_layout():
     ids = jnp.asarray(rows(PAIRS, 1)[0])
-    at = jax.jit(lambda row: layout(PAIRS, row, 10))(ids)
+    at = jax.jit(lambda row: problem_layout(PAIRS, row, 10))(ids)
     with pytest.raises(ValueError, match=r"^patterns: must be \[L, H, 11, 11\], got \(1, 1, 10, 10\)$"):
-        scores(jnp.zeros((1, 1, 10, 10)), at)
+        attention_scores(jnp.zeros((1, 1, 10, 10)), at)

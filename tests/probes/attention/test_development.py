@@ -4,16 +4,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from circuits.probes.attention.development import Formation, formation, strengths
-from circuits.probes.attention.scores import Scores
+from circuits.probes.attention.development import Formation, formation
+from circuits.probes.attention.development import circuit_strengths
+from circuits.probes.attention.scores import CircuitScores
 
 STEPS = np.array([0, 10, 20, 30, 40])
 
 
-def made_up(**changes: np.ndarray) -> Scores:
+def made_up(**changes: np.ndarray) -> CircuitScores:
     """Two layers of three heads and two hops; nothing anywhere but for what is given."""
-    empty = {name: np.zeros((2, 3, 2) if name in ("trace", "astray", "link") else (2, 3)) for name in Scores._fields}
-    return Scores(*(jnp.asarray((empty | changes)[name]) for name in Scores._fields))
+    empty = {name: np.zeros((2, 3, 2) if name in ("trace", "astray", "link") else (2, 3)) for name in CircuitScores._fields}
+    return CircuitScores(*(jnp.asarray((empty | changes)[name]) for name in CircuitScores._fields))
 
 
 def heads(place: tuple[int, ...], value: float) -> np.ndarray:
@@ -41,7 +42,7 @@ def heads(place: tuple[int, ...], value: float) -> np.ndarray:
     ],
 )
 def test_a_strength_is_that_of_the_strongest_head(changes, expected):
-    found = strengths([made_up(), made_up(**changes)])
+    found = circuit_strengths([made_up(), made_up(**changes)])
     names = ("predecessor", "attends to the goal", "the goal reads its edge", "hop 1", "hop 2")
     assert tuple(found) == names
     for name in names:
@@ -50,14 +51,14 @@ def test_a_strength_is_that_of_the_strongest_head(changes, expected):
 
 def test_a_link_that_no_position_can_have_is_left_out():
     nothing = made_up(link=np.full((2, 3, 2), np.nan))
-    assert set(strengths([nothing, nothing])) == {"predecessor", "attends to the goal", "hop 1", "hop 2"}
+    assert set(circuit_strengths([nothing, nothing])) == {"predecessor", "attends to the goal", "hop 1", "hop 2"}
     later = made_up(link=np.where(np.arange(2) == 1, np.nan, np.full((2, 3, 2), 0.25)))
-    assert strengths([later])["the goal reads its edge"].tolist() == [0.25]
+    assert circuit_strengths([later])["the goal reads its edge"].tolist() == [0.25]
 
 
 def test_no_checkpoint():
     with pytest.raises(ValueError, match=r"^scores: must hold at least one checkpoint, got 0$"):
-        strengths([])
+        circuit_strengths([])
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from circuits.probes import streaming
-from circuits.probes.attention.extract import planning_maps, text_maps
-from circuits.probes.attention.maps import AttentionMaps, check
 from circuits.probes.attention import extract
-from circuits.probes.layout import chosen_position
+from circuits.probes.attention.extract import attention_maps, text_attention_maps
+from circuits.probes.attention.maps import AttentionMaps, check_maps
+from circuits.probes.layout import query_position
 from circuits.tasks import BinaryTree, StarGraph, TokenFormat
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
@@ -67,17 +67,17 @@ def moved(name: str, query: int) -> np.ndarray:
 
 
 def maps(name: str, **changes: Any) -> AttentionMaps:
-    given = {"problems": rows(FORMATS[name], COUNT), "query": chosen_position(FORMATS[name]), "title": "t"} | changes
-    return planning_maps(model(name), FORMATS[name], **given)
+    given = {"problems": rows(FORMATS[name], COUNT), "query": query_position(FORMATS[name]), "title": "t"} | changes
+    return attention_maps(model(name), FORMATS[name], **given)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("aligned", [True, False])
 def test_means_and_their_errors_are_those_of_a_loop(name, aligned):
-    query = chosen_position(FORMATS[name])
+    query = query_position(FORMATS[name])
     found = maps(name, aligned=aligned)
     each = moved(name, query) if aligned else patterns(name, query)
-    check(found)
+    check_maps(found)
     assert found.errors is not None
     assert_close(found.patterns, each.mean(axis=0), atol=1e-6)
     assert_close(found.errors, each.std(axis=0, ddof=1) / np.sqrt(COUNT), atol=1e-6)
@@ -101,17 +101,17 @@ def test_the_mean_over_heads(name):
 
 def test_the_query_may_be_any_token_of_the_answer():
     for answer, number in ((0, 1), (1, 2)):
-        query = chosen_position(FORMATS["star pairs"], answer)
+        query = query_position(FORMATS["star pairs"], answer)
         found = maps("star pairs", query=query)
         assert_close(found.patterns, moved("star pairs", query).mean(axis=0), atol=1e-6)
         assert found.notes["chosen token"] == f"number {number} of the answer"
 
 
 def test_names_as_written_are_those_that_all_problems_share():
-    pairs = maps("star pairs", aligned=False, query=chosen_position(FORMATS["star pairs"], 1))
+    pairs = maps("star pairs", aligned=False, query=query_position(FORMATS["star pairs"], 1))
     assert pairs.tokens == (*("u", "v") * 4, "g", "s", "n1")
     assert pairs.roles == (*["edges"] * 8, "goal", "start", "answer")
-    text = maps("star text", aligned=False, query=chosen_position(FORMATS["star text"], 2))
+    text = maps("star text", aligned=False, query=query_position(FORMATS["star text"], 2))
     assert text.tokens == (*("u", "v", "·") * 4, "s", "g", "·", "n0", "n1")
     assert text.roles == (*("edges", "edges", "symbol") * 4, "start", "goal", "symbol", "answer", "answer")
 
@@ -178,10 +178,10 @@ def test_problems_and_queries_that_are_none(changes, message):
 def test_a_text_is_shown_as_the_model_reads_it(per_head):
     ids = np.array([3, 1, 0, 2, 3], np.int32)
     words = ["d", "b", "a", "c", "d"]
-    found = text_maps(model("star pairs"), ids, words, title="text", per_head=per_head)
+    found = text_attention_maps(model("star pairs"), ids, words, title="text", per_head=per_head)
     cache = model("star pairs")(jnp.asarray(ids), Taps(capture=["blocks.*.attn.pattern"]))[1]
     truth = np.stack([np.asarray(part, np.float64) for part in cache.values()])
-    check(found)
+    check_maps(found)
     assert_close(found.patterns, truth if per_head else truth.mean(axis=1, keepdims=True), atol=1e-6)
     assert_close(found.patterns.sum(axis=-1), np.ones(found.patterns.shape[:3]), atol=1e-5)
     assert np.all(np.triu(found.patterns, 1) == 0)
@@ -201,4 +201,4 @@ def test_a_text_is_shown_as_the_model_reads_it(per_head):
 )
 def test_texts_that_are_none(ids, words, message):
     with pytest.raises(ValueError, match=message):
-        text_maps(model("star pairs"), np.array(ids, np.int32), words, title="text")
+        text_attention_maps(model("star pairs"), np.array(ids, np.int32), words, title="text")

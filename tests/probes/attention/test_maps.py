@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits.probes.attention.maps import AttentionMaps, check
+from circuits.probes.attention.maps import AttentionMaps
+from circuits.probes.attention.maps import check_maps
 
 
 def maps(**changes: Any) -> AttentionMaps:
@@ -38,7 +39,7 @@ def patterns_with(value: float) -> np.ndarray:
     ],
 )
 def test_what_fits_passes(changes):
-    assert check(maps(**changes)) is None
+    assert check_maps(maps(**changes)) is None
 
 
 @pytest.mark.parametrize(
@@ -69,4 +70,4 @@ def test_what_fits_passes(changes):
 )
 def test_what_does_not_fit_is_refused(changes, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        check(maps(**changes))
+        check_maps(maps(**changes))

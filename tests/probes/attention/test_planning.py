@@ -8,8 +8,9 @@ import pytest
 from flax import nnx
 
 from circuits.probes.attention.planning import Finding, find_circuit
-from circuits.probes.attention.scores import READS_CONTENT, Scores
-from circuits.probes.layout import chosen_position
+from circuits.probes.attention.scores import READS_CONTENT
+from circuits.probes.attention.scores import CircuitScores
+from circuits.probes.layout import query_position
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 from tests.probes.planted import HEADS, LAYERS, PAIRS, QUERY, SEEN, STAR, rows, walker
@@ -23,7 +24,7 @@ def findings() -> dict[str, Finding]:
     return find_circuit(walker(), STAR, rows(STAR, 128), QUERY, level=LEVEL, models=75)
 
 
-@pytest.mark.parametrize("name", Scores._fields)
+@pytest.mark.parametrize("name", CircuitScores._fields)
 def test_what_was_planted_is_found_and_nothing_else(findings, name):
     found = findings[name]
     assert {tuple(place) for place in np.argwhere(found.significant).tolist()} == SEEN[name]
@@ -71,9 +72,9 @@ TINY = TransformerConfig(vocab=PAIRS.vocab_size, positions=PAIRS.length, layers=
 def test_nothing_is_found_in_an_untrained_model(seed):
     model = Predictor(TINY, nnx.Rngs(100 + seed))
     shown: list[int] = []
-    found = find_circuit(model, PAIRS, rows(PAIRS, 100, seed), chosen_position(PAIRS), seed=seed, show=shown.append)
+    found = find_circuit(model, PAIRS, rows(PAIRS, 100, seed), query_position(PAIRS), seed=seed, show=shown.append)
     assert shown == [64, 100]
-    assert list(found) == list(Scores._fields)
+    assert list(found) == list(CircuitScores._fields)
     assert not any(np.any(part.significant) for part in found.values())
 
 

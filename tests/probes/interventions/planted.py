@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.probes.interventions.pairs import Twins, twins
+from circuits.probes.interventions.pairs import PlanningTwins, planning_twins
 from circuits.tasks.problem import Problem
 from circuits.tasks.sampling import sample
 from circuits.tasks.star.graph import StarGraph
-from circuits.tasks.token_format import TokenFormat, tokens
+from circuits.tasks.token_format import TokenFormat, encode_problem
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Taps
 from tests.transformer.models import drawn, shape
@@ -25,14 +25,14 @@ def random_model(name: str = "gpt", form: TokenFormat = FORM, **changes: Any) ->
     return drawn(shape(name, vocab=form.vocab_size, positions=form.length, **sizes))
 
 
-def some_twins(count: int = 5, form: TokenFormat = FORM, answer: int | None = None, seed: int = 3) -> Twins:
-    return twins(form, some_problems(count, form, seed), jax.random.key(0), answer)
+def some_twins(count: int = 5, form: TokenFormat = FORM, answer: int | None = None, seed: int = 3) -> PlanningTwins:
+    return planning_twins(form, some_problems(count, form, seed), jax.random.key(0), answer)
 
 
 def some_problems(count: int, form: TokenFormat = FORM, seed: int = 3) -> jax.Array:
     """Ids with answers."""
     drawn = jax.tree.map(np.asarray, sample(form.family, jax.random.key(seed), count))
-    return jnp.asarray(np.stack([tokens(form, Problem(*parts)) for parts in zip(*drawn, strict=True)]))
+    return jnp.asarray(np.stack([encode_problem(form, Problem(*parts)) for parts in zip(*drawn, strict=True)]))
 
 
 def one(batch: Any, number: int) -> Any:

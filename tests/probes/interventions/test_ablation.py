@@ -5,7 +5,8 @@ import pytest
 from flax import nnx
 from scipy.special import log_softmax
 
-from circuits.probes.interventions.ablation import ablate, means
+from circuits.probes.interventions.ablation import ablate
+from circuits.probes.interventions.ablation import mean_activations
 from tests.cases import assert_close
 from tests.probes.interventions.planted import COPY, capture, copying_model, one, outcome, random_model, some_twins
 
@@ -64,7 +65,7 @@ def test_mean_and_keep_only_a_set(aligned):
         ).mean(axis=0)
         for i in range(2)
     ]
-    assert_close(means(MODEL, TWINS, "attn.z", aligned=aligned), np.stack(values), 1e-12)
+    assert_close(mean_activations(MODEL, TWINS, "attn.z", aligned=aligned), np.stack(values), 1e-12)
     for number, order in enumerate(orders):
         back = np.argsort(order)
 

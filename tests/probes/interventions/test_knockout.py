@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from circuits.probes.interventions.knockout import blocked, knock_out, site_names, site_positions, windows
+from circuits.probes.interventions.knockout import knock_out, site_names, site_positions
+from circuits.probes.interventions.knockout import block_scores
+from circuits.probes.interventions.knockout import layer_windows
 from circuits.probes.layout import PATH, ROLES
 from tests.cases import assert_close
 from tests.probes.interventions.planted import COPY, copying_model, one, outcome, random_model, some_twins
@@ -27,10 +29,10 @@ def test_blocked_scores_by_hand():
     edge = np.array([[[1, 0, 0], [1, 0, 0], [0, 1, 0]]], bool)
     inf = np.inf
     expected = np.array([[[2, -inf, -inf], [-inf, 0.5, -inf], [1, -inf, 3]]])
-    assert_close(blocked(jnp.asarray(edge), scores), expected, 0)
-    left = softmax(np.asarray(blocked(jnp.asarray(edge), scores)), axis=-1)
+    assert_close(block_scores(jnp.asarray(edge), scores), expected, 0)
+    left = softmax(np.asarray(block_scores(jnp.asarray(edge), scores)), axis=-1)
     assert_close(left[0, 2], np.array([np.exp(-2), 0, 1]) / (1 + np.exp(-2)), 1e-15)
-    everything = blocked(jnp.ones((1, 3, 3), bool), scores)
+    everything = block_scores(jnp.ones((1, 3, 3), bool), scores)
     assert_close(softmax(np.asarray(everything), axis=-1)[0], np.eye(3), 0)
 
 
@@ -52,9 +54,9 @@ def test_sites_are_the_positions_that_they_name():
 
 
 def test_windows():
-    assert windows(4, 2)[..., 0, 0].astype(int).tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
-    assert windows(4, 4).all()
-    assert windows(4, 4).shape == (1, 4, 1, 1)
+    assert layer_windows(4, 2)[..., 0, 0].astype(int).tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
+    assert layer_windows(4, 4).all()
+    assert layer_windows(4, 4).shape == (1, 4, 1, 1)
 
 
 def test_knock_out_is_the_softmax_over_what_remains():
@@ -93,7 +95,7 @@ def test_a_role_that_is_not_there_changes_nothing():
 def test_the_planted_edge_is_found_and_no_other():
     model, twins = copying_model(), some_twins(16, COPY, answer=0)
     keys = ("goal in query", "start in query", "edge 1 tail", "edge 1 head", "distractor")
-    found = knock_out(model, twins, ["query"], keys, masks=windows(2, 1))
+    found = knock_out(model, twins, ["query"], keys, masks=layer_windows(2, 1))
     assert found.base_accuracy == 1
     assert found.accuracy[1, 0, 0] < 0.5
     assert found.accuracy.ravel().tolist().count(1.0) == 9
@@ -104,7 +106,7 @@ def test_gradients_are_finite():
     edge = jnp.zeros((1, 4, 4), bool).at[0, :, :2].set(True)
 
     def first_key(scores):
-        return (jax.nn.softmax(blocked(edge, scores), axis=-1) ** 2).sum()
+        return (jax.nn.softmax(block_scores(edge, scores), axis=-1) ** 2).sum()
 
     slope = jax.jit(jax.grad(first_key))(scores)
     assert np.isfinite(slope).all()
@@ -119,7 +121,7 @@ ERRORS = [
         lambda: knock_out(MODEL, TWINS, ["any"], ["any"], masks=np.ones((2, 5, 1), bool)),
         r"masks: must end with axes \[2, 1 or 1, 2 or 1\], got \(2, 5, 1\)",
     ),
-    (lambda: windows(4, 5), "width: must be an integer between 1 and 4, got 5"),
+    (lambda: layer_windows(4, 5), "width: must be an integer between 1 and 4, got 5"),
 ]
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from circuits.probes.interventions.patching import DIRECTIONS, patch, patch_masks
-from circuits.probes.interventions.sites import captured, edits, last_logits
+from circuits.probes.interventions.sites import last_logits
+from circuits.probes.interventions.sites import replacement_edits
+from circuits.probes.interventions.sites import capture_layers
 from tests.cases import assert_close
 from tests.probes.interventions.planted import COPY, capture, copying_model, one, outcome, random_model, some_twins
 
@@ -39,7 +41,7 @@ def naive(model, twins, site, layer, positions, heads, direction, head=0):
             return jnp.asarray(new)
 
         runs = [(base, {}), (base, {name: edit}), (source, {})]
-        found = [outcome(model, tokens, edits, head) for tokens, edits in runs]
+        found = [outcome(model, tokens, replacement_edits, head) for tokens, replacement_edits in runs]
         kept, patched, wanted = (int(np.argmax(logits)) for logits in found)
         base_d, patched_d, source_d = (difference(twin, logits) for logits in found)
         rows.append((patched_d - base_d, source_d - base_d, float(patched == wanted) if kept != wanted else np.nan))
@@ -128,12 +130,12 @@ def test_half_precision_and_gradients():
     found = patch(half, TWINS, "attn.z", ("layer",))
     assert np.isfinite(found.effect).all()
     twin = one(TWINS, 0)
-    values = captured(MODEL, twin.corrupt, "attn.z")
+    values = capture_layers(MODEL, twin.corrupt, "attn.z")
     mask = jnp.zeros((2, 1, 2), bool).at[0, 0, 1].set(True)
 
     @jax.jit
     def total(values):
-        return last_logits(MODEL, twin.layout.tokens, edits("attn.z", mask, values)).sum()
+        return last_logits(MODEL, twin.layout.tokens, replacement_edits("attn.z", mask, values)).sum()
 
     slope = jax.grad(total)(values)
     assert np.isfinite(slope).all()

@@ -10,21 +10,15 @@ from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuits.probes.language.heads import (
-    KINDS,
-    Evidence,
-    Head,
-    Repeated,
-    attention_to,
-    duplicate_token_score,
-    induction_score,
-    measure_heads,
-    previous_token_score,
-    repeated_sequences,
-    shuffled,
-    standing_out,
-    targets,
-)
+from circuits.probes.language.heads import KINDS, duplicate_token_score, induction_score, previous_token_score, repeated_sequences
+from circuits.probes.language.heads import measure_language_heads
+from circuits.probes.language.heads import heads_above_nulls
+from circuits.probes.language.heads import shuffled_score
+from circuits.probes.language.heads import attention_on
+from circuits.probes.language.heads import target_mask
+from circuits.probes.language.heads import LanguageHead
+from circuits.probes.language.heads import HeadEvidence
+from circuits.probes.language.heads import RepeatedSequences
 from circuits.probes.patterns import attention_patterns
 from circuits.probes.streaming import Interval
 from circuits.transformer.taps import Taps
@@ -60,10 +54,10 @@ texts_of_few = st.lists(st.integers(0, 4), min_size=9, max_size=9)  # of one len
 @given(tokens=texts_of_few, kind=st.sampled_from(KINDS), seed=st.integers(0, 99))
 def test_targets_and_scores_against_the_rules_in_words(tokens, kind, seed):
     wanted, patterns = naive_targets(kind, tokens), rows_at_random(np.random.default_rng(seed), len(tokens))
-    found = np.asarray(targets(kind, np.asarray(tokens)))
+    found = np.asarray(target_mask(kind, np.asarray(tokens)))
     assert [set(np.flatnonzero(row).tolist()) for row in found] == wanted
     asked = [t for t, places in enumerate(wanted) if places]
-    scores = attention_to(patterns, found)
+    scores = attention_on(patterns, found)
     if not asked:
         assert bool(jnp.isnan(scores).all())
         return
@@ -95,7 +89,7 @@ def test_named_scores_on_a_sequence_written_twice():
 def test_the_shuffled_score_is_the_mean_over_targets_drawn_at_random(kind):
     rng = np.random.default_rng(1)
     tokens = np.concatenate([rng.permutation(6), rng.permutation(6)])
-    patterns, wanted = rows_at_random(rng, 12), np.asarray(targets(kind, tokens))
+    patterns, wanted = rows_at_random(rng, 12), np.asarray(target_mask(kind, tokens))
     draws = []
     for _ in range(4000):
         moved = np.zeros_like(wanted)
@@ -104,10 +98,10 @@ def test_the_shuffled_score_is_the_mean_over_targets_drawn_at_random(kind):
             moved[t, rng.choice(others, wanted[t].sum(), replace=False)] = True
         draws.append(np.where(moved, patterns, 0).sum(axis=(2, 3)) / wanted.any(axis=1).sum())
     error = np.std(draws, axis=0) / np.sqrt(len(draws))
-    assert (np.abs(np.asarray(shuffled(patterns, wanted)) - np.mean(draws, axis=0)) < 5 * error).all()
+    assert (np.abs(np.asarray(shuffled_score(patterns, wanted)) - np.mean(draws, axis=0)) < 5 * error).all()
     uniform = np.tri(12) / np.arange(1, 13)[:, None]
     flat = jnp.asarray(np.broadcast_to(uniform, (1, 1, 12, 12)))
-    assert_close(shuffled(flat, wanted), attention_to(flat, wanted), atol=1e-12)
+    assert_close(shuffled_score(flat, wanted), attention_on(flat, wanted), atol=1e-12)
 
 
 def planted(tokens: Any, seed: Any) -> jax.Array:
@@ -116,7 +110,7 @@ def planted(tokens: Any, seed: Any) -> jax.Array:
     rows = jnp.where(jnp.tri(len(tokens), dtype=bool), noise, 0)
     patterns = rows / rows.sum(axis=-1, keepdims=True)
     for kind, (layer, head) in PLANTED.items():
-        wanted = targets(kind, tokens)
+        wanted = target_mask(kind, tokens)
         weight = jnp.asarray(wanted, jnp.float64)
         sharp = weight / jnp.maximum(weight.sum(axis=1, keepdims=True), 1)
         patterns = patterns.at[layer, head].set(
@@ -134,13 +128,13 @@ SEQUENCES = repeated_sequences(100, N, 12, seed=0)
 
 @pytest.fixture(scope="module")
 def evidence_of_planted():
-    return measure_heads(Nothing(), SEQUENCES, patterns_of=lambda _, tokens: planted(tokens, tokens.sum()))
+    return measure_language_heads(Nothing(), SEQUENCES, patterns_of=lambda _, tokens: planted(tokens, tokens.sum()))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_planted_heads_are_found_and_no_others(evidence_of_planted, kind):
     found, (layer, head) = evidence_of_planted[kind], PLANTED[kind]
-    assert [place[:2] for place in standing_out(found)] == [(layer, head)]
+    assert [place[:2] for place in heads_above_nulls(found)] == [(layer, head)]
     assert found.score.mean[layer, head] == pytest.approx(1)
     others = np.ones((L, H), bool)
     others[layer, head] = False
@@ -155,7 +149,7 @@ def test_intervals_are_those_of_student_over_sequences(evidence_of_planted):
     """By hand for one head, at 99% over 9 heads of 3 kinds: Student's t of 11 degrees at 1 - 0.01 / 54 is 5.052926."""
     scores = [
         float(
-            induction_score(planted(t, t.sum()), t)[0, 0] - shuffled(planted(t, t.sum()), targets("induction", t))[0, 0]
+            induction_score(planted(t, t.sum()), t)[0, 0] - shuffled_score(planted(t, t.sum()), target_mask("induction", t))[0, 0]
         )
         for t in map(jnp.asarray, SEQUENCES.repeated)
     ]
@@ -171,12 +165,12 @@ def test_heads_that_do_the_same_without_the_repetition_are_not_induction():
     def back(_: Any, tokens: Any) -> jax.Array:
         return jnp.eye(len(tokens), k=-(N - 1)).at[: N - 1, 0].set(1)[None, None]
 
-    found = measure_heads(Nothing(), SEQUENCES, patterns_of=back)["induction"]
+    found = measure_language_heads(Nothing(), SEQUENCES, patterns_of=back)["induction"]
     assert found.score.mean.item() == 1
     assert found.over_shuffled.low.item() > 0.9
     assert found.over_fresh is not None
     assert found.over_fresh.mean.item() == 0
-    assert standing_out(found) == []
+    assert heads_above_nulls(found) == []
 
 
 @pytest.mark.parametrize("where", ["uniform", "first", "shifted"])
@@ -187,8 +181,8 @@ def test_what_is_no_head_of_any_kind(where):
         "first": jnp.zeros((length, length)).at[:, 0].set(1),
         "shifted": jnp.eye(length, k=-(N - 3)).at[: N - 3, 0].set(1),
     }[where]
-    found = measure_heads(Nothing(), SEQUENCES, patterns_of=lambda *_: patterns[None, None])
-    assert {kind: standing_out(found[kind]) for kind in KINDS} == {kind: [] for kind in KINDS}
+    found = measure_language_heads(Nothing(), SEQUENCES, patterns_of=lambda *_: patterns[None, None])
+    assert {kind: heads_above_nulls(found[kind]) for kind in KINDS} == {kind: [] for kind in KINDS}
     if where == "shifted":
         assert found["induction"].score.mean.item() == 0
 
@@ -218,7 +212,7 @@ def test_seeds_of_sequences():
 
 def test_a_model_is_measured_as_its_sequences_are_one_by_one():
     model, sequences = drawn(shape("llama", vocab=30, positions=16)), repeated_sequences(30, 8, 4, 0)
-    found = measure_heads(model, sequences, chunk=2)
+    found = measure_language_heads(model, sequences, chunk=2)
     taps = Taps(capture=("*.pattern",))
     run = jax.jit(jax.vmap(lambda tokens: (attention_patterns(model, tokens), model(tokens, taps)[1])))
     patterns, cache = run(jnp.asarray(sequences.repeated))
@@ -226,17 +220,17 @@ def test_a_model_is_measured_as_its_sequences_are_one_by_one():
         assert_close(patterns[:, i], cache[f"blocks.{i}.attn.pattern"], atol=1e-12)
     each = [induction_score(p, row) for p, row in zip(patterns, sequences.repeated, strict=True)]
     assert_close(found["induction"].score.mean, np.mean(each, axis=0), atol=1e-9)
-    assert standing_out(found["induction"]) == []
+    assert heads_above_nulls(found["induction"]) == []
 
 
 def test_strongest_first_and_both_nulls_have_to_go():
     mean = np.array([[0.5, 0.9, 0.8]])
     high = Interval(mean, mean - 0.05, mean + 0.05)
     over_fresh = Interval(mean, np.array([[0.4, 0.7, 0.05]]), mean)
-    record = Evidence(high, high, over_fresh)
-    assert standing_out(record) == [Head(0, 1, 0.9), Head(0, 0, 0.5)]
-    assert standing_out(record, least=0.5) == [Head(0, 1, 0.9)]
-    assert [head[:2] for head in standing_out(record._replace(over_fresh=None))] == [(0, 1), (0, 2), (0, 0)]
+    record = HeadEvidence(high, high, over_fresh)
+    assert heads_above_nulls(record) == [LanguageHead(0, 1, 0.9), LanguageHead(0, 0, 0.5)]
+    assert heads_above_nulls(record, least=0.5) == [LanguageHead(0, 1, 0.9)]
+    assert [head[:2] for head in heads_above_nulls(record._replace(over_fresh=None))] == [(0, 1), (0, 2), (0, 0)]
 
 
 REFUSED = {
@@ -244,10 +238,10 @@ REFUSED = {
     "count: must be an integer at least 1, got 0": lambda: repeated_sequences(9, 1, 0, 0),
     "length: must be at most half of the 9 ids, got 5": lambda: repeated_sequences(9, 5, 1, 0),
     r"ids: must differ, got \[1, 2, 1\]": lambda: repeated_sequences([1, 2, 1], 1, 1, 0),
-    "kind: must be one of previous, duplicate, induction, got 'next'": lambda: targets("next", np.arange(3)),
-    "sequences: must be at least 2, got 1": lambda: measure_heads(Nothing(), repeated_sequences(9, 2, 1, 0)),
-    r"sequences.fresh: must have shape \(12, 24\), got \(11, 24\)": lambda: measure_heads(
-        Nothing(), Repeated(SEQUENCES.repeated, SEQUENCES.fresh[1:])
+    "kind: must be one of previous, duplicate, induction, got 'next'": lambda: target_mask("next", np.arange(3)),
+    "sequences: must be at least 2, got 1": lambda: measure_language_heads(Nothing(), repeated_sequences(9, 2, 1, 0)),
+    r"sequences.fresh: must have shape \(12, 24\), got \(11, 24\)": lambda: measure_language_heads(
+        Nothing(), RepeatedSequences(SEQUENCES.repeated, SEQUENCES.fresh[1:])
     ),
 }
 

@@ -11,7 +11,7 @@ import proofs_check
 from circuits.disentangled import literal
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.weights import random
-from circuits.tasks.star.answers import solve
+from circuits.tasks.star.answers import solve_star
 from proofs_check.ledger.registry import load
 from proofs_check.ledger.run import decide
 from proofs_check.planning import section_5
@@ -29,7 +29,7 @@ def test_the_graphs_are_of_every_order_and_labelled_independently():
     for row, v, end in list(zip(tokens, y1, y2, strict=True))[:: section_5.LABELINGS // 2]:
         edges = [(int(a), int(b)) for a, b in row[:8].reshape(4, 2)]
         assert row[8] == end
-        assert solve(np.array(edges), int(row[9]), int(end)) == [row[9], v, end]
+        assert solve_star(np.array(edges), int(row[9]), int(end)) == [row[9], v, end]
     # Labels of one edge order are not those of another.
     assert not np.array_equal(y1[: section_5.LABELINGS], y1[section_5.LABELINGS : 2 * section_5.LABELINGS])
 

@@ -8,18 +8,18 @@ import pytest
 from circuits.tasks import (
     Pairs,
     WalkFormat,
-    blocksworld_walks,
     check_plan,
     check_walk,
+    decode_walk,
     degrees,
+    describe_plan,
     hops,
-    longer_plans,
-    moves_of,
-    observed,
+    observe,
     plan_format,
     shortest_plans,
     split_pairs,
-    walk_of,
+    suboptimal_plans,
+    training_plans,
 )
 from circuits.tasks.blocksworld.world import blocksworld
 from circuits.tasks.walks import pairs as walks
@@ -68,8 +68,8 @@ def test_a_plan_by_hand():
     plans = shortest_plans(WORLD, source, target)
     names = ["ABCD", "ABC|D", "AB|DC", "A|DCB", "DCBA"]
     assert plans == [[NODE[name] for name in names]]
-    assert moves_of(WORLD, plans[0]) == ["move D to table", "stack C on D", "stack B on C", "stack A on B"]
-    assert moves_of(WORLD, [source]) == []
+    assert describe_plan(WORLD, plans[0]) == ["move D to table", "stack C on D", "stack B on C", "stack A on B"]
+    assert describe_plan(WORLD, [source]) == []
 
 
 def test_shortest_plans_are_all_of_them():
@@ -118,7 +118,7 @@ def test_what_is_no_state(node):
 
 def test_moves_of_what_is_no_plan():
     with pytest.raises(ValueError, match=r"^plan: each step must be a move, got \(0, 72\)$"):
-        moves_of(WORLD, [0, 72])
+        describe_plan(WORLD, [0, 72])
 
 
 def test_the_format_holds_every_shortest_plan_and_a_little_more():
@@ -132,9 +132,9 @@ def test_training_plans(share, optimal):
     pairs = split_pairs(WORLD.graph, 0.02, 1)
     count = WORLD.graph.number_of_edges()
     assert len(pairs.train) == count + round(0.02 * (73 * 72 - count))
-    rows = blocksworld_walks(FORM, WORLD, pairs, 6, share, 1)
+    rows = training_plans(FORM, WORLD, pairs, 6, share, 1)
     assert rows.dtype == np.int32
-    plans = [walk_of(FORM, row) for row in rows]
+    plans = [decode_walk(FORM, row) for row in rows]
     assert plans[:count] == [list(edge) for edge in sorted(WORLD.moves)]
     checks = [
         check_plan(WORLD, source, target, plans[count + 6 * pair + place])
@@ -147,12 +147,12 @@ def test_training_plans(share, optimal):
     # A tower has one move, and so nothing but the shortest plan for it: 24 towers, there and back.
     only = best[:, optimal:].all(axis=1) if optimal < 6 else np.zeros(len(best))
     assert best[:, optimal:].any(axis=1).sum() == only.sum() == (48 if optimal < 6 else 0)
-    np.testing.assert_array_equal(rows, blocksworld_walks(FORM, WORLD, pairs, 6, share, 1))
+    np.testing.assert_array_equal(rows, training_plans(FORM, WORLD, pairs, 6, share, 1))
 
 
 def test_longer_plans_of_a_pair_are_many():
     pair = np.asarray([[NODE["AB|CD"], NODE["A|B|C|D"]]])
-    plans = {tuple(walk_of(FORM, row)) for row in longer_plans(FORM, WORLD, np.repeat(pair, 50, axis=0), 0)}
+    plans = {tuple(decode_walk(FORM, row)) for row in suboptimal_plans(FORM, WORLD, np.repeat(pair, 50, axis=0), 0)}
     assert len(plans) > 10
     assert len({len(plan) for plan in plans}) > 2
 
@@ -161,21 +161,21 @@ def test_longer_plans_where_the_world_or_the_format_leaves_little_room():
     world = blocksworld(3)
     pairs = split_pairs(world.graph, 0, 0).test
     tight = plan_format(world, 0)
-    found = (longer_plans(tight, world, pairs, 0)[:, 2:] < 13).sum(axis=1) - 1
+    found = (suboptimal_plans(tight, world, pairs, 0)[:, 2:] < 13).sum(axis=1) - 1
     for (source, target), moves in zip(pairs.tolist(), found.tolist(), strict=True):
         every = naive_walks.simple_paths(set(world.graph.edges), source, target)
         fitting = {len(plan) - 1 for plan in every if len(plan) <= tight.longest}
         assert moves in fitting - {min(fitting)} or fitting == {moves}
     # Two blocks can be moved in one way alone.
     small = blocksworld(2)
-    rows = longer_plans(WalkFormat(3, 3), small, np.asarray([[1, 2], [0, 1]]), 0)
-    assert [walk_of(WalkFormat(3, 3), row) for row in rows] == [[1, 0, 2], [0, 1]]
+    rows = suboptimal_plans(WalkFormat(3, 3), small, np.asarray([[1, 2], [0, 1]]), 0)
+    assert [decode_walk(WalkFormat(3, 3), row) for row in rows] == [[1, 0, 2], [0, 1]]
 
 
 def test_the_measures_of_a_dag_hold_here_too():
     pairs = split_pairs(WORLD.graph, 0.05, 0)
-    rows = blocksworld_walks(FORM, WORLD, pairs, 2, 0.5, 0)
-    seen = observed(FORM, rows)
+    rows = training_plans(FORM, WORLD, pairs, 2, 0.5, 0)
+    seen = observe(FORM, rows)
     edges, reached = naive_walks.seen(73, rows.tolist())
     assert {(int(u), int(v)) for u, v in np.argwhere(seen.adjacency)} == edges == set(WORLD.moves)
     found = degrees(WORLD.graph, seen, pairs.test)
@@ -185,9 +185,9 @@ def test_the_measures_of_a_dag_hold_here_too():
     assert len(set(expected)) > 1
     lengths = dict(nx.all_pairs_shortest_path_length(WORLD.graph))
     np.testing.assert_array_equal(hops(WORLD.graph, pairs.test), [lengths[s][t] for s, t in pairs.test.tolist()])
-    for row in walks.test_walks(FORM, WORLD.graph, pairs, 0)[::50]:
+    for row in walks.held_out_walks(FORM, WORLD.graph, pairs, 0)[::50]:
         assert check_walk(WORLD.graph, row[0], row[1], row[2:], FORM) == "valid"
-        assert check_plan(WORLD, int(row[0]), int(row[1]), walk_of(FORM, row)).valid
+        assert check_plan(WORLD, int(row[0]), int(row[1]), decode_walk(FORM, row)).valid
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_training_plans_out_of_range(change, words):
     pairs = Pairs(np.asarray([[0, 72]]), np.asarray([[0, 71]]))
     usual = {"form": FORM, "world": WORLD, "pairs": pairs, "plans_a_pair": 2, "optimal_share": 0.5, "seed": 0}
     with pytest.raises(ValueError, match=f"^{re.escape(words)}"):
-        blocksworld_walks(**(usual | change))
+        training_plans(**(usual | change))
 
 
 @pytest.mark.parametrize("blocks", [0, 7])

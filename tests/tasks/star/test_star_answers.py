@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuits.tasks import AnswerCheck, Problem, check_answer, solve
+from circuits.tasks import AnswerCheck, Problem, check_star_answer, solve_star
 from tests.tasks.star.naive_star import random_problem, star_leaves, walks
 
 STAR = [(3, 7), (6, 0), (7, 2), (3, 6)]
@@ -44,19 +44,19 @@ INVALID = [
 @pytest.mark.parametrize(("edges", "start", "goal", "words"), INVALID)
 def test_what_is_no_star_is_refused(edges, start, goal, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        solve(edges, start, goal)
+        solve_star(edges, start, goal)
 
 
 @pytest.mark.parametrize("kind", [list, np.array])
 def test_the_running_example_of_the_paper(kind):
-    assert solve(kind(STAR), 3, 0) == [3, 6, 0]
-    assert solve(kind(STAR), 3, 2) == [3, 7, 2]
+    assert solve_star(kind(STAR), 3, 0) == [3, 6, 0]
+    assert solve_star(kind(STAR), 3, 2) == [3, 7, 2]
 
 
 def test_the_longest_equal_paths_and_the_shortest():
     long = [(i, i + 1) for i in range(9)] + [(0, 10)] + [(i, i + 1) for i in range(10, 18)]
-    assert solve(long[::-1], 0, 18) == [0, *range(10, 19)]
-    assert solve([(5, 4), (5, 1), (5, 9)], 5, 1) == [5, 1]
+    assert solve_star(long[::-1], 0, 18) == [0, *range(10, 19)]
+    assert solve_star([(5, 4), (5, 1), (5, 9)], 5, 1) == [5, 1]
 
 
 @given(st.integers(2, 5), st.integers(2, 6), st.integers(0, 30), st.integers(0, 2**32 - 1))
@@ -65,8 +65,8 @@ def test_a_star_is_solved_as_by_brute_force(paths, nodes, spare, seed):
     edges = [(u, v) for u, v in problem.edges.tolist()]
     start = int(problem.start)
     for goal in star_leaves(edges, start):
-        assert walks(edges, start, goal) == [solve(problem.edges, start, goal)]
-    assert solve(problem.edges, problem.start, problem.goal) == problem.path.tolist()
+        assert walks(edges, start, goal) == [solve_star(problem.edges, start, goal)]
+    assert solve_star(problem.edges, problem.start, problem.goal) == problem.path.tolist()
 
 
 @pytest.mark.parametrize(("edge_count", "labels", "stars"), [(1, 3, 0), (2, 4, 2), (3, 4, 1), (4, 5, 6 + 1)])
@@ -79,11 +79,11 @@ def test_exactly_the_stars_are_accepted(edge_count, labels, stars):
         graphs = itertools.combinations([(u, v) for u, v in possible if u != v], edge_count)
     for edges in graphs:
         if len(set(edges)) == edge_count and 1 in star_leaves(list(edges), 0):
-            assert [solve(edges, 0, 1)] == walks(list(edges), 0, 1)
+            assert [solve_star(edges, 0, 1)] == walks(list(edges), 0, 1)
             accepted += 1
         else:
             with pytest.raises(ValueError, match=r"^(edges|start|goal): "):
-                solve(edges, 0, 1)
+                solve_star(edges, 0, 1)
     assert accepted == stars
 
 
@@ -111,26 +111,26 @@ def test_exactly_the_stars_are_accepted(edge_count, labels, stars):
 @pytest.mark.parametrize("kind", [list, np.array])
 def test_the_first_wrong_step_of_an_answer(proposed, reason, kind):
     given_ = kind(proposed) if proposed else []
-    assert check_answer(PROBLEM, given_) == AnswerCheck(reason == "", reason)
+    assert check_star_answer(PROBLEM, given_) == AnswerCheck(reason == "", reason)
 
 
 def test_only_the_path_is_correct_among_all_short_answers():
     for length in range(5):
         for proposed in itertools.product([0, 2, 3, 6, 9], repeat=length):
-            check = check_answer(PROBLEM, proposed)
+            check = check_star_answer(PROBLEM, proposed)
             assert check.correct == (proposed == (3, 6, 0))
             assert (check.reason == "") == check.correct
 
 
 def test_the_edges_decide_and_not_the_path_that_is_stored():
     wrong = PROBLEM._replace(path=np.array([3, 7, 2]))
-    assert check_answer(wrong, [3, 6, 0]).correct
-    assert not check_answer(wrong, [3, 7, 2]).correct
+    assert check_star_answer(wrong, [3, 6, 0]).correct
+    assert not check_star_answer(wrong, [3, 7, 2]).correct
 
 
 def test_an_answer_to_a_batch_or_to_no_star_is_refused():
     batch = Problem(*(np.stack([part, part]) for part in PROBLEM))
     with pytest.raises(ValueError, match=r"^problem: must be one problem"):
-        check_answer(batch, [3, 6, 0])
+        check_star_answer(batch, [3, 6, 0])
     with pytest.raises(ValueError, match=r"^goal: must be a leaf"):
-        check_answer(PROBLEM._replace(goal=np.array(7)), [3, 7])
+        check_star_answer(PROBLEM._replace(goal=np.array(7)), [3, 7])

@@ -7,13 +7,13 @@ import pytest
 
 from circuits.tasks import (
     StarGraph,
-    canonical,
-    count,
+    canonical_problem,
+    canonical_problems,
     edge_orders,
-    encode,
-    everything,
+    encode_prompt,
+    enumerate_problems,
     labelings,
-    representatives,
+    num_problems,
 )
 from tests.tasks.star.naive_star import all_problems
 
@@ -57,15 +57,15 @@ def test_two_paths_of_three_nodes_have_24_orders():
 
 def test_representatives_are_the_canonical_problems_of_the_orders():
     spec = StarGraph(3, 3, 50)
-    batch = representatives(spec)
+    batch = canonical_problems(spec)
     orders = edge_orders(spec)
     assert [part.shape for part in batch] == [(360, 6, 2), (360,), (360,), (360, 3)]
     for i in (0, 1, 100, 359):
-        alone = canonical(spec, orders[i])
+        alone = canonical_problem(spec, orders[i])
         assert all(np.array_equal(a[i], b) for a, b in zip(batch, alone, strict=True))
 
 
-@pytest.mark.parametrize("call", [edge_orders, representatives, everything])
+@pytest.mark.parametrize("call", [edge_orders, canonical_problems, enumerate_problems])
 @pytest.mark.parametrize("spec", [StarGraph(2, 7, 13), StarGraph(11, 2, 12), StarGraph(5, 5, 100)])
 def test_too_many_orders_are_refused_at_once(call, spec):
     with pytest.raises(ValueError, match=r"^spec: must have E! <= 5000000 edge orders, got StarGraph\("):
@@ -91,7 +91,7 @@ def test_a_huge_family_can_be_begun():
     assert second.tolist() == [[*start, 22], [*start, 23]]
 
 
-@pytest.mark.parametrize("call", [labelings, everything])
+@pytest.mark.parametrize("call", [labelings, enumerate_problems])
 @pytest.mark.parametrize("chunk", [0, -5])
 def test_a_chunk_holds_at_least_one(call, chunk):
     with pytest.raises(ValueError, match=f"^chunk: must be an integer at least 1, got {chunk}$"):
@@ -109,29 +109,29 @@ def test_a_chunk_holds_at_least_one(call, chunk):
     ],
 )
 def test_count(family, expected):
-    assert count(StarGraph(*family)) == expected
+    assert num_problems(StarGraph(*family)) == expected
 
 
 @pytest.mark.parametrize(("paths", "nodes", "labels"), SMALL)
 def test_everything_is_every_star_once(paths, nodes, labels):
     spec = StarGraph(paths, nodes, labels)
-    found = [row for batch in everything(spec) for row in rows(batch)]
-    assert len(found) == len(set(found)) == count(spec)
+    found = [row for batch in enumerate_problems(spec) for row in rows(batch)]
+    assert len(found) == len(set(found)) == num_problems(spec)
     assert set(found) == all_problems(paths, nodes, labels)
 
 
 @pytest.mark.parametrize("chunk", [1, 11, 24])
 def test_the_chunk_does_not_change_the_stream(chunk):
     spec = StarGraph(2, 2, 4)
-    batches = list(everything(spec, chunk))
-    whole = [row for batch in everything(spec) for row in rows(batch)]
+    batches = list(enumerate_problems(spec, chunk))
+    whole = [row for batch in enumerate_problems(spec) for row in rows(batch)]
     assert [row for batch in batches for row in rows(batch)] == whole
     assert max(len(batch.goal) for batch in batches) == chunk
 
 
 def test_the_labeling_varies_fastest():
     spec = StarGraph(2, 2, 3)
-    first = next(everything(spec))
+    first = next(enumerate_problems(spec))
     assert {(type(part), part.dtype) for part in first} == {(np.ndarray, np.dtype("int32"))}
     assert np.column_stack([first.path, first.edges[:, 1, 1]]).tolist() == [
         list(row) for row in itertools.permutations(range(3))
@@ -140,7 +140,7 @@ def test_the_labeling_varies_fastest():
 
 def test_all_725760_sequences_of_the_two_path_three_node_stars_differ():
     spec = StarGraph(2, 3, 10)
-    tokens = np.concatenate([np.asarray(jax.vmap(encode)(batch)) for batch in everything(spec, 30_240)])
+    tokens = np.concatenate([np.asarray(jax.vmap(encode_prompt)(batch)) for batch in enumerate_problems(spec, 30_240)])
     assert tokens.shape == (725_760, 10)
     assert len(np.unique(tokens @ 10 ** np.arange(10, dtype=np.int64))) == 725_760
     edges = tokens[:, :8].reshape(-1, 4, 2)

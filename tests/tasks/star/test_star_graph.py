@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuits.tasks import Problem, StarGraph, canonical, encode, relabel, replay_context, targets
+from circuits.tasks import Problem, StarGraph, canonical_problem, encode_prompt, relabel, replay_context, targets
 from tests.tasks.star.naive_star import random_problem, star_leaves, walks
 
 SHAPES = [(2, 2), (2, 3), (3, 2), (3, 4), (5, 5)]
@@ -53,7 +53,7 @@ def test_a_family_is_a_dictionary_key_and_frozen():
 
 
 def test_canonical_edges_run_path_by_path():
-    problem = canonical(StarGraph(3, 3, 10), np.arange(6))
+    problem = canonical_problem(StarGraph(3, 3, 10), np.arange(6))
     assert problem.edges.tolist() == [[0, 1], [1, 2], [0, 3], [3, 4], [0, 5], [5, 6]]
     assert (int(problem.start), int(problem.goal), problem.path.tolist()) == (0, 2, [0, 1, 2])
 
@@ -61,9 +61,9 @@ def test_canonical_edges_run_path_by_path():
 @pytest.mark.parametrize(("paths", "nodes"), SHAPES)
 def test_canonical_lists_the_edges_in_the_order_given(paths, nodes):
     spec = StarGraph(paths, nodes, 100)
-    in_order = canonical(spec, np.arange(spec.edge_count)).edges.tolist()
+    in_order = canonical_problem(spec, np.arange(spec.edge_count)).edges.tolist()
     order = np.random.default_rng(0).permutation(spec.edge_count)
-    problem = canonical(spec, order)
+    problem = canonical_problem(spec, order)
     edges = [(u, v) for u, v in problem.edges.tolist()]
     assert problem.edges.tolist() == [in_order[i] for i in order]
     assert star_leaves(edges, 0) == {(p + 1) * (nodes - 1) for p in range(paths)}
@@ -82,12 +82,12 @@ def test_canonical_lists_the_edges_in_the_order_given(paths, nodes):
 )
 def test_canonical_refuses_what_is_no_permutation(order, words):
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
-        canonical(StarGraph(2, 3, 10), np.array(order))
+        canonical_problem(StarGraph(2, 3, 10), np.array(order))
 
 
 def test_canonical_checks_the_shape_of_a_traced_order():
     with pytest.raises(ValueError, match=r"order: must have shape \(4,\)"):
-        jax.vmap(canonical, in_axes=(None, 0))(StarGraph(2, 3, 10), jnp.zeros((7, 3), jnp.int32))
+        jax.vmap(canonical_problem, in_axes=(None, 0))(StarGraph(2, 3, 10), jnp.zeros((7, 3), jnp.int32))
 
 
 @given(st.sampled_from([(2, 3), (3, 2), (3, 4)]), st.integers(0, 20), st.integers(0, 2**32 - 1))
@@ -95,7 +95,7 @@ def test_relabel_renames_every_node(shape, spare, seed):
     paths, nodes = shape
     spec = StarGraph(paths, nodes, paths * (nodes - 1) + 1 + spare)
     rng = np.random.default_rng(seed)
-    problem = canonical(spec, rng.permutation(spec.edge_count))
+    problem = canonical_problem(spec, rng.permutation(spec.edge_count))
     names = rng.permutation(spec.labels)[: spec.node_count]
     renamed = relabel(problem, names)
     assert renamed.edges.tolist() == [[names[u], names[v]] for u, v in problem.edges.tolist()]
@@ -116,7 +116,7 @@ def test_relabel_renames_every_node(shape, spare, seed):
 )
 def test_relabel_refuses_bad_labels(labels, words):
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
-        relabel(canonical(StarGraph(2, 3, 10), np.arange(4)), np.array(labels))
+        relabel(canonical_problem(StarGraph(2, 3, 10), np.arange(4)), np.array(labels))
 
 
 def test_relabel_refuses_a_problem_that_is_not_canonical():
@@ -128,25 +128,25 @@ def test_relabel_refuses_a_problem_that_is_not_canonical():
 def test_relabel_of_a_batch_shares_the_labels():
     spec = StarGraph(2, 3, 10)
     orders = np.array(list(itertools.permutations(range(4))))[::5]
-    batch = jax.vmap(canonical, in_axes=(None, 0))(spec, orders)
+    batch = jax.vmap(canonical_problem, in_axes=(None, 0))(spec, orders)
     names = np.array([9, 3, 5, 0, 1])
     together = relabel(batch, names)
     for i, order in enumerate(orders):
-        alone = relabel(canonical(spec, order), names)
+        alone = relabel(canonical_problem(spec, order), names)
         assert all(np.array_equal(a[i], b) for a, b in zip(together, alone, strict=True))
 
 
 def test_the_running_example_of_the_paper():
-    assert encode(RUNNING_EXAMPLE).tolist() == [3, 7, 6, 0, 7, 2, 3, 6, 0, 3]
-    assert encode(RUNNING_EXAMPLE).dtype == jnp.int32
+    assert encode_prompt(RUNNING_EXAMPLE).tolist() == [3, 7, 6, 0, 7, 2, 3, 6, 0, 3]
+    assert encode_prompt(RUNNING_EXAMPLE).dtype == jnp.int32
     assert walks([(3, 7), (6, 0), (7, 2), (3, 6)], 3, 0) == [[3, 6, 0]]
     assert [int(y) for y in targets(RUNNING_EXAMPLE)] == [6, 0]
-    assert replay_context(encode(RUNNING_EXAMPLE), 6).tolist() == [3, 7, 6, 0, 7, 2, 3, 6, 0, 6]
+    assert replay_context(encode_prompt(RUNNING_EXAMPLE), 6).tolist() == [3, 7, 6, 0, 7, 2, 3, 6, 0, 6]
 
 
 @pytest.mark.parametrize(("query", "ends"), [("goal-start", [0, 3]), ("start-goal", [3, 0])])
 def test_encode_writes_the_query_in_both_orders(query, ends):
-    assert encode(RUNNING_EXAMPLE, query).tolist() == [3, 7, 6, 0, 7, 2, 3, 6, *ends]
+    assert encode_prompt(RUNNING_EXAMPLE, query).tolist() == [3, 7, 6, 0, 7, 2, 3, 6, *ends]
 
 
 @given(
@@ -159,7 +159,7 @@ def test_encode_writes_the_query_in_both_orders(query, ends):
 def test_a_problem_can_be_read_back_from_its_tokens(paths, nodes, spare, seed, query):
     spec = StarGraph(paths, nodes, paths * (nodes - 1) + 1 + spare)
     problem = random_problem(paths, nodes, spec.labels, seed)
-    tokens = encode(problem, query)
+    tokens = encode_prompt(problem, query)
     assert tokens.shape == (spec.sequence_length,)
     assert tokens.dtype == jnp.int32
     *flat, first, second = tokens.tolist()
@@ -172,16 +172,16 @@ def test_a_problem_can_be_read_back_from_its_tokens(paths, nodes, spare, seed, q
 @pytest.mark.parametrize("query", ["start", "goal-goal", ""])
 def test_encode_refuses_another_query(query):
     with pytest.raises(ValueError, match=f"^query: must be one of goal-start, start-goal, got '{query}'$"):
-        encode(RUNNING_EXAMPLE, query)
+        encode_prompt(RUNNING_EXAMPLE, query)
 
 
 def test_encode_refuses_a_batch_but_maps_over_it():
     rows = [random_problem(3, 3, 12, seed) for seed in range(6)]
     batch = Problem(*(np.stack(parts) for parts in zip(*rows, strict=True)))
     with pytest.raises(ValueError, match=r"^problem: must be one problem \(vmap over a batch\).*got \(3, 1, 1, 2\)$"):
-        encode(batch)
-    mapped = jax.jit(jax.vmap(encode))(batch)
-    assert mapped.tolist() == [encode(row).tolist() for row in rows]
+        encode_prompt(batch)
+    mapped = jax.jit(jax.vmap(encode_prompt))(batch)
+    assert mapped.tolist() == [encode_prompt(row).tolist() for row in rows]
 
 
 def test_targets_of_a_batch():

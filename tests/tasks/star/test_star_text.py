@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from circuits.tasks import (
     Problem,
     StarGraph,
-    encode,
+    encode_prompt,
     file_name,
     format_line,
     format_lines,
     parse_file_name,
     parse_line,
     parse_lines,
-    read_file,
+    read_problems,
 )
 from tests.tasks.star.naive_star import random_problem, star_leaves, walks
 
@@ -33,7 +33,7 @@ def same(one: Problem, other: Problem) -> bool:
 
 def test_the_running_example_of_the_paper():
     problem = parse_line(RUNNING_EXAMPLE)
-    assert encode(problem).tolist() == [3, 7, 6, 0, 7, 2, 3, 6, 0, 3]
+    assert encode_prompt(problem).tolist() == [3, 7, 6, 0, 7, 2, 3, 6, 0, 3]
     assert problem.path.tolist() == [3, 6, 0]
     assert {array.dtype for array in problem} == {np.dtype("int32")}
     assert format_line(problem) == RUNNING_EXAMPLE
@@ -47,7 +47,7 @@ def test_the_example_of_appendix_e3_is_a_star_of_five_paths_of_five_nodes():
     assert walks(edges, int(problem.start), int(problem.goal)) == [[49, 63, 31, 73, 18]]
     assert problem.path.tolist() == [49, 63, 31, 73, 18]
     assert format_line(problem) == FIVE_PATHS.replace(" ", "")
-    assert encode(problem, "start-goal").tolist()[-2:] == [49, 18]
+    assert encode_prompt(problem, "start-goal").tolist()[-2:] == [49, 18]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_one_problem_is_no_batch_and_a_batch_is_not_one_problem():
 def test_a_file_is_read_lazily_with_numbered_errors(tmp_path):
     path = tmp_path / "graphs.txt"
     path.write_bytes(f"{RUNNING_EXAMPLE}\r\n{RUNNING_EXAMPLE}\n3,7|6,\xff\n".encode("latin-1"))
-    problems = read_file(path, 10)
+    problems = read_problems(path, 10)
     assert same(next(problems), parse_line(RUNNING_EXAMPLE))
     assert same(next(problems), parse_line(RUNNING_EXAMPLE))
     with pytest.raises(ValueError, match=r"^line 3: .* the line is truncated, got"):
@@ -220,11 +220,11 @@ def test_a_file_is_read_lazily_with_numbered_errors(tmp_path):
 def test_a_whole_file_and_a_blank_line(tmp_path):
     path = tmp_path / "graphs.txt"
     path.write_text("3,7|6,0|7,2|3,6/0,3=\n" * 3)
-    problems = list(read_file(str(path), query="goal-start", allow_unanswered=True))
+    problems = list(read_problems(str(path), query="goal-start", allow_unanswered=True))
     assert [problem.path.tolist() for problem in problems] == [[3, 6, 0]] * 3
     path.write_text(f"{RUNNING_EXAMPLE}\n\n{RUNNING_EXAMPLE}\n")
     with pytest.raises(ValueError, match=r"^line 2: must hold one '='.* got ''$"):
-        list(read_file(path))
+        list(read_problems(path))
 
 
 @pytest.mark.parametrize(

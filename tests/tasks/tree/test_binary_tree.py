@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuits.tasks import BinaryTree, Problem, StarGraph, canonical, check_tree_answer, sample, solve_tree
+from circuits.tasks import BinaryTree, Problem, StarGraph, canonical_problem, check_tree_answer, sample, solve_tree
 from circuits.tasks import sampling as old_name
 from tests.tasks.star.naive_star import walks
 from tests.tasks.tree.naive_tree import random_tree, tree_leaves
@@ -65,7 +65,7 @@ def test_a_family_is_a_dictionary_key_and_frozen():
 
 
 def test_the_canonical_tree_of_seven_nodes():
-    problem = canonical(BinaryTree(3, 10), np.arange(6))
+    problem = canonical_problem(BinaryTree(3, 10), np.arange(6))
     assert problem.edges.tolist() == [[0, 1], [0, 2], [1, 3], [1, 4], [2, 5], [2, 6]]
     assert (int(problem.start), int(problem.goal), problem.path.tolist()) == (0, 3, [0, 1, 3])
     assert {array.dtype for array in problem} == {np.dtype("int32")}
@@ -75,7 +75,7 @@ def test_the_canonical_tree_of_seven_nodes():
 def test_canonical_lists_a_complete_tree_in_the_order_given(nodes):
     spec = BinaryTree(nodes, 40)
     order = np.random.default_rng(nodes).permutation(spec.edge_count)
-    problem = canonical(spec, order)
+    problem = canonical_problem(spec, order)
     edges = pairs_of(problem.edges)
     assert edges == [pairs_of(spec.canonical_edges)[i] for i in order]
     assert len(tree_leaves(edges, 0)) == spec.leaves

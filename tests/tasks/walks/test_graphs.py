@@ -11,7 +11,7 @@ from circuits.tasks import (
     check_dag,
     check_graph,
     distances,
-    graph_of,
+    graph_from_edges,
     random_dag,
     reachability,
     read_graph,
@@ -49,7 +49,7 @@ def test_matrices_of_any_graph_are_those_of_its_powers(nodes, density, seed):
     matrix = random_matrix(nodes, density, seed)
     edges = [(int(u), int(v)) for u, v in np.argwhere(matrix)]
     np.random.default_rng(seed).shuffle(edges)
-    graph = graph_of(nodes, edges)
+    graph = graph_from_edges(nodes, edges)
     assert list(graph) == list(range(nodes))
     np.testing.assert_array_equal(adjacency(graph), matrix)
     np.testing.assert_array_equal(reachability(graph), naive_walks.reach(matrix))
@@ -67,7 +67,7 @@ def test_matrices_do_not_depend_on_the_order_in_which_nodes_came():
 
 
 def test_a_node_reaches_itself_on_a_cycle_alone():
-    assert reachability(graph_of(3, [(0, 1), (1, 0), (1, 2)])).tolist() == [[True] * 3, [True] * 3, [False] * 3]
+    assert reachability(graph_from_edges(3, [(0, 1), (1, 0), (1, 2)])).tolist() == [[True] * 3, [True] * 3, [False] * 3]
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 30])
@@ -120,7 +120,7 @@ def test_a_random_dag_out_of_range(arguments, words):
 )
 def test_edges_that_make_no_graph(edges, words):
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
-        graph_of(3, edges)
+        graph_from_edges(3, edges)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_another_graph_is_refused(graph, words):
 
 
 def test_a_cycle_is_named():
-    graph = graph_of(5, [(0, 1), (1, 3), (3, 2), (2, 1), (3, 4)])
+    graph = graph_from_edges(5, [(0, 1), (1, 3), (3, 2), (2, 1), (3, 4)])
     check_graph("graph", graph)
     with pytest.raises(ValueError, match=r"^graph: must have no cycle, got \[1, 3, 2, 1\]$"):
         check_dag("graph", graph)
@@ -153,7 +153,7 @@ def test_a_cycle_is_named():
 @given(st.integers(1, 12), st.floats(0, 1), st.integers(0, 2**32 - 1), st.booleans())
 def test_a_graph_is_read_back(tmp_path_factory, nodes, density, seed, xml):
     matrix = random_matrix(nodes, density, seed)
-    graph = graph_of(nodes, [(int(u), int(v)) for u, v in np.argwhere(matrix)])
+    graph = graph_from_edges(nodes, [(int(u), int(v)) for u, v in np.argwhere(matrix)])
     path = tmp_path_factory.mktemp("graphs") / "graph"
     (nx.write_graphml if xml else lambda graph, path: write_graph(path, graph))(graph, path)
     again = read_graph(path)

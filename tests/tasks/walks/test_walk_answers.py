@@ -6,13 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from circuits.tasks import WalkFormat, adjacency, check_walk, graph_of, random_dag, valid_walk
+from circuits.tasks import WalkFormat, adjacency, check_walk, graph_from_edges, is_valid_walk, random_dag
 from tests.tasks.walks import naive_walks
 
-GRAPH = graph_of(5, [(0, 1), (1, 2), (2, 4), (0, 2), (4, 1), (2, 3)])
+GRAPH = graph_from_edges(5, [(0, 1), (1, 2), (2, 4), (0, 2), (4, 1), (2, 3)])
 FORM = WalkFormat(5, 4)
 END, PAD = FORM.end_token, FORM.pad_token
-JUDGE = jax.jit(valid_walk, static_argnums=1)
+JUDGE = jax.jit(is_valid_walk, static_argnums=1)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_answers_by_hand(source, target, answer, outcome):
 
 
 def test_every_answer_of_four_ids_in_a_small_graph():
-    graph = graph_of(3, [(2, 1), (1, 0), (0, 1)])
+    graph = graph_from_edges(3, [(2, 1), (1, 0), (0, 1)])
     form = WalkFormat(3, 3)
     answers = np.asarray(list(itertools.product(range(-1, 6), repeat=4)))
     pairs = np.asarray(list(itertools.product(range(3), repeat=2)))
-    judge = jax.jit(jax.vmap(jax.vmap(partial(valid_walk, adjacency(graph), form), (None, 0)), (0, None)))
+    judge = jax.jit(jax.vmap(jax.vmap(partial(is_valid_walk, adjacency(graph), form), (None, 0)), (0, None)))
     found = np.asarray(judge(pairs, answers))
     edges = set(graph.edges)
     expected = [
@@ -102,11 +102,11 @@ def test_random_answers_have_every_outcome_and_the_same_as_the_twin():
         (lambda: check_walk(GRAPH, 5, 1, [0], FORM), "source: must be an integer between 0 and 4, got 5"),
         (lambda: check_walk(GRAPH, 0, -1, [0], FORM), "target: must be an integer between 0 and 4, got -1"),
         (
-            lambda: valid_walk(adjacency(GRAPH), WalkFormat(6, 4), np.zeros(2, int), np.zeros(3, int)),
+            lambda: is_valid_walk(adjacency(GRAPH), WalkFormat(6, 4), np.zeros(2, int), np.zeros(3, int)),
             "form: must have N = 5 nodes, as the adjacency, got 6",
         ),
         (
-            lambda: valid_walk(adjacency(GRAPH), FORM, np.zeros(2, int), np.zeros(0, int)),
+            lambda: is_valid_walk(adjacency(GRAPH), FORM, np.zeros(2, int), np.zeros(0, int)),
             "answer: must have at least one id, got (0,)",
         ),
     ],

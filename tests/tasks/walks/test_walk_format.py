@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from circuits.tasks import (
     WalkFormat,
-    graph_of,
+    decode_walk,
+    encode_walk,
+    format_walk,
+    graph_from_edges,
     parse_walk,
     random_dag,
     read_walks,
-    walk_of,
-    walk_text,
-    walk_tokens,
     write_walks,
 )
 from circuits.tasks.walks.format import walk_format
@@ -45,11 +45,11 @@ def test_sizes_by_hand():
     ],
 )
 def test_lines_by_hand(path, ids, text):
-    assert walk_tokens(FORM, path).tolist() == ids
-    assert walk_tokens(FORM, np.asarray(path)).dtype == np.int32
-    assert walk_text(path) == text
+    assert encode_walk(FORM, path).tolist() == ids
+    assert encode_walk(FORM, np.asarray(path)).dtype == np.int32
+    assert format_walk(path) == text
     for kind in (list, np.array, jnp.array):
-        assert walk_of(FORM, kind(ids)) == path
+        assert decode_walk(FORM, kind(ids)) == path
     for end in ("", "\n", "\r\n"):
         assert parse_walk(FORM, text + end) == path
 
@@ -57,21 +57,21 @@ def test_lines_by_hand(path, ids, text):
 @given(walks())
 def test_a_walk_is_read_back(made):
     form, path = made
-    ids = walk_tokens(form, path)
+    ids = encode_walk(form, path)
     assert ids.shape == (form.length,)
-    assert walk_of(form, ids) == path
-    assert parse_walk(form, walk_text(path)) == path
+    assert decode_walk(form, ids) == path
+    assert parse_walk(form, format_walk(path)) == path
     words = [form.vocabulary[i] for i in ids.tolist()]
-    assert " ".join(words[: words.index("<end>")]) == walk_text(path)
+    assert " ".join(words[: words.index("<end>")]) == format_walk(path)
     assert set(words[words.index("<end>") + 1 :]) <= {"<pad>"}
 
 
 def test_a_file_is_read_back(tmp_path):
     rng = np.random.default_rng(5)
-    rows = np.stack([walk_tokens(FORM, rng.integers(12, size=size)) for size in (2, 3, 4, 4, 3)])
+    rows = np.stack([encode_walk(FORM, rng.integers(12, size=size)) for size in (2, 3, 4, 4, 3)])
     write_walks(FORM, tmp_path / "walks.txt", rows)
     lines = (tmp_path / "walks.txt").read_text().split("\n")
-    assert lines == [*(walk_text(walk_of(FORM, row)) for row in rows), ""]
+    assert lines == [*(format_walk(decode_walk(FORM, row)) for row in rows), ""]
     again = read_walks(FORM, str(tmp_path / "walks.txt"))
     assert again.dtype == np.int32
     np.testing.assert_array_equal(again, rows)
@@ -132,7 +132,7 @@ def test_an_empty_file_is_refused(tmp_path):
 )
 def test_ids_that_are_no_walk(tmp_path, ids, words):
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
-        walk_of(FORM, ids)
+        decode_walk(FORM, ids)
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         write_walks(FORM, tmp_path / "walks.txt", np.asarray([ids]))
 
@@ -149,10 +149,10 @@ def test_ids_that_are_no_walk(tmp_path, ids, words):
 )
 def test_a_path_that_does_not_fit(path, words):
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
-        walk_tokens(FORM, path)
+        encode_walk(FORM, path)
     if len(path) < 2:
         with pytest.raises(ValueError, match=r"^path: must have at least 2 nodes, got"):
-            walk_text(path)
+            format_walk(path)
 
 
 @pytest.mark.parametrize(
@@ -179,11 +179,11 @@ def test_the_format_of_a_dag_holds_its_longest_path(nodes, probability, seed):
 
 
 def test_weights_do_not_make_a_path_longer():
-    graph = graph_of(4, [(0, 1), (1, 2), (0, 3)])
+    graph = graph_from_edges(4, [(0, 1), (1, 2), (0, 3)])
     graph[0][3]["weight"] = 100.0
     assert walk_format(graph).longest == 3
 
 
 def test_a_graph_with_a_cycle_has_no_such_format():
     with pytest.raises(ValueError, match=r"^graph: must have no cycle, got \[0, 1, 0\]$"):
-        walk_format(graph_of(2, [(0, 1), (1, 0)]))
+        walk_format(graph_from_edges(2, [(0, 1), (1, 0)]))

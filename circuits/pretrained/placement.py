@@ -7,10 +7,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from circuits import checks
 from circuits.transformer.config import Dtype
-from circuits.transformer.fill import Place
+from circuits.transformer.parameters import Placement
 
 
-def whole(dtype: Dtype) -> Place:
+def on_first_device(dtype: Dtype) -> Placement:
     """Each parameter on the first device, a copy that does not follow the file."""
 
     def put(_: str, values: np.ndarray) -> jax.Array:
@@ -19,7 +19,7 @@ def whole(dtype: Dtype) -> Place:
     return put
 
 
-def sharded(mesh: Mesh, dtype: Dtype, axis: str = "model") -> Place:
+def sharded(mesh: Mesh, dtype: Dtype, axis: str = "model") -> Placement:
     """Matrices split over a mesh axis, by their last axis where it divides; the rest on every device.
 
     A device's slice alone is read and converted for it, so that of a file on disk no machine reads what its devices do

@@ -9,15 +9,18 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from circuits import checks
-from circuits.pretrained.families import EVERYWHERE, FAMILIES, Family
+from circuits.pretrained.families import FAMILIES, Family
+from circuits.pretrained.families import NEUTRAL_VALUES
 from circuits.pretrained.fields import Fields, fixed
-from circuits.pretrained.folder import file_inside, read_json
+from circuits.pretrained.safe_files import read_json
+from circuits.pretrained.safe_files import file_inside
 from circuits.pretrained.matching import matched
-from circuits.pretrained.place import whole
+from circuits.pretrained.placement import on_first_device
 from circuits.pretrained.pretrained import Pretrained
 from circuits.pretrained.tensor_files import folder_tensors
 from circuits.transformer.config import Dtype, Precision, TransformerConfig
-from circuits.transformer.fill import Place, filled_transformer
+from circuits.transformer.parameters import Placement
+from circuits.transformer.parameters import predictor_from_tensors
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 NOTED = ("model_type", "architectures", "bos_token_id", "eos_token_id", "pad_token_id", "transformers_version")
@@ -30,7 +33,7 @@ def load_pretrained(
     param_dtype: Dtype | None = None,
     precision: Precision = "highest",
     positions: int | None = None,
-    place: Place | None = None,
+    place: Placement | None = None,
 ) -> Pretrained:
     """The model of a folder with config.json, safetensors and perhaps tokenizer.json; no other file is read.
 
@@ -59,7 +62,7 @@ def load_pretrained(
     kind = param_dtype or views.widest()
     chosen: dict[str, Any] = {"positions": positions or most, "dtype": dtype, "param_dtype": kind}
     config = TransformerConfig(**settings | chosen, precision=precision)
-    model = filled_transformer(config, views, str(folder), _checked(place or whole(kind), kind))
+    model = predictor_from_tensors(config, views, str(folder), _checked(place or on_first_device(kind), kind))
     notes = {name: fields[name] for name in NOTED if name in fields} | {"positions": most}
     return Pretrained(model, _tokenizer(folder), notes)
 
@@ -69,7 +72,7 @@ def _of_config(fields: Fields) -> tuple[Family, dict[str, Any]]:
     try:
         kind = fields.get("model_type")
         checks.require(isinstance(kind, str) and kind in FAMILIES, "model_type", f"must be one of {[*FAMILIES]}", kind)
-        fixed(fields, EVERYWHERE)
+        fixed(fields, NEUTRAL_VALUES)
         family = FAMILIES[str(kind)]
         settings = family.settings(fields)
         TransformerConfig(**settings)
@@ -78,7 +81,7 @@ def _of_config(fields: Fields) -> tuple[Family, dict[str, Any]]:
     return family, settings
 
 
-def _checked(place: Place, kind: Dtype) -> Place:
+def _checked(place: Placement, kind: Dtype) -> Placement:
     def put(name: str, values: np.ndarray) -> jax.Array:
         found = place(name, values)
         form = (found.shape, str(found.dtype))

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from circuits import checks
 
-MOST_JSON = 1 << 24
+MAX_JSON_BYTES = 1 << 24
 """Bytes of a JSON document; what it becomes in memory is many times as large."""
 
 
@@ -33,7 +33,7 @@ def file_inside(folder: Path, name: str) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """The object of a JSON file. Raises ValueError, naming the file, as ``parse_json`` does."""
     size = path.stat().st_size
-    checks.require(size <= MOST_JSON, path.name, f"must be at most {MOST_JSON} bytes", size)
+    checks.require(size <= MAX_JSON_BYTES, path.name, f"must be at most {MOST_JSON} bytes", size)
     return parse_json(path.name, path.read_bytes())
 
 

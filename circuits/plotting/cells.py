@@ -1,0 +1,170 @@
+"""Heatmap cells: their labels, position numbers and role bands, the values written into them, and masked parts."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+
+from circuits.plotting.style import GREY
+
+CELL = 0.44
+"""Inches."""
+MAX_ANNOTATED = 16
+"""Values are written into the cells of matrices of at most this many rows and columns."""
+MIN_WRITTEN = 0.005
+"""Smaller values, relative to the end of the colour scale, are not written."""
+
+
+def show_pattern(ax: Axes, pattern: np.ndarray, *, causal: bool, norm: Normalize | None = None) -> AxesImage:
+    """Draw an attention pattern [T, T]; if it is causal, the future is hatched."""
+    future = np.triu(np.ones(pattern.shape, bool), 1) & causal
+    hatch_background(ax)
+    return ax.imshow(np.ma.masked_array(pattern, future), cmap="magma_r", norm=norm or Normalize(0, 1), zorder=1)
+
+
+def hatch_background(ax: Axes) -> None:
+    """Hatch what masked cells leave open."""
+    ax.patch.set(facecolor="#f3f3f3", edgecolor="#cccccc", hatch="////")
+
+
+def label_cells(ax: Axes, rows: list[str], columns: list[str], title: str = "") -> None:
+    """Label rows on the left and columns above, and draw white lines between cells."""
+    ticks_above(ax)
+    ax.set_yticks(range(len(rows)), rows, fontsize=font_size(rows))
+    ax.set_xticks(range(len(columns)), columns, fontsize=font_size(columns), rotation=90 if _upright(columns) else 0)
+    for draw, count in ((ax.axhline, len(rows)), (ax.axvline, len(columns))):
+        for index in range(1, count):
+            draw(index - 0.5, color="white", linewidth=0.6, zorder=1.5)
+    ax.set_title(title, fontsize=11, pad=10)
+
+
+def ticks_above(ax: Axes) -> None:
+    """Move tick labels of columns above the matrix, and remove ticks and frame."""
+    ax.spines[:].set_visible(False)
+    ax.tick_params(which="both", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+
+
+def name_axes(ax: Axes, row_name: str, column_name: str, pad: int = 4) -> None:
+    """Name rows and columns, ``pad`` points outside of their labels."""
+    ax.xaxis.set_label_position("top")
+    ax.set_ylabel(row_name, color=GREY, fontsize=9, labelpad=pad)
+    ax.set_xlabel(column_name, color=GREY, fontsize=9, labelpad=pad)
+
+
+def number_positions(ax: Axes, names: list[str], positions: Sequence[int] | None = None, rows: bool = True) -> None:
+    """Write positions in small digits outside of the labels, as minor ticks. By default they are 0 .. T - 1."""
+    numbers = [str(position) for position in (range(len(names)) if positions is None else positions)]
+    left, up = _label_extent(names)
+    for axis, extent in ((ax.yaxis, left), (ax.xaxis, up)) if rows else ((ax.xaxis, up),):
+        axis.remove_overlapping_locs = False
+        axis.set_ticks(range(len(names)), numbers, minor=True, fontsize=0.65 * font_size(names), color=GREY)
+        axis.set_tick_params(which="minor", pad=extent)
+
+
+def draw_role_bands(
+    ax: Axes,
+    names: list[str],
+    roles: list[str],
+    *,
+    colours: Callable[[str], str] | None = None,
+    words: bool = True,
+    rows: bool = True,
+    distance: float | None = None,
+) -> None:
+    """Draw a bar outside of each run of positions that have one role, with the role in words or not.
+
+    Bars are grey, or coloured by ``colours``, and then positions with the role "" have none. They are above the columns
+    and, with ``rows``, left of the rows; ``distance`` points away, by default outside of labels and positions.
+    """
+    left, up = (far + 1.2 * font_size(names) for far in _label_extent(names)) if distance is None else (distance,) * 2
+    beside = ax.get_yaxis_transform() + shift(ax, -left, 0.0)
+    above = ax.get_xaxis_transform() + shift(ax, 0.0, up)
+    word: dict[str, Any] = {"color": GREY, "fontsize": 8}
+    start = 0
+    for role, run in groupby(roles):
+        end = start + len(list(run))
+        ends, middle, start = (start - 0.38, end - 0.62), (start + end - 1) / 2, end
+        if colours is not None and not role:
+            continue
+        bar: dict[str, Any] = {"color": GREY, "linewidth": 1.2, "clip_on": False}
+        if colours is not None:
+            bar |= {"color": colours(role), "linewidth": 4, "solid_capstyle": "butt"}
+        ax.add_line(Line2D(ends, (1, 1), transform=above, **bar))
+        if rows:
+            ax.add_line(Line2D((0, 0), ends, transform=beside, **bar))
+        if words:
+            ax.text(middle, 1, role, transform=above + shift(ax, 0.0, 3.0), ha="center", va="bottom", **word)
+        if words and rows:
+            outside = beside + shift(ax, -3.0, 0.0)
+            ax.text(0, middle, role, transform=outside, ha="right", va="center", rotation=90, **word)
+
+
+def write_values(
+    ax: Axes,
+    image: AxesImage,
+    values: np.ndarray,
+    text: Callable[[float], str],
+    *,
+    errors: np.ndarray | None = None,
+    size: float = 7.0,
+    min_written: float = MIN_WRITTEN,
+) -> None:
+    """Write values into cells, in black or white, and below them their standard errors if there are any."""
+    brightness = image.to_rgba(values)[..., :3] @ np.array([0.3, 0.6, 0.1])
+    largest = max(abs(bound) for bound in image.get_clim())
+    for row, column in np.argwhere(np.abs(values) >= min_written * largest).tolist():
+        style: dict[str, Any] = {"ha": "center", "color": "black" if brightness[row, column] > 0.5 else "white"}
+        aligned = "center" if errors is None else "bottom"
+        ax.text(column, row, text(values[row, column]), va=aligned, fontsize=size, **style)
+        if errors is not None:
+            ax.text(column, row + 0.1, f"±{text(errors[row, column])}", va="top", fontsize=5.5, **style)
+
+
+def mark_significant(
+    ax: Axes, significant: Bool[np.ndarray, "_ _"], text: str, up: float = 0.32, size: float = 24.0
+) -> None:
+    """Draw a dot in the right corner of significant cells, and what the dot means below the matrix."""
+    rows, columns = np.nonzero(significant)
+    ax.scatter(columns + 0.39, rows - up, s=size, color="black", edgecolor="white", linewidth=0.8, zorder=4)
+    ax.text(1, -0.01, f"● {text}", transform=ax.transAxes, ha="right", va="top", fontsize=8, color=GREY)
+
+
+def format_share(value: float) -> str:
+    """Return two digits, or three where two would round up to 1: ".50", ".997"."""
+    return (f"{value:.3f}" if 0.995 <= value < 0.9995 else f"{value:.2f}").removeprefix("0")
+
+
+def visible_whitespace(token: str) -> str:
+    """Return a token in which line ends, tabs, and spaces at its ends are visible."""
+    body = token.strip(" ")
+    left = len(token) - len(token.lstrip(" ")) if body else len(token)
+    right = len(token) - left - len(body)
+    return ("␣" * left + body + "␣" * right).replace("\n", "↵").replace("\t", "→")
+
+
+def font_size(names: list[str]) -> float:
+    """Return points, fewer for more labels."""
+    return max(4.0, min(10.0, 400 / len(names)))
+
+
+def shift(ax: Axes, right: float, up: float) -> ScaledTranslation:
+    """Return a translation by points."""
+    return ScaledTranslation(right / 72, up / 72, ax.figure.figure.dpi_scale_trans)
+
+
+def _upright(names: list[str]) -> bool:
+    """Return whether labels are too long to be written side by side above their columns."""
+    return max(map(len, names)) > 4
+
+
+def _label_extent(names: list[str]) -> tuple[float, float]:
+    """Return how many points labels extend to the left of the matrix and above it, with the space around them."""
+    width = 0.65 * font_size(names) * max(map(len, names))
+    return 12 + width, 10 + (width if _upright(names) else 1.1 * font_size(names))

@@ -1,0 +1,130 @@
+"""Scores of attention heads, and effects of interventions by layer and position, as heatmaps."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool
+from matplotlib.figure import Figure
+
+from circuits import checks
+from circuits.plotting.attention import MAX_LABELLED, PositionAxis, finish, label_positions, matrix_axes
+from circuits.plotting.cells import MAX_ANNOTATED, label_cells, mark_significant, name_axes, visible_whitespace, write_values
+from circuits.plotting.style import (
+    Labels,
+    Matrix,
+    add_colour_bar,
+    escape_dollars,
+    finite_matrix,
+    label_texts,
+    symmetric_limits,
+)
+
+
+def head_score_heatmap(
+    scores: Matrix,
+    title: str,
+    *,
+    label: str = "score",
+    significant: Bool[np.ndarray, "_ _"] | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """Draw a score of every attention head: layers down, heads across.
+
+    Args:
+        scores: one score for each layer and head [L, H].
+        title: above the matrix.
+        label: of the colour bar.
+        significant: heads to mark with a dot [L, H].
+        limits: of the colour scale. By default scores that are all at least 0 start at 0, and others are red above 0
+            and blue below.
+
+    Returns:
+        A figure with one axes and a colour bar.
+
+    Raises:
+        ValueError: if scores are not finite, ``significant`` has another shape, or limits do not increase.
+
+    Example:
+        >>> figure = head_score_heatmap(np.array([[0.1, 0.9]]), "goal", significant=np.array([[False, True]]))
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+        ('head', 'layer')
+    """
+    values = finite_matrix("scores", scores)
+    diverging = bool(values.min() < 0) if limits is None else limits[0] < 0
+    low, high = _limits(values, diverging) if limits is None else limits
+    checks.require(low < high, "limits", "must increase", limits)
+    ax = matrix_axes(*values.shape, extra=0.5)
+    image = ax.imshow(values, cmap="RdBu_r" if diverging else "magma_r", vmin=low, vmax=high, aspect="auto")
+    layers, heads = ([str(index) for index in range(count)] for count in values.shape)
+    label_cells(ax, layers, heads)
+    name_axes(ax, "layer", "head")
+    if max(values.shape) <= MAX_ANNOTATED:
+        write_values(ax, image, values, "{:.2f}".format)
+    if significant is not None:
+        checks.shape("significant", significant, values.shape)
+        mark_significant(ax, significant, "significant")
+    figure = add_colour_bar([ax], image, label)
+    figure.suptitle(escape_dollars(title), fontsize=12, fontweight="bold")
+    return figure
+
+
+def effect_heatmap(
+    values: Matrix,
+    row_labels: Labels,
+    column_labels: Labels,
+    *,
+    title: str = "",
+    row_name: str = "layer",
+    column_name: str = "position",
+    label: str = "effect",
+    roles: Sequence[str] | None = None,
+    diverging: bool = True,
+) -> Figure:
+    """Draw an effect for each row, such as a layer, and column, such as a position.
+
+    Args:
+        values: effects [rows, columns].
+        row_labels: a label for each row.
+        column_labels: a label for each column.
+        title: above the matrix.
+        row_name: what rows are.
+        column_name: what columns are.
+        label: of the colour bar.
+        roles: the role of each column. Columns are then positions: they are numbered from 0, and have bands of roles.
+        diverging: whether white is 0 and the colours reach equally far on both sides; if not, they start at 0 or at the
+            smallest value.
+
+    Returns:
+        A figure with one axes and a colour bar.
+
+    Raises:
+        ValueError: if values are not finite, or labels or roles do not fit them.
+
+    Example:
+        >>> figure = effect_heatmap(np.array([[0.5, -1.0]]), [0], ["s", "g"], roles=["start", "goal"])
+        >>> [text.get_text() for text in figure.legends[0].get_texts()]
+        ['start', 'goal']
+    """
+    effects = finite_matrix("values", values)
+    rows = label_texts("row_labels", row_labels, effects.shape[0])
+    columns = label_texts("column_labels", column_labels, effects.shape[1])
+    bands = [""] * len(columns) if roles is None else label_texts("roles", roles, len(columns))
+    names = [escape_dollars(visible_whitespace(name)) for name in columns]
+    along = PositionAxis(names, bands, list(range(len(names))))
+    low, high = _limits(effects, diverging)
+    ax = matrix_axes(*effects.shape, extra=1.1)
+    image = ax.imshow(effects, cmap="RdBu_r" if diverging else "magma_r", vmin=low, vmax=high, aspect="auto")
+    label_positions(ax, along, [escape_dollars(row) for row in rows], numbered=roles is not None)
+    if len(names) <= MAX_LABELLED:
+        large = max(abs(low), abs(high)) >= 10
+        write_values(ax, image, effects, ("{:.3g}" if large else "{:.2f}").format, size=8)
+    name_axes(ax, row_name, column_name, pad=20 if any(bands) else 12)
+    ax.yaxis.labelpad = 4
+    return finish([ax], image, along, title, label)
+
+
+def _limits(values: np.ndarray, diverging: bool) -> tuple[float, float]:
+    if diverging:
+        return symmetric_limits(values)
+    low = min(0.0, float(values.min()))
+    return low, max(float(values.max()), low + 1e-9)

@@ -1,0 +1,26 @@
+"""A tiny random transformer with problems that it can read, for trying out a probe in a second."""
+
+import numpy as np
+from flax import nnx
+from jaxtyping import Int
+
+from circuits.tasks.star.graph import StarGraph
+from circuits.tasks.token_format import TokenFormat
+from circuits.transformer.config import TransformerConfig
+from circuits.transformer.model import Predictor
+
+
+def tiny_planning_model(seed: int = 0) -> tuple[Predictor, Int[np.ndarray, "n T"], TokenFormat]:
+    """Return a random model of 2 layers and 2 attention heads, two problems with answers, and their format.
+
+    Example:
+        >>> from circuits.probes import tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> problems[0].tolist()  # edges (3, 7) (6, 0) (7, 2) (3, 6), goal 0, start 3, and the path 6, 0 as the answer
+        [3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0]
+    """
+    format = TokenFormat(StarGraph(paths=2, nodes=3, labels=10), "pairs", "goal-start")
+    sizes = {"layers": 2, "heads": 2, "width": 8, "mlp_width": 8}
+    model = Predictor(TransformerConfig(vocab=format.vocab_size, positions=format.length, **sizes), nnx.Rngs(seed))
+    problems = [[3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0], [1, 4, 1, 2, 4, 5, 2, 8, 5, 1, 4, 5]]
+    return model, np.array(problems, np.int32), format
