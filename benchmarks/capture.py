@@ -108,7 +108,7 @@ def streamed(count: int) -> None:
 
     from circuits.probes.patterns import attention_patterns
     from circuits.probes.streaming import stream
-    from circuits.training.data import draw
+    from circuits.tasks.planning import draw
     from circuits.transformer.weights_file import load_saved_model
 
     model, form, _ = load_saved_model(MODEL)

@@ -26,10 +26,9 @@ from flax import nnx
 from measure import best_seconds, report
 
 from circuits.tasks.sampling import sample
+from circuits.tasks.task import Task
 from circuits.tasks.token_format import encode_problem
-from circuits.training.config import TaskConfig
 from circuits.training.stored import read
-from circuits.training.walk_data import pair_lines
 from circuits.transformer import speculative as parts
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.generate import greedy
@@ -116,14 +115,14 @@ def of_folder(folder: Path, count: int) -> None:
         if not isinstance(found.model, Predictor):
             raise SystemExit(f"{folder}: must hold a transformer with prediction heads")
         form = found.task.format
-        request = {"end": form.end_token, "pad": form.pad_token} if found.task.is_walks else {}
+        request = {"end": form.end_token, "pad": form.pad_token} if found.task.graph is not None else {}
         compare(folder.name, found.model, _prompts(found.task, count), count=form.answer_length, **request)
 
 
-def _prompts(task: TaskConfig, count: int) -> jax.Array:
+def _prompts(task: Task, count: int) -> jax.Array:
     """Test pairs of a graph, or fresh problems."""
-    if task.is_walks:
-        rows = pair_lines(task, "test")[:count]
+    if task.graph is not None:
+        rows = task.problems("test", count)
     else:
         rows = np.asarray(jax.vmap(partial(encode_problem, task.format))(sample(task.format.family, jax.random.key(1), count)))
     return jnp.asarray(rows[:, : task.format.prompt_length], jnp.int32)

@@ -71,23 +71,25 @@ def our_step(setting: Setting) -> tuple[Any, Any, Callable[..., Any]]:
 
     import jax
 
-    from circuits.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, TrainConfig
+    from circuits.tasks.star.config import StarConfig
+    from circuits.tasks.task import build_task
+    from circuits.training.config import ObjectiveConfig, OptimiserConfig, TrainConfig
     from circuits.training.step import initial_state, update
     from circuits.transformer.config import Architecture
 
     shape = {key: getattr(setting, key) for key in ("layers", "width", "heads", "activation")}
     config = TrainConfig(
-        task=TaskConfig(),  # 2-path 5-node stars of 20 labels as text: 31 tokens are read, 24 are known
+        task=StarConfig(),  # 2-path 5-node stars of 20 labels as text: 31 tokens are read, 24 are known
         objective=ObjectiveConfig(name="mtp", heads=HEADS),
         model=Architecture(**shape),
         optimiser=OptimiserConfig(learning_rate=RATE),
         batch=BATCH,
         accumulate=setting.parts,
     )
-    assert (config.transformer.positions, config.transformer.vocab) == (LENGTH, VOCAB)
-    assert config.task.format.answer_length == ANSWER
+    task = build_task(config.task)
+    assert (task.format.length - 1, task.format.vocab_size, task.format.answer_length) == (LENGTH, VOCAB, ANSWER)
     tokens = jax.random.randint(jax.random.key(1), (BATCH, LENGTH + 1), 0, VOCAB, "int32")
-    return initial_state(config, 0), tokens, jax.jit(partial(update, config), donate_argnums=0)
+    return initial_state(config, task, 0), tokens, jax.jit(partial(update, config, task), donate_argnums=0)
 
 
 def peer(setting: Setting) -> tuple[Callable[[], Any], str]:

@@ -15,7 +15,7 @@ from circuits.probes.layout import query_position
 from circuits.probes.residual.linear import score_linear_probes
 from circuits.probes.residual.linear import fit_linear_probes
 from circuits.probes.streaming import stream
-from circuits.training.data import TEST_SEED, draw
+from circuits.tasks.planning import TEST_SEED, draw
 from circuits.transformer.weights_file import load_saved_model
 
 ROOT = Path(__file__).parents[1]

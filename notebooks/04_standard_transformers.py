@@ -32,15 +32,16 @@ from circuits.plotting.lines import line_panels
 from circuits.plotting.lines import LinePanel
 from circuits.plotting.lines import Line
 from circuits.tasks import chance, decode_ids
-from circuits.training.data import TEST_SEED, draw
-from circuits.training.evaluation import accuracy
+from circuits.tasks.planning import TEST_SEED, draw
+from circuits.training.evaluation import score
 from circuits.training.run_folder import read_metrics
+from circuits.training.stored import read
 from circuits.transformer.taps import Taps
-from circuits.transformer.weights_file import load_saved_model
 
 folder = Path("checkpoints")
-loaded = {"NTP": load_saved_model(folder / "star-2x5-ntp"), "3-MTP": load_saved_model(folder / "star-2x5-mtp3")}
-form = loaded["NTP"].format
+loaded = {"NTP": read(folder / "star-2x5-ntp")[0], "3-MTP": read(folder / "star-2x5-mtp3")[0]}
+task = loaded["NTP"].task
+form = task.format
 form
 
 # %% [markdown]
@@ -52,9 +53,9 @@ form
 problems = draw(form, "test", TEST_SEED, 512, one_in=64)
 print(decode_ids(form, problems[0]))
 
-for name, (model, _, _) in loaded.items():
-    found = accuracy(model, form, jnp.asarray(problems))
-    print(f"{name}: whole path {float(found.exact):.1%}, each token {np.round(np.asarray(found.by_token), 3)}")
+for name, stored in loaded.items():
+    found = score(stored.model, task, problems)
+    print(f"{name}: whole path {found['exact']:.1%}, each token {np.round(found['by_token'], 3)}")
 print("chance:", chance(form, sees_goal=True).exact)
 
 # %% [markdown]
@@ -62,9 +63,9 @@ print("chance:", chance(form, sees_goal=True).exact)
 # on all that follow, which is why its loss could fall so far:
 
 # %%
-for name, (model, _, _) in loaded.items():
-    found = accuracy(model, form, jnp.asarray(problems))
-    print(f"{name}: given the true tokens before it {np.round(np.asarray(found.forced), 3)}")
+for name, stored in loaded.items():
+    found = score(stored.model, task, problems)
+    print(f"{name}: given the true tokens before it {np.round(found['forced'], 3)}")
 
 # %% [markdown]
 # ## How they came to it

@@ -38,7 +38,7 @@ from circuits.probes.attention.extract import attention_maps
 from circuits.probes.attention.planning import find_circuit
 from circuits.probes.layout import aligned_names, problem_layout, query_position
 from circuits.tasks import decode_ids
-from circuits.training.data import TEST_SEED, draw
+from circuits.tasks.planning import TEST_SEED, draw
 from circuits.transformer.weights_file import load_saved_model
 
 folder = Path("checkpoints")

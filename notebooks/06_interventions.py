@@ -34,7 +34,7 @@ from circuits.probes import Receiver, ablate, knock_out, patch, path_patch, plan
 from circuits.probes.layout import aligned_names
 from circuits.probes.residual.linear import fit_linear_probes, score_linear_probes
 from circuits.tasks import decode_ids
-from circuits.training.data import TEST_SEED, draw
+from circuits.tasks.planning import TEST_SEED, draw
 from circuits.transformer.weights_file import load_saved_model
 
 mtp, form, _ = load_saved_model(Path("checkpoints/star-2x5-mtp3-seed-1"))

@@ -67,7 +67,7 @@ def sample_split(spec: Family, split: str, key: PRNGKeyArray, count: int, one_in
     checks.integer("one_in", one_in, 2, 2**31 - 1)
     # Each graph has K! names of its nodes, but only as many as K! / symmetries of them differ.
     graphs = perm(spec.labels, spec.node_count) // spec.symmetries
-    checks.require(graphs >= MIN_TEST_GRAPHS * one_in, "spec", f"must have at least {FEWEST * one_in} labelled graphs", graphs)
+    checks.require(graphs >= MIN_TEST_GRAPHS * one_in, "spec", f"must have at least {MIN_TEST_GRAPHS * one_in} labelled graphs", graphs)
     return _sample_split(spec, split, key, count, one_in)
 
 

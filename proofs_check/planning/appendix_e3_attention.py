@@ -27,8 +27,7 @@ from scipy.stats import t as student
 from circuits.probes.layout import query_position, start_goal_positions
 from circuits.probes.patterns import PATTERNS
 from circuits.tasks.token_format import TokenFormat
-from circuits.training import data
-from circuits.training.config import TaskConfig
+from circuits.tasks.task import Task
 from circuits.training.stored import read
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor, Transformer, tap_names
@@ -217,8 +216,8 @@ def trunk_of(model: Predictor) -> Any:
 
 
 @cache
-def _problems(task: TaskConfig) -> Int[Array, "n T"]:
-    return jnp.asarray(data.problems(task, "test", PROBLEMS), jnp.int32)
+def _problems(task: Task) -> Int[Array, "n T"]:
+    return jnp.asarray(task.problems("test", PROBLEMS), jnp.int32)
 
 
 def looks(goal: Float[np.ndarray, "n L H"], start: Float[np.ndarray, "n L H"], even: Float[np.ndarray, " n"]) -> Looks:

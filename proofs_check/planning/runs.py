@@ -48,7 +48,7 @@ class Run(NamedTuple):
     @property
     def millions(self) -> float:
         """Parameters of the blocks, 12 d² L for the usual widths: the number by which models are named."""
-        shape = self.config.transformer
+        shape = self.config.model
         shared = shape.key_heads * shape.head_width
         mlp = (3 if shape.activation == "swiglu" else 2) * shape.width * shape.hidden
         return shape.layers * (2 * shape.width**2 + 2 * shape.width * shared + mlp) / 1e6
@@ -84,7 +84,7 @@ def in_setting(folder: str, setting: Setting) -> tuple[Run, ...]:
     runs = finished(folder)
     for run in runs:
         config, task = run.config, run.config.task
-        found = (task.graph, task.paths, task.nodes, config.batch, config.optimiser.learning_rate)
+        found = (task.graph, getattr(task, "paths", 2), task.nodes, config.batch, config.optimiser.learning_rate)
         wanted = (setting.graph, setting.paths, setting.nodes, setting.batch, setting.learning_rate)
         rule = f"must have graph, paths, nodes, batch, learning rate {wanted}"
         checks.require(found == wanted, f"{folder}/{run.name}", rule, found)
