@@ -62,7 +62,7 @@ figures: $(STAMP)
 	$(BIN)/circuits attention checkpoints/star-2x5-ntp --out figures/figure_5_ours
 	$(BIN)/circuits attention checkpoints/star-2x5-mtp3 --out figures/figure_6_ours
 	$(BIN)/circuits probe adjacency checkpoints/dag-injection --out figures/adjacency_injection
-	for script in $(filter-out figures/measured.py,$(wildcard figures/*.py)); do $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out figures/common.py,$(wildcard figures/*.py)); do $(BIN)/python $$script || exit 1; done
 
 notebooks: $(STAMP)
 	$(BIN)/python -m pytest tests/test_notebooks.py

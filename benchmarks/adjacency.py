@@ -1,61 +1,72 @@
 """Seconds of ``find_powers`` with every null, 1,000 draws each, on a small and on a large graph.
 
 ``heads`` has the 64 attention heads of a checkpoint against a graph of 12 nodes, and 39 untrained models beside it;
-``random`` has as many matrices of noise against a graph of 100 nodes, and 39 times as many. ``matrices`` is reading
-them from the models, ``find`` the rest. Once each, what is compiled included. No peer does this.
+``random`` has as many matrices of noise against a graph of 100 nodes, and 39 times as many. ``matrices`` is the time of
+reading them from the models. Once each, compilation included. There is no peer.
 
     python benchmarks/adjacency.py
 """
 
-import json
+import argparse
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import jax
 import numpy as np
+from measure import report
 
 from circuits.probes.adjacency.find import find_powers
 from circuits.probes.adjacency.gather import gather_matrices, matrices_of_untrained
 from circuits.probes.adjacency.references import graph_references
 from circuits.tasks.walks.graphs import random_dag
-from circuits.training.stored import read
+from circuits.transformer.weights_file import load_saved_model
 
 CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "star-2x5-mtp3"
-DRAWS, MODELS, POWERS = 1000, 39, 4
-SMALL, LARGE, MATRICES = 12, 100, 8 * 8
+MATRICES = 8 * 8
+Matrices = tuple[np.ndarray, np.ndarray]
 
 
-def heads() -> tuple[np.ndarray, np.ndarray]:
-    """Of the checkpoint and of untrained models."""
-    (stored,) = read(CHECKPOINT)
-    of = partial(gather_matrices, nodes=np.arange(SMALL), sources=("heads",))
-    return np.asarray(of(stored.model).values, np.float64), matrices_of_untrained(of, stored.model.config, MODELS)
+def of_heads(models: int, nodes: int) -> Matrices:
+    """Return the matrices of the checkpoint's attention heads, and those of untrained models."""
+    model = load_saved_model(CHECKPOINT).model
+    gather = partial(gather_matrices, nodes=np.arange(nodes), sources=("heads",))
+    return np.asarray(gather(model).values, np.float64), matrices_of_untrained(gather, model.config, models)
 
 
-def noise() -> tuple[np.ndarray, np.ndarray]:
+def of_noise(models: int, nodes: int) -> Matrices:
     rng = np.random.default_rng(0)
-    return rng.normal(size=(MATRICES, LARGE, LARGE)), rng.normal(size=(MODELS, MATRICES, LARGE, LARGE))
+    return rng.normal(size=(MATRICES, nodes, nodes)), rng.normal(size=(models, MATRICES, nodes, nodes))
 
 
-def measure(name: str, make, nodes: int, probability: float) -> None:
+def measure(
+    name: str,
+    make: Callable[[int, int], Matrices],
+    nodes: int,
+    probability: float,
+    draws: int,
+    models: int,
+    level: float,
+) -> None:
     begun = time.perf_counter()
-    matrices, fresh = make()
+    matrices, fresh = make(models, nodes)
     made = time.perf_counter()
-    given = graph_references(random_dag(nodes, probability, 0), POWERS)
-    found = find_powers(matrices, given, fresh=fresh, draws=DRAWS)
+    references = graph_references(random_dag(nodes, probability, 0), 4)
+    findings = find_powers(matrices, references, fresh=fresh, draws=draws, level=level)
+    seconds = time.perf_counter() - made
     assert len(matrices) == MATRICES, f"{name}: {len(matrices)} matrices"
-    assert found.nulls.keys() == {"permuted", "rewired", "untrained"}
-    seconds = {"matrices": made - begun, "find": time.perf_counter() - made}
-    size = {"count": len(matrices), "nodes": nodes, "references": len(given), "draws": DRAWS, "untrained": MODELS}
-    device = jax.devices()[0]
-    line = {"name": f"adjacency/{name}", **seconds, "unit": "s", **size, "held": int(found.holds.sum())}
-    print(json.dumps({**line, "device": f"{device.platform} {device.device_kind}"}), flush=True)
+    assert findings.nulls.keys() == {"permuted", "rewired", "untrained"}
+    size = {"count": len(matrices), "nodes": nodes, "references": len(references), "draws": draws, "untrained": models}
+    report(f"adjacency/{name}", seconds, matrices=made - begun, **size, held=int(findings.holds.sum()))
 
 
-def main() -> None:
-    measure("heads", heads, SMALL, 0.4)
-    measure("random", noise, LARGE, 0.1)
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--toy", action="store_true", help="few draws, models and nodes")
+    toy = parser.parse_args(argv).toy
+    draws, models, level = (2, 1, 0.5) if toy else (1000, 39, 0.05)
+    measure("heads", of_heads, 12, 0.4, draws, models, level)
+    measure("random", of_noise, 20 if toy else 100, 0.1, draws, models, level)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The two sides of ``capture.py``: the same random model of GPT-2's size here and in TransformerLens.
+"""The two sides of ``capture.py``: the same random model, of GPT-2's size, here and in TransformerLens.
 
 The peer's side runs under an interpreter of its own, which need not have what ours needs.
 """
@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LAYERS, HEADS, WIDTH, VOCAB, PLACES = 12, 12, 768, 50_257, 1024
+
+class Size(NamedTuple):
+    """The size of the model; by default GPT-2's."""
+
+    layers: int = 12
+    heads: int = 12
+    width: int = 768
+    vocab: int = 50_257
+    positions: int = 1024
 
 
 class Capturing(NamedTuple):
@@ -23,30 +31,28 @@ class Capturing(NamedTuple):
     version: str
 
 
-def weights() -> dict[str, np.ndarray]:
-    """Random weights by GPT-2's names, the same in every process. Scores have a standard deviation of about 2."""
-    rng = np.random.default_rng(0)
-    maps = {"attn.c_attn": (WIDTH, 3 * WIDTH), "attn.c_proj": (WIDTH, WIDTH)}
-    maps |= {"mlp.c_fc": (WIDTH, 4 * WIDTH), "mlp.c_proj": (4 * WIDTH, WIDTH)}
-    found = {
-        "wte.weight": (VOCAB, WIDTH),
-        "wpe.weight": (PLACES, WIDTH),
-        "ln_f.weight": (WIDTH,),
-        "ln_f.bias": (WIDTH,),
+def weights(size: Size) -> dict[str, np.ndarray]:
+    """Return random weights by GPT-2's names, the same in every process. Scores have a standard deviation of about 2."""
+    rng, width = np.random.default_rng(0), size.width
+    kernels = {"attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width)}
+    kernels |= {"mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}
+    shapes = {"wte.weight": (size.vocab, width), "wpe.weight": (size.positions, width)}
+    shapes |= {"ln_f.weight": (width,), "ln_f.bias": (width,)}
+    for block in (f"h.{i}." for i in range(size.layers)):
+        for name, shape in {"ln_1": (width,), "ln_2": (width,), **kernels}.items():
+            shapes |= {f"{block}{name}.weight": shape, f"{block}{name}.bias": shape[-1:]}
+    scales = {name: 0.05 if "c_attn" in name else 0.02 for name in shapes}
+    tensors = {
+        name: rng.standard_normal(shape, np.float32) * np.float32(scales[name]) for name, shape in shapes.items()
     }
-    for block in (f"h.{i}." for i in range(LAYERS)):
-        for name, size in {"ln_1": (WIDTH,), "ln_2": (WIDTH,), **maps}.items():
-            found |= {f"{block}{name}.weight": size, f"{block}{name}.bias": size[-1:]}
-    scales = {name: 0.05 if "c_attn" in name else 0.02 for name in found}
-    drawn = {name: rng.standard_normal(size, np.float32) * np.float32(scales[name]) for name, size in found.items()}
-    return {name: value + np.float32("ln_" in name and "weight" in name) for name, value in drawn.items()}
+    return {name: value + np.float32("ln_" in name and "weight" in name) for name, value in tensors.items()}
 
 
-def renamed(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same by our names; queries, keys and values are one matrix in GPT-2."""
+def renamed(tensors: dict[str, np.ndarray], size: Size) -> dict[str, np.ndarray]:
+    """Return the same by our names; queries, keys and values are one matrix in GPT-2."""
     names = {"ln_1": "norm_attn", "ln_2": "norm_mlp", "ln_f": "norm", "attn.c_proj": "attn.out"}
     names |= {"mlp.c_fc": "mlp.into", "mlp.c_proj": "mlp.out", "wte": "tokens", "wpe": "positions"}
-    found = {"heads.kernels": np.zeros((0, WIDTH, VOCAB), np.float32)}  # none beside the token embedding
+    ours = {"heads.kernels": np.zeros((0, size.width, size.vocab), np.float32)}  # tied to the token embedding
     for name, value in tensors.items():
         block, part, kind = name.split(".")[:2], ".".join(name.split(".")[2:-1]), name.split(".")[-1]
         prefix = f"transformer.blocks.{block[1]}." if block[0] == "h" else "transformer."
@@ -54,27 +60,27 @@ def renamed(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         leaf = kind if kind == "bias" else "scale" if part.startswith("ln") else "kernel"
         if part == "attn.c_attn":
             thirds = zip(("query", "key", "value"), np.split(value, 3, axis=-1), strict=True)
-            found |= {f"{prefix}attn.{third}.{leaf}": values for third, values in thirds}
+            ours |= {f"{prefix}attn.{third}.{leaf}": values for third, values in thirds}
         else:
-            found[prefix + names[part] + ("" if part in ("wte", "wpe") else f".{leaf}")] = value
-    return found
+            ours[prefix + names[part] + ("" if part in ("wte", "wpe") else f".{leaf}")] = value
+    return ours
 
 
-def kernels(tensors: dict[str, np.ndarray]) -> list[list[np.ndarray]]:
-    """Of each layer: queries, keys, values, output, into the MLP, out of it."""
+def kernels(tensors: dict[str, np.ndarray], size: Size) -> list[list[np.ndarray]]:
+    """Return for each layer: queries, keys, values, output, into the MLP, out of it."""
     parts = ("attn.c_proj", "mlp.c_fc", "mlp.c_proj")
     return [
         [*np.split(tensors[f"h.{i}.attn.c_attn.weight"], 3, axis=-1)] + [tensors[f"h.{i}.{p}.weight"] for p in parts]
-        for i in range(LAYERS)
+        for i in range(size.layers)
     ]
 
 
-def products(x: Any, layers: list[list[Any]]) -> Any:
-    """The matrix products of a capture from a stream [B, T, d], one layer after the other; of the last one to scores.
+def products(x: Any, layers: list[list[Any]], heads: int) -> Any:
+    """Do the matrix products of a capture from a stream [B, T, d], layer by layer; of the last one, those to scores.
 
     Nothing is scaled or normalised: from embeddings the stream shrinks to about 1e-4, and scores to 1e-7.
     """
-    split = (*x.shape[:2], HEADS, WIDTH // HEADS)
+    split = (*x.shape[:2], heads, x.shape[2] // heads)
     for query, key, value, out, into, back in layers[:-1]:
         q, k, v = ((x @ kernel).reshape(split).swapaxes(1, 2) for kernel in (query, key, value))
         z = (q @ k.swapaxes(2, 3)) @ v
@@ -83,7 +89,9 @@ def products(x: Any, layers: list[list[Any]]) -> Any:
     return q @ k.swapaxes(2, 3)
 
 
-def ours(_: int) -> Capturing:
+def ours(size: Size) -> Capturing:
+    from functools import partial
+
     import jax
     from flax import nnx
 
@@ -91,18 +99,9 @@ def ours(_: int) -> Capturing:
     from circuits.transformer.parameters import predictor_from_tensors
     from circuits.transformer.taps import Taps
 
-    config = TransformerConfig(
-        layers=LAYERS,
-        heads=HEADS,
-        width=WIDTH,
-        vocab=VOCAB,
-        positions=PLACES,
-        activation="gelu-tanh",
-        bias=True,
-        tied=True,
-    )
-    tensors = weights()
-    graph, state = nnx.split(predictor_from_tensors(config, renamed(tensors), "weights"))
+    config = TransformerConfig(**size._asdict(), activation="gelu-tanh", bias=True, tied=True)
+    tensors = weights(size)
+    graph, state = nnx.split(predictor_from_tensors(config, renamed(tensors, size), "weights"))
     taps = Taps(capture=["blocks.*.attn.pattern"])
 
     @jax.jit
@@ -114,16 +113,16 @@ def ours(_: int) -> Capturing:
         analysis = program.memory_analysis()
         return lambda: jax.block_until_ready(program(state, ids)), analysis and analysis.temp_size_in_bytes
 
-    alone = jax.jit(products)
+    alone = jax.jit(partial(products, heads=size.heads))
 
     def together(ids: np.ndarray) -> Callable[[], Any]:
-        arguments = jax.device_put((tensors["wte.weight"][ids], kernels(tensors)))
+        arguments = jax.device_put((tensors["wte.weight"][ids], kernels(tensors, size)))
         return lambda: jax.block_until_ready(alone(*arguments))
 
     return Capturing(capture, together, f"jax {jax.__version__}")
 
 
-def peer(cores: int) -> Capturing:
+def peer(size: Size) -> Capturing:
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
@@ -132,16 +131,18 @@ def peer(cores: int) -> Capturing:
         sys.exit(f"capture: {error} in {sys.executable}; name another interpreter with --peer-python")
     from importlib.metadata import version
 
-    torch.set_num_threads(cores)
-    tensors = weights()
-    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(attn_implementation="eager"))
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    tensors = weights(size)
+    shape = {"n_layer": size.layers, "n_head": size.heads, "n_embd": size.width, "vocab_size": size.vocab}
+    config = transformers.GPT2Config(attn_implementation="eager", n_positions=size.positions, **shape)
+    model = transformers.GPT2LMHeadModel(config)
     given = {f"transformer.{name}": torch.from_numpy(value) for name, value in tensors.items()}
     left = model.load_state_dict(given, strict=False)
     assert (left.missing_keys, left.unexpected_keys) == (["lm_head.weight"], [])  # tied to the token embedding
     with tempfile.TemporaryDirectory() as folder:  # a folder with a configuration stands for a name on the hub
         model.config.save_pretrained(folder)
         bridge = bridges.TransformerBridge.boot_transformers(folder, hf_model=model).eval()
-    names = [f"blocks.{i}.attn.hook_pattern" for i in range(LAYERS)]
+    names = [f"blocks.{i}.attn.hook_pattern" for i in range(size.layers)]
     setting = {"return_type": None, "return_cache_object": False, "logits_to_keep": 1}
 
     def capture(ids: np.ndarray) -> tuple[Callable[[], dict[str, Any]], int | None]:
@@ -155,11 +156,11 @@ def peer(cores: int) -> Capturing:
 
     def alone(ids: np.ndarray) -> Callable[[], Any]:
         x = torch.from_numpy(tensors["wte.weight"][ids])
-        layers = [[torch.from_numpy(np.ascontiguousarray(kernel)) for kernel in layer] for layer in kernels(tensors)]
+        layers = [[torch.from_numpy(np.ascontiguousarray(each)) for each in layer] for layer in kernels(tensors, size)]
 
         def run() -> Any:
             with torch.inference_mode():
-                return products(x, layers)
+                return products(x, layers, size.heads)
 
         return run
 

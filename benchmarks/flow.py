@@ -1,14 +1,15 @@
 """Our ``solve`` against scipy's Radau and LSODA: the same fields, to t = 1e8, with rtol = atol = 1e-8.
 
-The peers get the same jitted field and its jitted Jacobian, and log-time too, in which they are the quicker. Each
-solves one flow from zero, runs in turns; and 100 flows from starts drawn at random, once each: ours under ``lax.map``
-and under ``vmap``, where all wait for the slowest (Phase I only, for Phase II takes minutes), theirs in a loop.
-``first-call`` is our compiling and first solution against the first calls of field and Jacobian; it is in no other
-line. End points must agree to 1e-5.
+The peers get the same jitted field and its jitted Jacobian, and log-time too, in which they are faster. Each solves one
+flow from zero, in turns; and 100 flows from random starts, once each: ours under ``lax.map`` and under ``vmap``, where
+all wait for the slowest (Phase I only, as Phase II takes minutes), theirs in a loop. ``first-call`` is our compilation
+and first solution against the first calls of field and Jacobian, and is in no other line. End points must agree to
+1e-5.
 
     python benchmarks/flow.py
 """
 
+import argparse
 import time
 from functools import partial
 
@@ -32,80 +33,79 @@ METHODS = ("Radau", "LSODA")
 
 
 def phase_1():
-    """L2 over Toeplitz weights of Layer 1: 10 coordinates."""
+    """Return the field of L2 over Toeplitz weights of layer 0, and its 10 coordinates."""
     return gradient_flow(coordinates(SPEC, position_1=toeplitz(10)), GOAL, SPEC), 10
 
 
 def phase_2():
-    """L1a over content and the query's row in Layer 2, with Layer 1 the circuit's: 12 coordinates."""
+    """Return the field of L1a over content and the query's row in layer 1, layer 0 being the circuit's."""
     row = np.zeros((10, 10), bool)
     row[8] = True
     at = circuit(800.0, 10, 10)[0], zeros(2, 10, 10)[1]
     return gradient_flow(coordinates(SPEC, content_2=orbits(10), position_2=free(row), at=at), PLAN, SPEC), 12
 
 
-def end_of(field, start):
-    """The end of one flow."""
-    return solve(field, start, np.array([END]), rtol=TOLERANCE, atol=TOLERANCE).final
+def end_of(field, time, start):
+    """Return the end of one flow."""
+    return solve(field, start, np.array([time]), rtol=TOLERANCE, atol=TOLERANCE).final
 
 
-def peer(method, field, jacobian, starts):
-    """The same from scipy, one after the other."""
+def peer(method, field, jacobian, time, starts):
+    """Return the same from scipy, one after the other."""
 
     def end(start):
-        found = solve_ivp(
+        solution = solve_ivp(
             lambda tau, y: np.exp(tau) * np.asarray(field(y)),
-            (0, np.log1p(END)),
+            (0, np.log1p(time)),
             start,
             method=method,
             jac=lambda tau, y: np.exp(tau) * np.asarray(jacobian(y)),
             rtol=TOLERANCE,
             atol=TOLERANCE,
         )
-        assert found.success, found.message
-        return found.y[:, -1]
+        assert solution.success, solution.message
+        return solution.y[:, -1]
 
     return end(starts) if starts.ndim == 1 else np.stack([end(start) for start in starts])
 
 
 def timed(run):
-    """(result, seconds) of one call."""
+    """Return (result, seconds) of one call."""
     begun = time.perf_counter()
     result = np.asarray(run())
     return result, time.perf_counter() - begun
 
 
-def seconds(run):
-    return timed(run)[1]
-
-
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--toy", action="store_true", help="Phase I to t = 1, two starts")
+    toy = parser.parse_args(argv).toy
     jax.config.update("jax_enable_x64", True)
-    for phase, (raw, size) in {"phase-1": phase_1(), "phase-2": phase_2()}.items():
+    end, starts, phases = (1.0, 2, (phase_1,)) if toy else (END, STARTS, (phase_1, phase_2))
+    for make in phases:
+        phase, (raw, size) = make.__name__.replace("_", "-"), make()
         field, jacobian = jax.jit(raw), jax.jit(jax.jacfwd(raw))
         zero = jnp.zeros(size)
-        first = seconds(partial(field, zero)) + seconds(partial(jacobian, zero))
-        one = partial(end_of, raw)
-        many = jax.random.normal(jax.random.key(0), (STARTS, size))
-        cases = {
-            "1": (jax.jit(one), zero),
-            f"{STARTS}/map": (jax.jit(partial(jax.lax.map, one)), many),
-        }
-        if phase == "phase-1":
-            cases[f"{STARTS}/vmap"] = jax.jit(jax.vmap(one)), many
-        peers = {}
-        for case, (own, start) in cases.items():
-            report(f"flow/{phase}/{case}/first-call", seconds(partial(own, start)), first)
-            runs = {"ours": partial(own, start)}
+        first = sum(timed(partial(function, zero))[1] for function in (field, jacobian))
+        one = partial(end_of, raw, end)
+        many = jax.random.normal(jax.random.key(0), (starts, size))
+        cases = {"1": (one, zero), f"{starts}/map": (partial(jax.lax.map, one), many)}
+        if make is phase_1:
+            cases[f"{starts}/vmap"] = jax.vmap(one), many
+        theirs = {}
+        for case, (function, start) in list(cases.items())[: 2 if toy else None]:
+            runs = {"ours": partial(jax.jit(function), start)}
+            report(f"flow/{phase}/{case}/first-call", timed(runs["ours"])[1], first)
             if start.ndim == 1:
-                runs |= {method: partial(peer, method, field, jacobian, np.asarray(start)) for method in METHODS}
+                runs |= {each: partial(peer, each, field, jacobian, end, np.asarray(start)) for each in METHODS}
                 ends = {name: np.asarray(run()) for name, run in runs.items()}
-                best = best_seconds(runs)
+                best = best_seconds(runs, 0 if toy else 3)
             else:
-                if not peers:
-                    peers = {m: timed(partial(peer, m, field, jacobian, np.asarray(start))) for m in METHODS}
-                results = {"ours": timed(runs["ours"]), **peers}
-                ends = {name: end for name, (end, _) in results.items()}
+                theirs = theirs or {
+                    each: timed(partial(peer, each, field, jacobian, end, np.asarray(start))) for each in METHODS
+                }
+                results = {"ours": timed(runs["ours"]), **theirs}
+                ends = {name: result for name, (result, _) in results.items()}
                 best = {name: cost for name, (_, cost) in results.items()}
             for method in METHODS:
                 gap = float(np.max(np.abs(ends["ours"] - ends[method])))

@@ -1,20 +1,21 @@
-"""Memory of the losses of k prediction heads and their gradient, from k = 1 to 8, at a vocabulary of 32 000.
+"""Memory of the losses of k prediction heads and their gradient, from k = 1 to 8, at a vocabulary of 32,000.
 
 Ours makes the logits of one head at a time; the peer those of all heads at once. ``temporary`` is the compiler's count
-of memory beside arguments and results. ``peak`` is the largest resident set of a fresh process that takes the gradient
-once, less that before it was compiled, and less kernels and their gradients, which any method must hold k times.
-``growth`` is k = 8 over k = 1, the target being at most 1.1 for ours.
+of memory besides arguments and results. ``peak`` is the largest resident set of a fresh process that takes the gradient
+once, less that before, and less kernels and their gradients, which any method must hold k times. ``growth`` is k = 8
+over k = 1, the target being at most 1.1 for ours.
 
     python benchmarks/heads_memory.py
 """
 
 import argparse
-import json
-import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 
 import jax
 import jax.numpy as jnp
+from measure import Side, peak_growth, report, serve
 
 from circuits.transformer.heads import head_losses
 
@@ -32,67 +33,66 @@ def all_at_once(final, kernels, targets, counted):
 METHODS = {"ours": head_losses, "peer": all_at_once}
 
 
-def shapes(k: int):
-    """Of the final stream, kernels, targets and what is counted."""
-    forms = [((POSITIONS, WIDTH), jnp.float32), ((k, WIDTH, VOCAB), jnp.float32)]
-    forms += [((k, POSITIONS), jnp.int32), ((k, POSITIONS), jnp.bool)]
-    return [jax.ShapeDtypeStruct(*form) for form in forms]
+def shapes(k: int, positions: int, vocab: int) -> list[jax.ShapeDtypeStruct]:
+    """Return those of the final stream, kernels, targets and which targets count."""
+    return [
+        jax.ShapeDtypeStruct((positions, WIDTH), jnp.float32),
+        jax.ShapeDtypeStruct((k, WIDTH, vocab), jnp.float32),
+        jax.ShapeDtypeStruct((k, positions), jnp.int32),
+        jax.ShapeDtypeStruct((k, positions), jnp.bool),
+    ]
 
 
-def gradient(method: str, k: int):
-    """The compiled gradient in stream and kernels."""
+@cache
+def gradient(method: str, k: int, positions: int, vocab: int) -> jax.stages.Compiled:
+    """Return the compiled gradient with respect to stream and kernels."""
     losses = METHODS[method]
     total = jax.jit(jax.grad(lambda final, kernels, *rest: jnp.sum(losses(final, kernels, *rest)), (0, 1)))
-    return total.lower(*shapes(k)).compile()
+    return total.lower(*shapes(k, positions, vocab)).compile()
 
 
-def temporary(method: str, k: int) -> int:
-    """Bytes, by the compiler's count."""
-    analysis = gradient(method, k).memory_analysis()
+def temporary(method: str, k: int, positions: int, vocab: int) -> int:
+    """Return bytes, by the compiler's count."""
+    analysis = gradient(method, k, positions, vocab).memory_analysis()
     assert analysis is not None
     return analysis.temp_size_in_bytes
 
 
-def peak(method: str, k: int) -> int:
-    """Bytes by which the peak of a fresh process grows, less kernels and their gradients."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--measure", method, str(k)], capture_output=True, text=True, check=True
-    )
-    return int(done.stdout) - 2 * k * WIDTH * VOCAB * 4
+def peak(method: str, k: int, positions: int, vocab: int) -> int:
+    """Return the bytes by which the peak grows, less kernels and their gradients."""
+    program = gradient(method, k, positions, vocab)
+
+    def run() -> None:
+        arguments = [jnp.full(one.shape, one.dtype != jnp.int32, one.dtype) for one in shapes(k, positions, vocab)]
+        jax.block_until_ready(program(*arguments))
+
+    return peak_growth(run)[1] - 2 * k * WIDTH * vocab * 4
 
 
-def measure(method: str, k: int) -> None:
-    """Print by how many bytes one call, its arguments included, raises the peak of this process."""
-    program = gradient(method, k)
-    before = status("VmRSS")
-    arguments = [
-        jnp.zeros(form.shape, form.dtype) + jnp.asarray(form.dtype != jnp.int32, form.dtype) for form in shapes(k)
-    ]
-    jax.block_until_ready(program(*arguments))
-    print(status("VmHWM") - before)
+def peak_of_process(*request: str | int) -> int:
+    side = Side(sys.executable, __file__, "--serve")
+    growth = side.ask(*request)
+    side.close()
+    return growth
 
 
-def status(field: str) -> int:
-    """Bytes of a field of /proc/self/status."""
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
-
-
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--measure", nargs=2, metavar=("METHOD", "K"), help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.measure:
-        measure(args.measure[0], int(args.measure[1]))
+    parser.add_argument("--toy", action="store_true", help="a small vocabulary, two heads")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.serve:
+        serve(f"jax {jax.__version__}", peak)
         return
-    device = jax.devices()[0]
-    rest = {"device": f"{device.platform} {device.device_kind}", "positions": POSITIONS, "width": WIDTH, "vocab": VOCAB}
-    for name, bytes_of in {"temporary": temporary, "peak": peak}.items():
-        found = {k: {method: bytes_of(method, k) for method in METHODS} for k in COUNTS}
-        for k, (own, other) in ((k, found[k].values()) for k in COUNTS):
-            line = {"name": f"heads-memory/{name}/k={k}", "ours": own, "peer": other, "ratio": other / own}
-            growth = {f"{method}_growth": found[k][method] / found[1][method] for method in METHODS}
-            print(json.dumps({**line, "unit": "byte", **growth, **rest, "jax": jax.__version__}), flush=True)
+    positions, vocab, counts = (8, 64, COUNTS[:2]) if args.toy else (POSITIONS, VOCAB, COUNTS)
+    kinds: dict[str, Callable[..., int]] = {"temporary": temporary, "peak": peak if args.toy else peak_of_process}
+    for name, bytes_of in kinds.items():
+        found = {k: {method: bytes_of(method, k, positions, vocab) for method in METHODS} for k in counts}
+        for k, each in found.items():
+            growth = {f"{method}_growth": each[method] / (found[1][method] or 1) for method in METHODS}
+            rest = {**growth, "positions": positions, "width": WIDTH, "vocab": vocab, "jax": jax.__version__}
+            # A toy's temporaries may be 0.
+            report(f"heads-memory/{name}/k={k}", each["ours"] or 1, each["peer"], "byte", **rest)
 
 
 if __name__ == "__main__":

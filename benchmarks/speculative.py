@@ -1,20 +1,19 @@
-"""Self-speculative decoding against plain greedy decoding: tokens a forward pass, acceptance and wall-clock.
+"""Self-speculative decoding against plain greedy decoding: tokens per forward pass, acceptance and wall-clock time.
 
-For each model: ``per-pass`` (tokens a forward pass, the peer's being 1; with acceptance by offset, and on how many
-prompts the tokens are greedy's), then seconds a prompt, one prompt at a time (``one``) and a batch side by side
-(``batch``, where both loops run until the slowest prompt is done), then what explains those for one prompt:
-seconds of a pass of k tokens against a pass of one (``pass``), and of drafting against a pass of one (``draft``).
+For each model: ``per-pass`` (tokens per forward pass, the peer's being 1; with acceptance by draft, and the number of
+prompts whose tokens equal greedy's), then seconds per prompt, one prompt at a time (``one``) and in a batch (``batch``,
+where both loops run until the slowest prompt is done), then what explains those for one prompt: seconds of a pass of k
+tokens against a pass of one (``pass``), and of drafting against a pass of one (``draft``).
 
 Models are those of the folders given, saved models or runs: they answer problems of their own format that they were
-not trained on, walks up to the end token, and both ways of decoding stop there. Then, for each kind of heads, a
-larger one with random parameters, whose drafts are right by chance or where its text repeats itself: there the
-numbers show what drafting and verifying cost, not what they gain.
+not trained on, walks up to the end token, and both ways of decoding stop there. Then, for each kind of prediction
+heads, a larger model with random parameters, whose drafts are right by chance or where its text repeats itself: there
+the numbers show the cost of drafting and verifying, not the gain.
 
     python benchmarks/speculative.py [FOLDER ...] [--prompts 1000] [--width 256]
 """
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from flax import nnx
 from measure import best_seconds, report
 
 from circuits.tasks.sampling import sample
-from circuits.tasks.task import Task
 from circuits.tasks.token_format import encode_problem
+from circuits.tasks.task import Task
 from circuits.training.stored import read
 from circuits.transformer import speculative as parts
 from circuits.transformer.config import TransformerConfig
@@ -44,43 +43,41 @@ KINDS: dict[str, dict[str, Any]] = {
     "transfer-block": {"head_kind": "transfer-block"},
     "sequential": {"head_kind": "sequential"},
 }
+CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "star-2x5-mtp3"
 CHUNK, ALONE, REPEATS = 250, 8, 32
 """Prompts decoded side by side, prompts timed one after the other, and passes timed in one program."""
 
 
-def compare(name: str, model: Predictor, prompts: jax.Array, **request: Any) -> None:
-    """Print what one model takes."""
+def compare(name: str, model: Predictor, prompts: jax.Array, budget: float, **request: Any) -> None:
+    """Report the costs of one model; ``budget`` seconds for each timing."""
     plain, ours = (
         jax.jit(partial(_map, partial(decode, **request)), static_argnames="side")
         for decode in (greedy, speculative_greedy)
     )
-    truth, found = plain(model, prompts, side=CHUNK), ours(model, prompts, side=CHUNK)
-    table, config = acceptance_rates(found), model.config
-    equal = int(np.sum(np.all(np.asarray(found.tokens == truth), axis=1)))
-    # Cost is passes a token, so that the ratio is tokens a pass.
-    device = jax.devices()[0]
-    line = {"name": f"speculative/{name}/per-pass", "ours": 1 / table.per_pass, "peer": 1.0, "ratio": table.per_pass}
-    line |= {"unit": "passes a token", "device": f"{device.platform} {device.device_kind}"}
-    line |= {"heads": config.head_kind, "k": config.prediction_heads, "equal": equal, "prompts": len(prompts)}
+    chunk, alone = min(CHUNK, len(prompts)), min(ALONE, len(prompts))
+    truth, output = plain(model, prompts, side=chunk), ours(model, prompts, side=chunk)
+    rates, config = acceptance_rates(output), model.config
+    line: dict[str, Any] = {"heads": config.head_kind, "k": config.prediction_heads, "prompts": len(prompts)}
+    line["equal"] = int(np.sum(np.all(np.asarray(output.tokens == truth), axis=1)))
     for field in ("conditional", "cumulative"):
-        line[field] = [None if np.isnan(share) else round(float(share), 4) for share in getattr(table, field)]
-    print(json.dumps(line), flush=True)
-    for way, rows, side in (("one", prompts[:ALONE], 1), ("batch", prompts[:CHUNK], CHUNK)):
+        line[field] = [None if np.isnan(share) else round(float(share), 4) for share in getattr(rates, field)]
+    # The cost is passes per token, so that the ratio is tokens per pass.
+    report(f"speculative/{name}/per-pass", 1 / rates.per_pass, 1.0, "passes per token", **line)
+    for way, rows, side in (("one", prompts[:alone], 1), ("batch", prompts[:chunk], chunk)):
         runs = {key: partial(decode, model, rows, side=side) for key, decode in (("ours", ours), ("peer", plain))}
-        best = best_seconds(runs)
-        seconds = {key: taken / len(rows) for key, taken in best.items()}
-        report(f"speculative/{name}/{way}", seconds["ours"], seconds["peer"], "s a prompt")
-    costs(name, model, prompts[0])
+        seconds = {key: taken / len(rows) for key, taken in best_seconds(runs, budget).items()}
+        report(f"speculative/{name}/{way}", seconds["ours"], seconds["peer"], "s per prompt")
+    costs(name, model, prompts[0], budget)
 
 
-def costs(name: str, model: Predictor, prompt: jax.Array) -> None:
-    """Print what a pass of k tokens and what drafting take, against a pass of one with the choice of its token."""
+def costs(name: str, model: Predictor, prompt: jax.Array, budget: float) -> None:
+    """Report a pass of k tokens, and drafting, against a pass of one token and the choice of the next."""
     begun, heads = jax.jit(parts._begin)(model, prompt), model.config.prediction_heads
     passes = jax.jit(partial(_passes, length=len(prompt)), static_argnames="count")
     runs = {part: partial(passes, model, begun, count=count) for part, count in (("one", 1), ("pass", heads))}
-    best = best_seconds(runs | {"draft": partial(jax.jit(_drafts), model, begun)})
+    best = best_seconds(runs | {"draft": partial(jax.jit(_drafts), model, begun)}, budget)
     for part in ("pass", "draft"):
-        report(f"speculative/{name}/{part}", best[part] / REPEATS, best["one"] / REPEATS, "s")
+        report(f"speculative/{name}/{part}", best[part] / REPEATS, best["one"] / REPEATS)
 
 
 def _passes(model: Predictor, begun: parts._State, length: int, count: int) -> jax.Array:
@@ -99,7 +96,7 @@ def _drafts(model: Predictor, begun: parts._State) -> jax.Array:
     def step(_: Any, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         ids, scale = state
         ids, _ = parts._draft(model, ids, window * scale, start, begun.position - start, begun.head_caches)
-        # Each is made to wait for the one before it.
+        # Each waits for the one before it.
         return ids, 1 + 1e-6 * ids[-1].astype(scale.dtype)
 
     return jax.lax.fori_loop(0, REPEATS, step, (begun.ids, jnp.ones((), window.dtype)))[0]
@@ -109,14 +106,15 @@ def _map(decode: Any, model: Predictor, prompts: jax.Array, side: int) -> Any:
     return jax.lax.map(lambda prompt: decode(model, prompt), prompts, batch_size=side if side > 1 else None)
 
 
-def of_folder(folder: Path, count: int) -> None:
-    """The trained models of a folder on prompts that they were not trained on."""
-    for found in read(folder):
-        if not isinstance(found.model, Predictor):
+def of_folder(folder: Path, count: int, budget: float) -> None:
+    """Compare the trained models of a folder on prompts that they were not trained on."""
+    for stored in read(folder):
+        if not isinstance(stored.model, Predictor):
             raise SystemExit(f"{folder}: must hold a transformer with prediction heads")
-        form = found.task.format
-        request = {"end": form.end_token, "pad": form.pad_token} if found.task.graph is not None else {}
-        compare(folder.name, found.model, _prompts(found.task, count), count=form.answer_length, **request)
+        task, form = stored.task, stored.task.format
+        request = {"end": form.end_token, "pad": form.pad_token} if task.graph is not None else {}
+        request["max_new_tokens"] = form.answer_length
+        compare(folder.name, stored.model, _prompts(task, count), budget, **request)
 
 
 def _prompts(task: Task, count: int) -> jax.Array:
@@ -124,30 +122,36 @@ def _prompts(task: Task, count: int) -> jax.Array:
     if task.graph is not None:
         rows = task.problems("test", count)
     else:
-        rows = np.asarray(jax.vmap(partial(encode_problem, task.format))(sample(task.format.family, jax.random.key(1), count)))
+        rows = np.asarray(
+            jax.vmap(partial(encode_problem, task.format))(sample(task.format.family, jax.random.key(1), count))
+        )
     return jnp.asarray(rows[:, : task.format.prompt_length], jnp.int32)
 
 
-def of_random(kind: str, width: int, count: int) -> None:
-    """A model of random parameters, whose texts are 48 tokens after prompts of 16."""
+def of_random(kind: str, width: int, count: int, layers: int, new_tokens: int, budget: float) -> None:
+    """Compare on a model of random parameters, after prompts of 16 tokens."""
     config = TransformerConfig(
-        vocab=1000, positions=64, layers=4, heads=8, width=width, prediction_heads=4, position="rotary", norm="rms",
-        **KINDS[kind],
+        vocab=1000, positions=64, layers=layers, heads=8, width=width, prediction_heads=4, position="rotary",
+        norm="rms", **KINDS[kind],
     )  # fmt: skip
     prompts = jax.random.randint(jax.random.key(0), (count, 16), 0, config.vocab, jnp.int32)
-    compare(f"random-{kind}", Predictor(config, nnx.Rngs(0)), prompts, count=48)
+    compare(f"random-{kind}", Predictor(config, nnx.Rngs(0)), prompts, budget, max_new_tokens=new_tokens)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("folders", nargs="*", type=Path, default=[Path("checkpoints/star-2x5-mtp3")])
+    parser.add_argument("folders", nargs="*", type=Path, default=[CHECKPOINT])
     parser.add_argument("--prompts", type=int, default=1000)
-    parser.add_argument("--width", type=int, default=256, help="of the random model; 0: none")
-    args = parser.parse_args()
+    parser.add_argument("--width", type=int, default=256, help="of the random models; 0: none")
+    parser.add_argument("--toy", action="store_true", help="two prompts, and one random model of a single layer")
+    args = parser.parse_args(argv)
+    if args.toy:
+        args.prompts, args.width = 2, 16
+    budget = 0.0 if args.toy else 3.0
     for folder in args.folders:
-        of_folder(folder, args.prompts)
-    for kind in KINDS if args.width else ():
-        of_random(kind, args.width, args.prompts)
+        of_folder(folder, args.prompts, budget)
+    for kind in list(KINDS)[: 1 if args.toy else None] if args.width else ():
+        of_random(kind, args.width, args.prompts, *((1, 4) if args.toy else (4, 48)), budget)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Tokens a second of full training steps against PyTorch: forward, backward and AdamW, at the sizes of our runs.
+"""Tokens per second of full training steps against PyTorch: forward, backward and AdamW, at the sizes of our runs.
 
-Both sides train the same shape on the CPU: pre-norm blocks without biases, learned positions, 3 prediction heads, the
+Both sides train the same model on the CPU: pre-norm blocks without biases, learned positions, 3 prediction heads, the
 loss on the answer. The peer has one fused projection to queries, keys and values, scaled_dot_product_attention and
 fused AdamW, in its usual setting, and with ``--peer-parts`` also with gradients accumulated, as ours are. Each side
 has a process of its own, so neither shares threads or memory with the other, and both are bound to the same cores;
-they take steps in turns, the first of a round changes each time, and the medians over rounds are compared. ``least``
-is the best round of each. ``cpu`` is the median of processor seconds a step: on one core it does not depend on what
-else the machine does, as all else does where threads wait for each other. PyTorch is no dependency: name an
-interpreter that has it.
+they take steps in turns, the first of a round changes each time, and the medians over rounds are compared. ``best`` is
+the best round of each. ``cpu`` is the median of processor seconds per step: on one core it does not depend on what else
+the machine does, as everything else does where threads wait for each other. PyTorch is no dependency: name an
+interpreter that has it, or its side is left out.
 
     python benchmarks/training.py --torch-python /path/to/python
 """
@@ -17,41 +17,39 @@ import importlib
 import itertools
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
+
+from measure import LocalSide, Side, report, seconds, serve, use_cores
 
 SIZES = {"small": (4, 64, 4), "large": (8, 256, 8)}
 """Layers, width and attention heads."""
 ACTIVATIONS = ("relu", "gelu-tanh")
-BATCH, LENGTH, VOCAB, ANSWER, HEADS, RATE = 256, 31, 24, 5, 3, 1e-3
+LENGTH, VOCAB, ANSWER, HEADS, RATE = 31, 24, 5, 3, 1e-3
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What is trained, on how many cores; and how a batch is split: over devices, and in parts one by one."""
+class Setting(NamedTuple):
+    """What is trained, on how many cores; and how a batch is split: over devices, and into accumulated parts."""
 
     layers: int
     width: int
     heads: int
     activation: str
+    batch: int
     cores: int
     devices: int
     parts: int
 
 
 def ours(setting: Setting) -> tuple[Callable[[], Any], str]:
-    """A step that blocks, and versions. The batch lies on a mesh of CPU devices; its parts go one after the other."""
+    """Return a step that blocks, and versions. The batch is split over a mesh of CPU devices."""
     import jax
-
-    jax.config.update("jax_num_cpu_devices", setting.devices)
     from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+    if setting.devices > len(jax.devices()):
+        raise SystemExit(f"training: XLA must have {setting.devices} CPU devices, got {len(jax.devices())}")
     mesh = jax.make_mesh((setting.devices,), ("batch",), axis_types=(AxisType.Auto,))
     state, tokens, step = our_step(setting)
     state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
@@ -66,9 +64,7 @@ def ours(setting: Setting) -> tuple[Callable[[], Any], str]:
 
 
 def our_step(setting: Setting) -> tuple[Any, Any, Callable[..., Any]]:
-    """(state, tokens, step) with ``state, loss = step(state, tokens)``: the step of ``circuits train``."""
-    from functools import partial
-
+    """Return (state, tokens, step) with ``state, loss = step(state, tokens)``: the step of ``circuits train``."""
     import jax
 
     from circuits.tasks.star.config import StarConfig
@@ -77,23 +73,26 @@ def our_step(setting: Setting) -> tuple[Any, Any, Callable[..., Any]]:
     from circuits.training.step import initial_state, update
     from circuits.transformer.config import Architecture
 
-    shape = {key: getattr(setting, key) for key in ("layers", "width", "heads", "activation")}
     config = TrainConfig(
         task=StarConfig(),  # 2-path 5-node stars of 20 labels as text: 31 tokens are read, 24 are known
         objective=ObjectiveConfig(name="mtp", heads=HEADS),
-        model=Architecture(**shape),
+        model=Architecture(
+            layers=setting.layers, width=setting.width, heads=setting.heads, activation=setting.activation
+        ),
         optimiser=OptimiserConfig(learning_rate=RATE),
-        batch=BATCH,
+        batch=setting.batch,
         accumulate=setting.parts,
     )
     task = build_task(config.task)
-    assert (task.format.length - 1, task.format.vocab_size, task.format.answer_length) == (LENGTH, VOCAB, ANSWER)
-    tokens = jax.random.randint(jax.random.key(1), (BATCH, LENGTH + 1), 0, VOCAB, "int32")
-    return initial_state(config, task, 0), tokens, jax.jit(partial(update, config, task), donate_argnums=0)
+    form = task.format
+    assert (form.length - 1, form.vocab_size, form.answer_length) == (LENGTH, VOCAB, ANSWER)
+    tokens = jax.random.randint(jax.random.key(1), (setting.batch, LENGTH + 1), 0, VOCAB, "int32")
+    step = jax.jit(lambda state, tokens: update(config, task, state, tokens, 0), donate_argnums=0)
+    return initial_state(config, task, 0), tokens, step
 
 
 def peer(setting: Setting) -> tuple[Callable[[], Any], str]:
-    """The same step in PyTorch, with a thread on every core."""
+    """Return the same step in PyTorch, with a thread on every core."""
     try:
         torch = importlib.import_module("torch")
     except ImportError:
@@ -123,17 +122,17 @@ def peer(setting: Setting) -> tuple[Callable[[], Any], str]:
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
-            self.tokens, self.places = nn.Embedding(VOCAB, d), nn.Parameter(0.02 * torch.randn(LENGTH, d))
+            self.tokens, self.positions = nn.Embedding(VOCAB, d), nn.Parameter(0.02 * torch.randn(LENGTH, d))
             self.blocks = nn.Sequential(*(Block() for _ in range(setting.layers)))
             self.norm = nn.LayerNorm(d, bias=False)
             self.heads = nn.ModuleList(nn.Linear(d, VOCAB, bias=False) for _ in range(HEADS))
 
         def forward(self, tokens):
-            return self.norm(self.blocks(self.tokens(tokens) + self.places))
+            return self.norm(self.blocks(self.tokens(tokens) + self.positions))
 
     model = Model()
     optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.0, fused=True)
-    tokens = torch.randint(0, VOCAB, (BATCH, LENGTH + HEADS))
+    tokens = torch.randint(0, VOCAB, (setting.batch, LENGTH + HEADS))
     first = LENGTH - ANSWER + 1
 
     def run() -> None:
@@ -149,95 +148,84 @@ def peer(setting: Setting) -> tuple[Callable[[], Any], str]:
     return run, f"torch {torch.__version__}"
 
 
-def serve(side: str, setting: Setting) -> None:
-    """The process of one side: a line in is a number of steps, a line out the seconds they took, and of processors."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: setting.cores])
-    run, version = {"ours": ours, "peer": peer}[side](setting)
+def side_of(name: str, setting: Setting) -> LocalSide:
+    """Return one side, which answers a number of steps with seconds per step, wall-clock and of processors."""
+    run, version = {"ours": ours, "peer": peer}[name](setting)
     run()
     run()
-    print(version, flush=True)
-    for line in sys.stdin:
-        begun, busy = time.perf_counter(), time.process_time()
-        for _ in range(int(line)):
-            run()
-        print(time.perf_counter() - begun, time.process_time() - busy, flush=True)
+
+    def answer(steps: int) -> list[float]:
+        wall, cpu, _ = seconds(lambda: [run() for _ in range(steps)])
+        return [wall / steps, cpu / steps]
+
+    return LocalSide(version, answer)
 
 
-class Side:
-    """One side's process."""
-
-    def __init__(self, side: str, python: str, setting: Setting) -> None:
-        command = [python, os.path.abspath(__file__), "--serve", side, json.dumps(asdict(setting))]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.version = self._line()
-
-    def seconds(self, steps: int) -> tuple[float, float]:
-        """Wall-clock and processor seconds of one step, the mean over these."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
-        wall, busy = self._line().split()
-        return float(wall) / steps, float(busy) / steps
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline().strip()
-        if not line:
-            sys.exit(f"training: {' '.join(self.process.args[:3])} ended early")  # pyright: ignore
-        return line
-
-
-def compare(name: str, setting: Setting, peer_parts: int, args: argparse.Namespace) -> None:
-    """One JSON line: medians over rounds, as seconds a step and tokens a second."""
-    sides = {
-        "peer": Side("peer", args.torch_python, replace(setting, parts=peer_parts)),
-        "ours": Side("ours", sys.executable, setting),
-    }
+def compare(
+    name: str, sides: dict[str, Side | LocalSide], setting: Setting, rounds: int, steps: int, **rest: Any
+) -> None:
+    """Report medians over rounds, as seconds per step and tokens per second."""
     times: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
-    for number in range(args.rounds):
+    for number in range(rounds):
         for side in sorted(sides, reverse=number % 2 == 1):
-            times[side].append(sides[side].seconds(args.steps))
+            times[side].append(sides[side].ask(steps))
     for side in sides.values():
         side.close()
-    (own, own_cpu), (other, other_cpu) = (
-        [statistics.median(kind) for kind in zip(*times[side], strict=True)] for side in ("ours", "peer")
-    )
-    least = {side: min(wall for wall, _ in times[side]) for side in sides}
-    line: dict[str, Any] = {"name": name, "ours": own, "peer": other, "ratio": other / own, "unit": "s"}
-    line |= {"tokens_per_second": round(BATCH * LENGTH / own), "peer_tokens_per_second": round(BATCH * LENGTH / other)}
-    line |= {"least": least, "least_ratio": least["peer"] / least["ours"]}
-    line |= {"cpu": {"ours": own_cpu, "peer": other_cpu}, "cpu_ratio": other_cpu / own_cpu}
-    line |= {"device": f"cpu {platform.machine()}", "load": os.getloadavg()[0], "rounds": args.rounds}
-    line |= {**asdict(setting), "peer_parts": peer_parts, "batch": BATCH, "length": LENGTH}
-    print(json.dumps({**line, "versions": [side.version for side in sides.values()]}), flush=True)
+    medians = {side: [statistics.median(kind) for kind in zip(*rows, strict=True)] for side, rows in times.items()}
+    wall, cpu = ({side: median[i] for side, median in medians.items()} for i in range(2))
+    best = {side: min(wall for wall, _ in rows) for side, rows in times.items()}
+    tokens = setting.batch * LENGTH
+    line: dict[str, Any] = {"tokens_per_second": {side: round(tokens / each) for side, each in wall.items()}}
+    line |= {"best": best, "cpu": cpu}
+    if "peer" in sides:
+        line |= {"best_ratio": best["peer"] / best["ours"], "cpu_ratio": cpu["peer"] / cpu["ours"]}
+    line |= {**setting._asdict(), "length": LENGTH, "rounds": rounds, **rest, "load": os.getloadavg()[0]}
+    report(name, wall["ours"], wall.get("peer"), **line, versions=[side.version for side in sides.values()])
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch")
+    parser.add_argument("--torch-python", default="", help="interpreter that has PyTorch")
     parser.add_argument("--only", default="", help="run the lines whose name contains this")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each side")
-    parser.add_argument("--steps", type=int, default=3, help="steps a turn")
+    parser.add_argument("--steps", type=int, default=3, help="steps per turn")
     parser.add_argument("--cores", type=int, nargs="*", default=[os.cpu_count() or 1], help="processors of both sides")
     parser.add_argument("--devices", type=int, nargs="*", default=[], help="CPU devices of ours; as many as cores")
-    parser.add_argument("--parts", type=int, nargs="*", default=[8], help="parts of a batch, one after the other")
+    parser.add_argument("--parts", type=int, nargs="*", default=[8], help="accumulated parts of a batch")
     parser.add_argument("--peer-parts", type=int, nargs="*", default=[1], help="the same of the peer")
+    parser.add_argument("--toy", action="store_true", help="a small model, our side alone, in this process")
     parser.add_argument("--serve", nargs=2, metavar=("SIDE", "SETTING"), help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.serve:
-        serve(args.serve[0], Setting(**json.loads(args.serve[1])))
+        setting = Setting(**json.loads(args.serve[1]))
+        use_cores(setting.cores)
+        if args.serve[0] == "ours":
+            import jax
+
+            jax.config.update("jax_num_cpu_devices", setting.devices)
+        side = side_of(args.serve[0], setting)
+        serve(side.version, side.answer)
         return
+    if args.toy:
+        setting = Setting(1, 16, 2, "relu", batch=4, cores=1, devices=1, parts=2)
+        compare("training/toy", {"ours": side_of("ours", setting)}, setting, rounds=1, steps=1)
+        return
+    if not args.torch_python:
+        print("training: without --torch-python ours is measured alone", file=sys.stderr)
     splits = list(itertools.product(args.cores, args.devices or [0], args.parts, args.peer_parts))
     for size, activation, (cores, devices, parts, peer_parts) in itertools.product(SIZES, ACTIVATIONS, splits):
-        setting = Setting(*SIZES[size], activation, cores, devices or cores, parts)
+        setting = Setting(*SIZES[size], activation, 256, cores, devices or cores, parts)
         name = f"training/{size}/{activation}/cores={cores}/devices={setting.devices}/parts={parts}/peer={peer_parts}"
-        if args.only in name:
-            compare(name, setting, peer_parts, args)
+        if args.only not in name:
+            continue
+        settings = {"ours": (sys.executable, setting)}
+        if args.torch_python:
+            settings["peer"] = args.torch_python, setting._replace(parts=peer_parts)
+        sides = {
+            side: Side(python, os.path.abspath(__file__), "--serve", side, json.dumps(each._asdict()))
+            for side, (python, each) in settings.items()
+        }
+        compare(name, sides, setting, args.rounds, args.steps, peer_parts=peer_parts)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,11 @@ from .disentangled.weights import Layer as Layer
 from .disentangled.weights import Weights as Weights
 from .flow.population import mean_by_symmetry as mean_by_symmetry
 from .flow.population import mean_exhaustive as mean_exhaustive
+from .models import LoadedModel as LoadedModel
+from .models import accuracy as accuracy
+from .models import held_out_problems as held_out_problems
+from .models import load_model as load_model
+from .models import shipped_checkpoints as shipped_checkpoints
 from .tasks.problem import Problem as Problem
 from .tasks.sampling import sample as sample
 from .tasks.star.graph import StarGraph as StarGraph

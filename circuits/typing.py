@@ -23,9 +23,9 @@ A single letter in a shape annotation means the same in every module:
 Every other axis has a word for a name, such as ``seeds``, ``draws`` or ``times``.
 
 Code counts positions, layers, attention heads and prediction heads from 0, as TransformerLens does. The papers count
-from 1: position T - 1 of arXiv:2604.11912, which holds u_end, is ``tokens[-2]``, and its Layer 1 is ``weights[0]``. Only
-names that quote a paper count from 1: ``content_1`` is W0^(1), ``position_1`` is W1^(1), ``content_2`` is W0^(2) and
-``position_2`` is W1^(2).
+from 1: position T - 1 of arXiv:2604.11912, which holds u_end, is ``tokens[-2]``, and its Layer 1 is ``weights[0]``.
+Only names that quote a paper count from 1: ``content_1`` is W0^(1), ``position_1`` is W1^(1), ``content_2`` is W0^(2)
+and ``position_2`` is W1^(2).
 """
 
 from jax import Array

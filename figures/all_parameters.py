@@ -1,7 +1,6 @@
-"""Eq. 3 and the next-token loss over all parameters from zero: exact flows with W0 of Layer 1 free, or held at 0.
+"""Eq. 3 and the next-token loss over all parameters from zero: exact flows with W0^(1) free, or held at 0.
 
-The four solutions take some minutes each, so they are kept in ``all_parameters.npz`` beside this script; delete it to
-solve them again.
+The four solutions take some minutes each. What is drawn is stored in all_parameters.npz; delete it to solve again.
 """
 
 from pathlib import Path
@@ -9,84 +8,75 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import EXAMPLE, FIGURES, PAPER, STAR, command_line, save
 
 from circuits.disentangled.closed_form import forward
+from circuits.files import read_arrays, write_arrays
 from circuits.flow.coordinates import Coordinates, all_entries, causal_entries, coordinates, orbits
-from circuits.flow.fields import GOAL, MULTI_TOKEN, NEXT_TOKEN, PLAN, REPLAY, gradient_flow, population_loss
+from circuits.flow.fields import GOAL, MULTI_TOKEN, NEXT_TOKEN, PLAN, REPLAY, Mixture, gradient_flow, population_loss
 from circuits.flow.solve import log_times, solve
-from circuits.plotting.lines import line_panels
-from circuits.plotting.lines import LinePanel
-from circuits.plotting.lines import Line
-from circuits.tasks.star.graph import StarGraph
+from circuits.plotting import Line, LinePanel, line_panels
 
-SPEC = StarGraph(paths=2, nodes=3, labels=10)
-EXAMPLE = (3, 7, 6, 0, 7, 2, 3, 6, 0, 3)
-TIMES = log_times(1e5, per_decade=6)
-FLOWS = {
-    "NTP, W0 of Layer 1 held": (NEXT_TOKEN, False),
+STORED = FIGURES / "all_parameters.npz"
+END = 1e5
+FLOWS: dict[str, tuple[Mixture, bool]] = {
+    "NTP, $W_0^{(1)} = 0$": (NEXT_TOKEN, False),
     "NTP, all free": (NEXT_TOKEN, True),
-    "2-MTP, W0 of Layer 1 held": (MULTI_TOKEN, False),
+    "2-MTP, $W_0^{(1)} = 0$": (MULTI_TOKEN, False),
     "2-MTP, all free": (MULTI_TOKEN, True),
 }
-KEPT = Path(__file__).with_suffix(".npz")
+PARTS = {"plan": PLAN, "replay": REPLAY, "goal": GOAL}
+KEYS = {"T − 1: u_end": 8, "T: itself": 9, "first of an edge": slice(0, 8, 2), "second of an edge": slice(1, 8, 2)}
 
 
-def main() -> None:
-    jax.config.update("jax_enable_x64", True)
-    solved = flows()
-    t = np.asarray(TIMES)[1:]
+def main(toy: bool = False, out: Path = FIGURES) -> None:
+    if not STORED.exists():
+        write_arrays(STORED, {key: array for number in range(len(FLOWS)) for key, array in flow(number).items()})
+    arrays = read_arrays(STORED)
     panels = []
-    for name, (_, free) in FLOWS.items():
-        attention, losses = measured(moving(free), solved[name][1:])
-        offsets = {"T − 1: u_end": 8, "T: itself": 9, "first places": slice(0, 8, 2), "second places": slice(1, 8, 2)}
+    for number, name in enumerate(FLOWS):
+        t = arrays["times"]
+        row = arrays[f"{number} attention"]
         lines = [
-            Line(label, t, attention[:, place].reshape(len(t), -1).sum(axis=1), colour)
-            for colour, (label, place) in enumerate(offsets.items())
+            Line(label, t, row[:, keys].reshape(len(t), -1).sum(axis=1), colour)
+            for colour, (label, keys) in enumerate(KEYS.items())
         ]
-        panels.append(LinePanel(name, "attention of Layer 1's last row", lines, limits=(-0.03, 1.03)))
-        parts = [Line(part, t, values, colour) for colour, (part, values) in enumerate(losses.items())]
-        panels.append(
-            LinePanel(name, "losses (nats)", [*parts, Line("log 2", t, np.full(len(t), np.log(2)), 6, "reference")])
-        )
+        panels.append(LinePanel(name, "attention of layer 0's last row", lines, limits=(-0.03, 1.03)))
+        losses = [Line(part, t, arrays[f"{number} {part}"], colour) for colour, part in enumerate(PARTS)]
+        chance = Line("log 2", t, np.full(len(t), np.log(2)), 6, "reference")
+        panels.append(LinePanel(name, "losses (nats)", [*losses, chance]))
     figure = line_panels(
         panels,
         "time t of the flow",
         title="Exact gradient flow from zero: with all weights free, NTP finds the path",
         note="Attention on the running example. plan: L1a, replay: L1b, goal: L2 (not trained on under NTP).\n"
-        "Trained with AdamW instead, the same model stays at log 2 under NTP and leaves it under 2-MTP.",
+        "Trained with AdamW instead, the same model stays at log 2 under NTP and leaves it under 2-MTP.\n" + PAPER,
         size=(6.4, 3.2),
     )
-    figure.savefig(Path(__file__).with_suffix(".png"), dpi=110)
+    save(figure, out, "all_parameters", dpi=110)
 
 
 def moving(free: bool) -> Coordinates:
-    """Every weight that attention sees; content blocks by their two orbits."""
-    return coordinates(SPEC, orbits(10) if free else None, causal_entries(10), orbits(10), all_entries(10))
+    """Return every weight that attention depends on; content blocks by their two orbits."""
+    return coordinates(STAR, orbits(10) if free else None, causal_entries(10), orbits(10), all_entries(10))
 
 
-def flows() -> dict[str, np.ndarray]:
-    """Each flow at ``TIMES``, solved where it is not kept."""
-    kept = dict(np.load(KEPT)) if KEPT.exists() else {}
-    for name, (mixture, free) in FLOWS.items():
-        if name not in kept:
-            where = moving(free)
-            start = jnp.zeros(len(where.names))
-            kept[name] = np.asarray(
-                solve(gradient_flow(where, mixture, SPEC), start, TIMES, rtol=1e-5, atol=1e-7).states
-            )
-            np.savez_compressed(KEPT, **kept)
-            print(f"solved {name}", flush=True)
-    return kept
+def flow(number: int) -> dict[str, np.ndarray]:
+    """Solve a flow, and return layer 0's last row on the running example and the three losses at each time."""
+    mixture, free = list(FLOWS.values())[number]
+    where, times = moving(free), log_times(END, per_decade=6)
+    start = jnp.zeros(len(where.names))
+    states = solve(gradient_flow(where, mixture, STAR), start, times, rtol=1e-5, atol=1e-7).states
+    print(f"solved {list(FLOWS)[number]}", flush=True)
+    return {"times": np.asarray(times)[1:]} | measured(number, where, states[1:])
 
 
-def measured(where: Coordinates, states: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Layer 1's last row on the running example, and the three population losses by name."""
-    tokens, theta = jnp.asarray(EXAMPLE, jnp.int32), jnp.asarray(states)
-    rows = jax.jit(jax.vmap(lambda point: forward(where.embed(point), tokens).attention[0][-1]))(theta)
-    parts = {"plan": PLAN, "replay": REPLAY, "goal": GOAL}
-    losses = {name: jax.jit(jax.vmap(population_loss(where, part, SPEC)))(theta) for name, part in parts.items()}
-    return np.asarray(rows), {name: np.asarray(values) for name, values in losses.items()}
+def measured(number: int, where: Coordinates, states: jax.Array) -> dict[str, np.ndarray]:
+    tokens = jnp.asarray(EXAMPLE, jnp.int32)
+    rows = jax.jit(jax.vmap(lambda point: forward(where.embed(point), tokens).attention[0][-1]))(states)
+    losses = {name: jax.jit(jax.vmap(population_loss(where, part, STAR)))(states) for name, part in PARTS.items()}
+    return {f"{number} attention": np.asarray(rows)} | {f"{number} {k}": np.asarray(v) for k, v in losses.items()}
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

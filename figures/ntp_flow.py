@@ -1,6 +1,6 @@
-"""Where next-token training takes Layer 1: exact flows, with Layer 2 held at 0 as in Theorem 3, and moving.
+"""Where next-token training takes layer 0: exact flows with layer 1 held at 0, as in Theorem 3, and moving.
 
-The flows take about three minutes. They are kept in ntp_flow.npz; delete it to solve them again.
+The flows take about three minutes. They are stored in ntp_flow.npz; delete it to solve them again.
 """
 
 from pathlib import Path
@@ -8,66 +8,61 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import FIGURES, PAPER, STAR, command_line, save
 
-from circuits.files import write_arrays
-from circuits.flow.coordinates import Coordinates, all_entries, coordinates, orbits, toeplitz
-from circuits.flow.fields import NEXT_TOKEN, PLAN, REPLAY, Mixture, gradient_flow, population_loss
+from circuits.files import read_arrays, write_arrays
+from circuits.flow.coordinates import all_entries, coordinates, orbits, toeplitz
+from circuits.flow.fields import NEXT_TOKEN, PLAN, REPLAY, gradient_flow, population_loss
 from circuits.flow.solve import log_times, solve
-from circuits.plotting.lines import line_panels
-from circuits.plotting.lines import LinePanel
-from circuits.plotting.lines import Line
-from circuits.tasks.star.graph import StarGraph
+from circuits.plotting import Line, LinePanel, line_panels
 
-SPEC = StarGraph(paths=2, nodes=3, labels=10)
-HERE = Path(__file__)
-CACHE = HERE.with_suffix(".npz")
+STORED = FIGURES / "ntp_flow.npz"
 END = 1e6
 NAMES = {
-    "held": "NTP, Layer 2 held at 0",
-    "plan held": "L1a alone, Layer 2 held at 0",
-    "moving": "NTP, Layer 2 moving",
-    "plan": "L1a alone, Layer 2 moving",
+    "held": "NTP, layer 1 held at 0",
+    "plan held": "L1a alone, layer 1 held at 0",
+    "moving": "NTP, layer 1 moving",
+    "plan": "L1a alone, layer 1 moving",
 }
 
 
-def main() -> None:
-    if not CACHE.exists():
-        jax.config.update("jax_enable_x64", True)
-        write_arrays(CACHE, flows())
-    with np.load(CACHE) as found:
-        figure = line_panels(
-            [attention(name, found["times"], found[f"{key} attention"]) for key, name in NAMES.items()]
-            + [losses(name, found["times"], *found[f"{key} losses"]) for key, name in NAMES.items()],
-            "time t of the flow",
-            title="Next-token losses first raise the predecessor; where they take it depends on L1b and on Layer 2",
-            note="Exact flows over all graphs of a Toeplitz Layer 1, from 0; attention of the last row, whose position "
-            "T − k holds u_end at k = 1. NTP is ½ (L1a + L1b). Theorem 3 has the predecessor repelled from the\nstart, "
-            "with Layer 2 at 0. Chance on v is L1a = ln 2. L1a alone, with Layer 2 moving, reaches the circuit.",
-            columns=4,
-            size=(5.2, 3.6),
-        )
-    figure.savefig(HERE.with_suffix(".png"), dpi=120)
+def main(toy: bool = False, out: Path = FIGURES) -> None:
+    if not STORED.exists():
+        write_arrays(STORED, flows())
+    arrays = read_arrays(STORED)
+    figure = line_panels(
+        [attention(name, arrays["times"], arrays[f"{key} attention"]) for key, name in NAMES.items()]
+        + [losses(name, arrays["times"], *arrays[f"{key} losses"]) for key, name in NAMES.items()],
+        "time t of the flow",
+        title="Next-token losses first raise the predecessor; where they take it depends on L1b and on layer 1",
+        note="Exact flows over all graphs of a Toeplitz layer 0, from 0; attention of the last row, whose position "
+        "T − k holds u_end at k = 1. NTP is ½ (L1a + L1b). Theorem 3 has the predecessor repelled from the\nstart, "
+        "with layer 1 at 0. Chance on v is L1a = ln 2. L1a alone, with layer 1 moving, reaches the circuit. " + PAPER,
+        columns=4,
+        size=(5.2, 3.6),
+    )
+    save(figure, out, "ntp_flow", dpi=120)
 
 
 def flows() -> dict[str, np.ndarray]:
-    """For each flow: attention of the last row by offset (K, T), and L1a and L1b (2, K)."""
-    layer_1 = coordinates(SPEC, position_1=toeplitz(10))
-    both = coordinates(SPEC, position_1=toeplitz(10), content_2=orbits(10), position_2=all_entries(10))
+    """Return, for each flow, attention of the last row by offset (K, T), and L1a and L1b (2, K)."""
+    layer_0 = coordinates(STAR, position_1=toeplitz(10))
+    both = coordinates(STAR, position_1=toeplitz(10), content_2=orbits(10), position_2=all_entries(10))
     times = log_times(END)
-    found = {"times": np.asarray(times)[1:]}
-    cases: dict[str, tuple[Coordinates, Mixture]] = {
-        "held": (layer_1, NEXT_TOKEN),
-        "plan held": (layer_1, PLAN),
+    arrays = {"times": np.asarray(times)[1:]}
+    cases = {
+        "held": (layer_0, NEXT_TOKEN),
+        "plan held": (layer_0, PLAN),
         "moving": (both, NEXT_TOKEN),
         "plan": (both, PLAN),
     }
     for key, (moving, mixture) in cases.items():
-        field, start = gradient_flow(moving, mixture, SPEC), jnp.zeros(len(moving.names))
+        field, start = gradient_flow(moving, mixture, STAR), jnp.zeros(len(moving.names))
         states = solve(field, start, times, rtol=1e-6, atol=1e-8).states[1:]
-        parts = [jax.jit(jax.vmap(population_loss(moving, part, SPEC)))(states) for part in (PLAN, REPLAY)]
-        found[f"{key} attention"] = np.asarray(jax.nn.softmax(states[:, moving.of("position_1")], axis=1))
-        found[f"{key} losses"] = np.asarray(parts)
-    return found
+        parts = [jax.jit(jax.vmap(population_loss(moving, part, STAR)))(states) for part in (PLAN, REPLAY)]
+        arrays[f"{key} attention"] = np.asarray(jax.nn.softmax(states[:, moving.slice_of("position_1")], axis=1))
+        arrays[f"{key} losses"] = np.asarray(parts)
+    return arrays
 
 
 def attention(name: str, times: np.ndarray, by_offset: np.ndarray) -> LinePanel:
@@ -87,4 +82,4 @@ def losses(name: str, times: np.ndarray, plan: np.ndarray, replay: np.ndarray) -
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -1,32 +1,26 @@
-"""Phase I of Theorem 2: the exact gradient flow of L2 over a Toeplitz Layer 1, and Eqs. 9 and 10 beside it."""
+"""Phase I of Theorem 2: the exact gradient flow of L2 over a Toeplitz layer 0, and Eqs. 9 and 10 beside it."""
 
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import FIGURES, STAR, command_line, save
 
 from circuits.flow import printed
 from circuits.flow.coordinates import coordinates, toeplitz
 from circuits.flow.fields import GOAL, gradient_flow, population_loss
 from circuits.flow.rates import rate
 from circuits.flow.solve import log_times, solve
-from circuits.plotting.lines import line_panels
-from circuits.plotting.lines import LinePanel
-from circuits.plotting.lines import Line
-from circuits.tasks.star.graph import StarGraph
-
-SPEC = StarGraph(paths=2, nodes=3, labels=10)
-END = 1e8
+from circuits.plotting import Line, LinePanel, line_panels
 
 
-def main() -> None:
-    jax.config.update("jax_enable_x64", True)
-    moving = coordinates(SPEC, position_1=toeplitz(10))
-    times = log_times(END)
-    exact = solve(gradient_flow(moving, GOAL, SPEC), jnp.zeros(10), times).states
+def main(toy: bool = False, out: Path = FIGURES) -> None:
+    moving = coordinates(STAR, position_1=toeplitz(10))
+    times = log_times(1e4 if toy else 1e8)
+    exact = solve(gradient_flow(moving, GOAL, STAR), jnp.zeros(10), times).states
     paper = solve(printed.phase_1, jnp.zeros(3), times).states
-    loss = jax.vmap(population_loss(moving, GOAL, SPEC))(exact)
+    loss = jax.vmap(population_loss(moving, GOAL, STAR))(exact)
 
     t, w, (p, c, q) = np.asarray(times)[1:], np.asarray(exact)[1:].T, np.asarray(paper)[1:].T
     even, odd = w[2], w[3]
@@ -39,18 +33,15 @@ def main() -> None:
         Line("k = 0, Eqs. 9–10", t, q, 4, "printed"),
     ]
     predecessor = [Line("k = 1", t, w[1], 0), Line("k = 1, Eq. 9", t, p, 6, "printed")]
-    late = t >= 10
+    late = t[t >= 10]
     ratios = [
         Line(f"k = 2, 4, 6, 8\ngap {_slope(t, w[1] - even)} ln t", t, t * np.exp(even - w[1]), 2),
         Line(f"k = 0, 3, 5, 7, 9\ngap {_slope(t, w[1] - odd)} ln t", t, t * np.exp(odd - w[1]), 1),
         Line(f"k ≥ 2, Eqs. 9–10\ngap {_slope(t, p - c)} ln t", t, t * np.exp(c - p), None, "printed"),
-        Line("2/15", t[late], np.full(late.sum(), 2 / 15), 6, "reference"),
-        Line("1/10", t[late], np.full(late.sum(), 1 / 10), 6, "reference"),
+        Line("2/15", late, np.full(len(late), 2 / 15), 6, "reference"),
+        Line("1/10", late, np.full(len(late), 1 / 10), 6, "reference"),
     ]
-    losses = [
-        Line("L2", t, np.asarray(loss)[1:], 0),
-        Line("0.9/t", t[late], 0.9 / t[late], 6, "reference"),
-    ]
+    losses = [Line("L2", t, np.asarray(loss)[1:], 0), Line("0.9/t", late, 0.9 / late, 6, "reference")]
     figure = line_panels(
         [
             LinePanel("Offset 1, the predecessor: w(1) → ∞", "w(1)", predecessor),
@@ -59,14 +50,14 @@ def main() -> None:
             LinePanel("The loss falls like 0.9/t", "L2 (nats)", losses, log_y=True),
         ],
         "time t of the flow",
-        title="Phase I: the goal's loss alone drives Layer 1 to the predecessor; every gap w(1) − w(k) grows as ln t",
+        title="Phase I: the goal's loss alone drives layer 0 to the predecessor; every gap w(1) − w(k) grows as ln t",
         note="Solid: the exact flow of E[L2] over all graphs, from w = 0. Dashed: the field printed as Eqs. 9–10. "
         "Slopes of gaps: per ln t, over the last three decades.\n"
         "u_end is the second token of its edge, so only even offsets hold it; Eq. 10 takes all k ≥ 2 as one, "
-        "a mean that neither kind has.",
+        "a mean that neither kind has. Layers count from 0.",
         size=(6.4, 3.7),
     )
-    figure.savefig(Path(__file__).with_suffix(".png"), dpi=150)
+    save(figure, out, "phase_1", dpi=150)
 
 
 def _slope(times: np.ndarray, values: np.ndarray) -> str:
@@ -74,4 +65,4 @@ def _slope(times: np.ndarray, values: np.ndarray) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -1,10 +1,11 @@
-"""Phase II of Theorem 2: the exact gradient flow of L1a over Layer 2, when Layer 1 points at the predecessor."""
+"""Phase II of Theorem 2: the exact gradient flow of L1a over layer 1, when layer 0 points at the predecessor."""
 
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import FIGURES, STAR, command_line, save
 
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.weights import zeros
@@ -12,26 +13,19 @@ from circuits.flow.coordinates import coordinates, free, orbits
 from circuits.flow.fields import PLAN, gradient_flow, population_loss
 from circuits.flow.rates import rate
 from circuits.flow.solve import log_times, solve
-from circuits.plotting.lines import line_panels
-from circuits.plotting.lines import LinePanel
-from circuits.plotting.lines import Line
-from circuits.tasks.star.graph import StarGraph
-
-SPEC = StarGraph(paths=2, nodes=3, labels=10)
-END = 1e8
+from circuits.plotting import Line, LinePanel, line_panels
 
 
-def main() -> None:
-    jax.config.update("jax_enable_x64", True)
+def main(toy: bool = False, out: Path = FIGURES) -> None:
     row = np.zeros((10, 10), bool)
     row[8] = True
     predecessor = circuit(800.0, labels=10, length=10)[0], zeros(2, 10, 10)[1]
-    moving = coordinates(SPEC, content_2=orbits(10), position_2=free(row), at=predecessor)
-    times = log_times(END)
-    states = solve(gradient_flow(moving, PLAN, SPEC), jnp.zeros(12), times).states
-    loss = np.asarray(jax.vmap(population_loss(moving, PLAN, SPEC))(states))[1:]
+    moving = coordinates(STAR, content_2=orbits(10), position_2=free(row), at=predecessor)
+    times = log_times(1e5 if toy else 1e8)
+    states = solve(gradient_flow(moving, PLAN, STAR), jnp.zeros(12), times).states
+    loss = np.asarray(jax.vmap(population_loss(moving, PLAN, STAR))(states))[1:]
     t, (a, b, *w) = np.asarray(times)[1:], np.asarray(states)[1:].T
-    late = t >= 100
+    late = t[t >= 100]
 
     content = [
         Line(f"diagonal: {_slope(t, a)}\n9/10; paper: → ∞", t, a, 0),
@@ -45,7 +39,7 @@ def main() -> None:
         Line(f"10: {_slope(t, w[9])}\npaper: stays 0", t, w[9], 3),
         Line(f"9, itself: {_slope(t, w[8])}\n−4/5; paper: → −∞", t, w[8], 1),
     ]
-    losses = [Line("L1a", t, loss, 0), Line("9.8/t", t[late], 9.8 / t[late], 6, "reference")]
+    losses = [Line("L1a", t, loss, 0), Line("9.8/t", late, 9.8 / late, 6, "reference")]
     figure = line_panels(
         [
             LinePanel("Content: $W_0^{(2)}$", "weight", content),
@@ -53,21 +47,21 @@ def main() -> None:
             LinePanel("The loss falls like 9.8/t", "L1a (nats)", losses, log_y=True),
         ],
         "time t of the flow",
-        title="Phase II: Layer 2 learns to look u_end up, but off-diagonal and even positions move without end, too",
-        note="Exact flow of E[L1a] over all graphs from Layer 2 = 0, Layer 1 held at the exact predecessor. After each "
-        "name: slope per ln t over the last three decades ± the most by which that of\none decade differs; below it "
-        "the limit it tends to, where there is one, and what Theorem 2 says. u_end stands at an even position of the "
-        "context: these are worth raising.",
+        title="Phase II: layer 1 learns to look u_end up, but off-diagonal and even positions move without end, too",
+        note="Exact flow of E[L1a] over all graphs from layer 1 = 0, layer 0 held at the exact predecessor. After each "
+        "name: slope per ln t over the last three decades ± the largest difference of\none decade from it; below it "
+        "its limit, where there is one, and what Theorem 2 says. u_end is at an even position of the context: these "
+        "are worth raising.\nLayers count from 0; W^(2), its rows and positions are the paper's, which counts from 1.",
         columns=3,
         size=(6.2, 4.4),
     )
-    figure.savefig(Path(__file__).with_suffix(".png"), dpi=120)
+    save(figure, out, "phase_2", dpi=120)
 
 
 def _slope(times: np.ndarray, values: np.ndarray) -> str:
-    found = rate(times, values)
-    return f"{found.slope:+.4f} ± {found.uncertainty:.4f}".replace("-", "−")
+    slope = rate(times, values)
+    return f"{slope.slope:+.4f} ± {slope.uncertainty:.4f}".replace("-", "−")
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

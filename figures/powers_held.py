@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from circuits.plotting.bars import bar_panels
-from circuits.plotting.bars import BarPanel
-from circuits.plotting.bars import Bars
+from common import FIGURES, command_line, save
+
+from circuits.plotting import BarPanel, Bars, bar_panels
 from proofs_check.transfer.measure import AHEAD, POWER_STEPS, SEEDS
 from proofs_check.transfer.measured import half_length
 from proofs_check.transfer.power import LEVEL, table
 
 HELD = 0.3
-"""Cosine from which the claim says that a matrix holds a power."""
-SHOWN = {
+"""The cosine from which the claim says that a matrix holds a power."""
+VARIANTS = {
     "injected": ("injected", "graph", 2),
     "chained, injected: product": ("chained, injected", "products", 4),
     "not injected": ("plain", "graph", 1),
@@ -25,11 +25,14 @@ NOTE = (
 )
 
 
-def main() -> None:
+def main(toy: bool = False, out: Path = FIGURES) -> None:
     injected = table("injected", POWER_STEPS[-1], "graph").mean(axis=0)
     means = ", ".join(f"{injected[n, n]:.2f}" for n in range(AHEAD - 1))
+    panels = [
+        BarPanel(f"Step {n + 2}", "" if n else "cosine", [bars(name, n) for name in VARIANTS]) for n in range(AHEAD - 1)
+    ]
     figure = bar_panels(
-        [BarPanel(f"Step {n + 2}", "" if n else "cosine", [bars(name, n) for name in SHOWN]) for n in range(AHEAD - 1)],
+        panels,
         ["A", "A²", "A³", "A⁴"],
         "",
         title=f"Cosines with A, A², A³ are {means} with injection; without, steps 3 and 4 hold no power",
@@ -42,16 +45,16 @@ def main() -> None:
         ax.axhline(HELD, color="black", linewidth=1, linestyle=":")
         if number:
             ax.legend().remove()
-    figure.savefig(Path(__file__).with_suffix(".png"), dpi=120)
+    save(figure, out, "powers_held", dpi=120)
 
 
 def bars(name: str, n: int) -> Bars:
-    """Of the matrix of step n + 2."""
-    variant, against, colour = SHOWN[name]
+    """Return the cosines of the matrix of step n + 2."""
+    variant, against, colour = VARIANTS[name]
     values = table(variant, POWER_STEPS[-1], against)[:, n]
     mean, half = values.mean(axis=0), half_length(values, LEVEL)
     return Bars(name, mean, colour, (mean - half, mean + half))
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -1,4 +1,4 @@
-"""The reverse reasoning circuit in a trained standard transformer: heads that carry it, and what each layer knows."""
+"""The reverse reasoning circuit in a trained transformer: attention heads that carry it, and what each layer knows."""
 
 from functools import partial
 from pathlib import Path
@@ -6,32 +6,30 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import FIGURES, command_line, save
 
-from circuits.plotting.effects import effect_heatmap
+from circuits.plotting import effect_heatmap
 from circuits.probes.attention.extract import attention_maps
 from circuits.probes.attention.planning import problem_scores
-from circuits.probes.layout import problem_layout
-from circuits.probes.layout import query_position
-from circuits.probes.residual.linear import score_linear_probes
-from circuits.probes.residual.linear import fit_linear_probes
+from circuits.probes.layout import problem_layout, query_position
+from circuits.probes.residual.linear import fit_linear_probes, score_linear_probes
 from circuits.probes.streaming import stream
 from circuits.tasks.planning import TEST_SEED, draw
 from circuits.transformer.weights_file import load_saved_model
 
-ROOT = Path(__file__).parents[1]
-CHECKPOINT = ROOT / "checkpoints" / "star-2x5-mtp3-seed-1"
+CHECKPOINT = FIGURES.parent / "checkpoints" / "star-2x5-mtp3-seed-1"
 PROBLEMS, HOPS = 512, 3
 
 
-def main() -> None:
+def main(toy: bool = False, out: Path = FIGURES) -> None:
     model, form, _ = load_saved_model(CHECKPOINT)
     assert form is not None
-    query = query_position(form)
-    problems = draw(form, "test", TEST_SEED, 2 * PROBLEMS, one_in=64)
-    first, others = problems[:PROBLEMS], problems[PROBLEMS:]
-    found = stream(partial(problem_scores, format=form, query=query), model, (first,)).mean
-    trace = np.asarray(found.backward_trace - found.distractor_attention)
-    parts = {"goal": np.asarray(found.goal_in_query)} | {f"hop {hop}": trace[..., hop] for hop in range(HOPS)}
+    query, count = query_position(form), 16 if toy else PROBLEMS
+    problems = draw(form, "test", TEST_SEED, 2 * count, one_in=64)
+    first, others = problems[:count], problems[count:]
+    scores = stream(partial(problem_scores, format=form, query=query), model, (first,)).mean
+    trace = np.asarray(scores.backward_trace - scores.distractor_attention)
+    parts = {"goal": np.asarray(scores.goal_in_query)} | {f"hop {hop}": trace[..., hop] for hop in range(HOPS)}
     maps = attention_maps(model, first, form)
     rows, labels = [], []
     for name, strength in parts.items():
@@ -44,28 +42,28 @@ def main() -> None:
         maps.tokens,
         title="3-MTP finds the goal, and walks back from it, one layer a step",
         row_name="",
-        column_name="what the last position of the prompt reads",
+        column_name="attention of the last position of the prompt, by key",
         label="attention",
         roles=maps.roles,
         diverging=False,
     )
-    figure.savefig(Path(__file__).with_suffix(".png"), dpi=130)
+    save(figure, out, "reverse_circuit", dpi=130)
 
-    layouts = [jax.vmap(partial(problem_layout, format=form, query=query))(jnp.asarray(part)) for part in (first, others)]
+    layouts = [
+        jax.vmap(partial(problem_layout, format=form, query=query))(jnp.asarray(part)) for part in (first, others)
+    ]
     known = score_linear_probes(model, fit_linear_probes(model, layouts[1]), layouts[0]).accuracy[:, 0]
-    names = [*(f"n{level}" for level in range(1, form.family.nodes - 1)), "goal"]
-    layers = [str(layer) for layer in range(model.config.layers)]
     figure = effect_heatmap(
         known[:, 1:],
-        ["embedding", *layers],
-        names,
+        ["embedding", *range(model.config.layers)],
+        [*(f"n{level}" for level in range(1, form.family.nodes - 1)), "goal"],
         title="What can be read off after each layer",
         column_name="node of the path",
         label="accuracy of a linear probe",
         diverging=False,
     )
-    figure.savefig(Path(__file__).with_name("what_each_layer_knows.png"), dpi=130)
+    save(figure, out, "what_each_layer_knows", dpi=130)
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main, x64=False)

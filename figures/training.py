@@ -3,11 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from measured import load, median_and_range
+from common import FIGURES, PAPER, command_line, history, median_and_range, save
 
-from circuits.plotting.lines import line_panels
-from circuits.plotting.lines import LinePanel
-from circuits.plotting.lines import Line
+from circuits.plotting import Line, LinePanel, line_panels
 from circuits.training.disentangled.runs import History
 
 RUNS = {"2-MTP": ("reduced-mtp", 0), "NTP": ("reduced-ntp", 1)}
@@ -16,7 +14,7 @@ FIRST = 10
 PANELS = [
     ("plan", "L1a: v from the prompt", "nats"),
     ("replay", "L1b: u_end after v", "nats"),
-    ("goal", "L2: u_end from the prompt, Layer 1's head", "nats"),
+    ("goal", "L2: u_end from the prompt, layer 0's head", "nats"),
     ("first_accuracy", "Accuracy on v", "share of graphs"),
     ("path_accuracy", "Accuracy on the whole path", "share of graphs"),
     ("branch_accuracy", "v above the start's other child", "share of graphs"),
@@ -24,10 +22,11 @@ PANELS = [
     ("content_match", "Match: attention to u_end in its edge", "$S^{[2]}_{T,\\,t_{end}}$"),
     ("self_match", "Distraction: attention to u_end in the query", "$S^{[2]}_{T,\\,T-1}$"),
 ]
+COIN = {"plan": np.log(2), "first_accuracy": 0.5, "path_accuracy": 0.5, "branch_accuracy": 0.5}
 
 
-def main() -> None:
-    runs = {name: load(folder).history for name, (folder, _) in RUNS.items()}
+def main(toy: bool = False, out: Path = FIGURES) -> None:
+    runs = {name: history(folder) for name, (folder, _) in RUNS.items()}
     at_end = {name: float(np.median(run.metrics["path_accuracy"][-1])) for name, run in runs.items()}
     figure = line_panels(
         [panel(*words, runs) for words in PANELS],
@@ -35,25 +34,23 @@ def main() -> None:
         title=f"2-MTP finds the path ({at_end['2-MTP']:.0%}); NTP learns to follow edges and guesses the first "
         f"({at_end['NTP']:.0%})",
         note="Reduced model, AdamW, fresh graphs at every step. Lines: median of ten seeds; bands: their range. "
-        "Dotted: a coin toss between the start's children, ln 2 nats. NTP doesn't train on L2.",
+        "Dotted: a coin toss between the start's children, ln 2 nats. NTP doesn't train on L2.\n" + PAPER,
         columns=3,
         size=(5.2, 3.0),
     )
-    figure.savefig(Path(__file__).with_suffix(".png"), dpi=130)
+    save(figure, out, "training", dpi=130)
 
 
 def panel(metric: str, title: str, ylabel: str, runs: dict[str, History]) -> LinePanel:
     lines = []
     for name, run in runs.items():
         later = run.steps >= FIRST
-        median, (low, high) = median_and_range(run.metrics[metric][later])
-        lines.append(Line(name, run.steps[later], median, RUNS[name][1], span=(low, high)))
-    coin = {"plan": np.log(2), "first_accuracy": 0.5, "path_accuracy": 0.5, "branch_accuracy": 0.5}.get(metric)
-    if coin is not None:
-        ends = lines[0].x[[0, -1]]
-        lines.append(Line("", ends, np.full(2, coin), 6, "reference"))
+        median, span = median_and_range(run.metrics[metric][later])
+        lines.append(Line(name, run.steps[later], median, RUNS[name][1], span=span))
+    if metric in COIN:
+        lines.append(Line("", lines[0].x[[0, -1]], np.full(2, COIN[metric]), 6, "reference"))
     return LinePanel(title, ylabel, lines, limits=None if ylabel == "nats" else (-0.03, 1.03))
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -1,12 +1,10 @@
-"""What 2-MTP's success needs: the same scores with W0 of Layer 1 held at 0, without L1b, and on L1a alone."""
+"""What 2-MTP's success needs: the same scores with W0^(1) held at 0, without L1b, and on L1a alone."""
 
 from pathlib import Path
 
-from measured import load, median_and_range
+from common import FIGURES, PAPER, command_line, history, median_and_range, save
 
-from circuits.plotting.lines import line_panels
-from circuits.plotting.lines import LinePanel
-from circuits.plotting.lines import Line
+from circuits.plotting import Line, LinePanel, line_panels
 
 RUNS = {
     "2-MTP": ("reduced-mtp", 0, "exact"),
@@ -26,8 +24,8 @@ FIRST = 100
 """The first step shown."""
 
 
-def main() -> None:
-    runs = {name: load(folder).history for name, (folder, _, _) in RUNS.items()}
+def main(toy: bool = False, out: Path = FIGURES) -> None:
+    runs = {name: history(folder) for name, (folder, _, _) in RUNS.items()}
 
     def panel(metric: str, title: str, ylabel: str) -> LinePanel:
         lines = []
@@ -41,12 +39,13 @@ def main() -> None:
     figure = line_panels(
         [panel(*words) for words in PANELS],
         "training steps",
-        title="Trained reduced models: with its content weights held at 0, Layer 1 finds the predecessor under NTP too",
-        note="Lines: median over ten seeds; bands: their range. Dashed: W0 of Layer 1 held at 0, as the theory does.",
+        title="Trained reduced models: with its content weights held at 0, layer 0 finds the predecessor under NTP too",
+        note="Lines: median over ten seeds; bands: their range. Dashed: W0^(1) held at 0, as the theory does.\n"
+        + PAPER,
         size=(6.6, 3.6),
     )
-    figure.savefig(Path(__file__).with_suffix(".png"), dpi=140)
+    save(figure, out, "training_variants", dpi=140)
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

@@ -1,4 +1,4 @@
-"""The transfer matrices of a one-layer model beside the powers of the graph it was trained on, and the nearest of each.
+"""The transfer matrices of a one-layer model beside the powers of its graph, and the nearest power of each.
 
 The first graph of the claim ``transfer.power``, trained as there; with the next token injected, and without.
 """
@@ -6,8 +6,9 @@ The first graph of the claim ``transfer.power``, trained as there; with the next
 from pathlib import Path
 
 import numpy as np
+from common import FIGURES, command_line, save
 
-from circuits.plotting.adjacency import matrix_panels
+from circuits.plotting import matrix_panels
 from circuits.probes.adjacency.references import reference_name
 from circuits.tasks.walks.graphs import adjacency
 from proofs_check.transfer import training
@@ -20,20 +21,19 @@ TITLES = {
 }
 
 
-def main() -> None:
+def main(toy: bool = False, out: Path = FIGURES) -> None:
     edges = adjacency(training.walks(SEED).graph)
     powers = [(reference_name(k), np.linalg.matrix_power(edges.astype(float), k)) for k in range(1, AHEAD)]
-    for suffix, (variant, title) in TITLES.items():
-        parameters = training.trained(SEED, AHEAD, VARIANTS[variant], POWER_STEPS[-1])
-        found = np.array(cosines(parameters, edges))
+    for suffix, (variant, title) in list(TITLES.items())[: 1 if toy else None]:
+        parameters = training.trained(SEED, AHEAD, VARIANTS[variant], 2 if toy else POWER_STEPS[-1])
+        scores = np.array(cosines(parameters, edges))
         names = [
-            f"transfer matrix of step {n}\nnearest power: {named(best + 1)}, cosine {row[best]:.2f}"
-            for n, (row, best) in enumerate(zip(found, found.argmax(axis=1), strict=True), start=2)
+            f"transfer matrix of step {n}\nnearest power: {reference_name(best + 1)}, cosine {row[best]:.2f}"
+            for n, (row, best) in enumerate(zip(scores, scores.argmax(axis=1).tolist(), strict=True), start=2)
         ]
         matrices = list(zip(names, training.transfers(parameters), strict=True))
-        figure = matrix_panels(matrices, powers, title=title)
-        figure.savefig(Path(__file__).with_name(f"transfer_matrices{suffix}.png"), dpi=110)
+        save(matrix_panels(matrices, powers, title=title), out, f"transfer_matrices{suffix}", dpi=110)
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main, x64=False)

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+from common import FIGURES, command_line, median_and_range, save
 
-from circuits.plotting.lines import line_panels
-from circuits.plotting.lines import LinePanel
-from circuits.plotting.lines import Line
+from circuits.plotting import Line, LinePanel, line_panels
 from circuits.training.run_folder import read_metrics
 from proofs_check.ledger.data import MEASURED
 
@@ -21,7 +20,7 @@ Series = dict[str, tuple[np.ndarray, np.ndarray]]
 OBJECTIVES = {"3-MTP": ("mtp3", 0), "NTP": ("ntp", 1)}
 
 
-def main() -> None:
+def main(toy: bool = False, out: Path = FIGURES) -> None:
     runs = {name: load(short) for name, (short, _) in OBJECTIVES.items()}
     last = {name: float(series["test_exact"][1][-1].mean()) for name, series in runs.items()}
     panels = [
@@ -38,11 +37,11 @@ def main() -> None:
         size=(5.0, 3.4),
         log_x=False,
     )
-    figure.savefig(Path(__file__).with_suffix(".png"), dpi=130)
+    save(figure, out, "transformer_training", dpi=130)
 
 
 def load(objective: str) -> Series:
-    """Steps, and values [evaluations, seeds, ...], of each accuracy."""
+    """Return steps, and values [evaluations, seeds, ...], of each accuracy."""
     seeds = [read_metrics(MEASURED / "transformers" / "pair" / f"{objective}-{seed}") for seed in range(SEEDS)]
     steps = np.array([record["step"] for record in seeds[0]])
     fields = ("test_hard", "test_exact", "test_ahead")
@@ -50,21 +49,22 @@ def load(objective: str) -> Series:
 
 
 def compared(title: str, field: str, runs: dict[str, Series], chance: float) -> LinePanel:
-    lines = [line(name, series[field][0], series[field][1], OBJECTIVES[name][1]) for name, series in runs.items()]
-    ends = lines[0].x[[0, -1]]
-    return LinePanel(title, "share of graphs", [*lines, Line("", ends, np.full(2, chance), 6, "reference")], limits=LIMITS)
+    lines = [line(name, *series[field], OBJECTIVES[name][1]) for name, series in runs.items()]
+    reference = Line("", lines[0].x[[0, -1]], np.full(2, chance), 6, "reference")
+    return LinePanel(title, "share of graphs", [*lines, reference], limits=LIMITS)
 
 
 def heads_panel(ahead: tuple[np.ndarray, np.ndarray]) -> LinePanel:
     steps, values = ahead
     lines = [line(f"node {m + 1}", steps, values[:, :, m], (0, 2, 3)[m]) for m in range(values.shape[2])]
-    return LinePanel("3-MTP from the prompt alone: each head's node", "share of graphs", lines, limits=LIMITS)
+    title = "3-MTP from the prompt alone: each prediction head's node"
+    return LinePanel(title, "share of graphs", lines, limits=LIMITS)
 
 
 def line(name: str, steps: np.ndarray, values: np.ndarray, colour: int) -> Line:
-    span = (values.min(axis=1), values.max(axis=1))
-    return Line(name, steps, np.median(values, axis=1), colour, span=span)
+    median, span = median_and_range(values)
+    return Line(name, steps, median, colour, span=span)
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

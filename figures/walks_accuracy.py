@@ -9,11 +9,10 @@ Published: arXiv:2509.23186, models and graph not ours.
 from pathlib import Path
 
 import numpy as np
+from common import FIGURES, command_line, save
 from jaxtyping import Float
 
-from circuits.plotting.bars import bar_panels
-from circuits.plotting.bars import BarPanel
-from circuits.plotting.bars import Bars
+from circuits.plotting import BarPanel, Bars, bar_panels
 from circuits.tasks.walks.pairs import degrees, observe
 from proofs_check.transfer import training
 from proofs_check.transfer.measure import ANSWER_STEPS, KINDS, SEEDS
@@ -30,50 +29,51 @@ COLOURS = {"NTP": 1, "transfer": 0, "injection": 2, "Meta heads": 4, "NTP, 2 lay
 DEGREES = ("0", "1", "2", "3 or more")
 
 
-def main() -> None:
-    draw_degrees()
-    draw_gains()
+def main(toy: bool = False, out: Path = FIGURES) -> None:
+    draw_degrees(out, SEEDS[:1] if toy else SEEDS, 2 if toy else ANSWER_STEPS)
+    draw_gains(out)
 
 
-def draw_degrees() -> None:
+def draw_degrees(out: Path, seeds: tuple[int, ...], steps: int) -> None:
     standard = {name: np.array([run["by_degree"] for run in evaluations(kind)]) for kind, name in NAMES.items()}
     pairs = " / ".join(str(count) for count in evaluations(NTP)[0]["degree_pairs"])
     note = (
-        f"Bars: mean of 3 seeds on one graph, and of {len(SEEDS)} graphs for the one-layer model; lines: least and "
-        "greatest. 100 nodes, edge probability 0.1, 10% of pairs and all edges trained on.\nDegree: edges from the "
+        f"Bars: mean of 3 seeds on one graph, and of {len(seeds)} graphs for the one-layer model; lines: smallest and "
+        "largest. 100 nodes, edge probability 0.1, 10% of pairs and all edges trained on.\nDegree: edges from the "
         "source to the nearest node whose way to the target was seen in training. Chance: 95% intervals of gains over "
         f"next-token prediction.\nTest pairs of the standard transformers: {pairs}."
     )
+    one_layer = [bars(NAMES[kind], one_layer_shares(kind, seeds, steps)) for kind in KINDS]
     panels = [
-        BarPanel("Standard transformer", "valid walks, %", [_bars(name, each) for name, each in standard.items()]),
-        BarPanel("One-layer model", "", [_bars(NAMES[kind], one_layer(kind)) for kind in KINDS]),
-        BarPanel("Published (other sizes)", "", [Bars(n, np.array(each), COLOURS[n]) for n, each in PUBLISHED.items()]),
+        BarPanel("Standard transformer", "valid walks, %", [bars(name, each) for name, each in standard.items()]),
+        BarPanel("One-layer model", "", one_layer),
+        BarPanel("Published (other sizes)", "", [Bars(n, each, COLOURS[n]) for n, each in PUBLISHED.items()]),
     ]
     title = "Looking one token ahead, where the way was not seen: gains at degree 2, none of them beyond chance"
     figure = bar_panels(panels, DEGREES, "degree", title=title, note=note, columns=3, size=(4.9, 3.8))
     for ax in figure.axes:
         ax.set_ylim(0, 105)
-    figure.savefig(Path(__file__).with_suffix(".png"), dpi=130)
+    save(figure, out, "walks_accuracy", dpi=130)
 
 
-def one_layer(kind: str) -> Float[np.ndarray, "graphs degrees"]:
-    """Shares of right answers."""
+def one_layer_shares(kind: str, seeds: tuple[int, ...], steps: int) -> Float[np.ndarray, "graphs degrees"]:
+    """Return shares of right answers."""
     ahead, options = KINDS[kind]
     shares = []
-    for seed in SEEDS:
+    for seed in seeds:
         data = training.walks(seed)
-        right = training.answered(seed, training.trained(seed, ahead, options, ANSWER_STEPS))
+        right = training.answered(seed, training.trained(seed, ahead, options, steps))
         degree = degrees(data.graph, observe(data.form, data.lines), data.pairs.test)
         shares.append([right[degree == each].mean() for each in range(len(DEGREES))])
     return np.array(shares)
 
 
-def _bars(name: str, shares: Float[np.ndarray, "runs degrees"]) -> Bars:
-    found = 100 * shares
-    return Bars(name, found.mean(axis=0), COLOURS[name], (found.min(axis=0), found.max(axis=0)))
+def bars(name: str, shares: Float[np.ndarray, "runs degrees"]) -> Bars:
+    percent = 100 * shares
+    return Bars(name, percent.mean(axis=0), COLOURS[name], (percent.min(axis=0), percent.max(axis=0)))
 
 
-def draw_gains() -> None:
+def draw_gains(out: Path) -> None:
     groups = (*BY_HOPS, UNSEEN)
     alone = [" / ".join(f"{100 * x:.0f}" for x in model(NTP, groups).right.mean(axis=0)) for model in MODELS.values()]
     note = (
@@ -82,7 +82,7 @@ def draw_gains() -> None:
         f"{'; '.join(f'{name} {shares}' for name, shares in zip(MODELS, alone, strict=True))}."
     )
     panels = [
-        BarPanel(name.capitalize(), "gain, points", [_gain(model, kind) for kind in ("transfer", "injection")])
+        BarPanel(name.capitalize(), "gain, points", [gain(model, kind) for kind in ("transfer", "injection")])
         for name, model in MODELS.items()
     ]
     title = "Gains over next-token prediction: every interval holds both 0 and 1 point, so the claim is open"
@@ -90,14 +90,14 @@ def draw_gains() -> None:
     for ax in figure.axes:
         ax.set_ylim(-18, 18)
         ax.axhline(1, color="black", linewidth=1, linestyle=":")
-    figure.savefig(Path(__file__).with_name("walks_accuracy_by_hop.png"), dpi=130)
+    save(figure, out, "walks_accuracy_by_hop", dpi=130)
 
 
-def _gain(model: Model, kind: str) -> Bars:
-    found = gains(model, ((kind, NTP),), (*BY_HOPS, UNSEEN))
-    low, high = 100 * np.array(found.low), 100 * np.array(found.high)
+def gain(model: Model, kind: str) -> Bars:
+    interval = gains(model, ((kind, NTP),), (*BY_HOPS, UNSEEN))
+    low, high = 100 * np.array(interval.low), 100 * np.array(interval.high)
     return Bars(NAMES[kind], (low + high) / 2, COLOURS[NAMES[kind]], (low, high))
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main, x64=False)

@@ -33,12 +33,19 @@ from circuits.one_layer.counts import counts
 from circuits.one_layer.losses import losses, objective
 from circuits.one_layer.parameters import Options, random
 from circuits.one_layer.training import train_full_batch
-from circuits.plotting.adjacency import matrix_panels, power_bars
-from circuits.plotting.adjacency import NullBand
+from circuits.plotting.adjacency import NullBand, matrix_panels, power_bars
 from circuits.probes.adjacency.find import find_powers, verdict
 from circuits.probes.adjacency.references import graph_references
-from circuits.tasks import adjacency, degrees, format_walk, observe, random_dag, split_pairs, training_walks
-from circuits.tasks.walks.pairs import format as walk_format
+from circuits.tasks import (
+    adjacency,
+    degrees,
+    format_walk,
+    observe,
+    random_dag,
+    split_pairs,
+    training_walks,
+    walk_format,
+)
 
 # %% [markdown]
 # ## Walks
@@ -50,8 +57,8 @@ from circuits.tasks.walks.pairs import format as walk_format
 # %%
 graph = random_dag(60, 0.1, seed=0)
 form = walk_format(graph)
-pairs = split_pairs(graph, share=0.1, seed=0)
-lines = training_walks(form, graph, pairs, paths_a_pair=20, seed=0)
+pairs = split_pairs(graph, train_share=0.1, seed=0)
+lines = training_walks(form, graph, pairs, paths_per_pair=20, seed=0)
 seen = observe(form, lines)
 print(len(lines), "lines,", graph.number_of_edges(), "edges,", len(pairs.test), "test pairs")
 print("pairs by degree:", np.bincount(degrees(graph, seen, pairs.test), minlength=4))

@@ -1,13 +1,10 @@
 """``circuits verify``: decide claims, print the results as they come, and write the reports."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
-
-if TYPE_CHECKING:
-    from proofs_check.ledger import Result
 
 File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 Patterns = Annotated[tuple[str, ...], arg(metavar="GLOB")]
@@ -93,7 +90,7 @@ def verify(
 
 def _outputs(
     json: Path | None, markdown: Path | None, junit: Path | None, html: Path | None
-) -> "dict[Path, Callable[[Sequence[Result]], str]]":
+) -> dict[Path, Callable[..., str]]:
     """Return the files to write and how to render them. Raises ValueError naming the flag of an unusable one."""
     from circuits import checks
     from circuits.files import check_writable

@@ -1,6 +1,9 @@
-"""What is changed about a run, sweep by sweep: each gives arrays, a heatmap, and a line that says what was found."""
+"""The sweeps of ``circuits probe interventions``: each gives arrays, a heatmap, and a line of text.
 
-from collections.abc import Callable, Iterator
+Layers, attention heads and edges of the path count from 0: L5H1 is head 1 of layer 5, "edge 0" leaves the start.
+"""
+
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,172 +11,176 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from circuits.plotting.effects import effect_heatmap, head_score_heatmap
-from circuits.probes import PatchingEffects, PlanningTwins, ablate, knock_out, layer_windows, patch, path_patch
+from circuits.plotting import effect_heatmap, head_score_heatmap
+from circuits.probes import (
+    PatchingEffects,
+    PlanningTwins,
+    ablate,
+    aligned_names,
+    fit_linear_probes,
+    knock_out,
+    layer_windows,
+    logit_lens,
+    patch,
+    path_patch,
+    score_linear_probes,
+)
 from circuits.probes.interventions.ablation import METHODS
-from circuits.probes.layout import ROLES, aligned_names
-from circuits.probes.residual.linear import fit_linear_probes, score_linear_probes
-from circuits.probes.residual.stream import logit_lens
+from circuits.probes.layout import ROLES
+from circuits.probes.streaming import OnProgress
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
-FEW = 4
-"""Problems to a feature, below which linear probes are said to be uncertain."""
+MIN_PROBLEMS_PER_FEATURE = 4
+"""With fewer, the text says that linear probes are uncertain."""
 KEYS = ("goal in query", "start in query", "path", "distractor")
 
 
 class Result(NamedTuple):
-    """One sweep: arrays for the file, a figure, and a line for the table."""
+    """The results of one sweep."""
 
     arrays: dict[str, np.ndarray]
     figure: Figure | None
     """None where there is nothing to draw."""
-    says: str
+    text: str
 
 
 class Study(NamedTuple):
-    """What every sweep is given."""
+    """The input of every sweep."""
 
     name: str
     model: Predictor
     format: TokenFormat
     twins: PlanningTwins
-    """Twins of the problems that are looked at."""
     others: PlanningTwins
-    """Of those that linear probes are fitted on."""
-    show: Callable[[int, int], None]
+    """Other problems, to fit linear probes on."""
+    on_progress: OnProgress | None = None
 
 
 def patched_stream(study: Study) -> Result:
-    """Denoising of the stream that enters each layer, at each place of the common order."""
-    found = patch(study.model, study.twins, "resid_pre", aligned=True, show=study.show)
-    names, roles = _places(study)
+    """Denoising of the stream that enters each layer, at each entry of the aligned order."""
+    found = patch(study.model, study.twins, "resid_pre", aligned=True, on_progress=study.on_progress)
+    names, roles = _aligned_names(study)
     title = f"{study.name}: stream before each layer, patched from the true goal's run"
     figure = effect_heatmap(found.effect, _layers(study), names, title=title, roles=roles, label="effect")
-    best = [f"{i + 1}: {names[int(row.argmax())]} {row.max():.2f}" for i, row in enumerate(found.effect)]
-    return _if_the_goal_matters(found, figure, "; ".join(best))
+    best = [f"L{layer}: {names[int(row.argmax())]} {row.max():.2f}" for layer, row in enumerate(found.effect)]
+    return _if_goal_matters(found, figure, "; ".join(best))
 
 
 def patched_heads(study: Study) -> Result:
-    """Denoising of the output of each head, at all places."""
-    found = patch(study.model, study.twins, "attn.z", ("layer", "head"), show=study.show)
+    """Denoising of the output of each attention head, at all positions."""
+    found = patch(study.model, study.twins, "attn.z", ("layer", "head"), on_progress=study.on_progress)
     figure = head_score_heatmap(found.effect, f"{study.name}: heads patched from the true goal's run", label="effect")
-    return _if_the_goal_matters(found, figure, _heads(found.effect))
+    return _if_goal_matters(found, figure, _strongest_heads(found.effect))
 
 
-def patched_heads_by_place(study: Study) -> Result:
-    """Denoising of the output of each head at each place; drawn is the strongest head of each layer and place."""
-    found = patch(study.model, study.twins, "attn.z", ("layer", "head", "position"), aligned=True, show=study.show)
+def patched_heads_by_position(study: Study) -> Result:
+    """Denoising of the output of each head at each entry of the aligned order; drawn is the strongest of each layer."""
+    by = ("layer", "head", "position")
+    found = patch(study.model, study.twins, "attn.z", by, aligned=True, on_progress=study.on_progress)
     strongest = np.take_along_axis(found.effect, np.abs(found.effect).argmax(axis=1)[:, None], axis=1)[:, 0]
-    names, roles = _places(study)
-    title = f"{study.name}: strongest head of each layer, patched at each place"
+    names, roles = _aligned_names(study)
+    title = f"{study.name}: strongest head of each layer, patched at each position"
     figure = effect_heatmap(strongest, _layers(study), names, title=title, roles=roles, label="effect")
-    order = np.argsort(-np.abs(found.effect), axis=None)[:4]
-    says = [
-        f"{layer + 1}.{head + 1} at {names[place]} {found.effect[layer, head, place]:.2f}"
-        for layer, head, place in zip(*np.unravel_index(order, found.effect.shape), strict=True)
+    text = [
+        f"L{layer}H{head} at {names[position]} {found.effect[layer, head, position]:.2f}"
+        for layer, head, position in _largest(np.abs(found.effect), 4)
     ]
-    return _if_the_goal_matters(found, figure, ", ".join(says))
+    return _if_goal_matters(found, figure, ", ".join(text))
 
 
 def direct_paths(study: Study) -> Result:
-    """What each head sends straight to the logits."""
-    found = path_patch(study.model, study.twins, show=study.show)
+    """What each attention head sends to the logits directly."""
+    found = path_patch(study.model, study.twins, on_progress=study.on_progress)
     figure = head_score_heatmap(found.effect[0], f"{study.name}: heads' direct effect on the logits", label="effect")
-    return _if_the_goal_matters(found, figure, _heads(found.effect[0]))
+    return _if_goal_matters(found, figure, _strongest_heads(found.effect[0]))
 
 
 def ablated_heads(method: str, study: Study) -> Result:
-    """Each head replaced: by nothing, by its mean, or by what it was on another problem."""
-    found = ablate(study.model, study.twins, "attn.z", method, key=jax.random.key(2), show=study.show)
+    """Each attention head replaced by zero, by its mean, or by its value on another problem."""
+    key, on_progress = jax.random.key(2), study.on_progress
+    found = ablate(study.model, study.twins, "attn.z", method, key=key, on_progress=on_progress)
     lost = -found.accuracy_change
-    figure = head_score_heatmap(lost, f"{study.name}: accuracy lost, {method} ablation of a head", label="accuracy lost")
+    figure = head_score_heatmap(
+        lost, f"{study.name}: accuracy lost, {method} ablation of a head", label="accuracy lost"
+    )
     arrays = {"accuracy": found.accuracy, "accuracy_error": found.accuracy_error, "loss": found.loss}
-    return Result(arrays, figure, f"accuracy {found.base_accuracy:.3f}; lost without {_heads(lost)}")
+    return Result(arrays, figure, f"accuracy {found.base_accuracy:.3f}; lost without {_strongest_heads(lost)}")
 
 
 def ablated_layers(study: Study) -> Result:
     """Attention and MLP of each layer replaced by their means."""
-    found = [ablate(study.model, study.twins, site, "mean", show=study.show) for site in ("attn_out", "mlp_out")]
+    sites = {"attention": "attn_out", "MLP": "mlp_out"}
+    found = [ablate(study.model, study.twins, site, on_progress=study.on_progress) for site in sites.values()]
     lost = -np.stack([part.accuracy_change for part in found])
     title = f"{study.name}: accuracy lost when a layer is mean-ablated"
-    figure = effect_heatmap(
-        lost,
-        ("attention", "MLP"),
-        _layers(study),
-        title=title,
-        row_name="",
-        column_name="layer",
-        label="accuracy lost",
-    )
-    worst = np.unravel_index(int(lost.argmax()), lost.shape)
-    says = f"most lost without {('attention', 'MLP')[int(worst[0])]} of layer {int(worst[1]) + 1}: {lost.max():.3f}"
-    return Result({"lost": lost}, figure, says)
+    names: dict[str, Any] = {"title": title, "row_name": "", "column_name": "layer", "label": "accuracy lost"}
+    figure = effect_heatmap(lost, list(sites), _layers(study), **names)
+    part, layer = _largest(lost, 1)[0]
+    return Result({"lost": lost}, figure, f"most lost without {list(sites)[part]} of layer {layer}: {lost.max():.3f}")
 
 
 def knocked_out(study: Study) -> Result:
-    """The chosen position forbidden to look at keys of a kind, one layer at a time; the last row is all layers."""
+    """The query position cannot attend to keys of a kind, in one layer at a time; the last row is all layers."""
     layers = study.model.config.layers
     masks = np.concatenate([layer_windows(layers, 1), np.ones((1, layers, 1, 1), bool)])
-    keys = (*KEYS, *(f"edge {k} {end}" for k in range(1, study.format.family.nodes) for end in ("tail", "head")))
-    found = knock_out(study.model, study.twins, ("query",), keys, masks=masks, show=study.show)
+    keys = (*KEYS, *(f"edge {k} {end}" for k in range(study.format.family.nodes - 1) for end in ("parent", "child")))
+    found = knock_out(study.model, study.twins, ("query",), keys, masks=masks, on_progress=study.on_progress)
     lost = -found.accuracy_change[:, 0]
-    title = f"{study.name}: accuracy lost without attention from the query"
+    title = f"{study.name}: accuracy lost without attention from the query position"
     rows = [*_layers(study), "all"]
     figure = effect_heatmap(lost, rows, keys, title=title, column_name="to", label="accuracy lost")
-    order = np.argsort(-lost[:-1], axis=None)[:3]
-    places = list(zip(*np.unravel_index(order, lost[:-1].shape), strict=True))
-    says = ", ".join(f"layer {i + 1} to {keys[j]} {lost[i, j]:.2f}" for i, j in places)
+    text = ", ".join(f"layer {i} to {keys[j]} {lost[i, j]:.2f}" for i, j in _largest(lost[:-1], 3))
     total = ", ".join(f"{key} {lost[-1, j]:.2f}" for j, key in enumerate(KEYS))
-    return Result({"lost": lost}, figure, f"{says}; in all layers: {total}")
+    return Result({"lost": lost}, figure, f"{text}; in all layers: {total}")
 
 
 def knocked_out_roles(study: Study) -> Result:
-    """Positions of one role forbidden to look at those of another, in all layers."""
+    """Positions of one role cannot attend to those of another, in all layers."""
     roles = tuple(role for role in ROLES if (np.asarray(study.twins.layout.roles) == ROLES.index(role)).any())
-    found = knock_out(study.model, study.twins, roles, roles, show=study.show)
+    found = knock_out(study.model, study.twins, roles, roles, on_progress=study.on_progress)
     lost = -found.accuracy_change
     title = f"{study.name}:\naccuracy lost without attention"
     figure = effect_heatmap(lost, roles, roles, title=title, row_name="from", column_name="to", label="accuracy lost")
-    order = np.unravel_index(np.argsort(-lost, axis=None)[:4], lost.shape)
-    says = ", ".join(f"{roles[i]} to {roles[j]} {lost[i, j]:.2f}" for i, j in zip(*order, strict=True))
-    return Result({"lost": lost, "roles": np.asarray(roles)}, figure, says)
+    text = ", ".join(f"{roles[i]} to {roles[j]} {lost[i, j]:.2f}" for i, j in _largest(lost, 4))
+    return Result({"lost": lost, "roles": np.asarray(roles)}, figure, text)
 
 
 def lens(study: Study) -> Result:
-    """The first prediction head applied to the stream after each layer, at the chosen position."""
-    found = logit_lens(study.model, study.format, study.twins.layout, show=study.show)
-    names = [*_path(study), *(f"off {k}" for k in range(1, found.probability.shape[-1] - len(_path(study)) + 1))]
-    title = f"{study.name}: what the first head would say after each layer"
-    shown = found.probability[0]
-    figure = _nodes_figure(study, shown, names, title, "probability")
-    says = " ".join(f"{value:.2f}" for value in shown[:, 1])
-    return Result({"probability": found.probability, "rank": found.rank}, figure, f"n1 after each layer: {says}")
+    """Prediction head 0 applied to the stream after each layer, at the query position."""
+    found = logit_lens(study.model, study.twins.layout, on_progress=study.on_progress)
+    path = _path_names(study)
+    names = [*path, *(f"off {k}" for k in range(1, found.probability.shape[-1] - len(path) + 1))]
+    title = f"{study.name}: what prediction head 0 would say after each layer"
+    probability = found.probability[0]
+    figure = _nodes_figure(study, probability, names, title, "probability")
+    text = " ".join(f"{value:.2f}" for value in probability[:, 1])
+    arrays = {"probability": found.probability, "rank": found.rank}
+    return Result(arrays, figure, f"n1 after the embedding and each layer: {text}")
 
 
 def probes(study: Study) -> Result:
-    """Linear probes for every node of the path on the stream after each layer, at the chosen position."""
+    """Linear probes for every node of the path on the stream after each layer, at the query position."""
     fitted = fit_linear_probes(study.model, study.others.layout)
-    found = score_linear_probes(study.model, fitted, study.twins.layout)
-    accuracy = found.accuracy[:, 0]
+    accuracy = score_linear_probes(study.model, fitted, study.twins.layout).accuracy[:, 0]
     shuffled = fit_linear_probes(study.model, study.others.layout, shuffle=jax.random.key(3))
     chance = score_linear_probes(study.model, shuffled, study.twins.layout).accuracy[:, 0]
-    title = f"{study.name}: nodes that can be read off linearly at the query"
-    figure = _nodes_figure(study, accuracy, _path(study), title, "accuracy")
-    first = [f"{name}: {_first(accuracy[:, node])}" for node, name in enumerate(_path(study))]
-    says = f"first above 90% after layer: {', '.join(first)}; on shuffled labels at most {chance[:, 1:].max():.0%}"
-    problems, width = len(study.others.corrupt), study.model.config.width
-    if problems < FEW * width:
-        says += f"; {problems} problems are few to fit {width} features on"
-    return Result({"accuracy": accuracy, "shuffled": chance}, figure, says)
+    title = f"{study.name}: nodes that a linear probe reads at the query position"
+    path = _path_names(study)
+    figure = _nodes_figure(study, accuracy, path, title, "accuracy")
+    first = [f"{name}: {_first_stream(study, accuracy[:, node])}" for node, name in enumerate(path)]
+    text = f"first above 90% after: {', '.join(first)}; on shuffled labels at most {chance[:, 1:].max():.0%}"
+    problems, width = len(study.others.clean_tokens), study.model.config.width
+    if problems < MIN_PROBLEMS_PER_FEATURE * width:
+        text += f"; {problems} problems are few to fit {width} features on"
+    return Result({"accuracy": accuracy, "shuffled": chance}, figure, text)
 
 
-def _if_the_goal_matters(found: PatchingEffects, figure: Figure, says: str) -> Result:
-    """Patching is measured against what the goal does; where that is within its error there is nothing to divide by."""
-    named = ("effect", "error", "shift", "flips", "span", "span_error", "counted")
-    arrays = {name: np.asarray(getattr(found, name)) for name in named}
+def _if_goal_matters(found: PatchingEffects, figure: Figure, text: str) -> Result:
+    """Effects are ratios to the effect of the goal; where that is within its error there is nothing to divide by."""
+    arrays = {name: np.asarray(value) for name, value in found._asdict().items()}
     if abs(found.span) > 3 * found.span_error and found.counted > 0:
-        return Result(arrays, figure, says)
+        return Result(arrays, figure, text)
     nothing = f"the goal makes no difference: {found.span:.4f} ± {found.span_error:.4f} logits between twins"
     return Result(arrays, None, nothing)
 
@@ -181,7 +188,7 @@ def _if_the_goal_matters(found: PatchingEffects, figure: Figure, says: str) -> R
 SWEEPS: dict[str, Callable[[Study], Result]] = {
     "patched stream": patched_stream,
     "patched heads": patched_heads,
-    "patched heads by place": patched_heads_by_place,
+    "patched heads by place": patched_heads_by_position,
     "direct paths": direct_paths,
     **{f"heads, {method} ablation": partial(ablated_heads, method) for method in METHODS},
     "ablated layers": ablated_layers,
@@ -190,6 +197,7 @@ SWEEPS: dict[str, Callable[[Study], Result]] = {
     "logit lens": lens,
     "linear probes": probes,
 }
+"""By the name that keys of interventions.npz and summary.json start with."""
 
 
 def _nodes_figure(study: Study, values: np.ndarray, names: list[str], title: str, label: str) -> Figure:
@@ -198,33 +206,34 @@ def _nodes_figure(study: Study, values: np.ndarray, names: list[str], title: str
     return effect_heatmap(values, _streams(study), names, **options)
 
 
-def _places(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _aligned_names(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return aligned_names(jax.tree.map(lambda part: np.asarray(part)[0], study.twins.layout))
 
 
-def _path(study: Study) -> list[str]:
-    """The nodes of the path, named as in ``place_names``."""
-    last = study.format.family.nodes - 1
-    return ["s", *(f"n{level}" for level in range(1, last)), "g"]
+def _path_names(study: Study) -> list[str]:
+    """The nodes of the path, named as by ``aligned_names``."""
+    return ["s", *(f"n{depth}" for depth in range(1, study.format.family.nodes - 1)), "g"]
 
 
 def _layers(study: Study) -> list[str]:
-    return [str(layer) for layer in range(1, study.model.config.layers + 1)]
+    return [str(layer) for layer in range(study.model.config.layers)]
 
 
 def _streams(study: Study) -> list[str]:
     return ["embedding", *_layers(study)]
 
 
-def _heads(values: np.ndarray, most: int = 4) -> str:
-    """The heads with the largest values, counted from 1."""
-    order: Iterator[tuple[Any, ...]] = zip(
-        *np.unravel_index(np.argsort(-values, axis=None)[:most], values.shape), strict=True
-    )
-    return ", ".join(f"{layer + 1}.{head + 1} {values[layer, head]:.2f}" for layer, head in order)
+def _largest(values: np.ndarray, count: int) -> list[tuple[int, ...]]:
+    """The indices of the largest values."""
+    order = np.argsort(-values, axis=None)[:count]
+    return [tuple(int(i) for i in place) for place in zip(*np.unravel_index(order, values.shape), strict=True)]
 
 
-def _first(accuracy: np.ndarray) -> str:
-    """The first stream in which a node can be read off."""
+def _strongest_heads(values: np.ndarray) -> str:
+    return ", ".join(f"L{layer}H{head} {values[layer, head]:.2f}" for layer, head in _largest(values, 4))
+
+
+def _first_stream(study: Study, accuracy: np.ndarray) -> str:
+    """The first stream after which a node can be read."""
     above = np.flatnonzero(accuracy > 0.9)
-    return "never" if len(above) == 0 else str(int(above[0]))
+    return "never" if len(above) == 0 else _streams(study)[int(above[0])]

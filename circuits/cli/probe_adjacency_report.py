@@ -9,133 +9,148 @@ from rich.markup import escape
 from rich.table import Table
 
 from circuits.cli.probe_adjacency_inputs import Plan
-from circuits.plotting.adjacency import NullBand, matrix_panels, power_bars, power_heatmap, powers_over_training
-from circuits.probes.adjacency.find import PowerFindings, indistinguishable, missing_nulls, verdict
+from circuits.plotting import NullBand, matrix_panels, power_bars, power_heatmap, powers_over_training
+from circuits.probes import PowerFindings, verdict
+from circuits.probes.adjacency.find import indistinguishable, missing_nulls
 from circuits.probes.adjacency.references import reference_name
 from circuits.probes.adjacency.scores import MatrixScores
 from circuits.probes.adjacency.training import PowerStrength
 
-SHOWN, DRAWN = 12, 4
+FORMAT = 2
+"""Of adjacency.json. Format 2 counts layers, heads and positions from 0, with names such as "L0H1"; older files, which
+have no number, count from 1, with names such as "layer 1 head 2"."""
+TABLE_ROWS, PANELS = 12, 4
 """Matrices of the table, and of the figure with all entries."""
 
 
 def report(
-    name: str,
+    title: str,
     plan: Plan,
     names: tuple[str, ...],
     constant: tuple[str, ...],
-    found: PowerFindings,
+    findings: PowerFindings,
     course: Mapping[int, PowerStrength],
 ) -> dict[str, Any]:
-    """What goes into adjacency.json; None stands for what is not defined. ``constant`` matrices have no scores."""
-    about = {
-        "model": name,
+    """The content of adjacency.json; None for what is not defined. ``constant`` matrices have no scores."""
+    content = {
+        "format": FORMAT,
+        "model": title,
         "head": plan.head,
         "labels": plan.labels,
         "nodes": len(plan.graph),
         "edges": plan.graph.number_of_edges(),
-        "level": found.level,
+        "level": findings.level,
         "sources": list(plan.sources),
-        "nulls": {null: part.draws for null, part in found.nulls.items()},
+        "nulls": {name: null.draws for name, null in findings.nulls.items()},
         "absent_powers": list(plan.absent),
         "constant": list(constant),
         "references": [
-            {"name": r.name, "power": r.power, "support": r.support, "observed": r.observed} for r in found.references
+            {"name": r.name, "power": r.power, "support": r.support, "observed": r.observed}
+            for r in findings.references
         ],
-        "matrices": [{"name": names[m], **_matrix(found, m)} for m in range(len(names))],
+        "matrices": [{"name": name, **_matrix(findings, m)} for m, name in enumerate(names)],
     }
-    if not course:
-        return about
-    each = {name: values.tolist() for name, values in _lines(course).items()}
-    null = [one.null for one in course.values()]
-    return about | {"training": {"steps": list(course), "highest": each, "null": null}}
+    if course:
+        highest = {name: values.tolist() for name, values in _lines(course).items()}
+        null = [one.null for one in course.values()]
+        content["training"] = {"steps": list(course), "highest": highest, "null": null}
+    return content
 
 
-def figures(name: str, names: tuple[str, ...], values: np.ndarray, found: PowerFindings) -> dict[str, Figure]:
-    """Cosines of all matrices, entries of the best beside what they may hold, and the best one against the nulls."""
-    labels = [r.name for r in found.references]
-    # A reference without a null, such as observed reachability when graphs are rewired, is beyond those it has.
-    p = np.stack([null.p for null in found.nulls.values()])
-    significant = np.all(np.isnan(p) | (p <= found.level), axis=0)
-    order = _strongest(found)
-    panels = [(f"{names[m]}\n{_best(found, m)} {_cosine(found, m):.2f}", values[m]) for m in order[:DRAWN].tolist()]
-    best = [found.references[int(found.best[m])].name for m in order[:DRAWN]]
-    plain = [r for r in found.references if not r.support and not r.observed]
+def figures(title: str, names: tuple[str, ...], values: np.ndarray, findings: PowerFindings) -> dict[str, Figure]:
+    """Cosines of all matrices, entries of the best ones beside what they may hold, and the best against the nulls."""
+    labels = [r.name for r in findings.references]
+    # A reference without a null, such as observed reachability when graphs are rewired, only has to exceed the others.
+    p = np.stack([null.p for null in findings.nulls.values()])
+    significant = np.all(np.isnan(p) | (p <= findings.level), axis=0)
+    order = _strongest(findings)
+    panels = [
+        (f"{names[m]}\n{_best(findings, m)} {_cosine(findings, m):.2f}", values[m]) for m in order[:PANELS].tolist()
+    ]
+    best = [findings.references[int(findings.best[m])].name for m in order[:PANELS]]
+    plain = [r for r in findings.references if not r.support and not r.observed]
     powers = [(r.name, r.matrix) for r in plain if r.power or any(name.endswith(r.name) for name in best)]
     top = int(order[0])
-    bands = {key: NullBand(null.mean[top], null.low[top], null.high[top]) for key, null in found.nulls.items()}
-    title = f"{name}, {names[top]}: {verdict(found, top)}"
-    ends = found.low[top], found.high[top]
+    bands = {name: NullBand(null.mean[top], null.low[top], null.high[top]) for name, null in findings.nulls.items()}
+    ends = findings.low[top], findings.high[top]
+    top_title = f"{title}, {names[top]}: {verdict(findings, top)}"
     return {
-        "cosines": power_heatmap(names, labels, found.scores.cosine, significant, title=name),
-        "matrices": matrix_panels(panels, powers, title=name),
-        "powers": power_bars(labels, found.scores.cosine[top], ends, bands, title=title),
+        "cosines": power_heatmap(names, labels, findings.scores.cosine, significant, title=title),
+        "matrices": matrix_panels(panels, powers, title=title),
+        "powers": power_bars(labels, findings.scores.cosine[top], ends, bands, title=top_title),
     }
 
 
-def training_figure(name: str, course: Mapping[int, PowerStrength]) -> Figure:
+def training_figure(title: str, course: Mapping[int, PowerStrength]) -> Figure:
     """The highest cosine with each power at each step."""
     null = np.array([one.null for one in course.values()])
-    return powers_over_training(np.array(list(course)), _lines(course), null=null, title=name)
+    return powers_over_training(np.array(list(course)), _lines(course), null=null, title=title)
 
 
-def table(name: str, names: tuple[str, ...], found: PowerFindings) -> Table:
+def table(title: str, names: tuple[str, ...], findings: PowerFindings) -> Table:
     """The matrices that agree best with any reference; p is the largest of the nulls that this one has."""
-    held = int(found.holds.sum())
-    title = f"{name}: {held} of {len(names)} matrices beyond every null at level {found.level:g}"
-    shown = Table(title=title)
+    held = int(findings.holds.sum())
+    rows = Table(title=f"{title}: {held} of {len(names)} matrices beyond every null at level {findings.level:g}")
     for column in ("matrix", "best", "cosine", "AUC", "gap", "p", "verdict"):
-        shown.add_column(column, justify="left" if column in ("matrix", "best", "verdict") else "right")
-    for m in _strongest(found)[:SHOWN].tolist():
-        at = m, int(found.best[m])
-        p = float(np.nanmax([null.p[at] for null in found.nulls.values()]))
-        cosine = f"{_cosine(found, m):.2f} [{found.low[at]:.2f}, {found.high[at]:.2f}]"
-        numbers = (f"{found.scores.auc[at]:.2f}", f"{found.scores.gap[at]:.2f}", f"{p:.3f}")
-        shown.add_row(names[m], _best(found, m), escape(cosine), *numbers, verdict(found, m))
-    return shown
+        rows.add_column(column, justify="left" if column in ("matrix", "best", "verdict") else "right")
+    for m in _strongest(findings)[:TABLE_ROWS].tolist():
+        best = m, int(findings.best[m])
+        p = float(np.nanmax([null.p[best] for null in findings.nulls.values()]))
+        cosine = f"{_cosine(findings, m):.2f} [{findings.low[best]:.2f}, {findings.high[best]:.2f}]"
+        numbers = (f"{findings.scores.auc[best]:.2f}", f"{findings.scores.gap[best]:.2f}", f"{p:.3f}")
+        rows.add_row(names[m], _best(findings, m), escape(cosine), *numbers, verdict(findings, m))
+    return rows
 
 
 def _lines(course: Mapping[int, PowerStrength]) -> dict[str, np.ndarray]:
-    every = tuple(course.values())
-    return {reference_name(k): np.array([one.cosine[i] for one in every]) for i, k in enumerate(every[0].powers)}
+    strengths = tuple(course.values())
+    powers = strengths[0].powers
+    return {reference_name(k): np.array([one.cosine[i] for one in strengths]) for i, k in enumerate(powers)}
 
 
-def _strongest(found: PowerFindings) -> np.ndarray:
-    """Places of matrices: those that hold something first, then by cosine."""
-    best = found.scores.cosine[np.arange(len(found.best)), found.best]
-    return np.lexsort((-best, ~found.holds))
+def _strongest(findings: PowerFindings) -> np.ndarray:
+    """Indices of matrices: those that hold something first, then by cosine."""
+    best = findings.scores.cosine[np.arange(len(findings.best)), findings.best]
+    return np.lexsort((-best, ~findings.holds))
 
 
-def _best(found: PowerFindings, matrix: int) -> str:
-    return found.references[int(found.best[matrix])].name
+def _best(findings: PowerFindings, matrix: int) -> str:
+    return findings.references[int(findings.best[matrix])].name
 
 
-def _cosine(found: PowerFindings, matrix: int) -> float:
-    return float(found.scores.cosine[matrix, found.best[matrix]])
+def _cosine(findings: PowerFindings, matrix: int) -> float:
+    return float(findings.scores.cosine[matrix, findings.best[matrix]])
 
 
-def _matrix(found: PowerFindings, m: int) -> dict[str, Any]:
-    own = found.references[int(found.best[m])]
+def _matrix(findings: PowerFindings, m: int) -> dict[str, Any]:
+    own = findings.references[int(findings.best[m])]
     margins = {
         name: {
-            "margin": float(found.margin[m, i]),
-            "low": float(found.margin_low[m, i]),
-            "high": float(found.margin_high[m, i]),
+            "margin": float(findings.margin[m, i]),
+            "low": float(findings.margin_low[m, i]),
+            "high": float(findings.margin_high[m, i]),
         }
-        for i, name in enumerate(found.candidates)
+        for i, name in enumerate(findings.candidates)
         if name != own.candidate
     }
-    said = {"verdict": verdict(found, m), "best": own.name, "holds": bool(found.holds[m])}
-    scores = {r.name: _scores(found, m, i) for i, r in enumerate(found.references)}
-    told = {"not_told_from": list(indistinguishable(found, m)), "nulls_missing": list(missing_nulls(found, m))}
-    return {**said, **told, "margins": margins, "scores": scores}
+    return {
+        "verdict": verdict(findings, m),
+        "best": own.name,
+        "holds": bool(findings.holds[m]),
+        "not_told_from": list(indistinguishable(findings, m)),
+        "nulls_missing": list(missing_nulls(findings, m)),
+        "margins": margins,
+        "scores": {r.name: _scores(findings, m, i) for i, r in enumerate(findings.references)},
+    }
 
 
-def _scores(found: PowerFindings, m: int, r: int) -> dict[str, Any]:
-    plain = {field: _number(getattr(found.scores, field)[m, r]) for field in MatrixScores._fields}
-    more = {"low": found.low, "high": found.high, "partial": found.partial}
-    nulls = {name: {"p": _number(null.p[m, r]), "mean": _number(null.mean[m, r])} for name, null in found.nulls.items()}
-    return plain | {name: _number(part[m, r]) for name, part in more.items()} | {"nulls": nulls}
+def _scores(findings: PowerFindings, m: int, r: int) -> dict[str, Any]:
+    values = {field: getattr(findings.scores, field) for field in MatrixScores._fields}
+    values |= {"low": findings.low, "high": findings.high, "partial": findings.partial}
+    nulls = {
+        name: {"p": _number(null.p[m, r]), "mean": _number(null.mean[m, r])} for name, null in findings.nulls.items()
+    }
+    return {name: _number(part[m, r]) for name, part in values.items()} | {"nulls": nulls}
 
 
 def _number(value: Any) -> float | None:

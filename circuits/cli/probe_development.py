@@ -1,11 +1,8 @@
-"""``circuits probe development``: the scores of every head over the checkpoints of a run."""
+"""``circuits probe development``: the scores of every attention head over the checkpoints of a run."""
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Annotated
 
 import jax
 import numpy as np
@@ -13,137 +10,123 @@ from jax import Array
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional, arg
 
 from circuits import checks
 from circuits.cli import usage
-from circuits.cli.checkpoint import by_seed, progress, test_problems
+from circuits.cli.checkpoint import open_checkpoint, planning_format, progress_bars
+from circuits.cli.probe import DevelopmentOptions
 from circuits.files import check_folder, checksum, read_arrays, write_arrays, writing
-from circuits.plotting.lines import Line, LinePanel, line_panels
-from circuits.plotting.style import write_figure
-from circuits.probes.attention.development import circuit_strengths, formation
-from circuits.probes.attention.planning import problem_scores
-from circuits.probes.attention.scores import CircuitScores
-from circuits.probes.layout import query_position
+from circuits.models import LoadedModel, held_out_problems
+from circuits.plotting import Line, LinePanel, line_panels, write_figure
+from circuits.probes import CircuitScores, circuit_strengths, formation, problem_scores, query_position, stream
+from circuits.probes.attention.scores import FILE_KEYS
 from circuits.probes.nulls import untrained_scores
-from circuits.probes.streaming import stream
 from circuits.training import run_folder
 from circuits.training.config import TrainConfig
 from circuits.training.records import as_json
-from circuits.training.stored import Stored, kept_steps, read_run
+from circuits.training.stored import kept_steps
 
 ARRAYS = "development.npz"
 NULL_MODELS, NULL_EXAMPLES = 20, 64
 
 
-@dataclass(frozen=True, kw_only=True)
-class Development:
-    """When each step of the circuit forms: scores over the checkpoints of a run, and the step at which each rose.
-
-    Writes as it goes; the same command again goes on where it stopped.
-
-    Args:
-        run: folder of a run that kept several checkpoints.
-        out: folder for development.{npz,png,pdf}; made if it is not there.
-        examples: held-out problems at each checkpoint.
-        seed: of the run; the first if left out.
-    """
-
-    run: Annotated[Positional[Path], arg(metavar="RUN")]
-    out: Annotated[Path, arg(metavar="DIR")]
-    examples: int = 256
-    seed: int | None = None
-
-
-def development(asked: Development) -> int:
+def probe_development(options: DevelopmentOptions) -> int:
     """Score every checkpoint that is not scored yet, and draw all of them."""
     screen = Console(highlight=False)
     with usage():
-        check_folder(asked.out)
-        steps = kept_steps(asked.run)
+        check_folder(options.out)
+        steps = kept_steps(options.run)
         rule = "must hold at least 2 checkpoints: train with --keep-every"
-        checks.require(len(steps) >= 2, "run", rule, str(asked.run))
-        first = by_seed(read_run(asked.run, steps[0]), asked.seed)
-        done = _done(asked, first)
-        problems = test_problems(first.task, asked.examples)
-    function = partial(problem_scores, first.task.format, query_position(first.task.format))
-    with progress(screen) as part:
-        show = part("checkpoints", len(steps))
+        checks.require(len(steps) >= 2, "run", rule, str(options.run))
+        checks.integer("examples", options.examples, min_value=1)
+        first = open_checkpoint(options.run, steps[0], options.seed)
+        format, seed = planning_format(first), first.notes["seed"]
+        scored = _read_scores(options, first)
+        problems = held_out_problems(first, options.examples)
+    function = partial(problem_scores, format=format, query=query_position(format))
+    with progress_bars(screen) as add_bar:
+        on_progress = add_bar("checkpoints", len(steps))
         for number, step in enumerate(steps):
-            if step not in done:
+            if step not in scored:
                 with usage():
-                    model = by_seed(read_run(asked.run, step), first.seed).model
+                    model = open_checkpoint(options.run, step, seed).model
                 moments = stream(function, model, (problems,))
-                done[step] = jax.tree.map(_mean, moments.count, moments.mean)
-                with usage(), writing(asked.out):
-                    _write(asked, first, done)
-            show(number + 1)
-    kept = np.array(sorted(done))
-    found = circuit_strengths([done[step] for step in kept.tolist()])
-    with usage(), writing(asked.out):
-        write_figure(asked.out, "development", development_figure(first.name.split(",")[0], kept, found))
-    baseline = _untrained(function, first, problems[:NULL_EXAMPLES])
-    screen.print(_table(f"{asked.run.name}, seed {first.seed}", kept, found, baseline))
-    screen.print(f"wrote {asked.out}", soft_wrap=True, markup=False)
+                scored[step] = jax.tree.map(_mean, moments.count, moments.mean)
+                with usage(), writing(options.out):
+                    _write_scores(options, first, scored)
+            on_progress(number + 1)
+    kept = np.array(sorted(scored))
+    strengths = circuit_strengths([scored[step] for step in kept.tolist()])
+    with usage(), writing(options.out):
+        title = first.name.split(",")[0]
+        write_figure(options.out, "development", development_figure(title, kept, strengths))
+    baselines = _untrained_strengths(function, first, problems[:NULL_EXAMPLES])
+    screen.print(_table(f"{options.run.name}, seed {seed}", kept, strengths, baselines))
+    screen.print(f"wrote {options.out}", soft_wrap=True, markup=False)
     return 0
 
 
+def development_figure(title: str, steps: np.ndarray, strengths: dict[str, np.ndarray]) -> Figure:
+    """One panel of every strength over training steps."""
+    lines = [Line(name, steps, values, number) for number, (name, values) in enumerate(strengths.items())]
+    panel = LinePanel("strongest head", "mass of attention", lines, limits=(-0.03, 1.03))
+    return line_panels([panel], "training steps", log_x=False, title=title)
+
+
 def _mean(count: Array, mean: Array) -> np.ndarray:
-    """NaN for what no problem has."""
+    """The mean; NaN where no problem has the score."""
     return np.where(np.asarray(count) > 0, np.asarray(mean), np.nan)
 
 
-def _table(title: str, steps: np.ndarray, found: dict[str, np.ndarray], baseline: dict[str, float]) -> Table:
-    table = Table(title=f"{title}: when each part came to stay above half-way")
+def _table(title: str, steps: np.ndarray, strengths: dict[str, np.ndarray], baselines: dict[str, float]) -> Table:
+    table = Table(title=f"{title}: when each part rose above half-way to stay there")
     for column in ("part", "untrained", "formed at step", "final"):
         table.add_column(column, justify="left" if column == "part" else "right")
-    for name, values in found.items():
-        when = formation(steps, values, baseline=baseline[name])
+    for name, values in strengths.items():
+        when = formation(steps, values, baseline=baselines[name])
         formed = "never" if when.step is None else str(when.step)
-        table.add_row(name, f"{baseline[name]:.2f}", formed, f"{when.final:.2f}")
+        table.add_row(name, f"{baselines[name]:.2f}", formed, f"{when.final:.2f}")
     return table
 
 
-def _untrained(function: Callable[..., CircuitScores], first: Stored, problems: np.ndarray) -> dict[str, float]:
+def _untrained_strengths(
+    function: Callable[..., CircuitScores], first: LoadedModel, problems: np.ndarray
+) -> dict[str, float]:
     """Mean strengths of untrained models."""
     null = jax.tree.map(np.asarray, untrained_scores(function, first.model.config, (problems,), models=NULL_MODELS))
     each = [jax.tree.map(lambda values, number=number: values[number], null) for number in range(NULL_MODELS)]
     return {name: float(values.mean()) for name, values in circuit_strengths(each).items()}
 
 
-def development_figure(title: str, steps: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
-    """One panel of every strength over training steps."""
-    lines = [Line(name, steps, values, number) for number, (name, values) in enumerate(found.items())]
-    panel = LinePanel("strongest head", "mass of attention", lines, limits=(-0.03, 1.03))
-    return line_panels([panel], "training steps", log_x=False, title=title)
-
-
-def _done(asked: Development, first: Stored) -> dict[int, CircuitScores]:
+def _read_scores(options: DevelopmentOptions, first: LoadedModel) -> dict[int, CircuitScores]:
     """What an earlier call with the same run, seed and problems has scored."""
-    path = asked.out / ARRAYS
+    path = options.out / ARRAYS
     if not path.exists():
         return {}
     arrays = read_arrays(path)
     about = str(arrays.get("about"))
-    whole = arrays.keys() == {*CircuitScores._fields, "steps", "about"} and about == _about(asked, first)
-    checks.require(whole, "out", f"must be new, or hold the scores of {_about(asked, first)}", about)
+    same = arrays.keys() == {*FILE_KEYS.values(), "steps", "about"} and about == _about(options, first)
+    checks.require(same, "out", f"must be new, or hold the scores of {_about(options, first)}", about)
     return {
-        int(step): CircuitScores(*(arrays[name][number] for name in CircuitScores._fields))
+        int(step): CircuitScores(*(arrays[key][number] for key in FILE_KEYS.values()))
         for number, step in enumerate(arrays["steps"])
     }
 
 
-def _write(asked: Development, first: Stored, done: dict[int, CircuitScores]) -> None:
-    steps = sorted(done)
-    arrays = {name: np.stack([getattr(done[s], name) for s in steps]).astype(np.float32) for name in CircuitScores._fields}
-    about = {"steps": np.asarray(steps), "about": np.asarray(_about(asked, first))}
-    write_arrays(asked.out / ARRAYS, arrays | about)
+def _write_scores(options: DevelopmentOptions, first: LoadedModel, scored: dict[int, CircuitScores]) -> None:
+    steps = sorted(scored)
+    arrays = {
+        key: np.stack([getattr(scored[step], name) for step in steps]).astype(np.float32)
+        for name, key in FILE_KEYS.items()
+    }
+    about = {"steps": np.asarray(steps), "about": np.asarray(_about(options, first))}
+    write_arrays(options.out / ARRAYS, arrays | about)
 
 
-def _about(asked: Development, first: Stored) -> str:
-    """Which run, seed and problems: runs of one name are told apart by their config, but for how long they went on."""
-    config = as_json(run_folder.read_config(asked.run, TrainConfig))
+def _about(options: DevelopmentOptions, first: LoadedModel) -> str:
+    """Which run, seed and problems. Runs of one name differ in their config; how long they trained does not count."""
+    config = as_json(run_folder.read_config(options.run, TrainConfig))
     trained = {name: config[name] for name in ("task", "objective", "model", "optimiser", "batch")}
-    found = checksum(json.dumps(trained, sort_keys=True).encode())
-    said = {"run": asked.run.name, "seed": first.seed, "examples": asked.examples}
-    return json.dumps(said | {"objective": first.notes["objective"], "config": found})
+    digest = checksum(json.dumps(trained, sort_keys=True).encode())
+    about = {"run": options.run.name, "seed": first.notes["seed"], "examples": options.examples}
+    return json.dumps(about | {"objective": first.notes["objective"], "config": digest})

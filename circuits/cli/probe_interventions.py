@@ -1,93 +1,67 @@
-"""``circuits probe interventions``: what carries the goal and the steps back, and what breaks without them."""
+"""``circuits probe interventions``: what carries the goal and the backward trace, and what breaks without them."""
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional, arg
 
 from circuits import checks
 from circuits.cli import usage
-from circuits.cli.checkpoint import answer_place, open_checkpoint, planning_task, progress, test_problems
+from circuits.cli.checkpoint import open_checkpoint, planning_format, progress_bars
 from circuits.cli.intervention_sweeps import SWEEPS, Study
+from circuits.cli.probe import InterventionsOptions
 from circuits.files import check_folder, write_arrays, write_text, writing
-from circuits.plotting.style import write_figure
-from circuits.probes import PlanningTwins, planning_twins
-from circuits.tasks.token_format import TokenFormat
-from circuits.transformer.model import Predictor
+from circuits.models import held_out_problems
+from circuits.plotting import write_figure
+from circuits.probes import planning_twins
+
+FORMAT = 2
+"""Of summary.json. Format 2 counts layers, attention heads and edges from 0; older files, without a number, from 1."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Interventions:
-    """Change a run and see what the answer does: patching, path patching, ablation, knock-out, logit lens and probes.
-
-    Twins are problems that differ in the goal alone. Writes interventions.npz, summary.json and a heatmap each.
-
-    Args:
-        checkpoint: a run or a saved model of planning problems.
-        out: folder for what is found; made if it is not there.
-        examples: held-out problems, and as many others to fit linear probes on.
-        token: of the answer, from 1; the first that needs look-ahead if left out.
-        step: of a run; the latest if left out.
-        seed: of a run; the first if left out.
-    """
-
-    checkpoint: Annotated[Positional[Path], arg(metavar="CHECKPOINT")]
-    out: Annotated[Path, arg(metavar="DIR")]
-    examples: int = 256
-    token: int | None = None
-    step: int | None = None
-    seed: int | None = None
-
-
-def interventions(asked: Interventions) -> int:
-    """Run every sweep, writing each as it is done."""
+def probe_interventions(options: InterventionsOptions) -> int:
+    """Run every sweep, and write the results of each as soon as it is done."""
     screen = Console(highlight=False)
     with usage():
-        check_folder(asked.out)
-        name, model, form, first, second = _opened(asked)
-    half = len(first.corrupt)
-    table = Table(title=f"{name}: {half} held-out problems")
-    for column in ("sweep", "what it says"):
+        check_folder(options.out)
+        study = _study(options)
+    count = len(study.twins.clean_tokens)
+    table = Table(title=f"{study.name}: {count} held-out problems")
+    for column in ("sweep", "result"):
         table.add_column(column)
-    summary: dict[str, Any] = {"model": name, "problems": half}
+    summary: dict[str, Any] = {"format": FORMAT, "model": study.name, "problems": count}
     arrays: dict[str, np.ndarray] = {}
-    with progress(screen) as part:
-        for sweep_name, sweep in SWEEPS.items():
-            bar = part(sweep_name, half)
-            found = sweep(Study(name, model, form, first, second, lambda done, _, bar=bar: bar(done)))
-            bar(half)
-            arrays |= {f"{sweep_name}/{key}": value for key, value in found.arrays.items()}
-            summary[sweep_name] = found.says
-            table.add_row(sweep_name, found.says)
-            with usage(), writing(asked.out):
-                if found.figure is not None:
-                    write_figure(asked.out, sweep_name.replace(",", "").replace(" ", "-"), found.figure)
-                write_arrays(asked.out / "interventions.npz", arrays)
-                write_text(asked.out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    with progress_bars(screen) as add_bar:
+        for name, sweep in SWEEPS.items():
+            bar = add_bar(name, count)
+            result = sweep(study._replace(on_progress=bar))
+            bar(count)
+            arrays |= {f"{name}/{key}": value for key, value in result.arrays.items()}
+            summary[name] = result.text
+            table.add_row(name, result.text)
+            with usage(), writing(options.out):
+                if result.figure is not None:
+                    write_figure(options.out, name.replace(",", "").replace(" ", "-"), result.figure)
+                write_arrays(options.out / "interventions.npz", arrays)
+                write_text(options.out / "summary.json", json.dumps(summary, indent=2) + "\n")
     screen.print(table)
-    screen.print(f"wrote {asked.out}", soft_wrap=True, markup=False)
+    screen.print(f"wrote {options.out}", soft_wrap=True, markup=False)
     return 0
 
 
-def _opened(asked: Interventions) -> tuple[str, Predictor, TokenFormat, PlanningTwins, PlanningTwins]:
-    """Name, model and format, twins to look at, and others to fit on. Raises ValueError for bad usage."""
-    checks.integer("examples", asked.examples, min_value=2)
-    opened = open_checkpoint(asked.checkpoint, asked.step, asked.seed)
-    task, form = planning_task(opened)
-    answer = answer_place(form, asked.token)
-    least = 1 - form.first_node
-    rule = "must not be that of the start, which is the same in twins"
-    checks.require(answer is None or answer >= least, "token", rule, asked.token)
-    problems = jnp.asarray(test_problems(task, 2 * asked.examples))
+def _study(options: InterventionsOptions) -> Study:
+    """The model, twins to study, and others to fit probes on. Raises ValueError for bad usage."""
+    checks.integer("examples", options.examples, min_value=2)
+    opened = open_checkpoint(options.checkpoint, options.step, options.seed)
+    format = planning_format(opened)
+    problems = held_out_problems(opened, 2 * options.examples)
     half = len(problems) // 2
     checks.require(half >= 2, "checkpoint", "must have at least 4 test problems", len(problems))
-    parts = enumerate((problems[:half], problems[half:]))
-    first, second = (planning_twins(form, part, jax.random.key(number), answer) for number, part in parts)
-    return opened.name, opened.model, form, first, second
+    twins, others = (
+        planning_twins(part, format, jax.random.key(number), options.token)
+        for number, part in enumerate((problems[:half], problems[half:]))
+    )
+    return Study(opened.name, opened.model, format, twins, others)

@@ -21,9 +21,9 @@ from circuits.tasks.star.graph import StarGraph, encode_prompt, replay_context, 
 from circuits.typing import Label, Scalar, Tokens
 
 Field = Callable[[Theta], Theta]
-"""A velocity at every point. All flows here are autonomous."""
+"""The velocity at every point of an autonomous flow."""
 Mixture = tuple[float | Scalar, float | Scalar, float | Scalar]
-"""How much of L1a, L1b and L2 a training loss holds. Parts with the plain number 0 are not computed."""
+"""Coefficients of L1a, L1b and L2 in a training loss. Parts with the plain number 0 are not computed."""
 
 PLAN: Mixture = (1.0, 0.0, 0.0)
 REPLAY: Mixture = (0.0, 1.0, 0.0)
@@ -37,7 +37,24 @@ MULTI_TOKEN: Mixture = (0.25, 0.25, 0.5)
 def population_loss(
     coordinates: Coordinates, mixture: Mixture, spec: StarGraph, query: str = "goal-start"
 ) -> Callable[[Theta], Scalar]:
-    """E[mixture] as a function of theta, in nats, exactly. Raises ValueError for paths of fewer than 3 nodes."""
+    """Return the exact expectation of a training loss as a function of theta, in nats.
+
+    Args:
+        coordinates: the weights as a function of theta.
+        mixture: coefficients of L1a, L1b and L2, such as ``MULTI_TOKEN``.
+        spec: the family of star graphs.
+        query: order of the query, "goal-start" or "start-goal".
+
+    Raises:
+        ValueError: for paths of fewer than 3 nodes.
+
+    Example:
+        >>> from circuits.flow.coordinates import coordinates, toeplitz
+        >>> graphs = StarGraph(paths=2, nodes=3, labels=10)
+        >>> loss = population_loss(coordinates(graphs, position_1=toeplitz(10)), GOAL, graphs)
+        >>> round(float(loss(jnp.zeros(10))), 3)  # -log(2/10): u_end is at 2 of the 10 positions
+        1.609
+    """
     problems = canonical_problems(spec)
     tokens = jax.vmap(lambda problem: encode_prompt(problem, query))(problems)
     y1, y2 = targets(problems)
@@ -50,26 +67,36 @@ def population_loss(
 
 
 def gradient_flow(coordinates: Coordinates, mixture: Mixture, spec: StarGraph, query: str = "goal-start") -> Field:
-    """The velocity of theta when every weight follows minus its derivative of the population loss. Errors as above."""
+    """Return the velocity of theta when every weight follows minus its derivative of the population loss.
+
+    Args and errors are those of ``population_loss``.
+
+    Example:
+        >>> from circuits.flow.coordinates import coordinates, toeplitz
+        >>> graphs = StarGraph(paths=2, nodes=3, labels=10)
+        >>> field = gradient_flow(coordinates(graphs, position_1=toeplitz(10)), GOAL, graphs)
+        >>> int(field(jnp.zeros(10)).argmax())  # from zero, the weight of offset 1 grows fastest
+        1
+    """
     gradient = jax.grad(population_loss(coordinates, mixture, spec, query))
     return lambda theta: -gradient(theta) / coordinates.multiplicity
 
 
 def mixed_loss(weights: Weights, mixture: Mixture, tokens: Tokens, y1: Label, y2: Label) -> Scalar:
-    """The mixture of the three losses on one prompt; see ``losses`` for each of them."""
+    """Return the mixture of the three losses on one prompt; see ``losses`` for each of them."""
     plan, replay, goal = mixture
     parts = []
-    if _present(plan) or _present(goal):
+    if _is_present(plan) or _is_present(goal):
         prompt = forward(weights, tokens, last_row_only=True)
-        if _present(plan):
-            parts.append(plan * head_loss(prompt, tokens, y1, layer=2))
-        if _present(goal):
-            parts.append(goal * head_loss(prompt, tokens, y2, layer=1))
-    if _present(replay):
+        if _is_present(plan):
+            parts.append(plan * head_loss(prompt, tokens, y1, layer=1))
+        if _is_present(goal):
+            parts.append(goal * head_loss(prompt, tokens, y2, layer=0))
+    if _is_present(replay):
         replayed = replay_context(tokens, y1)
-        parts.append(replay * head_loss(forward(weights, replayed, last_row_only=True), replayed, y2, layer=2))
+        parts.append(replay * head_loss(forward(weights, replayed, last_row_only=True), replayed, y2, layer=1))
     return sum(parts, jnp.zeros((), weights[0].position.dtype))
 
 
-def _present(share: float | Scalar) -> bool:
-    return not (isinstance(share, float | int) and share == 0)
+def _is_present(coefficient: float | Scalar) -> bool:
+    return not (isinstance(coefficient, float | int) and coefficient == 0)

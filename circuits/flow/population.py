@@ -1,10 +1,9 @@
-"""Exact averages over all star graphs of a family: no sampling.
+"""Exact averages over all star graphs of a family, without sampling.
 
-A graph is an edge order and a labeling. Brute force goes through every one of them. The symmetry reduction goes
-through the edge orders alone: with content weights a I + b 1 1^T nothing depends on which label is which, so a
-relabeled prompt has the same losses, the same position gradients, and content gradients with rows and columns
-permuted along. The average of those over all permutations of the labels has one diagonal and one off-diagonal
-value.
+A problem is an edge order and a labeling. ``mean_exhaustive`` enumerates all of them. ``mean_by_symmetry`` enumerates
+only the edge orders: with content weights a I + b 1 1^T nothing depends on which label is which, so a relabeled prompt
+has the same losses, the same position gradients, and content gradients with rows and columns permuted accordingly. The
+average of those over all permutations of the labels has one diagonal and one off-diagonal value.
 """
 
 import os
@@ -18,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import Int
 
 from circuits import checks
 from circuits.disentangled.weights import Layer, Weights, check
@@ -27,124 +27,92 @@ from circuits.tasks.star.graph import StarGraph, encode_prompt, targets
 from circuits.typing import Content
 
 Quantity = Callable[..., Any]
-"""Maps weights and one prompt (tokens, y1, y2) to any pytree, as ``objective`` does."""
+"""Maps weights and one prompt (tokens, y1, y2) to any pytree of arrays, as ``objective`` does."""
 
 CHUNK = 1260
-"""Sequences evaluated at once: small enough for a cache, and 30,240 labelings are 24 whole chunks."""
+"""Sequences evaluated together: they fit in a core's cache, and 30,240 labelings are 24 whole chunks."""
+MIN_RELABELINGS = 200
+"""Random relabelings, over all prompts, under which ``mean_by_symmetry`` compares the quantity; at least 2 a prompt."""
 RELABELING_TOLERANCE = 1e-9
-"""Relative rounding allowed between two labelings of one quantity; a dependence on labels is far larger."""
+"""Relative rounding error allowed between two labelings of one prompt; a dependence on labels is far larger."""
 
 
 def mean_exhaustive(
     quantity: Quantity, weights: Weights, spec: StarGraph, query: str = "goal-start", chunk: int = CHUNK
 ) -> Any:
-    """The mean of a quantity over every labeling and edge order, one by one; any weights.
+    """Return the mean of a quantity over every labeling and edge order, one by one, for any weights.
 
-    The 2-path 3-node graph with N = 10 has 725,760 of them. Memory is that of one chunk a core. Raises ValueError for
-    weights that do not fit the family, or a family too large to enumerate.
+    The 2-path 3-node graph with N = 10 has 725,760 of them. Memory is that of one chunk per core.
+
+    Args:
+        quantity: maps weights, tokens [T], y1 and y2 of one prompt to any pytree of arrays, as ``objective`` does.
+        weights: content and position block of each layer.
+        spec: the family of star graphs.
+        query: order of the query, "goal-start" or "start-goal".
+        chunk: number of sequences evaluated together.
+
+    Raises:
+        ValueError: for weights that do not fit the family, and for a family too large to enumerate.
+
+    Example:
+        >>> from circuits.disentangled.weights import zeros
+        >>> def squared_distance(weights, tokens, y1, y2):
+        ...     return (y1 - y2) ** 2
+        >>> float(mean_exhaustive(squared_distance, zeros(2, 5, 10), StarGraph(paths=2, nodes=3, labels=5)))
+        5.0
     """
-    total, count = _folded(_sums, jnp.add, quantity, weights, spec, query, chunk)
+    total, count = _fold_chunks(_sums, jnp.add, quantity, weights, spec, query, chunk)
     return jax.tree.map(lambda array: array / count, total)
 
 
 def extremes_exhaustive(
     quantity: Quantity, weights: Weights, spec: StarGraph, query: str = "goal-start", chunk: int = CHUNK
 ) -> tuple[Any, Any, int]:
-    """(least, greatest, count): the range of a quantity over every labeling and edge order. Errors as above."""
-    (negated_least, greatest), count = _folded(_ranges, jnp.maximum, quantity, weights, spec, query, chunk)
-    return jax.tree.map(jnp.negative, negated_least), greatest, count
+    """Return (minimum, maximum, count) of a quantity over every labeling and edge order; see ``mean_exhaustive``."""
+    (negated_min, maximum), count = _fold_chunks(_ranges, jnp.maximum, quantity, weights, spec, query, chunk)
+    return jax.tree.map(jnp.negative, negated_min), maximum, count
 
 
 def mean_by_symmetry(quantity: Quantity, weights: Weights, spec: StarGraph, query: str = "goal-start") -> Any:
-    """The same mean from one labeling of each edge order (24 for the 2-path 3-node graph).
+    """Return ``mean_exhaustive`` from one labeling of each edge order (24 for the 2-path 3-node graph).
 
-    Gradients, that is every ``Layer`` in the quantity, are averaged over relabelings; all its other leaves must
-    not depend on which label is which, as losses and attention do not. Raises ValueError if another labeling
-    changes them, or unless every content block is a I + b 1 1^T.
+    Every ``Layer`` in the quantity, such as a gradient, is averaged over relabelings: its content must be permuted when
+    labels are. All other arrays must not depend on which label is which, as losses and attention do not. Both are
+    checked on random relabelings of each prompt (unless the weights are traced).
+
+    Args:
+        quantity: maps weights, tokens [T], y1 and y2 of one prompt to any pytree of arrays, as ``objective`` does.
+        weights: content and position block of each layer; content must be a I + b 1 1^T.
+        spec: the family of star graphs.
+        query: order of the query, "goal-start" or "start-goal".
+
+    Raises:
+        ValueError: for a quantity that changes with the labels, for other content blocks, and for weights that do not
+            fit the family.
+
+    Example:
+        >>> from circuits.disentangled.weights import zeros
+        >>> def goal_is_in_first_edge(weights, tokens, y1, y2):
+        ...     return tokens[1] == tokens[-2]
+        >>> float(mean_by_symmetry(goal_is_in_first_edge, zeros(2, 10, 10), StarGraph(paths=2, nodes=3, labels=10)))
+        0.25
     """
     check(weights, spec.labels, spec.sequence_length)
     for number, layer in enumerate(weights, start=1):
         require_symmetric(f"content_{number}", layer.content)
     prompts = _prompts(canonical_problems(spec), query)
-    total = _sums(quantity, weights, *prompts)
-    _require_invariant(total, _sums(quantity, weights, *(spec.labels - 1 - labels for labels in prompts)))
-    mean = jax.tree.map(lambda array: array / len(prompts[0]), total)
-    return jax.tree.map(_over_relabelings, mean, is_leaf=_is_layer)
+    if not _is_traced(weights):
+        _require_equivariant(quantity, weights, prompts, spec.labels)
+    mean = jax.tree.map(lambda array: array / len(prompts[0]), _sums(quantity, weights, *prompts))
+    return jax.tree.map(_average_relabelings, mean, is_leaf=_is_layer)
 
 
 def relabeled_mean(content: Content) -> Content:
-    """The mean of P C P^T over all permutations P: the mean of the diagonal, and that of the rest."""
+    """Return the mean of P C P^T over all permutations P: the mean of the diagonal, and that of all other entries."""
     labels = len(content)
     diagonal = jnp.trace(content) / labels
     rest = (jnp.sum(content) - jnp.trace(content)) / (labels * (labels - 1))
     return jnp.where(jnp.eye(labels, dtype=bool), diagonal, rest)
-
-
-def _folded(
-    over_chunk: Callable[..., Any],
-    join: Callable[[jax.Array, jax.Array], jax.Array],
-    quantity: Quantity,
-    weights: Weights,
-    spec: StarGraph,
-    query: str,
-    chunk: int,
-) -> tuple[Any, int]:
-    """``over_chunk`` of the quantity on every chunk of the family, joined leaf by leaf, and the count."""
-    check(weights, spec.labels, spec.sequence_length)
-
-    def evaluated(problems: Problem) -> tuple[Any, int]:
-        return over_chunk(quantity, weights, *_prompts(problems, query)), len(problems.start)
-
-    total, count = None, 0
-    chunks, cores = enumerate_problems(spec, chunk), os.cpu_count() or 1
-    # A compiled chunk runs outside the interpreter's lock, so one a core. ``map`` keeps the order of the sums.
-    # Traced weights must stay on the thread that traces them.
-    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(weights))
-    with ThreadPoolExecutor(cores) as pool:
-        while some := list(islice(chunks, cores)):
-            for block, size in (map if traced else pool.map)(evaluated, some):
-                total = block if total is None else jax.tree.map(join, total, block)
-                count += size
-    return total, count
-
-
-@partial(jax.jit, static_argnums=0)
-def _sums(quantity: Quantity, weights: Weights, tokens: jax.Array, y1: jax.Array, y2: jax.Array) -> Any:
-    each = jax.vmap(quantity, in_axes=(None, 0, 0, 0))(weights, tokens, y1, y2)
-    return jax.tree.map(lambda array: jnp.sum(array, axis=0), each)
-
-
-@partial(jax.jit, static_argnums=0)
-def _ranges(quantity: Quantity, weights: Weights, tokens: jax.Array, y1: jax.Array, y2: jax.Array) -> Any:
-    """(-least, greatest), so that both are joined by the maximum."""
-    each = jax.vmap(quantity, in_axes=(None, 0, 0, 0))(weights, tokens, y1, y2)
-    greatest = jax.tree.map(lambda array: jnp.max(array, axis=0), each)
-    return jax.tree.map(lambda array: -jnp.min(array, axis=0), each), greatest
-
-
-def _prompts(problems: Problem, query: str) -> tuple[jax.Array, jax.Array, jax.Array]:
-    tokens = jax.vmap(partial(encode_prompt, query=query))(problems)
-    return tokens, *targets(problems)
-
-
-def _over_relabelings(leaf: Any) -> Any:
-    return leaf._replace(content=relabeled_mean(leaf.content)) if _is_layer(leaf) else leaf
-
-
-def _require_invariant(sums: Any, relabeled: Any) -> None:
-    """Raise ValueError where a sum that is no ``Layer`` changes with the labels."""
-    leaves, _ = jax.tree.flatten_with_path(sums, is_leaf=_is_layer)
-    for (path, leaf), other in zip(leaves, jax.tree.leaves(relabeled, is_leaf=_is_layer), strict=True):
-        if _is_layer(leaf) or isinstance(leaf, Tracer):
-            continue
-        change = float(np.max(np.abs(np.asarray(leaf) - np.asarray(other))))
-        allowed = RELABELING_TOLERANCE * max(1.0, float(np.max(np.abs(np.asarray(leaf)))))
-        rule = f"must not depend on which label is which, at {jax.tree_util.keystr(path) or 'its value'}; it changes by"
-        checks.require(change <= allowed, "quantity", f"{rule} at most {allowed:.1e}", change)
-
-
-def _is_layer(leaf: Any) -> bool:
-    return isinstance(leaf, Layer)
 
 
 def require_symmetric(argument: str, content: Content) -> None:
@@ -155,3 +123,119 @@ def require_symmetric(argument: str, content: Content) -> None:
     rounding = 8 * float(jnp.finfo(content.dtype).eps) * float(np.max(np.abs(content)))
     rule = "must be a I + b 1 1^T for the symmetry reduction (mean_exhaustive takes any weights), off by at most"
     checks.require(gap <= rounding, argument, f"{rule} {rounding:.1e}", gap)
+
+
+def _fold_chunks(
+    evaluate: Callable[..., Any],
+    join: Callable[[jax.Array, jax.Array], jax.Array],
+    quantity: Quantity,
+    weights: Weights,
+    spec: StarGraph,
+    query: str,
+    chunk: int,
+) -> tuple[Any, int]:
+    """Return ``evaluate`` of the quantity on every chunk of the family, joined leaf by leaf, and the count."""
+    check(weights, spec.labels, spec.sequence_length)
+
+    def evaluate_chunk(problems: Problem) -> tuple[Any, int]:
+        return evaluate(quantity, weights, *_prompts(problems, query)), len(problems.start)
+
+    total, count = None, 0
+    chunks, cores = enumerate_problems(spec, chunk), os.cpu_count() or 1
+    # A compiled chunk runs without the interpreter's lock, so one thread per core. ``map`` keeps the order of the sums.
+    # Traced weights must stay on the thread that traces them.
+    traced = _is_traced(weights)
+    with ThreadPoolExecutor(cores) as pool:
+        while batch := list(islice(chunks, cores)):
+            for value, size in (map if traced else pool.map)(evaluate_chunk, batch):
+                total = value if total is None else jax.tree.map(join, total, value)
+                count += size
+    return total, count
+
+
+@partial(jax.jit, static_argnums=0)
+def _sums(quantity: Quantity, weights: Weights, tokens: jax.Array, y1: jax.Array, y2: jax.Array) -> Any:
+    values = jax.vmap(quantity, in_axes=(None, 0, 0, 0))(weights, tokens, y1, y2)
+    return jax.tree.map(lambda array: jnp.sum(array, axis=0), values)
+
+
+@partial(jax.jit, static_argnums=0)
+def _ranges(quantity: Quantity, weights: Weights, tokens: jax.Array, y1: jax.Array, y2: jax.Array) -> Any:
+    """Return (-minimum, maximum), so that chunks join both by the maximum."""
+    values = jax.vmap(quantity, in_axes=(None, 0, 0, 0))(weights, tokens, y1, y2)
+    maximum = jax.tree.map(lambda array: jnp.max(array, axis=0), values)
+    return jax.tree.map(lambda array: -jnp.min(array, axis=0), values), maximum
+
+
+def _prompts(problems: Problem, query: str) -> tuple[jax.Array, jax.Array, jax.Array]:
+    tokens = jax.vmap(partial(encode_prompt, query=query))(problems)
+    return tokens, *targets(problems)
+
+
+def _require_equivariant(quantity: Quantity, weights: Weights, prompts: tuple[jax.Array, ...], labels: int) -> None:
+    """Raise ValueError if the quantity of a relabeled prompt is not the relabeled quantity of the prompt."""
+    count = len(prompts[0])
+    shape = (count, max(2, -(-MIN_RELABELINGS // count)), labels)
+    identity = np.broadcast_to(np.arange(labels, dtype=np.int32), shape)
+    permutations = np.random.default_rng(0).permuted(identity, axis=-1)
+    permutations = np.concatenate([identity[:, :1], permutations], axis=1)
+    changes, sizes = _changes(quantity, weights, prompts, jnp.asarray(permutations))
+    for (path, change), size in zip(jax.tree.leaves_with_path(changes), jax.tree.leaves(sizes), strict=True):
+        epsilon = 100 * float(jnp.finfo(size.dtype).eps)
+        allowed = max(RELABELING_TOLERANCE, epsilon) * max(1.0, float(size))
+        where = jax.tree_util.keystr(path) or "its value"
+        rule = f"must not depend on which label is which, at {where}, and change by at most {allowed:.1e}"
+        checks.require(bool(change <= allowed), "quantity", rule, float(change))
+
+
+@partial(jax.jit, static_argnums=0)
+def _changes(
+    quantity: Quantity,
+    weights: Weights,
+    prompts: tuple[jax.Array, ...],
+    permutations: Int[jax.Array, "n relabelings N"],
+) -> tuple[Any, Any]:
+    """Return, for each array, its largest change under the relabelings of a prompt, and its largest absolute value.
+
+    The first relabeling of each prompt is the identity.
+    """
+
+    def undo(value: Any, permutation: Int[jax.Array, " N"]) -> Any:
+        if not _is_layer(value):
+            return value
+        return value._replace(content=value.content[permutation[:, None], permutation[None, :]])
+
+    def of_prompt(prompt: tuple[jax.Array, ...], permutations: Int[jax.Array, "relabelings N"]) -> tuple[Any, Any]:
+        def relabeled(permutation: Int[jax.Array, " N"]) -> Any:
+            values = quantity(weights, *(permutation[labels] for labels in prompt))
+            values = jax.tree.map(lambda value: undo(value, permutation), values, is_leaf=_is_layer)
+            return jax.tree.map(_as_float, values)
+
+        values = jax.vmap(relabeled)(permutations)
+        return jax.tree.map(_largest_change, values), jax.tree.map(lambda array: jnp.max(jnp.abs(array[0])), values)
+
+    per_prompt = jax.lax.map(lambda both: of_prompt(*both), (prompts, permutations), batch_size=CHUNK)
+    return jax.tree.map(jnp.max, per_prompt)
+
+
+def _largest_change(values: jax.Array) -> jax.Array:
+    """Return the largest distance from the first value; equal infinities, and two NaN, are at distance 0."""
+    first = values[:1]
+    equal = (values == first) | (jnp.isnan(values) & jnp.isnan(first))
+    return jnp.max(jnp.where(equal, 0, jnp.abs(values - first)))
+
+
+def _as_float(array: jax.Array) -> jax.Array:
+    return array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(jnp.float32)
+
+
+def _average_relabelings(value: Any) -> Any:
+    return value._replace(content=relabeled_mean(value.content)) if _is_layer(value) else value
+
+
+def _is_layer(value: Any) -> bool:
+    return isinstance(value, Layer)
+
+
+def _is_traced(weights: Weights) -> bool:
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(weights))

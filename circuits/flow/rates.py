@@ -13,10 +13,11 @@ from circuits.typing import AnyArray
 class Rate(NamedTuple):
     """d value / d log t over the last decades of a solution.
 
-    slope        of the least-squares line
-    uncertainty  the largest distance of the slope of a single decade from it. A solution has no noise; what makes a
-                 slope uncertain is that it still moves
-    decades      how many the line spans
+    Args:
+        slope: of the least-squares line.
+        uncertainty: the largest distance between the slope and that of a single decade. A solution has no noise; a
+            slope is uncertain as far as it still changes.
+        decades: number of decades that the line spans.
     """
 
     slope: float
@@ -24,23 +25,34 @@ class Rate(NamedTuple):
     decades: int
 
 
-def rate(times: Float[AnyArray, " K"], values: Float[AnyArray, " K"], decades: int = 3) -> Rate:
-    """Fit value = slope log t + constant to the last ``decades`` of ``times``.
+def rate(times: Float[AnyArray, " times"], values: Float[AnyArray, " times"], decades: int = 3) -> Rate:
+    """Fit value = slope log t + constant to the last decades.
 
-    For a power law t^p, give it log values: the slope is p. Raises ValueError for shapes that differ, values that
-    are not finite, or fewer than 2 times in any of the decades.
+    Args:
+        times: increasing times.
+        values: a value at each time. For a power law t^p, log values: then the slope is p.
+        decades: number of decades before the last time.
+
+    Raises:
+        ValueError: for shapes that differ, values that are not finite, or fewer than 2 times in any of the decades.
+
+    Example:
+        >>> times = np.logspace(0, 6, 50)
+        >>> fit = rate(times, np.log(5 * times**2))
+        >>> round(fit.slope, 6), fit.uncertainty < 1e-9
+        (2.0, True)
     """
     checks.integer("decades", decades, min_value=1)
     t, x = np.asarray(times, float), np.asarray(values, float)
     checks.shape("values", x, t.shape)
     checks.finite("values", x)
-    slack = 1e-9  # logspace misses its own grid points by a rounding
+    slack = 1e-9  # logspace misses its own grid points by a rounding error
     ends = t[-1] * 10.0 ** -np.arange(decades, -1, -1)
     inside = [(t >= low * (1 - slack)) & (t <= high * (1 + slack)) for low, high in pairwise(ends)]
-    fewest = int(min(part.sum() for part in inside))
+    fewest = int(min(decade.sum() for decade in inside))
     checks.require(fewest >= 2, "times", f"must have 2 points in each of the last {decades} decades", fewest)
     slope = _slope(t, x, t >= ends[0] * (1 - slack))
-    return Rate(slope, max(abs(_slope(t, x, part) - slope) for part in inside), decades)
+    return Rate(slope, max(abs(_slope(t, x, decade) - slope) for decade in inside), decades)
 
 
 def _slope(t: np.ndarray, x: np.ndarray, where: np.ndarray) -> float:

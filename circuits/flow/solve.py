@@ -1,7 +1,7 @@
 """Gradient flows over many orders of magnitude of time.
 
 Weights grow like log t, so the flow is solved in tau = log(1 + t), where d theta / d tau = (1 + t) theta'. That makes
-it stiff: an implicit method, Kvaerno's of order 5, with the error controlled at every step.
+it stiff: the solver is implicit, Kvaerno's method of order 5, with the error controlled at every step.
 """
 
 from collections.abc import Callable
@@ -20,83 +20,126 @@ from circuits import checks
 from circuits.typing import AnyArray, Scalar
 
 State = Any
-"""A pytree of arrays; theta alone, or with what is integrated beside it."""
-MOST_STEPS = 16384
+"""A pytree of arrays: theta, or theta with further quantities to integrate."""
+MAX_STEPS = 16384
 
 
 class Solution(NamedTuple):
-    """A flow at the times asked for.
+    """A flow at the requested times.
 
-    times      (K,), those asked for; after an event, infinity
-    states     the state with a first axis of K; NaN or infinite where the flow was stopped before
-    end        the time reached: the last one, or that of the event
-    final      the state there
-    steps      taken by the solver, rejected ones included
-    succeeded  False if the solver gave up
-    between    the state at any time up to ``end``, through ``evaluate``; None unless ``dense`` was asked for
+    Args:
+        times: the requested times; infinity after an event.
+        states: the state at each time, along a first axis; NaN or infinite at times after an event.
+        end: the time reached, the last one or that of the event.
+        final: the state at ``end``.
+        steps: number of steps of the solver, rejected ones included.
+        succeeded: False if the solver failed.
+        interpolation: for ``evaluate``; None unless ``dense`` was requested.
     """
 
-    times: Float[Array, " K"]
+    times: Float[Array, " times"]
     states: State
     end: Scalar
     final: State
     steps: Int[Array, ""]
     succeeded: Bool[Array, ""]
-    between: diffrax.DenseInterpolation | None = None
+    interpolation: diffrax.DenseInterpolation | None = None
 
 
 def solve(
     field: Callable[[State], State],
     start: State,
-    times: Float[AnyArray, " K"],
+    times: Float[AnyArray, " times"],
     *,
     rtol: float = 1e-8,
     atol: float = 1e-8,
     until: Callable[[State], Scalar] | None = None,
     dense: bool = False,
-    most_steps: int = MOST_STEPS,
+    max_steps: int = MAX_STEPS,
 ) -> Solution:
-    """theta' = field(theta) from ``start`` at t = 0, at increasing ``times`` >= 0.
+    """Solve theta' = field(theta) from ``start`` at t = 0.
 
-    rtol and atol bound the local error of a step, and steps end at ``times``. ``until`` stops the flow where it
-    crosses 0, found as ``evaluate`` finds states. ``dense`` keeps what that needs, ``most_steps`` times 8 states. The
-    first call with a field compiles; ``field`` and ``until`` are told apart by identity, so keep them. Under vmap a
-    batch of starts is solved together.
+    The first call with a field compiles; compiled programs are cached by the identity of ``field`` and ``until``, so
+    reuse these functions. Under vmap, a batch of starts is solved together.
 
-    An error of the field by rounding, e, becomes e t in log-time, so tolerances below about 1e-16 t |theta'| make
-    the solver take ever smaller steps: where a loss does not tend to 0, atol = 1e-8 suits t = 1e8.
+    A rounding error e of the field becomes e t in log-time, so for tolerances below about 1e-16 t |theta'| the solver
+    takes ever smaller steps. If a loss does not tend to 0, use atol = 1e-8 for t up to 1e8.
 
-    Raises ValueError for times that do not increase from 0 or more, RuntimeError where the solver gives up (traced
-    calls return ``succeeded`` instead).
+    Args:
+        field: the velocity of a state, such as ``fields.gradient_flow``.
+        start: the state at t = 0, any pytree of arrays.
+        times: increasing times at which to return the state, from 0 or later.
+        rtol: bound of the relative local error of a step.
+        atol: bound of the absolute local error of a step.
+        until: the flow stops where this function of the state crosses 0. Where that is, is as exact as ``evaluate``.
+        dense: keep what ``evaluate`` needs, the memory of 8 ``max_steps`` states.
+        max_steps: number of steps after which the solver fails.
+
+    Returns:
+        The state at each time, see ``Solution``.
+
+    Raises:
+        ValueError: for times that do not increase from 0 or later, and tolerances outside (0, 1).
+        RuntimeError: if the solver fails (under jit or vmap, ``succeeded`` is False instead).
+
+    Example:
+        >>> flow = solve(lambda theta: jnp.exp(-theta), jnp.zeros(1), np.array([0.0, 1.0, 100.0]))
+        >>> bool(jnp.allclose(flow.states[:, 0], jnp.log1p(flow.times), atol=1e-6))  # theta = log(1 + t)
+        True
     """
     if not isinstance(times, Tracer):
         values = np.asarray(times, float)
         increasing = values.ndim == 1 and len(values) > 0 and values[0] >= 0 and np.all(np.diff(values) > 0)
-        checks.require(bool(increasing and np.isfinite(values).all()), "times", "must increase, from 0 or more", values)
+        increasing = bool(increasing and np.isfinite(values).all())
+        checks.require(increasing, "times", "must increase, from 0 or later", values)
         checks.require(bool(values[-1] > 0), "times", "must end after 0", float(values[-1]))
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         checks.require(bool(0 < tolerance < 1), name, "must be between 0 and 1", tolerance)
-    found = _solve(field, until, dense, most_steps, start, jnp.asarray(times), rtol, atol)
-    if not isinstance(found.succeeded, Tracer) and not bool(jnp.all(found.succeeded)):
-        raise RuntimeError(f"the flow was not solved within most_steps = {most_steps} steps; last times {found.times}")
-    return found
+    solution = _solve(field, until, dense, max_steps, start, jnp.asarray(times), rtol, atol)
+    if not isinstance(solution.succeeded, Tracer) and not bool(jnp.all(solution.succeeded)):
+        raise RuntimeError(f"the flow was not solved within max_steps = {max_steps} steps; last times {solution.times}")
+    return solution
 
 
 def evaluate(solution: Solution, time: float | int | Scalar) -> State:
-    """The state at any time from 0 to the end, by a cubic between the ends of the step it falls in.
+    """Return the state at any time, by cubic interpolation within a step of the solver.
 
-    That is of lower order than the steps: about 1e-5 at the default tolerances, 1e-7 at 1e-10. Raises ValueError for
-    a solution that was not made ``dense``, or a time out of range.
+    That is less exact than the states at ``Solution.times``: about 1e-5 at the default tolerances, 1e-7 at 1e-10.
+
+    Args:
+        solution: solved with ``dense=True``.
+        time: from 0 to ``solution.end``.
+
+    Raises:
+        ValueError: for a solution without ``dense``, and for a time out of range.
+
+    Example:
+        >>> flow = solve(lambda theta: jnp.exp(-theta), jnp.zeros(1), np.array([100.0]), dense=True, max_steps=64)
+        >>> bool(abs(evaluate(flow, 50.0)[0] - jnp.log(51.0)) < 1e-4)
+        True
     """
-    checks.require(solution.between is not None, "solution", "must be solved with dense=True", None)
-    assert solution.between is not None
+    checks.require(solution.interpolation is not None, "solution", "must be solved with dense=True", None)
+    assert solution.interpolation is not None
     if not isinstance(time, Tracer):
         checks.require(bool(0 <= time <= solution.end), "time", f"must be from 0 to {solution.end}", time)
-    return solution.between.evaluate(jnp.log1p(time))
+    return solution.interpolation.evaluate(jnp.log1p(time))
 
 
-def log_times(end: float, per_decade: int = 8, first: float = 0.01) -> Float[Array, " K"]:
-    """0, then times evenly spaced in log t from ``first`` to ``end``, about ``per_decade`` in each decade."""
+def log_times(end: float, per_decade: int = 8, first: float = 0.01) -> Float[Array, " times"]:
+    """Return 0, followed by times evenly spaced in log t.
+
+    Args:
+        end: the last time.
+        per_decade: approximate number of times in each decade.
+        first: the first time after 0.
+
+    Raises:
+        ValueError: unless 0 < first < end < infinity and ``per_decade`` is at least 1.
+
+    Example:
+        >>> log_times(10.0, per_decade=1, first=0.1).round(3).tolist()
+        [0.0, 0.1, 1.0, 10.0]
+    """
     checks.require(0 < first < end < float("inf"), "end", f"must be finite and above first = {first:g}", end)
     checks.integer("per_decade", per_decade, min_value=1)
     decades = np.log10(end) - np.log10(first)
@@ -109,9 +152,9 @@ def _solve(
     field: Callable[[State], State],
     until: Callable[[State], Scalar] | None,
     dense: bool,
-    most_steps: int,
+    max_steps: int,
     start: State,
-    times: Float[Array, " K"],
+    times: Float[Array, " times"],
     rtol: Scalar,
     atol: Scalar,
 ) -> Solution:
@@ -125,9 +168,9 @@ def _solve(
     # Kvaerno5's own VeryChord takes rounding for divergence where its first guess is right: it rejects half of all
     # steps, and never leaves 0 on theta' = exp(-theta).
     newton = diffrax.with_stepsize_controller_tols(optimistix.Newton)()
-    # Steps end at the times asked for: between its steps the solver interpolates by cubics, far from its order.
+    # Steps end at the requested times: within a step the solver interpolates by cubics, far below its order.
     steps = diffrax.ClipStepSizeController(diffrax.PIDController(rtol=rtol, atol=atol), step_ts=logs)
-    found = diffrax.diffeqsolve(
+    solved = diffrax.diffeqsolve(
         diffrax.ODETerm(in_log_time),
         diffrax.Kvaerno5(root_finder=newton),
         t0=0.0,
@@ -136,19 +179,19 @@ def _solve(
         y0=start,
         saveat=diffrax.SaveAt(subs=(diffrax.SubSaveAt(ts=logs), diffrax.SubSaveAt(t1=True)), dense=dense),
         stepsize_controller=steps,
-        max_steps=most_steps,
+        max_steps=max_steps,
         event=event,
         throw=False,
     )
-    stopped = found.result == diffrax.RESULTS.event_occurred
-    succeeded = (found.result == diffrax.RESULTS.successful) | stopped
-    (reached, end), (states, final) = found.ts, found.ys  # pyright: ignore
+    stopped = solved.result == diffrax.RESULTS.event_occurred
+    succeeded = (solved.result == diffrax.RESULTS.successful) | stopped
+    (reached, end), (states, final) = solved.ts, solved.ys  # pyright: ignore
     return Solution(
         jnp.where(jnp.isfinite(reached), times, jnp.inf),
         states,
         jnp.expm1(end[0]),
         jax.tree.map(lambda leaf: leaf[0], final),
-        found.stats["num_steps"],
+        solved.stats["num_steps"],
         succeeded,
-        found.interpolation,
+        solved.interpolation,
     )

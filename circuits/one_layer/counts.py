@@ -95,7 +95,7 @@ def counts(
     checks.integer("multiple_of", multiple_of, min_value=1)
     smallest, largest = int(lines.min(initial=0)), int(lines.max(initial=0))
     checks.require(
-        0 <= smallest and largest < tokens, "lines", f"must hold ids in range({tokens})", (smallest, largest)
+        smallest >= 0 and largest < tokens, "lines", f"must hold ids in range({tokens})", (smallest, largest)
     )
     longest = int(np.max(np.sum(lines[:, PATH + 1 :] != pad, axis=1), initial=0))
     checks.integer("steps", steps, min_value=1, max_value=max(1, longest))

@@ -61,7 +61,7 @@ def matrix_panels(
     """Draw matrices in an upper row and powers of the graph in a lower row, with nodes in one order.
 
     Rows of matrices are centred, and each matrix is in units of the 99% quantile of its absolute entries; red is above
-    0 and blue below. Powers are drawn by the square root of their entries, so that single walks are visible beside many.
+    0 and blue below. Of powers the square roots are drawn, so that single walks are visible beside many.
 
     Args:
         matrices: pairs of a title and a matrix [N, N].
@@ -98,9 +98,7 @@ def matrix_panels(
         (axes[across:], powers, roots, (0.0, max(float(np.max(one)) for one in roots) or 1.0), "√ number of walks"),
     )
     for line, panels, values, limits, label in rows:
-        images = [
-            _draw(ax, one, name, along, limits) for ax, one, (name, _) in zip(line, values, panels, strict=False)
-        ]
+        images = [_draw(ax, one, name, along, limits) for ax, one, (name, _) in zip(line, values, panels, strict=False)]
         for spare in line[len(values) :]:
             spare.set_axis_off()  # not removed: the columns of both rows stay aligned
         add_colour_bar(line, images[0], label)

@@ -71,12 +71,13 @@ def attention_grid(
         panels = [(_head_title(maps, l, h), maps.patterns[l, h]) for l in range(layers) for h in range(heads)]
         columns = heads
     else:
-        panels = [(f"Layer {layer}", pattern) for layer, pattern in enumerate(_select_head(maps, head, ("mean", "all")))]
+        selected = _select_head(maps, head, ("mean", "all"))
+        panels = [(f"Layer {layer}", pattern) for layer, pattern in enumerate(selected)]
     length = len(along.names)
     labelled = length <= MAX_LABELLED and not grid
     side = length * 0.245 if labelled else min(3.6, max(1.2 if grid else 2.4, length * 0.05))
     width, height = (0.9, 1.15) if labelled else (0.25, 0.4) if grid else (0.6, 0.8)
-    figure, axes = panel_grid(len(panels), columns, (side + width, side + height), margin=(1.2, 1.0), pad=0.06)
+    axes = panel_grid(len(panels), columns, (side + width, side + height), margin=(1.2, 1.0), pad=0.06)[1]
     size, pad = (8, 8) if grid else (13, 18 if labelled else 27)
     for ax, (name, pattern) in zip(axes, panels, strict=True):
         show_pattern(ax, pattern, causal=_causal(maps), norm=norm)

@@ -8,7 +8,14 @@ from matplotlib.figure import Figure
 
 from circuits import checks
 from circuits.plotting.attention import MAX_LABELLED, PositionAxis, finish, label_positions, matrix_axes
-from circuits.plotting.cells import MAX_ANNOTATED, label_cells, mark_significant, name_axes, visible_whitespace, write_values
+from circuits.plotting.cells import (
+    MAX_ANNOTATED,
+    label_cells,
+    mark_significant,
+    name_axes,
+    visible_whitespace,
+    write_values,
+)
 from circuits.plotting.style import (
     Labels,
     Matrix,

@@ -135,7 +135,9 @@ def _check(argument: str, panel: SweepPanel) -> None:
         check_colour(name, line.colour)
         for point in line.points:
             shares += [(f"{name} mean", point.mean), *((f"{name} seeds", value) for value in point.seeds)]
-            checks.require(not point.half_width < 0, f"{name} half_width", "must be at least 0, or NaN", point.half_width)
+            checks.require(
+                not point.half_width < 0, f"{name} half_width", "must be at least 0, or NaN", point.half_width
+            )
     for name, value in shares:
         checks.require(0 <= value <= 1, name, "must be between 0 and 1", value)
 

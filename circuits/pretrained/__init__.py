@@ -1,4 +1,4 @@
-"""Models of other people as our transformer: folders in the Hugging Face layout."""
+"""Pretrained models of other projects as our transformer, and attention patterns of any Flax model."""
 
 import lazy_loader
 

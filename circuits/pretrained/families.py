@@ -2,9 +2,9 @@
 
     llama, mistral, qwen2, qwen3   RMSNorm, rotary positions, SwiGLU; SmolLM and SmolLM2 call themselves llama
     gpt2                           LayerNorm, learned positions, kernels stored [in, out], one for q, k and v
-    gpt_neox                       LayerNorm, partly rotary, kernels stored [out, in], q, k and v side by side in a head
+    gpt_neox                       LayerNorm, partly rotary, kernels stored [out, in], q, k and v interleaved by head
 
-A field that neither is read here nor has to have a certain value is one that the reference does not compute with.
+Fields that are neither read here nor required to have a certain value do not enter the reference's computation.
 """
 
 import re
@@ -15,16 +15,15 @@ from circuits import checks
 from circuits.pretrained.fields import Fields, choice, fixed, flag, integer, number
 from circuits.pretrained.rotary import rotary
 from circuits.pretrained.tensor_names import Source, gpt2_sources, llama_sources, neox_sources
-from circuits.transformer.config import TransformerConfig
-from circuits.transformer.config import MAX_POSITIONS
+from circuits.transformer.config import MAX_POSITIONS, TransformerConfig
 
 
 class Family(NamedTuple):
-    """How one kind of model is read.
+    """How one model type is read.
 
-    ``settings`` makes fields of a ``TransformerConfig`` from a config.json, ``sources`` a source for every parameter.
-    ``prefix`` stands before every name but those that the unembedding may have; files of a model without unembedding
-    lack it. ``buffers`` matches names of tensors that hold no parameter.
+    ``settings`` returns fields of a ``TransformerConfig`` from a config.json, ``sources`` a source for every parameter.
+    ``prefix`` starts the name of every tensor except the unembedding; files of a model without unembedding lack it.
+    ``buffers`` matches names of tensors that are not parameters.
     """
 
     settings: Callable[[Fields], dict[str, Any]]
@@ -54,7 +53,7 @@ SILU = {"silu": "swiglu", "swish": "swiglu"}
 
 
 def gpt2(fields: Fields) -> dict[str, Any]:
-    """GPT-2."""
+    """Return the settings of GPT-2."""
     fixed(fields, {"scale_attn_weights": (True,), "scale_attn_by_inverse_layer_idx": (False,)})
     return {
         "width": integer(fields, "n_embd"),
@@ -62,7 +61,7 @@ def gpt2(fields: Fields) -> dict[str, Any]:
         "heads": integer(fields, "n_head"),
         "mlp_width": integer(fields, "n_inner", 4 * integer(fields, "n_embd")),
         "vocab": integer(fields, "vocab_size"),
-        "positions": _context(fields, "n_positions"),
+        "positions": integer(fields, "n_positions", max_value=MAX_POSITIONS),
         "activation": choice(fields, "activation_function", GELU, "gelu_new"),
         "norm_epsilon": number(fields, "layer_norm_epsilon", 1e-5),
         "tied": flag(fields, "tie_word_embeddings", True),
@@ -73,7 +72,7 @@ def gpt2(fields: Fields) -> dict[str, Any]:
 
 
 def neox(fields: Fields) -> dict[str, Any]:
-    """GPT-NeoX, Pythia."""
+    """Return the settings of GPT-NeoX and Pythia."""
     attention = flag(fields, "attention_bias", True)
     theta, fraction = ("rotary_emb_base", "rope_theta"), ("rotary_pct", "partial_rotary_factor")
     return _sizes(fields) | {
@@ -91,45 +90,42 @@ def neox(fields: Fields) -> dict[str, Any]:
 
 
 def llama(fields: Fields) -> dict[str, Any]:
-    """Llama 1 to 3, SmolLM, SmolLM2."""
+    """Return the settings of Llama 1 to 3, SmolLM and SmolLM2."""
     attention = flag(fields, "attention_bias", False)
     biases = {"qkv_bias": attention, "out_bias": attention, "mlp_bias": flag(fields, "mlp_bias", False)}
     return _rms(fields) | biases
 
 
 def mistral(fields: Fields) -> dict[str, Any]:
-    """Mistral: all layers see a window, or none does."""
+    """Return the settings of Mistral, where all layers have a window or none has."""
     absent = "sliding_window" not in fields  # the reference's default is a window; null is none
     window = 4096 if absent else integer(fields, "sliding_window", 0)
-    kinds = fields.get("layer_types")
-    kind = "sliding_attention" if window else "full_attention"
-    same = kinds is None or (isinstance(kinds, list) and all(one == kind for one in kinds))
-    checks.require(same, "layer_types", f"must all be {kind}", kinds)
+    _all_layers(fields, "sliding_attention" if window else "full_attention")
     return _grouped(fields) | {"window": window}
 
 
 def qwen2(fields: Fields) -> dict[str, Any]:
-    """Qwen2, Qwen2.5: biases on queries, keys and values."""
+    """Return the settings of Qwen2 and Qwen2.5, with biases on queries, keys and values."""
     _no_window(fields)
     return _grouped(fields) | {"qkv_bias": True}
 
 
 def qwen3(fields: Fields) -> dict[str, Any]:
-    """Qwen3: norms on queries and keys."""
+    """Return the settings of Qwen3, with norms on queries and keys."""
     _no_window(fields)
-    integer(fields, "head_dim")  # where it is absent, the reference has a width of its own
+    integer(fields, "head_dim")  # required: the reference has a default of its own
     attention = flag(fields, "attention_bias", False)
     return _grouped(fields) | {"qk_norm": True, "qkv_bias": attention, "out_bias": attention}
 
 
 def _grouped(fields: Fields) -> dict[str, Any]:
-    """Of families whose reference has a number of its own where the config has none."""
+    """Return the settings where the number of key heads is required: the reference has a default of its own."""
     checks.require("num_key_value_heads" in fields, "num_key_value_heads", "must be given", None)
     return _rms(fields)
 
 
 def _rms(fields: Fields) -> dict[str, Any]:
-    """What the descendants of Llama share."""
+    """Return the settings that the descendants of Llama share."""
     return _sizes(fields) | {
         "kv_heads": integer(fields, "num_key_value_heads", 0),
         "head_dim": integer(fields, "head_dim", 0),
@@ -150,23 +146,23 @@ def _sizes(fields: Fields) -> dict[str, Any]:
         "heads": integer(fields, "num_attention_heads"),
         "mlp_width": integer(fields, "intermediate_size"),
         "vocab": integer(fields, "vocab_size"),
-        "positions": _context(fields, "max_position_embeddings"),
+        "positions": integer(fields, "max_position_embeddings", max_value=MAX_POSITIONS),
     }
-
-
-def _context(fields: Fields, name: str) -> int:
-    return integer(fields, name, most=MAX_POSITIONS)
 
 
 def _no_window(fields: Fields) -> None:
     fixed(fields, {"use_sliding_window": (False,)})
+    _all_layers(fields, "full_attention")
+
+
+def _all_layers(fields: Fields, kind: str) -> None:
     kinds = fields.get("layer_types")
-    same = kinds is None or (isinstance(kinds, list) and all(one == "full_attention" for one in kinds))
-    checks.require(same, "layer_types", "must all be full_attention", kinds)
+    same = kinds is None or (isinstance(kinds, list) and all(one == kind for one in kinds))
+    checks.require(same, "layer_types", f"must all be {kind}", kinds)
 
 
 _LLAMA = ("model.", "embed_tokens.weight", ("lm_head.weight",))
-_ANGLES = re.compile(r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
+_FREQUENCIES = re.compile(r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 FAMILIES = {
     "gpt2": Family(
         gpt2,
@@ -184,8 +180,8 @@ FAMILIES = {
         ("embed_out.weight", "lm_head.weight"),
         re.compile(r"layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)"),
     ),
-    "llama": Family(llama, llama_sources, *_LLAMA, _ANGLES),
-    "mistral": Family(mistral, llama_sources, *_LLAMA, _ANGLES),
-    "qwen2": Family(qwen2, llama_sources, *_LLAMA, _ANGLES),
-    "qwen3": Family(qwen3, llama_sources, *_LLAMA, _ANGLES),
+    "llama": Family(llama, llama_sources, *_LLAMA, _FREQUENCIES),
+    "mistral": Family(mistral, llama_sources, *_LLAMA, _FREQUENCIES),
+    "qwen2": Family(qwen2, llama_sources, *_LLAMA, _FREQUENCIES),
+    "qwen3": Family(qwen3, llama_sources, *_LLAMA, _FREQUENCIES),
 }

@@ -6,20 +6,20 @@ from typing import Any
 from circuits import checks
 
 Fields = Mapping[str, Any]
-MOST = 2**48
-"""Of what a file can hold; no product of two such is beyond float64."""
+MAX_SIZE = 2**48
+"""The limit for an integer: no file holds as much, and a product of two is finite in float64."""
 
 
-def integer(fields: Fields, name: str, default: int | None = None, most: int = MOST) -> int:
-    """An integer between 1 and ``most``; null and absent are the default, if there is one."""
+def integer(fields: Fields, name: str, default: int | None = None, max_value: int = MAX_SIZE) -> int:
+    """Return an integer between 1 and ``max_value``, or the default, if there is one, for null or a missing field."""
     value = _given(fields, name, default)
     if fields.get(name) is not None:
-        checks.integer(name, value, 1, most)
+        checks.integer(name, value, 1, max_value)
     return value
 
 
 def number(fields: Fields, name: str, default: float | None = None) -> float:
-    """A positive number below 1e300; null and absent are the default, if there is one."""
+    """Return a positive number below 1e300, or the default, if there is one, for null or a missing field."""
     value = _given(fields, name, default)
     real = isinstance(value, int | float) and not isinstance(value, bool)
     checks.require(real and 0 < value < 1e300, name, "must be a positive number below 1e300", value)
@@ -27,14 +27,14 @@ def number(fields: Fields, name: str, default: float | None = None) -> float:
 
 
 def flag(fields: Fields, name: str, default: bool) -> bool:
-    """True or false; null is an error, since programs read it as false."""
+    """Return true or false; null is an error, because programs read it as false."""
     value = fields.get(name, default)
     checks.require(isinstance(value, bool), name, "must be true or false", value)
     return value
 
 
 def choice(fields: Fields, name: str, options: Mapping[str, str], default: str) -> str:
-    """What one of some words stands for."""
+    """Return the option that the field names."""
     value = fields.get(name, default)
     known = isinstance(value, str) and value in options
     checks.require(known, name, f"must be one of {', '.join(options)}", value)
@@ -42,10 +42,7 @@ def choice(fields: Fields, name: str, options: Mapping[str, str], default: str) 
 
 
 def fixed(fields: Fields, values: Mapping[str, tuple[Any, ...]]) -> None:
-    """Each of these fields is absent or has one of the values at which it changes nothing that ours does.
-
-    True and 1 are told apart.
-    """
+    """Check that each of these fields is absent or has a value that changes nothing. True and 1 are different."""
     for name, allowed in values.items():
         value = fields.get(name, allowed[0])
         same = any(type(value) is type(option) and value == option for option in allowed)

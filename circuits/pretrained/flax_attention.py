@@ -1,15 +1,15 @@
 """Attention patterns of any Flax NNX model, from its own ``nnx.MultiHeadAttention`` modules.
 
 The call runs on a copy of the model, which shares its arrays. In the copy each chosen module asks its attention
-function for the weights, as flax provides for, and keeps them as a variable; so they pass through ``nnx.jit``,
-``nnx.scan``, ``nnx.remat`` and the like as other variables do. The model itself never sees any of it.
+function for the weights, as flax provides for, and stores them as a variable; so they pass through ``nnx.jit``,
+``nnx.scan``, ``nnx.remat`` and the like as other variables do. The model itself stays unchanged.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 from flax import nnx
 from flax.errors import TraceContextError
@@ -17,15 +17,17 @@ from jaxtyping import Array
 
 from circuits import checks
 
+Model = TypeVar("Model", bound=nnx.Module)
+Output = TypeVar("Output")
 ATTRIBUTE = "captured_attention"
 
 
 class Captured(nnx.Intermediate):
-    """The weights of each call of one module so far."""
+    """The attention weights of each call of one module so far."""
 
 
 class _Sink:
-    """What an attention function takes for the module in which to leave its weights."""
+    """What an attention function takes for the module in which to store its weights."""
 
     def __init__(self, module: Any) -> None:
         self.module = module
@@ -35,28 +37,40 @@ class _Sink:
 
 
 def capture_attention(
-    model: nnx.Module, call: Callable[[Any], Any], paths: Sequence[str] = ("*",)
-) -> tuple[Any, dict[str, Array]]:
-    """``call(copy of the model)``, and the attention patterns by the path of their module, such as "blocks.0.attn".
+    model: Model, call: Callable[[Model], Output], paths: Sequence[str] = ("*",)
+) -> tuple[Output, dict[str, Array]]:
+    """Return ``call(copy of the model)``, and the attention patterns by module path.
 
-    Patterns are softmax weights before any dropout, [batch.., H, T, S], with masks, caches and cross-attention as the
-    call has them; of blocks that one ``nnx.scan`` runs they have the blocks as their first axis. A module that is
-    called several times has keys like "attn:0", "attn:1". ``paths`` are module paths, with wildcards as in file names
-    (``*`` spans dots); the path of the model itself is "". Dropout draws and caches written by the call are those of
-    the copy: what else is wanted of it, ``call`` returns.
+    Args:
+        model: any Flax NNX module; it stays unchanged. Dropout keys and caches that the call updates are those of the
+            copy, so the call must return what else is needed of it.
+        call: runs the model that it gets. Transformations of jax belong outside of ``capture_attention``.
+        paths: module paths such as "blocks.0.attn", with wildcards as in file names (``*`` spans dots). The path of
+            the model itself is "".
 
-    Raises ValueError for a pattern that matches no ``nnx.MultiHeadAttention``, with the near paths and what stands
-    there; for a chosen module that the call does not run on the model it is given, or whose ``attention_fn`` does not
-    show its weights; and where ``call`` itself wraps the model in a transformation of jax, which hides what happens
-    inside: put ``capture_attention`` inside that instead.
+    Returns:
+        The output of the call, and softmax weights before dropout, [batch.., H, T, S], by path; those of blocks under
+        one ``nnx.scan`` have the blocks as first axis. A module that is called several times has keys like "attn:0".
+
+    Raises:
+        ValueError: for a pattern that matches no ``nnx.MultiHeadAttention``, listing near paths; for a chosen module
+            that the call does not run on the model that it gets, or whose ``attention_fn`` does not store its weights;
+            and for a call that wraps the model in a transformation of jax.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> model = nnx.MultiHeadAttention(num_heads=2, in_features=8, decode=False, rngs=nnx.Rngs(0))
+        >>> _, patterns = capture_attention(model, lambda model: model(jnp.ones((1, 5, 8), jnp.float32)))
+        >>> patterns[""].shape
+        (1, 2, 5, 5)
     """
     checks.require(not isinstance(paths, str), "paths", "must be a sequence of patterns", paths)
     copy = nnx.clone(model)
     chosen = _chosen(copy, paths)
     for module in chosen.values():
-        module.__class__ = _showing(type(module))
-    out = _called(call, copy)
-    return out, _captured(chosen)
+        module.__class__ = _capturing(type(module))
+    output = _run(call, copy)
+    return output, _captured(chosen)
 
 
 def _chosen(model: nnx.Module, paths: Sequence[str]) -> dict[str, Any]:
@@ -69,29 +83,29 @@ def _chosen(model: nnx.Module, paths: Sequence[str]) -> dict[str, Any]:
 
 
 def _hint(pattern: str, modules: Mapping[str, Any]) -> str:
-    """What does match it; otherwise the attention modules with the nearest paths; otherwise what there is at all."""
+    """Name the modules that match; otherwise the attention modules with the nearest paths; otherwise any modules."""
     matched = [path for path in modules if fnmatchcase(path, pattern)]
     attention = [path for path, module in modules.items() if isinstance(module, nnx.MultiHeadAttention)]
     near = get_close_matches(pattern, attention, n=5, cutoff=0.4) or attention[:5]
-    shown = matched[:5] or near or list(modules)[:5]
+    named = matched[:5] or near or list(modules)[:5]
     what = "which matches" if matched else "near paths:" if near else "the model has none, but"
-    return f"{what} {', '.join(f'{path!r} ({type(modules[path]).__name__})' for path in shown)}"
+    return f"{what} {', '.join(f'{path!r} ({type(modules[path]).__name__})' for path in named)}"
 
 
 @cache
-def _showing(kind: type) -> type:
-    """The same class of module, whose calls give the attention function somewhere to leave its weights."""
+def _capturing(kind: type) -> type:
+    """Return a subclass whose calls give the attention function a place to store its weights."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         function, before = self.attention_fn, len(_weights(self))
         self.attention_fn = partial(_attend, function, _Sink(self))
         try:
-            out = kind.__call__(self, *args, **kwargs)
+            output = kind.__call__(self, *args, **kwargs)
         finally:
             self.attention_fn = function
-        rule = "must show its weights to the module it is given, as nnx.dot_product_attention does"
+        rule = "must store its weights in the module that it is given, as nnx.dot_product_attention does"
         checks.require(len(_weights(self)) > before, "attention_fn", rule, function)
-        return out
+        return output
 
     return type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
 
@@ -101,29 +115,32 @@ def _attend(function: Callable[..., Array], sink: _Sink, *args: Any, **kwargs: A
 
 
 def _weights(module: Any) -> tuple[Array, ...]:
-    found = vars(module).get(ATTRIBUTE)
-    return () if found is None else tuple(found.get_value())
+    variable = vars(module).get(ATTRIBUTE)
+    return () if variable is None else tuple(variable.get_value())
 
 
-def _called(call: Callable[[Any], Any], model: nnx.Module) -> Any:
-    rule = "must run the model it is given as it is, with capture_attention inside of any jax.jit, jax.vmap or the like"
+def _run(call: Callable[[Any], Any], model: nnx.Module) -> Any:
+    rule = (
+        "must run the model that it gets unwrapped, with capture_attention inside of any jax.jit, jax.vmap or the like"
+    )
     try:
         return call(model)
     except TraceContextError as error:
         raise ValueError(f"call: {rule}, got {call!r}") from error
     except ValueError as error:
-        if ATTRIBUTE not in str(error):  # not from a transformation that can't let the weights out
+        if ATTRIBUTE not in str(error):  # not from a transformation that cannot let the weights out
             raise
         raise ValueError(f"call: {rule}, got {call!r}") from error
 
 
 def _captured(chosen: Mapping[str, Any]) -> dict[str, Array]:
     silent = [path for path, module in chosen.items() if not _weights(module)]
-    rule = "must be paths of modules that the call runs, on the model it is given"
-    checks.require(not silent, "paths", rule, silent)
-    found = {}
+    checks.require(
+        not silent, "paths", "must be paths of modules that the call runs, on the model that it gets", silent
+    )
+    patterns = {}
     for path, module in chosen.items():
         weights = _weights(module)
         names = [path] if len(weights) == 1 else [f"{path}:{i}" for i in range(len(weights))]
-        found |= dict(zip(names, weights, strict=True))
-    return found
+        patterns |= dict(zip(names, weights, strict=True))
+    return patterns

@@ -1,4 +1,4 @@
-"""A language model of a GGUF file, of the family "llama", as our transformer; its quantised weights made whole.
+"""A language model of a GGUF file, of the family "llama", as our transformer with its quantised weights dequantised.
 
 The converter that writes these files reorders the rows of queries and keys, for rotary positions that pair neighbours
 (x_2i, x_2i+1). Ours pair halves (x_i, x_i+h/2), as the model was trained: row h/2 · s + i of a head is row 2 i + s of
@@ -8,7 +8,7 @@ the file.
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,75 +16,74 @@ import numpy as np
 from jaxtyping import Float
 
 from circuits import checks
-from circuits.pretrained.gguf_file import GgufFile, Scalar, Tensor, open_gguf
+from circuits.pretrained.gguf_file import GgufFile, Scalar, open_gguf
 from circuits.pretrained.gguf_tokenizer import gguf_tokenizer
 from circuits.pretrained.pretrained import Pretrained
+from circuits.pretrained.tensor_names import Source
 from circuits.transformer.config import Dtype, TransformerConfig
 from circuits.transformer.parameters import predictor_from_tensors
 
 Matrix = Float[np.ndarray, "out in"]
-LARGEST = 2**31 - 1
+Dequantise = Callable[[np.ndarray, str], np.ndarray]
+"""From the bytes of rows and the name of their type to float32."""
+MAX_SIZE = 2**31 - 1
 NOTED = ("name", "license", "size_label", "basename", "organization")
-PLAIN = {"rope.scaling.type": ("none",), "rope.scaling.factor": (1.0,), "expert_count": (0,)}
-"""Settings that change the model in a way of which ours knows nothing, and the values at which they do not."""
+NEUTRAL_VALUES = {"rope.scaling.type": ("none",), "rope.scaling.factor": (1.0,), "expert_count": (0,)}
+"""Settings that change the model in a way that ours does not implement, and the values at which they do not."""
 
 
-class Source(NamedTuple):
-    """Where a parameter comes from: the name of a tensor, its shape, and what turns it into ours."""
+def load_gguf(file: str | Path, *, dtype: Dtype = "float32", positions: int | None = None) -> Pretrained:
+    """Return the model of a GGUF file with its tokenizer.
 
-    tensor: str
-    shape: tuple[int, ...]
-    ours: Callable[[np.ndarray], np.ndarray]
+    Tensors are converted one by one: beside the model there is never more than one in float32. Without "output.weight"
+    the embedding is the unembedding. The package gguf (``pip install 'reverse-circuits[pretrained]'``) dequantises.
 
+    Args:
+        file: of the family "llama", without experts or scaled rotary positions, with heads of width d / H.
+        dtype: of parameters and activations.
+        positions: the maximal length of a sequence. None: that of the file.
 
-def load_gguf(file: Path, *, dtype: Dtype = "float32", positions: int | None = None) -> Pretrained:
-    """The model with parameters and activations in ``dtype``, its tokenizer, and notes from the file.
+    Returns:
+        The model; its tokenizer, None unless it is byte-level pair encoding; and notes from the file, of which
+        notes["tokenizer"] is the kind of tokenizer.
 
-    Tensors are taken one after the other, so that beside the model there is never more than one in float32.
-    ``positions`` is the longest sequence, the file's if not given. Without "output.weight" the embedding is the
-    unembedding. The tokenizer is None where the file's kind is not byte-level pair encoding; notes["tokenizer"] says
-    which it is.
-
-    Raises ValueError for a file that is no whole GGUF file; a family other than "llama", or one with experts, scaled
-    rotary positions or heads of another width than d / H; a tensor that is missing, left over, of another shape or
-    type, or not finite; a tokenizer that contradicts itself; and without the package gguf, which makes quantised
-    weights whole.
+    Raises:
+        ValueError: for a file that is not a whole GGUF file or of another kind, a tensor that is missing, unexpected,
+            of another shape or type, or not finite, a tokenizer that contradicts itself, and without the package gguf.
     """
-    whole = _dequantise()
-    found = open_gguf(file)
+    path = Path(file)
+    dequantise = _dequantiser()
+    opened = open_gguf(path)
     try:
-        return _loaded(found, dtype, positions, whole, file)
+        return _load(opened, dtype, positions, dequantise, path.name)
     except ValueError as error:
-        raise ValueError(f"{file.name}: {error}") from error
+        raise ValueError(f"{path.name}: {error}") from error
 
 
-def _loaded(
-    file: GgufFile, dtype: Dtype, positions: int | None, whole: Callable[[np.ndarray, str], np.ndarray], path: Path
-) -> Pretrained:
+def _load(file: GgufFile, dtype: Dtype, positions: int | None, dequantise: Dequantise, name: str) -> Pretrained:
     config = _config(file, dtype, positions)
-    sources = _sources(file, config)
-    _check(file, sources)
+    sources = _sources(config)
+    _check_tensors(file, sources)
     tokenizer, kind = gguf_tokenizer(file, config.vocab)
 
-    def place(name: str, like: np.ndarray) -> jax.Array:
+    def place(name: str, placeholder: np.ndarray) -> jax.Array:
         if name not in sources:
-            return jnp.asarray(like, dtype)
+            return jnp.asarray(placeholder, dtype)
         source = sources[name]
-        return jnp.asarray(source.ours(_values(file, source, whole, jnp.dtype(dtype))))
+        return jnp.asarray(source.part(_values(file, source, dequantise, jnp.dtype(dtype))))
 
-    like = {name: source.ours(_nothing(source.shape)) for name, source in sources.items()}
-    if config.tied:  # the empty stack of further heads
-        like["heads.kernels"] = _nothing((0, config.width, config.vocab))
-    return Pretrained(predictor_from_tensors(config, like, path.name, place), tokenizer, _notes(file, path, kind))
+    placeholders = {name: source.part(_placeholder(source.shape)) for name, source in sources.items()}
+    if config.tied:  # the kernels of no further head
+        placeholders["heads.kernels"] = _placeholder((0, config.width, config.vocab))
+    return Pretrained(predictor_from_tensors(config, placeholders, name, place), tokenizer, _notes(file, name, kind))
 
 
-def _nothing(shape: tuple[int, ...]) -> np.ndarray:
-    """An array of this shape that takes no memory."""
+def _placeholder(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array of this shape that takes no memory."""
     return np.broadcast_to(np.float32(0), shape)
 
 
-def _dequantise() -> Callable[[np.ndarray, str], np.ndarray]:
-    """From the bytes of rows and the name of their type to float32."""
+def _dequantiser() -> Dequantise:
     try:
         from gguf import GGMLQuantizationType, dequantize
     except ModuleNotFoundError as error:
@@ -96,13 +95,12 @@ def _dequantise() -> Callable[[np.ndarray, str], np.ndarray]:
 def _config(file: GgufFile, dtype: Dtype, positions: int | None) -> TransformerConfig:
     family = file.metadata.get("general.architecture")
     checks.require(family == "llama", "general.architecture", 'must be "llama"', family)
-    for key, plain in PLAIN.items():
-        value = file.metadata.get(f"llama.{key}", plain[0])
-        checks.require(value in plain, f"llama.{key}", f"must be absent or {plain[0]}", value)
+    for key, neutral in NEUTRAL_VALUES.items():
+        value = file.metadata.get(f"llama.{key}", neutral[0])
+        checks.require(value in neutral, f"llama.{key}", f"must be absent or {neutral[0]}", value)
     layers, width = (_size(file, key) for key in ("block_count", "embedding_length"))
-    heads = _size(file, "attention.head_count")
-    most = len(file.tensors)
-    checks.require(layers <= most, "llama.block_count", f"must be at most the number of tensors, {most}", layers)
+    heads, tensors = _size(file, "attention.head_count"), len(file.tensors)
+    checks.require(layers <= tensors, "llama.block_count", f"must be at most the number of tensors, {tensors}", layers)
     checks.require(width % heads == 0, "llama.attention.head_count", f"must divide the width {width}", heads)
     for key in ("rope.dimension_count", "attention.key_length", "attention.value_length"):
         value = file.metadata.get(f"llama.{key}", width // heads)
@@ -110,7 +108,8 @@ def _config(file: GgufFile, dtype: Dtype, positions: int | None) -> TransformerC
     longest = _size(file, "context_length")
     if positions is not None:
         checks.integer("positions", positions, min_value=1, max_value=longest)
-    embedding = _shape(file, "token_embd.weight")
+    checks.require("token_embd.weight" in file.tensors, "token_embd.weight", "must be in the file", f"{tensors} others")
+    embedding = file.tensors["token_embd.weight"].shape
     checks.require(len(embedding) == 2, "token_embd.weight", "must be a matrix", embedding)
     return TransformerConfig(
         vocab=embedding[0],
@@ -133,7 +132,7 @@ def _config(file: GgufFile, dtype: Dtype, positions: int | None) -> TransformerC
 
 def _size(file: GgufFile, key: str, default: int | None = None) -> int:
     value: Any = file.metadata.get(f"llama.{key}", default)
-    checks.integer(f"llama.{key}", value, min_value=1, max_value=LARGEST)
+    checks.integer(f"llama.{key}", value, min_value=1, max_value=MAX_SIZE)
     return value
 
 
@@ -144,77 +143,70 @@ def _real(file: GgufFile, key: str, default: float | None = None) -> float:
     return value
 
 
-def _shape(file: GgufFile, name: str) -> tuple[int, ...]:
-    checks.require(name in file.tensors, name, "must be in the file", f"{len(file.tensors)} other tensors")
-    return file.tensors[name].shape
-
-
-def _sources(file: GgufFile, config: TransformerConfig) -> dict[str, Source]:
-    """Where each of our parameters comes from, by its name; maps are [in, out] with us, [out, in] in the file."""
+def _sources(config: TransformerConfig) -> dict[str, Source]:
+    """Return the source of each parameter by our names; kernels are [in, out] here and [out, in] in the file."""
     d, inner, shared, hidden = config.width, config.width, config.key_heads * config.head_width, config.hidden
 
-    def turned(heads: int) -> Callable[[np.ndarray], np.ndarray]:
+    def reordered(heads: int) -> Callable[[np.ndarray], np.ndarray]:
         return lambda matrix: halves(matrix, heads).T
 
-    found = {
-        "transformer.tokens": Source("token_embd.weight", (config.vocab, d), _same),
-        "transformer.norm.scale": Source("output_norm.weight", (d,), _same),
+    sources = {
+        "transformer.tokens": Source("token_embd.weight", (config.vocab, d), _unchanged),
+        "transformer.norm.scale": Source("output_norm.weight", (d,), _unchanged),
     }
     if not config.tied:
-        found["heads.kernels"] = Source("output.weight", (config.vocab, d), lambda matrix: matrix.T[None])
+        sources["heads.kernels"] = Source("output.weight", (config.vocab, d), lambda matrix: matrix.T[None])
     for i in range(config.layers):
         parts = {
-            "norm_attn.scale": ("attn_norm", (d,), _same),
-            "attn.query.kernel": ("attn_q", (inner, d), turned(config.heads)),
-            "attn.key.kernel": ("attn_k", (shared, d), turned(config.key_heads)),
+            "norm_attn.scale": ("attn_norm", (d,), _unchanged),
+            "attn.query.kernel": ("attn_q", (inner, d), reordered(config.heads)),
+            "attn.key.kernel": ("attn_k", (shared, d), reordered(config.key_heads)),
             "attn.value.kernel": ("attn_v", (shared, d), np.transpose),
             "attn.out.kernel": ("attn_output", (d, inner), np.transpose),
-            "norm_mlp.scale": ("ffn_norm", (d,), _same),
+            "norm_mlp.scale": ("ffn_norm", (d,), _unchanged),
             "mlp.gate.kernel": ("ffn_gate", (hidden, d), np.transpose),
             "mlp.into.kernel": ("ffn_up", (hidden, d), np.transpose),
             "mlp.out.kernel": ("ffn_down", (d, hidden), np.transpose),
         }
-        for name, (tensor, shape, ours) in parts.items():
-            found[f"transformer.blocks.{i}.{name}"] = Source(f"blk.{i}.{tensor}.weight", shape, ours)
-    return found
+        for name, (tensor, shape, part) in parts.items():
+            sources[f"transformer.blocks.{i}.{name}"] = Source(f"blk.{i}.{tensor}.weight", shape, part)
+    return sources
 
 
 def halves(matrix: Matrix, heads: int) -> Matrix:
-    """Rows of each head in the order of rotary positions that pair halves, from the order that pairs neighbours."""
+    """Return the rows of each head reordered from rotary positions that pair neighbours to ones that pair halves."""
     pairs = matrix.reshape(heads, -1, 2, matrix.shape[1])
     return pairs.swapaxes(1, 2).reshape(matrix.shape)
 
 
-def _same(values: np.ndarray) -> np.ndarray:
+def _unchanged(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _check(file: GgufFile, sources: dict[str, Source]) -> None:
-    wanted = {source.tensor: source.shape for source in sources.values()}
-    for name in sorted(wanted.keys() | file.tensors.keys()):
-        found = file.tensors[name].shape if name in file.tensors else "absent"
-        checks.require(found == wanted.get(name, "absent"), name, f"must be {wanted.get(name, 'absent')}", found)
+def _check_tensors(file: GgufFile, sources: dict[str, Source]) -> None:
+    expected = {source.name: source.shape for source in sources.values()}
+    for name in sorted(expected.keys() | file.tensors.keys()):
+        got = file.tensors[name].shape if name in file.tensors else "absent"
+        checks.require(got == expected.get(name, "absent"), name, f"must be {expected.get(name, 'absent')}", got)
 
 
-def _values(
-    file: GgufFile, source: Source, whole: Callable[[np.ndarray, str], np.ndarray], dtype: np.dtype
-) -> np.ndarray:
-    tensor: Tensor = file.tensors[source.tensor]
+def _values(file: GgufFile, source: Source, dequantise: Dequantise, dtype: np.dtype) -> np.ndarray:
+    tensor = file.tensors[source.name]
     rows = file.data[tensor.start : tensor.stop].reshape(*tensor.shape[:-1], -1)
-    with np.errstate(all="ignore"):  # what it would warn of is not finite
-        values = whole(rows, tensor.kind).astype(dtype)
-    checks.finite(source.tensor, values)
+    with np.errstate(all="ignore"):  # the check below says which values are not finite
+        values = dequantise(rows, tensor.kind).astype(dtype)
+    checks.finite(source.name, values)
     return values.reshape(tensor.shape)
 
 
-def _notes(file: GgufFile, path: Path, tokenizer: str) -> dict[str, Any]:
-    """What the file says of itself, ids of special tokens, and how many tensors there are of each type."""
-    named = {key: _scalar(file, f"general.{key}") for key in NOTED}
+def _notes(file: GgufFile, name: str, tokenizer: str) -> dict[str, Any]:
+    """Return what the file says of itself, ids of special tokens, and the number of tensors of each type."""
+    about = {key: _scalar(file, f"general.{key}") for key in NOTED}
     ids = {f"{key}_token_id": _scalar(file, f"tokenizer.ggml.{key}_token_id") for key in ("bos", "eos", "unknown")}
     template = {"chat_template": _scalar(file, "tokenizer.chat_template")}
     kinds = Counter(tensor.kind for tensor in file.tensors.values())
-    given = {key: value for key, value in (named | ids | template).items() if value is not None}
-    return {"file": path.name, "tokenizer": tokenizer, "tensor_types": dict(kinds)} | given
+    given = {key: value for key, value in (about | ids | template).items() if value is not None}
+    return {"file": name, "tokenizer": tokenizer, "tensor_types": dict(kinds)} | given
 
 
 def _scalar(file: GgufFile, key: str) -> Scalar | None:

@@ -1,9 +1,9 @@
-"""What a GGUF file holds: its metadata, and where its tensors lie. No number in it is believed before it is checked.
+"""The contents of a GGUF file: metadata and the location of each tensor. No number in it is trusted before a check.
 
     "GGUF"  version  count of tensors  count of pairs  pairs (key, type, value)  tensor infos  padding  data
 
-All numbers are little-endian. The data stays in the file, which is mapped and not read; so do arrays of metadata,
-until they are asked for. The time taken and the memory are at most in proportion to the file's length.
+All numbers are little-endian. The data stays in the file, which is mapped, and so do arrays of metadata until they are
+read. Time and memory are at most proportional to the length of the file.
 """
 
 import struct
@@ -19,9 +19,9 @@ from circuits import checks
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
 DEFAULT_ALIGNMENT, DIMENSIONS = 32, 4
-MOST_TENSORS, MOST_PAIRS, LONGEST_TEXT = 2**14, 2**12, 2**20
+MAX_TENSORS, MAX_PAIRS, MAX_TEXT = 2**14, 2**12, 2**20
 SCALARS = dict(enumerate(("<B", "<b", "<H", "<h", "<I", "<i", "<f", "<?"))) | {10: "<Q", 11: "<q", 12: "<d"}
-"""From the number of a metadata type to its form for ``struct``."""
+"""From the number of a metadata type to its format for ``struct``."""
 STRING, ARRAY = 8, 9
 KINDS = {
     0: ("F32", 1, 4),
@@ -36,11 +36,11 @@ KINDS = {
     14: ("Q6_K", 256, 210),
     30: ("BF16", 1, 2),
 }
-"""From the number of a tensor type to its name, the weights of a block and the bytes of a block."""
+"""From the number of a tensor type to its name, the weights per block and the bytes per block."""
 
 
 class Values(NamedTuple):
-    """An array of metadata: the type of its items, how many there are, and at which byte the first one starts."""
+    """An array of metadata: type and number of its items, and the byte at which the first one starts."""
 
     type: int
     length: int
@@ -48,7 +48,7 @@ class Values(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """Type, shape (rows first) and the bytes from ``start`` up to ``stop``."""
+    """Type, shape (rows first) and the byte range ``start`` to ``stop``."""
 
     kind: str
     shape: tuple[int, ...]
@@ -60,7 +60,7 @@ Scalar = int | float | bool | str
 
 
 class GgufFile(NamedTuple):
-    """An open file. ``texts`` and ``numbers`` read its arrays."""
+    """An open file; ``strings`` and ``numbers`` read its arrays."""
 
     data: np.ndarray
     metadata: dict[str, Scalar | Values]
@@ -68,63 +68,63 @@ class GgufFile(NamedTuple):
 
 
 def open_gguf(file: Path) -> GgufFile:
-    """Map a file and find its parts.
+    """Map a file and parse its header.
 
-    Raises ValueError naming the file and the part that is missing, cut short, too large, doubled or of an unknown type.
+    Raises ValueError naming the file and the part that is missing, truncated, too large, duplicated or of unknown type.
     """
     try:
         data = np.memmap(file, np.uint8, mode="r").view(np.ndarray)
-        return _parsed(data)
+        return _parse(data)
     except (OSError, ValueError) as error:
         raise ValueError(f"file: must be a whole GGUF file, got {str(file)!r} ({error})") from error
 
 
-def texts(file: GgufFile, key: str) -> list[str]:
-    """The strings of an array; raises ValueError where there is no such array."""
-    found = _array(file, key)
-    checks.require(found.type == STRING, key, "must be an array of strings", found.type)
-    reader = _Reader(file.data, found.start)
-    return [reader.text(f"{key}[{i}]") for i in range(found.length)]
+def strings(file: GgufFile, key: str) -> list[str]:
+    """Return the strings of an array; raises ValueError if there is no such array."""
+    array = _array(file, key)
+    checks.require(array.type == STRING, key, "must be an array of strings", array.type)
+    reader = _Reader(file.data, array.start)
+    return [reader.text(f"{key}[{i}]") for i in range(array.length)]
 
 
 def numbers(file: GgufFile, key: str) -> np.ndarray:
-    """The numbers of an array, in the file; raises ValueError where there is no such array."""
-    found = _array(file, key)
-    checks.require(found.type in SCALARS, key, "must be an array of numbers", found.type)
-    kind = np.dtype(SCALARS[found.type])
-    return file.data[found.start : found.start + found.length * kind.itemsize].view(kind)
+    """Return a view of the numbers of an array; raises ValueError if there is no such array."""
+    array = _array(file, key)
+    checks.require(array.type in SCALARS, key, "must be an array of numbers", array.type)
+    dtype = np.dtype(SCALARS[array.type])
+    return file.data[array.start : array.start + array.length * dtype.itemsize].view(dtype)
 
 
 def _array(file: GgufFile, key: str) -> Values:
-    found = file.metadata.get(key)
-    if not isinstance(found, Values):
-        raise ValueError(f"{key}: must be an array, got {found!r}")
-    return found
+    value = file.metadata.get(key)
+    if not isinstance(value, Values):
+        raise ValueError(f"{key}: must be an array, got {value!r}")
+    return value
 
 
 class _Reader:
-    """A place in the bytes that moves on by what is read, and never past their end."""
+    """A cursor over bytes that never reads past their end."""
 
     def __init__(self, data: np.ndarray, at: int) -> None:
         self.data, self.at = data, at
 
     def skip(self, name: str, size: int) -> int:
-        """Pass over so many bytes; where they start."""
+        """Skip so many bytes, and return where they start."""
         left, start = len(self.data) - self.at, self.at
         checks.require(size <= left, name, f"must take at most the {left} bytes that are left", size)
         self.at += size
         return start
 
-    def number(self, name: str, form: str = "<I") -> int | float | bool:
-        start = self.skip(name, struct.calcsize(form))
-        return struct.unpack(form, self.data[start : self.at].tobytes())[0]
+    def number(self, name: str, format: str = "<I") -> int | float | bool:
+        start = self.skip(name, struct.calcsize(format))
+        return struct.unpack(format, self.data[start : self.at].tobytes())[0]
 
-    def count(self, name: str, form: str = "<Q") -> int:
-        return int(self.number(name, form))
+    def count(self, name: str, format: str = "<Q") -> int:
+        return int(self.number(name, format))
 
     def text(self, name: str) -> str:
         size = self.count(f"length of {name}")
-        checks.require(size <= LONGEST_TEXT, name, f"must be at most {LONGEST_TEXT} bytes long", size)
+        checks.require(size <= MAX_TEXT, name, f"must be at most {MAX_TEXT} bytes long", size)
         start = self.skip(name, size)
         content = self.data[start : self.at].tobytes()
         try:
@@ -133,32 +133,32 @@ class _Reader:
             raise ValueError(f"{name}: must be UTF-8, got {content[:40]!r}") from error
 
 
-def _parsed(data: np.ndarray) -> GgufFile:
+def _parse(data: np.ndarray) -> GgufFile:
     reader = _Reader(data, 0)
     magic = data[reader.skip("magic", len(MAGIC)) : reader.at].tobytes()
     checks.require(magic == MAGIC, "magic", f"must be {MAGIC!r}", magic)
     version = reader.count("version", "<I")
     checks.require(version in VERSIONS, "version", f"must be one of {VERSIONS}, little-endian", version)
     tensors, pairs = reader.count("count of tensors"), reader.count("count of metadata")
-    checks.require(tensors <= MOST_TENSORS, "count of tensors", f"must be at most {MOST_TENSORS}", tensors)
-    checks.require(pairs <= MOST_PAIRS, "count of metadata", f"must be at most {MOST_PAIRS}", pairs)
+    checks.require(tensors <= MAX_TENSORS, "count of tensors", f"must be at most {MAX_TENSORS}", tensors)
+    checks.require(pairs <= MAX_PAIRS, "count of metadata", f"must be at most {MAX_PAIRS}", pairs)
     metadata = _unique("metadata", (_pair(reader) for _ in range(pairs)))
     infos = _unique("tensors", (_info(reader) for _ in range(tensors)))
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     fits = isinstance(alignment, int) and 0 < alignment <= 2**20 and alignment & (alignment - 1) == 0
     checks.require(fits, "general.alignment", "must be a power of two of at most 2**20", alignment)
     first = -(-reader.at // int(alignment)) * int(alignment)
-    found = {name: _placed(name, info, first, int(alignment), len(data)) for name, info in infos.items()}
-    _apart(found)
-    return GgufFile(data, metadata, found)
+    located = {name: _locate(name, info, first, int(alignment), len(data)) for name, info in infos.items()}
+    _check_disjoint(located)
+    return GgufFile(data, metadata, located)
 
 
 def _unique(what: str, named: Iterator[tuple[str, object]]) -> dict:
-    found = {}
+    unique = {}
     for name, value in named:
-        checks.require(name not in found, what, "must have different names", name)
-        found[name] = value
-    return found
+        checks.require(name not in unique, what, "must have different names", name)
+        unique[name] = value
+    return unique
 
 
 def _pair(reader: _Reader) -> tuple[str, Scalar | Values]:
@@ -179,7 +179,7 @@ def _value(reader: _Reader, key: str, type: int) -> Scalar | Values:
         reader.skip(key, count * struct.calcsize(SCALARS[items]))
         return values
     left = len(reader.data) - reader.at
-    checks.require(8 * count <= left, key, f"must hold as many strings as {left} bytes have room for", count)
+    checks.require(8 * count <= left, key, f"must hold no more strings than fit into {left} bytes", count)
     for _ in range(count):
         reader.skip(key, reader.count(f"length in {key}"))
     return values
@@ -193,7 +193,7 @@ def _info(reader: _Reader) -> tuple[str, tuple[tuple[int, ...], int, int]]:
     return name, (shape, reader.count(f"{name}: type", "<I"), reader.count(f"{name}: offset"))
 
 
-def _placed(name: str, info: tuple[tuple[int, ...], int, int], first: int, alignment: int, end: int) -> Tensor:
+def _locate(name: str, info: tuple[tuple[int, ...], int, int], first: int, alignment: int, end: int) -> Tensor:
     shape, kind, offset = info
     known = ", ".join(entry[0] for entry in KINDS.values())
     checks.require(kind in KINDS, name, f"must be of a type among {known}", f"type {kind}")
@@ -206,8 +206,8 @@ def _placed(name: str, info: tuple[tuple[int, ...], int, int], first: int, align
     return Tensor(word, shape, start, start + length)
 
 
-def _apart(tensors: dict[str, Tensor]) -> None:
-    """Bytes that serve two tensors would let a small file ask for any amount of memory."""
+def _check_disjoint(tensors: dict[str, Tensor]) -> None:
+    """Check that no bytes serve two tensors, by which a small file could ask for any amount of memory."""
     in_order = sorted(tensors.items(), key=lambda item: item[1].start)
     for (name, before), (other, after) in pairwise(in_order):
-        checks.require(before.stop <= after.start, other, f"must not lie over {name}", f"byte {after.start}")
+        checks.require(before.stop <= after.start, other, f"must not overlap {name}", f"byte {after.start}")

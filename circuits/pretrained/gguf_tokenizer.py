@@ -3,25 +3,25 @@
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from circuits import checks
-from circuits.pretrained.gguf_file import GgufFile, Values, numbers, texts
+from circuits.pretrained.gguf_file import GgufFile, Values, numbers, strings
 
 PREFIX = "tokenizer.ggml."
 CONTROL, USER_DEFINED = 3, 4
 BYTE_LEVEL = {"gpt-2": False, "gpt2": False, "smollm": True}
-"""From the name of the rule that splits a text into words to whether each digit is a word."""
+"""Whether each digit is a word, by the name of the rule that splits a text into words."""
 
 
 def gguf_tokenizer(file: GgufFile, vocab: int) -> tuple[Tokenizer | None, str]:
-    """The tokenizer and its name in the file; None where its kind is not among ``BYTE_LEVEL``.
+    """Return the tokenizer and its name in the file; None where its kind is not one of ``BYTE_LEVEL``.
 
-    Raises ValueError naming the key, where there are more than ``vocab`` tokens or two equal ones, where their types
-    are not as many, where a merge is not of two tokens to a third, and where an id is none of a token.
+    Raises ValueError naming the key, for more than ``vocab`` tokens or two equal ones, another number of token types,
+    a merge that does not join two tokens to a third, and an id that is not a token's.
     """
     kind, rule = file.metadata.get(f"{PREFIX}model"), file.metadata.get(f"{PREFIX}pre", "gpt-2")
     name = f"{kind}, {rule}"
     if kind != "gpt2" or rule not in BYTE_LEVEL:
         return None, name
-    tokens = texts(file, f"{PREFIX}tokens")
+    tokens = strings(file, f"{PREFIX}tokens")
     ids = {token: i for i, token in enumerate(tokens)}
     checks.require(
         0 < len(tokens) <= vocab, f"{PREFIX}tokens", f"must be 1 to {vocab}, the rows of embeddings", len(tokens)
@@ -45,19 +45,17 @@ def _words(each_digit: bool) -> pre_tokenizers.PreTokenizer:
 
 
 def _merges(file: GgufFile, ids: dict[str, int]) -> list[tuple[str, str]]:
-    found = []
-    for i, merge in enumerate(texts(file, f"{PREFIX}merges")):
+    merges = []
+    for i, merge in enumerate(strings(file, f"{PREFIX}merges")):
         left, space, right = merge.partition(" ")
         whole = bool(space) and left in ids and right in ids and left + right in ids
-        checks.require(
-            whole, f"{PREFIX}merges[{i}]", "must be two tokens that make a third, with a space between", merge
-        )
-        found.append((left, right))
-    return found
+        checks.require(whole, f"{PREFIX}merges[{i}]", "must be two tokens that join to a third", merge)
+        merges.append((left, right))
+    return merges
 
 
 def _added(file: GgufFile, tokens: list[str]) -> list[AddedToken]:
-    """The tokens that are found in a text as they stand; those of control never show in a decoded one."""
+    """Return the tokens that are matched literally in a text; decoding leaves out those of type control."""
     key = f"{PREFIX}token_type"
     if not isinstance(file.metadata.get(key), Values):
         return []
@@ -69,7 +67,7 @@ def _added(file: GgufFile, tokens: list[str]) -> list[AddedToken]:
 
 
 def _start(file: GgufFile, tokens: list[str]) -> str | None:
-    """The token that is put before every text, if any."""
+    """Return the token that starts every text, if there is one."""
     if file.metadata.get(f"{PREFIX}add_bos_token") is not True:
         return None
     start = file.metadata.get(f"{PREFIX}bos_token_id")

@@ -1,4 +1,4 @@
-"""Tensors of somebody else's files under our names, each turned into ours when it is asked for and not before."""
+"""Tensors of somebody else's files under our names, each converted to our layout only when it is read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 
 from circuits import checks
 from circuits.pretrained.families import Family
-from circuits.pretrained.tensor_names import Part, Source
+from circuits.pretrained.tensor_names import Part
 from circuits.transformer.config import Dtype, TransformerConfig
 
 FLOATS: dict[np.dtype, Dtype] = {
@@ -20,7 +20,7 @@ FLOATS: dict[np.dtype, Dtype] = {
 
 
 class Views(Mapping[str, np.ndarray]):
-    """Parameters by name. What is stored side by side in a head is copied whenever it is asked for."""
+    """Parameters by name. Those that are stored side by side within a head are copied at each access."""
 
     def __init__(self, stored: dict[str, tuple[np.ndarray, Part]]) -> None:
         self._stored = stored
@@ -35,65 +35,66 @@ class Views(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._stored)
 
-    def widest(self) -> Dtype:
-        """The one dtype of all parameters, or float32 of several, or float64 if that is one of them."""
-        kinds: set[Dtype] = {FLOATS[array.dtype] for array, _ in self._stored.values() if array.size}
-        if len(kinds) == 1:
-            return kinds.pop()
-        return "float64" if "float64" in kinds else "float32"
+    def common_dtype(self) -> Dtype:
+        """Return the dtype of all parameters; of several dtypes float32, or float64 if it is one of them."""
+        dtypes: set[Dtype] = {FLOATS[array.dtype] for array, _ in self._stored.values() if array.size}
+        if len(dtypes) == 1:
+            return dtypes.pop()
+        return "float64" if "float64" in dtypes else "float32"
 
 
-def matched(
+def match_tensors(
     family: Family, settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], positions: int | None
 ) -> Views:
-    """The parameters of a model with these settings, learned positions cut to ``positions``.
+    """Return the parameters of a model with these settings, learned positions cut to ``positions``.
 
-    Every tensor must be a parameter or a known buffer. With a tied unembedding, one in the file has to be the
-    embedding bit for bit. Sizes are compared with those of the tensors before anything of them is made.
+    Every tensor must be a parameter or a known buffer. An unembedding in the file of a tied model must equal the
+    embedding bit for bit. Sizes are compared with those of the tensors before anything is allocated.
 
-    Raises ValueError naming a tensor that is missing, left over, of another shape or not of floats.
+    Raises ValueError naming a tensor that is missing, unexpected, of another shape or not of floats.
     """
     prefix = family.prefix if family.prefix + family.embedding in tensors else ""
     checks.integer("layers", settings["layers"], 1, len(tensors))
     config = TransformerConfig(**settings)
-    found: dict[str, tuple[np.ndarray, Part]] = {}
+    stored: dict[str, tuple[np.ndarray, Part]] = {}
     used = set()
     for ours, source in family.sources(config).items():
         name = prefix + source.name
-        found[ours] = _tensor(tensors, name, source), source.ours
+        stored[ours] = _tensor(tensors, name, source.shape), source.part
         used.add(name)
-    own = next((name for name in family.unembedding if name in tensors), None)
-    found["heads.kernels"] = _heads(config, tensors, own or family.unembedding[0], prefix + family.embedding)
-    left = sorted(name for name in tensors.keys() - used - {own} if not _is_buffer(family, name))
-    checks.require(not left, "tensors", f"must be those of a {config.layers}-layer model and no others", left[:5])
-    if positions is not None and "transformer.positions" in found:
-        table = found["transformer.positions"][0]
-        found["transformer.positions"] = table, lambda stored: stored[:positions]
-    return Views(found)
+    unembedding = next((name for name in family.unembedding if name in tensors), None)
+    stored["heads.kernels"] = _kernels(config, tensors, unembedding or family.unembedding[0], prefix + family.embedding)
+    extra = sorted(name for name in tensors.keys() - used - {unembedding} if not _is_buffer(family, name))
+    checks.require(not extra, "tensors", f"must be those of a {config.layers}-layer model and no others", extra[:5])
+    if positions is not None and "transformer.positions" in stored:
+        table = stored["transformer.positions"][0]
+        stored["transformer.positions"] = table, lambda stored: stored[:positions]
+    return Views(stored)
 
 
-def _tensor(tensors: Mapping[str, np.ndarray], name: str, source: Source) -> np.ndarray:
-    checks.require(name in tensors, name, f"must be {source.shape}", "absent")
+def _tensor(tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    checks.require(name in tensors, name, f"must be {shape}", "absent")
     array = tensors[name]
-    checks.require(array.shape == source.shape, name, f"must be {source.shape}", array.shape)
+    checks.require(array.shape == shape, name, f"must be {shape}", array.shape)
     checks.require(array.dtype in FLOATS, name, f"must be of {', '.join(FLOATS.values())}", str(array.dtype))
     return array
 
 
-def _heads(config: TransformerConfig, tensors: Mapping[str, np.ndarray], own: str, embedding: str):
-    """Kernels of the one prediction head, [1, d, V]; none of its own, [0, d, V], where it is tied."""
+def _kernels(
+    config: TransformerConfig, tensors: Mapping[str, np.ndarray], unembedding: str, embedding: str
+) -> tuple[np.ndarray, Part]:
+    """Return the kernels of the one prediction head, [1, d, V]; none, [0, d, V], where it is tied."""
     shape = (config.vocab, config.width)
     if not config.tied:
-        return _tensor(tensors, own, Source(own, shape, np.asarray)), lambda stored: stored.T[None]
-    if own in tensors:
-        head = _tensor(tensors, own, Source(own, shape, np.asarray))
-        rule = f"must equal {embedding}, to which the config ties it"
-        checks.require(_same_bits(head, tensors[embedding]), own, rule, "other values")
+        return _tensor(tensors, unembedding, shape), lambda stored: stored.T[None]
+    if unembedding in tensors:
+        same = _same_bits(_tensor(tensors, unembedding, shape), tensors[embedding])
+        checks.require(same, unembedding, f"must equal {embedding}, to which the config ties it", "other values")
     return np.zeros((0, config.width, config.vocab), tensors[embedding].dtype), np.asarray
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    """Row by row, so that no array of their size is made."""
+    """Compare row by row, without a temporary array of the size of the embedding."""
     same = a.dtype == b.dtype and a.shape == b.shape
     return same and all(np.array_equal(x.view(np.uint8), y.view(np.uint8)) for x, y in zip(a, b, strict=True))
 

@@ -1,4 +1,4 @@
-"""Where the parameters of a model go as they are read: whole to one device, or to each device its slice."""
+"""Where the parameters of a model go as they are read: to one device, or split over the devices of a mesh."""
 
 import jax
 import jax.numpy as jnp
@@ -11,27 +11,40 @@ from circuits.transformer.parameters import Placement
 
 
 def on_first_device(dtype: Dtype) -> Placement:
-    """Each parameter on the first device, a copy that does not follow the file."""
+    """Return a placement of each parameter on the first device, copied: it does not change with the file."""
 
-    def put(_: str, values: np.ndarray) -> jax.Array:
+    def place(_: str, values: np.ndarray) -> jax.Array:
         return jnp.asarray(np.array(values, jnp.dtype(dtype), order="C"))
 
-    return put
+    return place
 
 
 def sharded(mesh: Mesh, dtype: Dtype, axis: str = "model") -> Placement:
-    """Matrices split over a mesh axis, by their last axis where it divides; the rest on every device.
+    """Return a placement that splits matrices over a mesh axis, and replicates everything else.
 
-    A device's slice alone is read and converted for it, so that of a file on disk no machine reads what its devices do
-    not hold. Raises ValueError for an axis that the mesh does not have.
+    Matrices are split along their last axis if the mesh axis divides it. Each device gets its slice only, so a machine
+    reads no more of a file than its devices hold.
+
+    Args:
+        mesh: the devices.
+        dtype: of the parameters.
+        axis: the mesh axis.
+
+    Raises:
+        ValueError: for an axis that the mesh does not have.
+
+    Example:
+        >>> placement = sharded(Mesh(np.array(jax.devices()), ("model",)), "float32")
+        >>> placement("kernel", np.ones((3, 8))).shape
+        (3, 8)
     """
     checks.require(axis in mesh.axis_names, "axis", f"must be one of {mesh.axis_names}", axis)
     parts, kind = mesh.shape[axis], jnp.dtype(dtype)
 
-    def put(_: str, values: np.ndarray) -> jax.Array:
+    def place(_: str, values: np.ndarray) -> jax.Array:
         split = values.ndim > 1 and values.size > 0 and values.shape[-1] % parts == 0
         spec = PartitionSpec(*[None] * (values.ndim - 1), axis) if split else PartitionSpec()
         sharding = NamedSharding(mesh, spec)
-        return jax.make_array_from_callback(values.shape, sharding, lambda place: np.array(values[place], kind))
+        return jax.make_array_from_callback(values.shape, sharding, lambda index: np.array(values[index], kind))
 
-    return put
+    return place

@@ -1,4 +1,4 @@
-"""What a file or folder of somebody else's trained model becomes."""
+"""What is loaded of a pretrained model."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from circuits.transformer.model import Predictor
 
 
 class Pretrained(NamedTuple):
-    """A trained model, its tokenizer where there is one, and what else its source says: values for JSON."""
+    """A pretrained model, its tokenizer (None if it has none that can be read), and notes of its source for JSON."""
 
     model: Predictor
     tokenizer: Tokenizer | None

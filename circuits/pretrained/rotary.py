@@ -22,40 +22,41 @@ KNOWN = {
 def rotary(
     fields: Fields, theta: Sequence[str] = ("rope_theta",), fraction: Sequence[str] = (), default_fraction: float = 1.0
 ) -> dict[str, Any]:
-    """The rotary fields of a ``TransformerConfig``.
+    """Return the rotary fields of a ``TransformerConfig``.
 
-    ``theta`` and ``fraction`` are the names that the base and the turned part of a head have outside of
-    ``rope_parameters``. Without names for the fraction it must be 1. Raises ValueError for any other kind of rotary
-    positions than default, linear and llama3, a parameter that none of them has, and values that contradict each
-    other.
+    ``theta`` and ``fraction`` are the names of base and rotated fraction outside of ``rope_parameters``. Without a name
+    for the fraction it must be 1. Raises ValueError for a type other than default, linear and llama3, an unknown
+    parameter, and values that contradict each other.
     """
-    said = _parameters(fields)
-    chosen = said.get("rope_type", said.get("type", "default"))
-    known = isinstance(chosen, str) and chosen in TYPES
-    checks.require(known, "rope_type", f"must be one of {', '.join(TYPES)}", chosen)
-    unknown = sorted(said.keys() - KNOWN)
-    checks.require(
-        not unknown, "rope_parameters", f"must have no parameters but {', '.join(sorted(KNOWN))}", unknown[:5]
-    )
-    turned = _agreed(fields, said, "partial_rotary_factor", fraction, default_fraction)
-    whole = bool(fraction) or (turned == 1 and fields.get("partial_rotary_factor") in (None, 1))
-    checks.require(whole, "partial_rotary_factor", "must be 1", fields.get("partial_rotary_factor", turned))
-    found = {"rotary_base": _agreed(fields, said, "rope_theta", theta, 10_000.0), "rotary_fraction": turned}
-    return found | _scaling(fields, said, chosen)
+    parameters = _parameters(fields)
+    kind = parameters.get("rope_type", parameters.get("type", "default"))
+    known = isinstance(kind, str) and kind in TYPES
+    checks.require(known, "rope_type", f"must be one of {', '.join(TYPES)}", kind)
+    unknown = sorted(parameters.keys() - KNOWN)
+    rule = f"must have no parameters but {', '.join(sorted(KNOWN))}"
+    checks.require(not unknown, "rope_parameters", rule, unknown[:5])
+    rotated = _consistent(fields, parameters, "partial_rotary_factor", fraction, default_fraction)
+    whole = bool(fraction) or (rotated == 1 and fields.get("partial_rotary_factor") in (None, 1))
+    checks.require(whole, "partial_rotary_factor", "must be 1", fields.get("partial_rotary_factor", rotated))
+    base = _consistent(fields, parameters, "rope_theta", theta, 10_000.0)
+    return {"rotary_base": base, "rotary_fraction": rotated} | _scaling(fields, parameters, kind)
 
 
-def _scaling(fields: Fields, said: Fields, chosen: str) -> dict[str, Any]:
-    if chosen == "default":
+def _scaling(fields: Fields, parameters: Fields, kind: str) -> dict[str, Any]:
+    if kind == "default":
         return {}
-    scaling: dict[str, Any] = {"rotary_factor": number(said, "factor")}
-    if chosen == "linear":
-        return scaling
+    factor = {"rotary_factor": number(parameters, "factor")}
+    if kind == "linear":
+        return factor
     outside = fields.get("original_max_position_embeddings")
-    rule = "must stand in rope_parameters alone"
-    checks.require(outside is None, "original_max_position_embeddings", rule, outside)
-    original = integer(said, "original_max_position_embeddings")
-    ends = {"rotary_low": number(said, "low_freq_factor"), "rotary_high": number(said, "high_freq_factor")}
-    return scaling | ends | {"rotary_original": original}
+    checks.require(
+        outside is None, "original_max_position_embeddings", "must be in rope_parameters, not outside", outside
+    )
+    return factor | {
+        "rotary_original": integer(parameters, "original_max_position_embeddings"),
+        "rotary_low": number(parameters, "low_freq_factor"),
+        "rotary_high": number(parameters, "high_freq_factor"),
+    }
 
 
 def _parameters(fields: Fields) -> Fields:
@@ -67,10 +68,10 @@ def _parameters(fields: Fields) -> Fields:
     return first
 
 
-def _agreed(fields: Fields, said: Fields, inside: str, outside: Sequence[str], default: float) -> float:
-    """The one value under all of its names."""
+def _consistent(fields: Fields, parameters: Fields, inside: str, outside: Sequence[str], default: float) -> float:
+    """Return the one value under all of its names."""
     values = {name: number(fields, name) for name in outside if fields.get(name) is not None}
-    if said.get(inside) is not None:
-        values[f"rope_parameters.{inside}"] = number(said, inside)
+    if parameters.get(inside) is not None:
+        values[f"rope_parameters.{inside}"] = number(parameters, inside)
     checks.require(len(set(values.values())) <= 1, inside, "must be the same under all of its names", values)
     return next(iter(values.values()), default)

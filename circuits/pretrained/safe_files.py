@@ -8,62 +8,60 @@ from typing import Any, NoReturn
 from circuits import checks
 
 MAX_JSON_BYTES = 1 << 24
-"""Bytes of a JSON document; what it becomes in memory is many times as large."""
+"""The limit for a JSON document, which takes many times as much memory once parsed."""
 
 
 def file_inside(folder: Path, name: str) -> Path:
-    """The regular file of that plain name, its links resolved.
+    """Return the resolved path of a regular file in the folder.
 
-    Raises ValueError for a name with a separator or that is a place (".", ".."), a file that is missing or of another
-    kind (a pipe would be waited for), and a link that leads out of the folder.
+    Raises ValueError for a name that is not plain, a file that is missing or not regular (reading a pipe would block),
+    and a link that leads out of the folder.
     """
-    # Backslash and colon are separators on Windows; a NUL is an error of the operating system's own.
+    # Backslash and colon are separators on Windows; a NUL raises an error of its own.
     plain = name not in ("", ".", "..") and not set(name) & {"/", "\\", ":", "\0"}
     checks.require(plain, "file name", "must be a plain name inside the folder", name[:200])
     try:
-        home, path = folder.resolve(strict=True), (folder / name).resolve(strict=True)
+        root, path = folder.resolve(strict=True), (folder / name).resolve(strict=True)
         regular = path.is_file()
     except (OSError, RuntimeError, UnicodeError) as error:
         raise ValueError(f"{name[:200]}: must be a file of {str(folder)!r}, got none ({error})") from error
-    checks.require(path.is_relative_to(home), name, f"must not lead out of {str(folder)!r}", str(path))
+    checks.require(path.is_relative_to(root), name, f"must not lead out of {str(folder)!r}", str(path))
     checks.require(regular, name, "must be a regular file", str(path))
     return path
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object of a JSON file. Raises ValueError, naming the file, as ``parse_json`` does."""
+    """Return the object of a JSON file. Raises ValueError, naming the file, as ``parse_json`` does."""
     size = path.stat().st_size
-    checks.require(size <= MAX_JSON_BYTES, path.name, f"must be at most {MOST_JSON} bytes", size)
+    checks.require(size <= MAX_JSON_BYTES, path.name, f"must be at most {MAX_JSON_BYTES} bytes", size)
     return parse_json(path.name, path.read_bytes())
 
 
 def parse_json(source: str, content: bytes) -> dict[str, Any]:
-    """A JSON object: UTF-8, no name twice, no NaN, no number beyond float64, nested no deeper than Python goes.
+    """Return a JSON object in UTF-8 without duplicate names and without numbers that are not finite in float64.
 
-    Raises ValueError that starts with ``source``.
+    Raises ValueError, starting with ``source``, for anything else and for nesting deeper than Python's stack.
     """
+    hooks: Any = {"object_pairs_hook": _unique, "parse_constant": _not_finite, "parse_float": _finite}
     try:
-        found = json.loads(
-            content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refused, parse_float=_finite
-        )
+        value = json.loads(content.decode("utf-8"), **hooks)
     except RecursionError as error:
         raise ValueError(f"{source}: must be nested less deeply") from error
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are such too
+    except ValueError as error:  # includes UnicodeDecodeError and JSONDecodeError
         raise ValueError(f"{source}: must be JSON ({error})") from error
-    checks.require(isinstance(found, dict), source, "must be a JSON object", type(found).__name__)
-    return found
+    checks.require(isinstance(value, dict), source, "must be a JSON object", type(value).__name__)
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise ValueError(f"names: must differ, got {twice[:200]!r} twice")
-    return found
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        checks.require(name not in fields, "names", "must differ", name[:200])
+        fields[name] = value
+    return fields
 
 
-def _refused(word: str) -> NoReturn:
+def _not_finite(word: str) -> NoReturn:
     raise ValueError(f"numbers: must be finite, got {word}")
 
 

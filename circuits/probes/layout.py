@@ -65,8 +65,10 @@ def query_position(format: TokenFormat, token: int | None = None) -> int:
         9
     """
     if token is None:
-        checks.require(len(format.hard) > 0, "token", "must be given where no token needs look-ahead", token)
-        token = min(format.hard)
+        checks.require(
+            len(format.branching_positions) > 0, "token", "must be given where no token needs look-ahead", token
+        )
+        token = min(format.branching_positions)
     checks.integer("token", token, min_value=0, max_value=format.answer_length - 1)
     return format.prompt_length - 1 + token
 

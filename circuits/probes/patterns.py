@@ -24,13 +24,10 @@ def attention_patterns(model: Predictor, tokens: Int[Array, " T"]) -> Float[Arra
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from flax import nnx
-        >>> from circuits.probes import attention_patterns
-        >>> from circuits.transformer.config import TransformerConfig
-        >>> from circuits.transformer.model import Predictor
-        >>> config = TransformerConfig(vocab=8, positions=6, layers=2, heads=2, width=8, mlp_width=8)
-        >>> attention_patterns(Predictor(config, nnx.Rngs(0)), jnp.array([3, 1, 4])).shape
-        (2, 2, 3, 3)
+        >>> from circuits.probes import attention_patterns, tiny_planning_model
+        >>> model, _, _ = tiny_planning_model()
+        >>> attention_patterns(model, jnp.array([3, 1, 4])).shape
+        (1, 2, 3, 3)
     """
     _, cache = model(tokens, PATTERNS)
     return jnp.stack(list(cache.values()))

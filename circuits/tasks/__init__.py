@@ -1,4 +1,7 @@
-"""Tasks to train on and to verify: path finding in stars, binary trees and any directed graph; blocksworld."""
+"""Tasks to train on and to verify: path finding in star graphs, binary trees and arbitrary graphs, and Blocksworld.
+
+The public names are listed in ``__init__.pyi``, by family, and imported on first use.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What the solvers of every family share: reading edges, finding the root, and comparing an answer."""
+"""What the solvers of all families share: checking a list of edges, following it, and comparing an answer."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -16,68 +16,68 @@ Edges = Int[AnyArray, "E 2"] | Sequence[Sequence[int]]
 
 
 class AnswerCheck(NamedTuple):
-    """Whether an answer is correct, and the first wrong step; the reason is "" when it is correct."""
+    """The result of checking an answer."""
 
     correct: bool
+    """Whether the answer is the path of the problem."""
     reason: str
+    """The first wrong step, in words; "" for a correct answer."""
 
 
 class RootedTree(NamedTuple):
-    """A directed tree, every node of which is reached from the start."""
+    """A directed tree in which every node can be reached from the start."""
 
     start: int
     goal: int
-    into: dict[int, int]
-    """The predecessor of each node but the start."""
-    out: dict[int, list[int]]
-    """The successors of each node that has some."""
+    predecessor: dict[int, int]
+    """The predecessor of every node but the start."""
+    successors: dict[int, list[int]]
+    """The successors of every node that is not a leaf."""
 
 
-def rooted_tree(edges: Edges, start: Label, goal: Label, shape: str) -> RootedTree:
-    """Check that the edges form a tree with the root ``start`` that holds ``goal``, another node.
+def rooted_tree(edges: Edges, start: Label, goal: Label, name: str) -> RootedTree:
+    """Return the tree of the edges, after checking that it is one, with root ``start`` and another node ``goal``.
 
-    A tree: no self loop, no edge twice, one predecessor for every node but the start, no cycle, and every node
-    reached from the start. ``shape`` names the graph in errors.
+    A tree has no self loop, no duplicate edge, no cycle, one predecessor for every node but the start, and all its
+    nodes can be reached from the start. ``name`` is what errors call the graph.
 
-    Raises ValueError naming what breaks the rule: ``edges``, ``start`` or ``goal``.
+    Raises ValueError naming ``edges``, ``start`` or ``goal``.
     """
     pairs, start, goal = _pairs(edges), _label("start", start), _label("goal", goal)
-    _check_edges(pairs)
+    predecessor: dict[int, int] = {}
+    successors: dict[int, list[int]] = {}
+    for u, v in pairs:
+        checks.require(u != v, "edges", "must have no self loop", (u, v))
+        checks.require(v not in successors.get(u, []), "edges", "must have no duplicate edge", (u, v))
+        rule = f"node {v} must have one predecessor"
+        checks.require(v not in predecessor, "edges", rule, [predecessor.get(v), u])
+        predecessor[v] = u
+        successors.setdefault(u, []).append(v)
     nodes = {node for pair in pairs for node in pair}
     checks.require(start in nodes, "start", "must be in the graph", start)
     checks.require(goal in nodes, "goal", "must be in the graph", goal)
     checks.require(goal != start, "goal", "must differ from start", goal)
-    # Each node has at most one predecessor here, so the graph is a set of trees and of cycles with trees.
-    into = {v: u for u, v in pairs}
-    out: dict[int, list[int]] = {}
-    for u, v in pairs:
-        out.setdefault(u, []).append(v)
-    for node in into:
-        path_to_root(into, node)
-    rule = f"must be the root of the {shape}, without predecessor {into.get(start)}"
-    checks.require(start not in into, "start", rule, start)
-    checks.require(path_to_root(into, goal)[-1] == start, "goal", f"must be reachable from start {start}", goal)
-    rule = f"every node must be reachable from start {start}"
-    for node in into:
-        checks.require(path_to_root(into, node)[-1] == start, "edges", rule, node)
-    return RootedTree(start, goal, into, out)
+    roots = {node: path_to_root(predecessor, node)[-1] for node in predecessor}
+    rule = f"must be the root of the {name}, without predecessor {predecessor.get(start)}"
+    checks.require(start not in predecessor, "start", rule, start)
+    checks.require(roots.get(goal) == start, "goal", f"must be reachable from start {start}", goal)
+    for node, root in roots.items():
+        checks.require(root == start, "edges", f"every node must be reachable from start {start}", node)
+    return RootedTree(start, goal, predecessor, successors)
 
 
-def path_to_root(into: dict[int, int], node: int) -> list[int]:
-    """The nodes from ``node`` up to the root above it, by the predecessors ``into``.
-
-    Raises ValueError naming ``edges`` when they run in a cycle.
-    """
-    seen = [node]
-    while node in into:
-        node = into[node]
-        checks.require(node not in seen, "edges", "must hold no cycle", [*seen, node])
-        seen.append(node)
-    return seen
+def path_to_root(predecessor: dict[int, int], node: int) -> list[int]:
+    """Return the nodes from ``node`` up to its root. Raises ValueError naming ``edges`` for a cycle."""
+    path = [node]
+    while node in predecessor:
+        node = predecessor[node]
+        checks.require(node not in path, "edges", "must have no cycle", [*path, node])
+        path.append(node)
+    return path
 
 
 def compare_paths(problem: Problem, path: list[int], proposed: Sequence[int] | Int[AnyArray, " n"]) -> AnswerCheck:
-    """Compare an answer with the true path of a problem, and name its first wrong step."""
+    """Compare an answer with the true path of a problem."""
     nodes = [index(node) for node in proposed]
     return AnswerCheck(nodes == path, next(_faults(set(_pairs(problem.edges)), path, nodes), ""))
 
@@ -102,23 +102,11 @@ def _faults(edges: set[tuple[int, int]], path: list[int], nodes: list[int]) -> I
 def _pairs(edges: Edges) -> list[tuple[int, int]]:
     rows = np.asarray(edges).tolist() if isinstance(edges, AnyArray) else edges
     for row in rows:
-        pair = isinstance(row, Sequence) and len(row) == 2
-        checks.require(pair, "edges", "must be pairs (u, v) of labels", row)
+        is_pair = isinstance(row, Sequence) and len(row) == 2
+        checks.require(is_pair, "edges", "must be pairs (u, v) of labels", row)
         for node in row:
             checks.integer("edges", node, 0)
     return [(int(u), int(v)) for u, v in rows]
-
-
-def _check_edges(pairs: list[tuple[int, int]]) -> None:
-    seen: set[tuple[int, int]] = set()
-    into: dict[int, int] = {}
-    for u, v in pairs:
-        checks.require(u != v, "edges", "must hold no self loop", (u, v))
-        checks.require((u, v) not in seen, "edges", "must hold no duplicate edge", (u, v))
-        rule = f"node {v} must have one predecessor, for with two its path is ambiguous"
-        checks.require(v not in into, "edges", rule, [into.get(v), u])
-        seen.add((u, v))
-        into[v] = u
 
 
 def _label(argument: str, label: Label) -> int:

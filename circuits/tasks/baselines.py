@@ -1,9 +1,8 @@
-"""The accuracy of a model that follows edges and does not plan, as exact fractions.
+"""The exact accuracy of a model that follows edges without planning: the baselines for a trained model.
 
-The edge-follower knows the start, and at each node takes one of the edges that leave it, all equally likely and
-independently. One that ``sees_goal`` does the same, but takes the edge to the goal where there is one, which is
-at the last step. With b_j edges leaving node j of the answer, j = 0..M-2, it takes step j rightly with
-probability p_j = 1 / b_j; for one that sees the goal, p_{M-2} = 1.
+The edge follower knows the start, and at each node takes one of its outgoing edges, uniformly and independently. With
+``sees_goal`` it takes the edge to the goal where there is one, which is at the last step. With b_j edges leaving node j
+of the answer, j = 0..M-2, step j is right with probability p_j = 1 / b_j, or 1 at the last step with ``sees_goal``.
 """
 
 from fractions import Fraction
@@ -16,35 +15,55 @@ from circuits.tasks.token_format import TokenFormat
 
 
 class Baselines(NamedTuple):
-    """Probabilities of being right: of a whole answer, and of each of its tokens."""
+    """The probabilities that an edge follower is right."""
 
     exact: Fraction
+    """Exact match: the probability that all tokens of the answer are right."""
     by_token: tuple[Fraction, ...]
+    """The probability that each token of the answer is right."""
 
 
 def chance(format: TokenFormat, *, sees_goal: bool = False) -> Baselines:
-    """The edge-follower writing alone: step j continues from the node that it has taken itself.
+    """Return the accuracy of an edge follower that decodes on its own: it continues from the node that it has chosen.
 
-    Paths that part never meet, so node j is right just when all steps before it are: its probability is
-    p_0 ... p_{j-1}, and 1 for the start (which style pairs leaves out of the answer). The whole answer is right
-    when its last node is: 1 / P for a star, 1 / 2^(M - 1) for a tree (1 / 2^(M - 2) if it sees the goal).
+    Paths that separate never meet again, so node j is right exactly if all earlier steps are: with probability
+    p_0 ... p_{j-1}, and 1 for the start (which style pairs omits). The exact match is 1 / P for a star, and
+    1 / 2^(M - 1) for a tree, or 1 / 2^(M - 2) with ``sees_goal``.
+
+    Args:
+        format: the problems, and which nodes of the path the answer has.
+        sees_goal: whether the edge follower takes an edge to the goal where there is one.
+
+    Example:
+        >>> from circuits.tasks import BinaryTree
+        >>> print(*chance(TokenFormat(BinaryTree(4, 20), "pairs", "goal-start")).by_token)
+        1/2 1/4 1/8
     """
-    steps = _steps(format, sees_goal)
+    steps = _step_probabilities(format, sees_goal)
     by_node = tuple(accumulate(steps, mul, initial=Fraction(1)))
-    return Baselines(by_node[-1], by_node[format.first_node :])
+    return Baselines(by_node[-1], by_node[format.path_offset :])
 
 
 def clever_hans(format: TokenFormat, *, sees_goal: bool = False) -> Baselines:
-    """The edge-follower under teacher forcing: step j continues from the true node j, as in training.
+    """Return the accuracy of an edge follower under teacher forcing: it continues from the true node, as in training.
 
-    Node j + 1 is right with probability p_j, and the start with 1. Star: 1 / P at the first node after the
-    start, 1 elsewhere. Tree: 1 / 2 at every step (1 at the last one if it sees the goal). ``exact``, that all
-    tokens are right at once, is the product of these, as it is for ``chance``.
+    The name is that of Bachmann & Nagarajan (2024) for a model that relies on the answer's own tokens. Node j + 1 is
+    right with probability p_j, and the start with probability 1. Star: 1 / P for the branching token, 1 elsewhere.
+    Tree: 1 / 2 at every step (1 at the last one with ``sees_goal``). The exact match is the product of these.
+
+    Args:
+        format: the problems, and which nodes of the path the answer has.
+        sees_goal: whether the edge follower takes an edge to the goal where there is one.
+
+    Example:
+        >>> from circuits.tasks import StarGraph
+        >>> print(*clever_hans(TokenFormat(StarGraph(3, 4, 20), "text", "start-goal")).by_token)
+        1 1/3 1 1
     """
-    steps = _steps(format, sees_goal)
-    return Baselines(prod(steps, start=Fraction(1)), (Fraction(1), *steps)[format.first_node :])
+    steps = _step_probabilities(format, sees_goal)
+    return Baselines(prod(steps, start=Fraction(1)), (Fraction(1), *steps)[format.path_offset :])
 
 
-def _steps(format: TokenFormat, sees_goal: bool) -> tuple[Fraction, ...]:
-    steps = tuple(Fraction(1, edges) for edges in format.family.branching)
+def _step_probabilities(format: TokenFormat, sees_goal: bool) -> tuple[Fraction, ...]:
+    steps = tuple(Fraction(1, edges) for edges in format.family.branching_factors)
     return (*steps[:-1], Fraction(1)) if sees_goal else steps

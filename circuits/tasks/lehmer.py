@@ -1,4 +1,4 @@
-"""Lehmer codes: injective sequences as independent digits."""
+"""Lehmer codes: sequences of distinct numbers, represented by independent digits."""
 
 import jax
 import jax.numpy as jnp
@@ -6,17 +6,17 @@ from jax import Array
 from jaxtyping import Int
 
 
-def decode_lehmer(digits: Int[Array, " K"]) -> Int[Array, " K"]:
-    """The sequence whose i-th entry is the digits[i]-th smallest number not used before it.
+def decode_lehmer(digits: Int[Array, " length"]) -> Int[Array, " length"]:
+    """Return the sequence whose i-th entry is the digits[i]-th smallest number not used before it.
 
-    Digit i in {0..n-1-i} gives K distinct numbers of {0..n-1}, each such sequence exactly once; K = n gives
-    the permutations of range(n). Traced code cannot be checked: digits out of range give numbers >= n.
+    Digits with digits[i] in {0..n-1-i} represent each sequence of distinct numbers of {0..n-1} exactly once. Digits
+    out of range are not checked; they give numbers >= n.
     """
-    places = jnp.arange(digits.shape[0])
+    positions = jnp.arange(digits.shape[0])
 
-    def make_room(step: Int[Array, ""], values: Int[Array, " K"]) -> Int[Array, " K"]:
-        # Later entries were counted as if entry i were still free; those at or above it move up by one.
+    def add_entry(step: Int[Array, ""], values: Int[Array, " length"]) -> Int[Array, " length"]:
+        # Later entries were computed as if entry i were unused; those at or above it move up by one.
         i = digits.shape[0] - 1 - step
-        return values + ((places > i) & (values >= values[i])).astype(values.dtype)
+        return values + ((positions > i) & (values >= values[i])).astype(values.dtype)
 
-    return jax.lax.fori_loop(0, digits.shape[0], make_room, digits)
+    return jax.lax.fori_loop(0, digits.shape[0], add_entry, digits)

@@ -1,8 +1,9 @@
-"""Train and test problems that share no graph: a hash of the labelled graph decides, so no list is kept.
+"""Train and test problems that share no graph: a hash of the labelled graph decides the split, so nothing is stored.
 
-Integers are 32 bits, unsigned, and wrap around. With murmur3's finalizer f = ``fmix32`` (Appleby 2011), the code
-of edge (u, v) is f(f(u + c) + v), c = 0x9E3779B9, and the hash of a graph is f(sum of the codes of its edges).
-A sum has no order, and f is a bijection in each of u and v, so both ends and their direction count.
+All integers are unsigned 32-bit words and wrap around. With murmur3's finalizer f = ``fmix32`` (Appleby 2011), the code
+of edge (u, v) is f(f(u + c) + v), c = 0x9E3779B9, and the hash of a graph is f(sum of the codes of its edges). The sum
+makes the hash independent of the order of the edges; f is a bijection in u and in v, so both ends and the direction
+of an edge count.
 """
 
 from functools import partial
@@ -18,83 +19,115 @@ from circuits.tasks.problem import Family, Problem, check_single
 from circuits.tasks.sampling import CHUNK, sample
 
 SPLITS = ("train", "test")
-SHIFT = 0x9E3779B9
 MIN_TEST_GRAPHS = 32
-"""Expected graphs of the test split below which it could be empty: the chance is about exp(-32)."""
+"""Minimal expected number of graphs in the test split; the chance that the split is empty is about exp(-32)."""
 
 
 def fmix32(word: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
-    """The finalizer of murmur3: a bijection of 32-bit words in which each bit of the result needs every bit."""
+    """Return murmur3's finalizer: a bijection of 32-bit words in which every output bit depends on every input bit."""
     word = (word ^ (word >> 16)) * jnp.uint32(0x85EBCA6B)
     word = (word ^ (word >> 13)) * jnp.uint32(0xC2B2AE35)
     return word ^ (word >> 16)
 
 
 def graph_hash(problem: Problem) -> UInt32[Array, ""]:
-    """A number of 32 bits that depends on the set of directed edges of one problem, and on nothing else.
+    """Return a 32-bit hash of the set of directed edges of one problem.
 
-    Not on the order of the edges, and not on the goal or the path.
+    The order of the edges, the goal and the path do not influence it. Jittable; vmap over a batch.
 
-    Raises ValueError for a batch; vmap over it.
+    Raises:
+        ValueError: for a batch.
+
+    Example:
+        >>> from circuits.tasks import StarGraph
+        >>> problems = sample(StarGraph(2, 3, 10), jax.random.key(0), 5)
+        >>> jax.vmap(graph_hash)(problems).shape
+        (5,)
     """
     check_single("problem", problem)
     ends = jnp.asarray(problem.edges).astype(jnp.uint32)
-    codes = fmix32(fmix32(ends[:, 0] + jnp.uint32(SHIFT)) + ends[:, 1])
+    codes = fmix32(fmix32(ends[:, 0] + jnp.uint32(0x9E3779B9)) + ends[:, 1])
     return fmix32(jnp.sum(codes, dtype=jnp.uint32))
 
 
 def is_test(problem: Problem, one_in: int = 64) -> Bool[Array, ""]:
-    """Whether one problem belongs to the test split: its hash is a multiple of ``one_in`` in {2..2^31 - 1}.
+    """Return whether one problem belongs to the test split: whether its hash is a multiple of ``one_in``.
 
-    Raises ValueError for a batch, or for ``one_in`` out of range.
+    Args:
+        problem: one problem; vmap over a batch.
+        one_in: one graph in this many is a test graph; 2 to 2^31 - 1.
+
+    Raises:
+        ValueError: for a batch, or for ``one_in`` out of range.
+
+    Example:
+        >>> from circuits.tasks import StarGraph
+        >>> problems = sample_split(StarGraph(2, 3, 10), "test", jax.random.key(0), 5)
+        >>> bool(jax.vmap(is_test)(problems).all())
+        True
     """
     checks.integer("one_in", one_in, 2, 2**31 - 1)
     return graph_hash(problem) % jnp.uint32(one_in) == 0
 
 
-def sample_split(spec: Family, split: str, key: PRNGKeyArray, count: int, one_in: int = 64) -> Problem:
-    """``count`` >= 1 independent problems, uniform over the labelled problems of one split, "train" or "test".
+def sample_split(family: Family, split: str, key: PRNGKeyArray, count: int, one_in: int = 64) -> Problem:
+    """Return independent random problems, uniform over the labelled problems of one split.
 
-    Draws of ``sample`` that fall in the other split are left out; 1 / ``one_in`` of the graphs are test graphs.
-    The same key gives the same problems, and different keys or splits independent ones. Jittable with all but
-    ``key`` static.
+    Draws of ``sample`` that belong to the other split are rejected. The same key gives the same problems; different
+    keys, and the two splits of one key, give independent ones. Jittable with all arguments but ``key`` static.
 
-    Raises ValueError for ``split``, ``count`` or ``one_in`` out of range, and naming ``spec`` when the family
-    has fewer than 32 ``one_in`` graphs, of which perhaps none would be a test graph.
+    Args:
+        family: the graphs to sample from.
+        split: "train" or "test".
+        key: a jax random key.
+        count: the number of problems, at least 1.
+        one_in: one graph in this many is a test graph; 2 to 2^31 - 1.
+
+    Returns:
+        A batch of ``count`` problems, int32.
+
+    Raises:
+        ValueError: if ``split``, ``count`` or ``one_in`` is out of range, or if the family has fewer than
+            32 ``one_in`` graphs, so that the test split might be empty.
+
+    Example:
+        >>> from circuits.tasks import StarGraph
+        >>> sample_split(StarGraph(2, 5, 20), "train", jax.random.key(0), 3).path.shape
+        (3, 5)
     """
     checks.choice("split", split, SPLITS)
     checks.integer("count", count, 1)
     checks.integer("one_in", one_in, 2, 2**31 - 1)
-    # Each graph has K! names of its nodes, but only as many as K! / symmetries of them differ.
-    graphs = perm(spec.labels, spec.node_count) // spec.symmetries
-    checks.require(graphs >= MIN_TEST_GRAPHS * one_in, "spec", f"must have at least {MIN_TEST_GRAPHS * one_in} labelled graphs", graphs)
-    return _sample_split(spec, split, key, count, one_in)
+    graphs = perm(family.labels, family.node_count) // family.num_automorphisms
+    rule = f"must have at least {MIN_TEST_GRAPHS * one_in} labelled graphs"
+    checks.require(graphs >= MIN_TEST_GRAPHS * one_in, "family", rule, graphs)
+    return _sample_split(family, split, key, count, one_in)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 3, 4))
-def _sample_split(spec: Family, split: str, key: PRNGKeyArray, count: int, one_in: int) -> Problem:
+def _sample_split(family: Family, split: str, key: PRNGKeyArray, count: int, one_in: int) -> Problem:
     share = 1 / one_in if split == "test" else 1 - 1 / one_in
-    # Four standard deviations more than needed on average: one chunk nearly always fills a small count.
+    # Four standard deviations more than needed on average: one chunk nearly always suffices for a small count.
     chunk = min(CHUNK, ceil((count + 4 * sqrt(count * (1 - share)) + 1) / share))
-    draw = partial(sample, spec, count=chunk)
+    draw = partial(sample, family, count=chunk)
     shapes = jax.eval_shape(draw, key)
     empty = Problem(*(jnp.zeros((count, *part.shape[1:]), part.dtype) for part in shapes))
 
     def add(state: tuple[PRNGKeyArray, Array, Problem]) -> tuple[PRNGKeyArray, Array, Problem]:
-        key, filled, kept = state
-        key, fresh = jax.random.split(key)
-        drawn = draw(fresh)
-        wanted = jax.vmap(partial(is_test, one_in=one_in))(drawn) == (split == "test")
-        # The draws that are wanted take the next free places in the order drawn, so the first ``count`` of them
-        # are kept; the other draws, and those beyond the last place, are sent out of range and dropped.
-        ranks = filled + jnp.cumsum(wanted, dtype=jnp.int32)
-        places = jnp.where(wanted, ranks - 1, count)
-        kept = Problem(
-            *(jnp.asarray(old).at[places].set(new, mode="drop") for old, new in zip(kept, drawn, strict=True))
+        key, filled, accepted = state
+        key, subkey = jax.random.split(key)
+        drawn = draw(subkey)
+        in_split = jax.vmap(partial(is_test, one_in=one_in))(drawn) == (split == "test")
+        # Draws of the split fill the next free rows in order. Other draws, and those beyond the last row, get an index
+        # out of range and are dropped.
+        ranks = filled + jnp.cumsum(in_split, dtype=jnp.int32)
+        rows = jnp.where(in_split, ranks - 1, count)
+        accepted = Problem(
+            *(jnp.asarray(old).at[rows].set(new, mode="drop") for old, new in zip(accepted, drawn, strict=True))
         )
-        return key, ranks[-1], kept
+        return key, ranks[-1], accepted
 
-    # Otherwise train and test problems of one key would come from the same words.
+    # Without the index of the split, the train and test problems of one key would come from the same random bits.
     key = jax.random.fold_in(key, SPLITS.index(split))
-    _, _, kept = jax.lax.while_loop(lambda state: state[1] < count, add, (key, jnp.int32(0), empty))
-    return kept
+    _, _, accepted = jax.lax.while_loop(lambda state: state[1] < count, add, (key, jnp.int32(0), empty))
+    return accepted

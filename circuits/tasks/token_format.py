@@ -1,6 +1,7 @@
 """How a problem is written as token ids for a standard transformer, and how it is read back."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -18,21 +19,32 @@ from circuits.typing import AnyArray, Label, Tokens
 
 STYLES = ("text", "pairs")
 SYMBOLS = ("|", "=", "/", "$")
-"""What is no label: between edges, before the answer, before the query, and the dummy of teacherless training."""
+"""Tokens that are not labels: after an edge, before the answer, before the query, and the teacherless dummy token."""
 
 
 @dataclass(frozen=True)
 class TokenFormat:
-    """A family of problems, and the order in which the parts of one problem are written.
+    """A family of problems, and the order in which the tokens of a problem are written.
 
-    Style "text" is the public format (Bachmann & Nagarajan 2024) without its commas, edges first:
-    ``u v | u v | ... | u v / start goal = n0 n1 ...``; the answer is all M nodes, the start n0 included. Style
-    "pairs" is the paper's Section 5.1: ``u v u v ... u v goal start`` and then the answer n1 ..., without n0.
-    ``query`` is the order of the two ends in the prompt; "start-goal" is the public one, "goal-start" the
-    paper's. Ids are the labels 0..N-1, then N.. for the ``SYMBOLS``, in both styles. N <= 2^31 - 5, for ids
-    are int32. Hashable, so it can be a static argument.
+    Token ids are the labels 0..N-1, followed by the four ``SYMBOLS``, in both styles. A format is hashable, so it can
+    be a static argument of a jitted function.
 
-    Raises ValueError naming the argument that is out of range.
+    Args:
+        family: the graphs, with at most 2^31 - 5 labels (ids are int32).
+        style: "text" is the public format (Bachmann & Nagarajan 2024) without its commas,
+            ``u v | u v | ... | u v / start goal = n0 n1 ...``, whose answer has all M nodes of the path. "pairs" is
+            the format of arXiv:2604.11912, Section 5.1: ``u v u v ... u v goal start``, then the answer ``n1 ...``
+            without the start n0.
+        query: the order of start and goal in the prompt: "start-goal" (the public format) or "goal-start" (Section
+            5.1).
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> format = TokenFormat(StarGraph(2, 5, 20), "text", "start-goal")
+        >>> format.vocab_size, format.prompt_length, format.answer_length
+        (24, 27, 5)
     """
 
     family: StarGraph | BinaryTree
@@ -42,8 +54,8 @@ class TokenFormat:
     def __post_init__(self) -> None:
         checks.choice("style", self.style, STYLES)
         checks.choice("query", self.query, QUERIES)
-        most = MAX_LABELS - len(SYMBOLS)
-        checks.require(self.family.labels <= most, "family", f"must have at most {most} labels", self.family)
+        limit = MAX_LABELS - len(SYMBOLS)
+        checks.require(self.family.labels <= limit, "family", f"must have at most {limit} labels", self.family)
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -57,102 +69,144 @@ class TokenFormat:
 
     @property
     def dummy_token(self) -> int:
-        """The id of "$", which teacherless training puts in place of the answer's inputs."""
-        return self.symbol("$")
+        """The id of "$", which replaces the input tokens of the answer in teacherless training."""
+        return self.symbol_id("$")
 
     @property
     def prompt_length(self) -> int:
-        """3 E + 3 in style text (the "=" is its end), 2 E + 2 in style pairs."""
+        """The number of tokens before the answer: 3 E + 3 in style text (with the "="), 2 E + 2 in style pairs."""
         edges = self.family.edge_count
         return 3 * edges + 3 if self.style == "text" else 2 * edges + 2
 
     @property
     def answer_length(self) -> int:
-        """M in style text, M - 1 in style pairs, which leaves out the start."""
-        return self.family.nodes - self.first_node
+        """The number of tokens of the answer: M in style text, M - 1 in style pairs, which omits the start."""
+        return self.family.nodes - self.path_offset
 
     @property
     def length(self) -> int:
-        """The tokens of the prompt and of the answer."""
+        """The number of tokens of prompt and answer."""
         return self.prompt_length + self.answer_length
 
     @property
-    def first_node(self) -> int:
-        """The place in the path of the answer's first token: 0 in style text, 1 in style pairs."""
+    def path_offset(self) -> int:
+        """Token i of the answer is node i + path_offset of the path: 0 in style text, 1 in style pairs."""
         return 0 if self.style == "text" else 1
 
     @property
-    def hard(self) -> tuple[int, ...]:
-        """The places in the answer whose token needs look-ahead: node j + 1 where node j branches, but the goal.
+    def branching_positions(self) -> tuple[int, ...]:
+        """The indices, within the answer, of the branching tokens: those that need look-ahead.
 
-        The goal itself stands in the query. Star: the first node after the start (none for M = 2, when that is
-        the goal). Tree: every node after the start but the last.
+        A branching token follows a node with several successors, and is not the goal, which the query names. A star
+        has one, the first node after the start (none for M = 2); a tree has one at every step but the last.
         """
-        branches = self.family.branching[:-1]
-        return tuple(j + 1 - self.first_node for j, edges in enumerate(branches) if edges > 1)
+        factors = self.family.branching_factors[:-1]
+        return tuple(depth + 1 - self.path_offset for depth, factor in enumerate(factors) if factor > 1)
 
-    def symbol(self, text: str) -> int:
-        """The id of one of the symbols.
-
-        Raises ValueError for another text.
-        """
-        checks.choice("text", text, SYMBOLS)
-        return self.family.labels + SYMBOLS.index(text)
+    def symbol_id(self, symbol: str) -> int:
+        """Return the id of one of the symbols. Raises ValueError for another text."""
+        checks.choice("symbol", symbol, SYMBOLS)
+        return self.family.labels + SYMBOLS.index(symbol)
 
 
 def encode_problem(format: TokenFormat, problem: Problem) -> Int[AnyArray, " T"]:
-    """The ids of one problem, the prompt and then the answer; int32, and numpy when the problem is numpy.
+    """Return the token ids of one problem, the prompt followed by the answer.
 
-    Jittable with ``format`` static; vmap for a batch.
+    Jittable with ``format`` static; vmap over a batch.
 
-    Raises ValueError for a batch, or naming the array of the problem whose shape is not the family's.
+    Args:
+        format: how problems of its family are written.
+        problem: one problem of that family.
+
+    Returns:
+        T = ``format.length`` ids, int32; numpy if the problem is numpy.
+
+    Raises:
+        ValueError: for a batch, or if an array of the problem does not have the shape of the family.
+
+    Example:
+        >>> from circuits.tasks import parse_line
+        >>> format = TokenFormat(StarGraph(2, 3, 10), "text", "start-goal")
+        >>> ids = encode_problem(format, parse_line("3,7|6,0|7,2|3,6/3,0=3,6,0"))
+        >>> " ".join(format.vocabulary[i] for i in ids)
+        '3 7 | 6 0 | 7 2 | 3 6 / 3 0 = 3 6 0'
     """
     check_single("problem", problem)
     checks.shape("problem.edges", problem.edges, (format.family.edge_count, 2))
     checks.shape("problem.path", problem.path, (format.family.nodes,))
-    space = jnp if any(isinstance(part, jax.Array) for part in problem) else np
-    edges, start, goal, path = (space.asarray(part, dtype=np.int32) for part in problem)
-    ends = [start, goal] if format.query == "start-goal" else [goal, start]
-    if format.style == "pairs":
-        return space.concatenate([edges.reshape(-1), space.stack(ends), path[1:]])
-    bars = np.full((format.family.edge_count, 1), format.symbol("|"), dtype=np.int32)
-    bars[-1] = format.symbol("/")
-    listed = space.concatenate([edges, space.asarray(bars)], axis=1).reshape(-1)
-    equals = np.asarray([format.symbol("=")], dtype=np.int32)
-    return space.concatenate([listed, space.stack(ends), space.asarray(equals), path])
+    xp = jnp if any(isinstance(part, jax.Array) for part in problem) else np
+    edges, start, goal, path = (xp.asarray(part, dtype=np.int32) for part in problem)
+    query = [start, goal] if format.query == "start-goal" else [goal, start]
+    return encode_labels(format, xp.concatenate([edges.reshape(-1), xp.stack(query), path]))
+
+
+def encode_labels(format: TokenFormat, labels: Int[AnyArray, "*batch labels"]) -> Int[AnyArray, "*batch T"]:
+    """Return the token ids of problems given as labels: the ends of the edges, then the query, then the path; int32."""
+    xp = jnp if isinstance(labels, jax.Array) else np
+    symbol_ids = np.arange(format.family.labels, format.vocab_size, dtype=np.int32)
+    symbols = xp.broadcast_to(symbol_ids, (*labels.shape[:-1], len(SYMBOLS)))
+    return xp.concatenate([labels, symbols], axis=-1)[..., token_sources(format)]
 
 
 def decode_problem(format: TokenFormat, ids: Tokens) -> Problem:
-    """The inverse of ``tokens``: read one sequence, and check that its answer is the path that its edges dictate.
+    """Return the problem of one token sequence, after checking that its answer is correct; inverts ``encode_problem``.
 
-    Arrays of the problem are int32 numpy.
+    Args:
+        format: how the problem is written.
+        ids: T = ``format.length`` token ids.
 
-    Raises ValueError naming ``ids``, when their number or a symbol is wrong, a node is no label, or the answer
-    is another; or what breaks the rules of the graph (see ``solve`` and ``solve_tree``).
+    Returns:
+        The problem, int32 numpy.
+
+    Raises:
+        ValueError: if the number of ids, a symbol or the answer is wrong, a node is not a label, or the edges are not
+            a graph of the family (see ``solve_star`` and ``solve_tree``).
+
+    Example:
+        >>> format = TokenFormat(StarGraph(2, 3, 10), "pairs", "goal-start")
+        >>> decode_problem(format, np.array([3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0])).path.tolist()
+        [3, 6, 0]
     """
     checks.shape("ids", ids, (format.length,))
     values = np.asarray(ids).tolist()
-    labels, width = format.family.labels, 3 if format.style == "text" else 2
-    for place, mark in _marks(format).items():
-        symbol = SYMBOLS[mark - labels]
-        checks.require(values[place] == mark, "ids", f"must hold {symbol!r} = {mark} at {place}", values[place])
-    listed = width * format.family.edge_count
-    edges = np.reshape(values[:listed], (-1, width))[:, :2]
-    ends, answer = values[listed : listed + 2], values[format.prompt_length :]
-    for node in (*edges.reshape(-1).tolist(), *ends, *answer):
-        checks.require(0 <= node < labels, "ids", f"must hold a label below N = {labels} where a node stands", node)
+    size, labels = format.family.labels, []
+    for position, (value, source) in enumerate(zip(values, token_sources(format).tolist(), strict=True)):
+        symbol = source - num_labels(format)
+        if symbol >= 0:
+            rule = f"must have {SYMBOLS[symbol]!r} = {size + symbol} at position {position}"
+            checks.require(value == size + symbol, "ids", rule, value)
+        else:
+            labels.append(value)
+    for node in labels:
+        checks.require(0 <= node < size, "ids", f"nodes must be labels below N = {size}", node)
+    query = 2 * format.family.edge_count
+    edges, ends, answer = np.reshape(labels[:query], (-1, 2)), labels[query : query + 2], labels[query + 2 :]
     start, goal = ends if format.query == "start-goal" else ends[::-1]
     path = solve(format.family, edges, start, goal)
-    rule = f"must end with the answer {path[format.first_node :]}"
-    checks.require(answer == path[format.first_node :], "ids", rule, answer)
+    rule = f"must end with the answer {path[format.path_offset :]}"
+    checks.require(answer == path[format.path_offset :], "ids", rule, answer)
     return Problem(*(np.asarray(part, dtype=np.int32) for part in (edges, start, goal, path)))
 
 
 def solve(family: StarGraph | BinaryTree, edges: Edges, start: Label, goal: Label) -> list[int]:
-    """The path from start to goal, after checking that the graph is one of the family; labels aside.
+    """Return the path from start to goal, after checking that the edges form a graph of the family; N is not used.
 
-    Raises ValueError naming what breaks the rules of ``solve`` or ``solve_tree``, or ``edges`` when their
-    number or the length of the path is not the family's.
+    Args:
+        family: star graphs or binary trees.
+        edges: directed edges (u, v), in any order.
+        start: the root.
+        goal: a leaf.
+
+    Returns:
+        The M nodes of the path, start and goal included.
+
+    Raises:
+        ValueError: if ``edges``, ``start`` or ``goal`` breaks a rule of ``solve_star`` or ``solve_tree``, or the
+            graph does not have the size of the family.
+
+    Example:
+        >>> solve(StarGraph(2, 3, 10), [(3, 7), (6, 0), (7, 2), (3, 6)], start=3, goal=0)
+        [3, 6, 0]
     """
     solver = solve_tree if isinstance(family, BinaryTree) else solve_star
     path = solver(edges, start, goal)
@@ -161,10 +215,19 @@ def solve(family: StarGraph | BinaryTree, edges: Edges, start: Label, goal: Labe
     return path
 
 
-def _marks(format: TokenFormat) -> dict[int, int]:
-    """The symbol that stands at each place of a sequence where no node does."""
+def num_labels(format: TokenFormat) -> int:
+    """Return the number of labels in the text of a problem: two for each edge, two for the query, M for the path."""
+    return 2 * format.family.edge_count + 2 + format.family.nodes
+
+
+@cache
+def token_sources(format: TokenFormat) -> Int[np.ndarray, " T"]:
+    """Return where each token comes from: its index among the labels of a problem, which the symbols follow."""
+    edges, nodes, count = format.family.edge_count, format.family.nodes, num_labels(format)
+    labels = np.arange(count)
     if format.style == "pairs":
-        return {}
-    after_edges = range(2, 3 * format.family.edge_count, 3)
-    bars = dict.fromkeys(after_edges, format.symbol("|"))
-    return bars | {after_edges[-1]: format.symbol("/"), format.prompt_length - 1: format.symbol("=")}
+        return np.delete(labels, 2 * edges + 2)
+    bar, equals, slash = (count + SYMBOLS.index(symbol) for symbol in "|=/")
+    separators = np.array([bar] * (edges - 1) + [slash])
+    listed = np.column_stack([labels[: 2 * edges].reshape(-1, 2), separators]).reshape(-1)
+    return np.concatenate([listed, labels[2 * edges : 2 * edges + 2], [equals], labels[count - nodes :]])

@@ -1,4 +1,4 @@
-"""A Hugging Face tokenizer for the vocabulary of a token format, from and to readable text."""
+"""A Hugging Face tokenizer for the vocabulary of a token format."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -7,60 +7,83 @@ import numpy as np
 from jaxtyping import Int
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Sequence as InTurn
+from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from tokenizers.pre_tokenizers import Split
 
 from circuits import checks
 from circuits.tasks.token_format import TokenFormat
 from circuits.typing import AnyArray
 
-# A comma separates two labels and nothing else, so that a lost label does not go unseen.
+# A comma separates two labels and nothing else, so a missing label does not go unnoticed.
 _GAP = r"(?<=[0-9])\s*,\s*(?=[0-9])|\s+"
 _SYMBOL = r"[|=/$]"
 
 
-def tokenizer(format: TokenFormat) -> Tokenizer:
-    """Words are split at blanks, at single commas between labels, and around each of ``| = / $``.
+def make_tokenizer(format: TokenFormat) -> Tokenizer:
+    """Return a Hugging Face tokenizer, which splits text at blanks, at commas between labels and around each symbol.
 
-    So "12,3|4,5/12,5=12,3,5" and "12 3 | 4 5 / 12 5 = 12 3 5" have the same ids. Decoding joins by blanks. A
-    word that is not in the vocabulary makes ``encode`` raise, for there is no token for the unknown.
+    "12,3|4,5/12,5=12,3,5" and "12 3 | 4 5 / 12 5 = 12 3 5" have the same ids. Decoding joins tokens with blanks.
+    ``encode`` raises for a word that is not in the vocabulary; there is no token for unknown words.
+
+    Example:
+        >>> from circuits.tasks import StarGraph
+        >>> make_tokenizer(TokenFormat(StarGraph(2, 3, 10), "text", "start-goal")).encode("3,7|6,0").ids
+        [3, 7, 10, 6, 0]
     """
-    # WordLevel falls back on unk_token, and raises where the vocabulary has no such word: "" can be no word.
-    words = {word: place for place, word in enumerate(format.vocabulary)}
-    made = Tokenizer(WordLevel(words, unk_token=""))
+    # WordLevel replaces unknown words by unk_token, and raises if that is not in the vocabulary: "" cannot be a word.
+    words = {word: token for token, word in enumerate(format.vocabulary)}
+    result = Tokenizer(WordLevel(words, unk_token=""))
     gaps, symbols = Split(Regex(_GAP), "removed"), Split(Regex(_SYMBOL), "isolated")
-    # The stubs leave out that the setter exists.
-    made.pre_tokenizer = InTurn([gaps, symbols])  # pyright: ignore[reportAttributeAccessIssue]
-    return made
+    # The stubs of the library lack the setter.
+    result.pre_tokenizer = PreTokenizers([gaps, symbols])  # pyright: ignore[reportAttributeAccessIssue]
+    return result
 
 
 def encode_text(format: TokenFormat, text: str) -> Int[np.ndarray, " T"]:
-    """The ids of a text, whole or in part (a prompt alone, say); int32. Only its words are checked.
+    """Return the ids of a text, which may be any part of a problem, such as its prompt. Only its words are checked.
 
-    A full text in style text has the ids of ``tokens``. In style pairs the text has to be written without the
-    symbols; ``read_sequences`` turns public text into either style.
+    A whole problem in style text has the ids of ``encode_problem``. In style pairs the text must be written without
+    symbols; ``read_sequences`` reads the public text format into either style.
 
-    Raises ValueError naming the first word that is not in the vocabulary.
+    Args:
+        format: the vocabulary.
+        text: labels and symbols.
+
+    Returns:
+        The ids, int32.
+
+    Raises:
+        ValueError: naming the first word that is not in the vocabulary.
+
+    Example:
+        >>> from circuits.tasks import StarGraph
+        >>> encode_text(TokenFormat(StarGraph(2, 3, 10), "text", "start-goal"), "/3,0=").tolist()
+        [12, 3, 0, 11]
     """
-    made = _shared(format)
-    labels = format.family.labels
-    for word, _ in made.pre_tokenizer.pre_tokenize_str(text):
-        rule = f"each word must be a label below N = {labels} or one of | = / $"
-        checks.require(made.token_to_id(word) is not None, "text", rule, word)
-    return np.asarray(made.encode(text).ids, dtype=np.int32)
+    shared = _cached_tokenizer(format)
+    rule = f"each word must be a label below N = {format.family.labels} or one of | = / $"
+    for word, _ in shared.pre_tokenizer.pre_tokenize_str(text):
+        checks.require(shared.token_to_id(word) is not None, "text", rule, word)
+    return np.asarray(shared.encode(text).ids, dtype=np.int32)
 
 
 def decode_ids(format: TokenFormat, ids: Sequence[int] | Int[AnyArray, " T"]) -> str:
-    """The words of ids in {0..N+3}, separated by blanks.
+    """Return the tokens of ids, separated by blanks.
 
-    Raises ValueError naming ``ids`` when one is out of range, which the tokenizer itself would leave out.
+    Raises:
+        ValueError: if an id is outside the vocabulary (the tokenizer itself would omit it).
+
+    Example:
+        >>> from circuits.tasks import StarGraph
+        >>> decode_ids(TokenFormat(StarGraph(2, 3, 10), "text", "start-goal"), [12, 3, 0, 11])
+        '/ 3 0 ='
     """
     values = np.asarray(ids, dtype=np.int64).tolist()
     for value in values:
         checks.integer("ids", value, 0, format.vocab_size - 1)
-    return _shared(format).decode(values)
+    return _cached_tokenizer(format).decode(values)
 
 
 @cache
-def _shared(format: TokenFormat) -> Tokenizer:
-    return tokenizer(format)
+def _cached_tokenizer(format: TokenFormat) -> Tokenizer:
+    return make_tokenizer(format)

@@ -1,5 +1,6 @@
 """A run or a saved model on disk, as models that can be called."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,7 +82,12 @@ def read(folder: Path, step: int | None = None) -> list[Stored]:
     model, _, notes = weights_file.load_saved_model(folder)
     rule = "must say what it was trained on (notes.task) to be evaluated"
     checks.require("task" in notes, "checkpoint", rule, str(folder))
-    config = from_json(TaskConfig, notes["task"], "notes.task")
-    task = build_task(config, folder if (folder / weights_file.GRAPH).exists() else None)
+    task = noted_task(folder, notes)
     teacherless, seed = notes.get("objective") == "teacherless", int(str(notes.get("seed", 0)))
     return [Stored(folder.name, model, task, teacherless, seed, notes)]
+
+
+def noted_task(folder: Path, notes: Mapping[str, Any]) -> Task:
+    """Return the task that a saved model was trained on, built with the model's own files."""
+    config = from_json(TaskConfig, notes["task"], "notes.task")
+    return build_task(config, folder if (folder / weights_file.GRAPH).exists() else None)

@@ -1,4 +1,4 @@
-"""The decoder-only transformer: build or load one, call it with taps, decode with it."""
+"""The decoder-only transformer: build or load one, capture and edit its activations, decode with it."""
 
 import lazy_loader
 

@@ -1,7 +1,11 @@
+from .config import Architecture as Architecture
 from .config import TransformerConfig as TransformerConfig
 from .generate import greedy as greedy
 from .model import Predictor as Predictor
 from .model import tap_names as tap_names
+from .speculative import acceptance_rates as acceptance_rates
+from .speculative import speculative_greedy as speculative_greedy
 from .taps import Taps as Taps
+from .weights_file import SavedModel as SavedModel
 from .weights_file import load_saved_model as load_saved_model
 from .weights_file import save_model as save_model

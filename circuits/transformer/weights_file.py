@@ -32,7 +32,7 @@ from circuits.files import arrays_checksum, checksum, write_bytes
 from circuits.one_layer.module import OneLayer
 from circuits.tasks.star.graph import StarGraph
 from circuits.tasks.token_format import TokenFormat
-from circuits.tasks.tokenizer import tokenizer
+from circuits.tasks.tokenizer import make_tokenizer
 from circuits.tasks.tree.graph import BinaryTree
 from circuits.tasks.walks.format import WalkFormat
 from circuits.tasks.walks.graphs import format_graph
@@ -112,7 +112,7 @@ def save_model(
     metadata = {"format": "np", "tensors": arrays_checksum(tensors), "config": checksum(_canonical(described))}
     optional: dict[str, bytes | None] = {TOKENIZER: None, GRAPH: None}
     if format is not None:
-        optional[TOKENIZER] = _tokenizer(format).to_str(pretty=True).encode()
+        optional[TOKENIZER] = tokenizer_of(format).to_str(pretty=True).encode()
     if graph is not None:
         optional[GRAPH] = edges = format_graph(graph).encode()
         metadata["graph"] = checksum(edges)
@@ -207,9 +207,10 @@ def _format_of(entry: Mapping[str, Any] | None) -> Format | None:
     return TokenFormat(FAMILIES[entry["graph"]](**sizes), entry["style"], entry["query"])
 
 
-def _tokenizer(format: Format) -> Tokenizer:
+def tokenizer_of(format: Format) -> Tokenizer:
+    """Return the tokenizer of a format's vocabulary, for readable text."""
     if isinstance(format, TokenFormat):
-        return tokenizer(format)
+        return make_tokenizer(format)
     words = {word: token for token, word in enumerate(format.vocabulary)}
     walks = Tokenizer(WordLevel(words, unk_token=""))  # no word is "", so an unknown one raises
     walks.pre_tokenizer = WhitespaceSplit()  # pyright: ignore[reportAttributeAccessIssue]

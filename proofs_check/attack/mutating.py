@@ -1,4 +1,4 @@
-"""Mutants of the library's source, and claims decided with a mutant loaded in place of the file."""
+"""Mutants of the library's source, and claims decided with a mutant loaded instead of the file."""
 
 import importlib
 import importlib.util
@@ -39,12 +39,12 @@ class Mutant(NamedTuple):
 
 
 def mutants(root: Path, file: str) -> Iterator[Mutant]:
-    """All mutants of one file of the library, except those that compile to the same code."""
+    """Yield all mutants of one file of the library, except those that compile to the same code."""
     raw = root.joinpath(file).read_bytes()
-    plain, keys = _compiled(raw), set()
+    original, keys = _compiled(raw), set()
     for edit in edits(raw):
         mutant = _mutant(raw, file, edit)
-        if _compiled(mutant.source) not in (None, plain) and mutant.key not in keys:
+        if _compiled(mutant.source) not in (None, original) and mutant.key not in keys:
             keys.add(mutant.key)
             yield mutant
 
@@ -54,17 +54,23 @@ def decide(target: Target, file: str, source: bytes, names: Sequence[str]) -> It
     for name in [*sys.modules]:
         if name.split(".")[0] in (target.package, "proofs_check"):
             del sys.modules[name]
-    module = ".".join((target.package, *Path(file).with_suffix("").parts)).removesuffix(".__init__")
-    sys.meta_path.insert(0, _Finder(module, str(engine.root(target) / file), source))
+    sys.meta_path.insert(0, _Finder(_module(target, file), str(engine.root(target) / file), source))
     fresh = importlib.import_module(engine.__name__)
     for name in names:
         try:
-            outcome = fresh.outcome(fresh.claim(target, name))
+            [claim] = fresh.load(target, [name])
+            outcome = fresh.outcome(claim)
         except Exception:  # a mutant may break what a check imports
             outcome = "crash"
         yield outcome
         if outcome == "detected":
             return
+
+
+def enclosing_functions(target: Target, mutant: Mutant) -> list[str]:
+    """Return "module:name" of the function that was mutated, and of those that enclose it."""
+    parts = mutant.function.split(".")
+    return [f"{_module(target, mutant.file)}:{'.'.join(parts[:n])}" for n in range(1, len(parts) + 1)]
 
 
 class _Loader(SourceFileLoader):
@@ -77,7 +83,7 @@ class _Loader(SourceFileLoader):
 
 
 class _Finder:
-    """Imports one module as its mutant."""
+    """Imports the mutant instead of one module."""
 
     def __init__(self, module: str, path: str, source: bytes) -> None:
         self.module, self.path, self.source = module, path, source
@@ -87,6 +93,10 @@ class _Finder:
             return None
         loader = _Loader(name, self.path, self.source)
         return importlib.util.spec_from_file_location(name, self.path, loader=loader)
+
+
+def _module(target: Target, file: str) -> str:
+    return ".".join((target.package, *Path(file).with_suffix("").parts)).removesuffix(".__init__")
 
 
 def _mutant(raw: bytes, file: str, edit: Edit) -> Mutant:

@@ -56,12 +56,12 @@ class _Source:
         begin = self.starts[node.lineno - 1] + node.col_offset
         return begin, self.starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
 
-    def of(self, node: ast.expr) -> bytes:
+    def text(self, node: ast.expr) -> bytes:
         return self.raw[slice(*self.span(node))]
 
 
 def edits(raw: bytes) -> Iterator[Edit]:
-    """Every edit of a file, in source order. Some compile to the same code as the file itself."""
+    """Yield every edit of a file, in source order. Some compile to the same code as the file itself."""
     for statement in ast.parse(raw).body:
         yield from _walk(_Source(raw), statement, "", statement, False)
 
@@ -72,7 +72,7 @@ def _walk(source: _Source, node: ast.AST, function: str, statement: ast.stmt, ax
         return
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         function = f"{function}.{node.name}".lstrip(".")
-    for begin, end, text in _of(source, node, axis):
+    for begin, end, text in _edits_of(source, node, axis):
         yield Edit(begin, end, text, function, statement)
     if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
         return
@@ -85,7 +85,7 @@ def _walk(source: _Source, node: ast.AST, function: str, statement: ast.stmt, ax
 
 
 def _is_no_formula(node: ast.AST) -> bool:
-    """Whether the node is an import, a docstring, a dtype, an error with its condition, or argument validation."""
+    """Return whether the node is an import, docstring, dtype, error with its condition, or argument validation."""
     checks = ("require", "_require", "check", "warnings")
     if isinstance(node, ast.FunctionDef):
         return node.name.startswith(checks)
@@ -99,8 +99,8 @@ def _is_no_formula(node: ast.AST) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom | ast.Raise | ast.Assert | ast.JoinedStr)
 
 
-def _of(source: _Source, node: ast.AST, axis: bool) -> Iterator[tuple[int, int, bytes]]:
-    """The edits of one node."""
+def _edits_of(source: _Source, node: ast.AST, axis: bool) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the edits of one node."""
 
     def put(part: ast.expr, text: bytes) -> tuple[int, int, bytes]:
         return *source.span(part), text
@@ -115,7 +115,7 @@ def _of(source: _Source, node: ast.AST, axis: bool) -> Iterator[tuple[int, int, 
 
     def swapped(one: ast.expr, other: ast.expr) -> tuple[int, int, bytes]:
         middle = source.raw[slice(*between(one, other))]
-        text = b"(%b)%b(%b)" % (source.of(other), middle, source.of(one))
+        text = b"(%b)%b(%b)" % (source.text(other), middle, source.text(one))
         return source.span(one)[0], source.span(other)[1], text
 
     match node:
@@ -124,8 +124,8 @@ def _of(source: _Source, node: ast.AST, axis: bool) -> Iterator[tuple[int, int, 
         case ast.BinOp(left=left, op=op, right=right):
             yield from exchanged(left, right, type(op))
             if isinstance(op, ast.Add | ast.Sub):
-                yield put(node, b"(%b)" % source.of(left))
-                yield put(node, (b"(-(%b))" if isinstance(op, ast.Sub) else b"(%b)") % source.of(right))
+                yield put(node, b"(%b)" % source.text(left))
+                yield put(node, (b"(-(%b))" if isinstance(op, ast.Sub) else b"(%b)") % source.text(right))
         case ast.BoolOp(op=op, values=[left, right, *_]):
             yield from exchanged(left, right, type(op))
         case ast.Compare(left=left, ops=[op], comparators=[right]):
@@ -133,7 +133,7 @@ def _of(source: _Source, node: ast.AST, axis: bool) -> Iterator[tuple[int, int, 
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int())):
             yield put(node, b"0")
         case ast.UnaryOp(op=ast.USub() | ast.Not() | ast.Invert(), operand=operand):
-            yield put(node, b"(%b)" % source.of(operand))
+            yield put(node, b"(%b)" % source.text(operand))
         case ast.Constant(value=bool(value)):
             yield put(node, b"%a" % (not value))
         case ast.Constant(value=int(value)) if axis:
@@ -141,15 +141,15 @@ def _of(source: _Source, node: ast.AST, axis: bool) -> Iterator[tuple[int, int, 
         case ast.Constant(value=int(value) | float(value)):
             yield put(node, b"%a" % (value + 1))
         case ast.Attribute(attr="T", value=value):
-            yield put(node, source.of(value))
+            yield put(node, source.text(value))
         case ast.Call(func=func, args=args):
             name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
             if name in _NAMES:
-                yield put(func, source.of(func).removesuffix(name.encode()) + _NAMES[name].encode())
+                yield put(func, source.text(func).removesuffix(name.encode()) + _NAMES[name].encode())
             if name in _SWAPPED and len(args) > _SWAPPED[name][1]:
                 yield swapped(*(args[position] for position in _SWAPPED[name]))
             if name in ("tril", "triu") and len(args) == 1:
-                yield put(args[0], source.of(args[0]) + b", 1")
-                yield put(args[0], source.of(args[0]) + b", -1")
+                yield put(args[0], source.text(args[0]) + b", 1")
+                yield put(args[0], source.text(args[0]) + b", -1")
             if name in _OVER_LAST and len(args) == 1 and not node.keywords:
-                yield put(args[0], source.of(args[0]) + b", axis=0")
+                yield put(args[0], source.text(args[0]) + b", axis=0")

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["diffrax", "flax.nnx", "optax", "proofs_check.attack.campaigns"])
+_CONTEXT.set_forkserver_preload(["diffrax", "flax.nnx", "optax", "proofs_check.attack.formulas"])
 _CACHE = tempfile.TemporaryDirectory(prefix="attack-", ignore_cleanup_errors=True)
 
 
@@ -26,18 +26,18 @@ def stream(task: Callable[..., Iterable[Any]], *arguments: Any, limits: Iterable
     ``limits`` holds the wall-clock limit of each item in seconds. An item that exceeds it is replaced by "timeout", and
     one that the process did not survive by "crash"; either ends the stream.
     """
-    here, there = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=_serve, args=(there, _CACHE.name, task, arguments), daemon=True)
+    receiver, sender = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=_serve, args=(sender, _CACHE.name, task, arguments), daemon=True)
     process.start()
-    there.close()
+    sender.close()
     try:
-        here.recv()  # the process has started; a failure before this is the attack's own
+        receiver.recv()  # the process has started; a failure before this is the attack's own
         for limit in limits:
-            if not here.poll(limit):
+            if not receiver.poll(limit):
                 yield "timeout", limit
                 return
             try:
-                item, seconds = here.recv()
+                item, seconds = receiver.recv()
             except EOFError:
                 yield "crash", 0.0
                 return
@@ -47,21 +47,21 @@ def stream(task: Callable[..., Iterable[Any]], *arguments: Any, limits: Iterable
     finally:
         process.kill()
         process.join()
-        here.close()
+        receiver.close()
 
 
-def _serve(answers: Connection, cache: str, task: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
+def _serve(sender: Connection, cache: str, task: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)
-    os.dup2(quiet, 2)
-    answers.send(None)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    sender.send(None)
     start = time.process_time()
     try:
         for item in task(*arguments):
-            answers.send((item, time.process_time() - start))
+            sender.send((item, time.process_time() - start))
             start = time.process_time()
     except Exception:  # exceptions of a check are outcomes and do not reach this
-        answers.send((RuntimeError(traceback.format_exc()), 0.0))
+        sender.send((RuntimeError(traceback.format_exc()), 0.0))

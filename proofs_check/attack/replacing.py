@@ -11,7 +11,7 @@ import gc
 import importlib
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from types import FunctionType, MethodType
 from typing import Any
@@ -48,7 +48,7 @@ def _negated(leaf: Any) -> Any:
     return ~leaf if np.issubdtype(getattr(leaf, "dtype", int), np.bool_) else -leaf
 
 
-# The kind of leaf that each attack changes, and the change. Other leaves are left unchanged.
+# The kind of leaf that each attack changes, and the change. Other leaves stay as they are.
 ATTACKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "NaN": ("real", lambda leaf: leaf if isinstance(leaf, Fraction) else leaf * math.nan),
     "zero": ("real", _zero),
@@ -60,8 +60,8 @@ ATTACKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 
 
-def of_leaf(leaf: Any) -> frozenset[str]:
-    """The kinds that a leaf belongs to; none for text and the like."""
+def leaf_kinds(leaf: Any) -> frozenset[str]:
+    """Return the kinds that a leaf belongs to; none for text and the like."""
     if isinstance(leaf, _ARRAYS):
         if jnp.issubdtype(leaf.dtype, jnp.inexact):
             return frozenset({"real", "matrix"} if leaf.ndim >= 2 else {"real"})
@@ -71,25 +71,25 @@ def of_leaf(leaf: Any) -> frozenset[str]:
 
 
 def attacks(results: Iterable[Any]) -> list[str]:
-    """The names of the attacks that apply to any of these results of a function.
+    """Return the names of the attacks that apply to any of these results of a function.
 
     NaN is put into each leaf separately: Python's ``max`` may lose it in all but the first.
     """
-    found: set[str] = set()
+    present: set[str] = set()
     leaves: set[str] = set()
 
     def look(path: str, leaf: Any) -> Any:
-        kinds = of_leaf(leaf)
-        found.update(kinds)
+        kinds = leaf_kinds(leaf)
+        present.update(kinds)
         leaves.update([path] if "real" in kinds else [])
         return leaf
 
     for result in results:
         if any(isinstance(leaf, _LAZY) for leaf in jax.tree.leaves(result)):  # their values are not known yet
-            found.update(("real", "matrix", "several"))
+            present.update(("real", "matrix", "several"))
         changed(result, look)
-    names = [name for name, (kind, _) in ATTACKS.items() if kind in found]
-    if 1 < len(leaves) <= _SINGLE_LEAVES and "several" not in found:
+    names = [name for name, (kind, _) in ATTACKS.items() if kind in present]
+    if 1 < len(leaves) <= _SINGLE_LEAVES and "several" not in present:
         names = [f"NaN at {path}" for path in sorted(leaves)] + names[1:]
     return names
 
@@ -97,22 +97,22 @@ def attacks(results: Iterable[Any]) -> list[str]:
 def changed(value: Any, change: Change, path: str = "") -> Any:
     """Apply ``change`` to every leaf: of containers, dataclasses, iterated items, and results of returned functions."""
 
-    def of(keys: Any, leaf: Any) -> Any:
-        here = path + jax.tree_util.keystr(keys)
+    def replaced(keys: Any, leaf: Any) -> Any:
+        where = path + jax.tree_util.keystr(keys)
         if isinstance(leaf, Iterator):
-            return (changed(item, change, here) for item in leaf)
+            return (changed(item, change, where) for item in leaf)
         if callable(leaf) and isinstance(leaf, _LAZY):
-            return functools.wraps(leaf)(lambda *args, **named: changed(leaf(*args, **named), change, here))  # pyright: ignore
+            return functools.wraps(leaf)(lambda *args, **named: changed(leaf(*args, **named), change, where))  # pyright: ignore
         if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
             other = copy.copy(leaf)
             for field in dataclasses.fields(leaf):
                 if hasattr(leaf, field.name):
-                    new = changed(getattr(leaf, field.name), change, f"{here}.{field.name}")
+                    new = changed(getattr(leaf, field.name), change, f"{where}.{field.name}")
                     object.__setattr__(other, field.name, new)
             return other
-        return change(here, leaf)
+        return change(where, leaf)
 
-    return jax.tree_util.tree_map_with_path(of, value)
+    return jax.tree_util.tree_map_with_path(replaced, value)
 
 
 def replace(function: FunctionType, change: Change) -> None:
@@ -130,7 +130,7 @@ def replace(function: FunctionType, change: Change) -> None:
 
 
 def functions(name: str) -> list[FunctionType]:
-    """The function objects defined by "module:name", decorated or not. Usually there is one."""
+    """Return the function objects defined by "module:name", decorated or not. Usually there is one."""
     module, qualified = name.split(":")
     file = importlib.import_module(module).__file__
     return [
@@ -142,39 +142,49 @@ def functions(name: str) -> list[FunctionType]:
     ]
 
 
-def decide(target: Target, name: str, function: str, attack: str, compare: bool) -> Iterator[tuple[str, bool]]:
-    """Yield a claim's outcome under one attack, and with ``compare`` whether the attack changed any value.
+def decide(target: Target, names: Sequence[str], function: str, attack: str) -> Iterator[str]:
+    """Yield the outcome of each claim under one attack. Runs in a fresh process."""
+    claims = engine.load(target, names)
+    _damage(function, attack)
+    yield from map(engine.outcome, claims)
 
-    Runs in a fresh process. Comparing adds callbacks to compiled programs, so it is done only for attacks that the
-    claim does not notice.
+
+def changes_values(target: Target, name: str, function: str, attack: str) -> Iterator[bool]:
+    """Yield whether an attack changes any value while the claim is decided. Runs in a fresh process.
+
+    Comparing adds callbacks to compiled programs, so it is done only for attacks that the claim does not notice.
     """
-    claim = engine.claim(target, name)
+    [claim], changes = engine.load(target, [name]), []
+    _damage(function, attack, changes)
+    engine.outcome(claim)
+    jax.effects_barrier()
+    yield any(changes)
+
+
+def _damage(function: str, attack: str, changes: list[bool] | None = None) -> None:
+    """Attack a function of the library; with ``changes``, append whether values differ."""
     what, _, where = attack.partition(" at ")
     kind, change = ATTACKS[what]
-    seen: list[bool] = []
 
     def damaged(path: str, leaf: Any) -> Any:
-        if kind not in of_leaf(leaf) or where not in ("", path):
+        if kind not in leaf_kinds(leaf) or where not in ("", path):
             return leaf
         new = change(leaf)
-        if compare:
-            _compare(leaf, new, seen)
+        if changes is not None:
+            _compare(leaf, new, changes)
         return new
 
-    found = functions(function)
-    checks.require(bool(found), "function", "must name a function of the library", function)
-    for each in found:
+    objects = functions(function)
+    checks.require(bool(objects), "function", "must name a function of the library", function)
+    for each in objects:
         replace(each, damaged)
-    outcome = engine.outcome(claim)
-    jax.effects_barrier()
-    yield outcome, any(seen)
 
 
-def _compare(old: Any, new: Any, seen: list[bool]) -> None:
+def _compare(old: Any, new: Any, changes: list[bool]) -> None:
     if not isinstance(old, _ARRAYS):
-        seen.append(bool(old != new))
+        changes.append(bool(old != new))
     elif old.shape != new.shape:
-        seen.append(True)
+        changes.append(True)
     else:
         both_nan = (old != old) & (new != new)
-        jax.debug.callback(lambda differ: seen.append(bool(np.any(differ))), jnp.any((old != new) & ~both_nan))
+        jax.debug.callback(lambda differ: changes.append(bool(np.any(differ))), jnp.any((old != new) & ~both_nan))

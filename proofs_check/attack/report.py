@@ -12,7 +12,7 @@ _LETTERS = {"detected": "D", "survived": "S", "crash": "C", "timeout": "T", "exe
 
 
 def unexplained(rows: Sequence[Row], entries: list[Mapping[str, Any]], *, complete: bool = True) -> list[Row]:
-    """Survivors that no entry explains and, if all attacks were made, results that no claim uses."""
+    """Return survivors that no entry explains and, if all attacks were made, results that no claim uses."""
     detected = [row for row in rows if complete and row["outcome"] == "detected"]
     used = {(row["function"], leaf) for row in detected for leaf in ("", _leaf(row))}
     return [
@@ -29,24 +29,24 @@ def _leaf(row: Row) -> str:
 
 
 def function_table(rows: Sequence[Row]) -> str:
-    """Table of functions and claims with a letter for each attack in the order of ``ATTACKS``; - if it does not apply.
+    """Return a table of functions and claims with a letter for each attack of ``ATTACKS``; - if it does not apply.
 
     NaN has a letter for each leaf.
     """
     cells: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         what = row["attack"].partition(" at ")[0]
-        done = cells[row["function"]][row["claim"]]
-        done[what] = done.get(what, "") + _LETTERS[row["outcome"]]
+        cell = cells[row["function"]][row["claim"]]
+        cell[what] = cell.get(what, "") + _LETTERS[row["outcome"]]
     lines = [f"Attacks, in this order: {', '.join(ATTACKS)}. {', '.join(f'{v} {k}' for k, v in _LETTERS.items())}."]
     for function, by_claim in sorted(cells.items()):
         lines.append(function)
-        lines += [f"  {''.join(done.get(a, '-') for a in ATTACKS)}  {claim}" for claim, done in by_claim.items()]
+        lines += [f"  {''.join(cell.get(a, '-') for a in ATTACKS)}  {claim}" for claim, cell in by_claim.items()]
     return "\n".join(lines)
 
 
 def functions(rows: Sequence[Row], entries: list[Mapping[str, Any]], *, complete: bool) -> str:
-    """The table, the survivors, and the number of attacks with each outcome."""
+    """Return the table, the survivors, and the number of attacks with each outcome."""
     listed = [
         f"{row['claim']}: {row['function']}, {row['attack']}: {_why(row, entries)}"
         for row in unexplained(rows, [], complete=complete)
@@ -57,37 +57,39 @@ def functions(rows: Sequence[Row], entries: list[Mapping[str, Any]], *, complete
     return "\n".join((function_table(rows), *listed, f"{len(rows)} attacks: {total}"))
 
 
-def formulas(rows: Sequence[Row], uncovered: Sequence[Mutant], entries: list[Mapping[str, Any]]) -> str:
-    """Survivors and crashes line by line, the lines that were not run, and the mutation score."""
+def formulas(rows: Sequence[Row], untested: Sequence[Mutant], entries: list[Mapping[str, Any]]) -> str:
+    """Return survivors and crashes line by line, the functions that no claim tests, and the mutation score."""
     listed: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if row["outcome"] != "detected":
             why = f"\n    {_why(row, entries)}" if row["outcome"] == "survived" else ""
-            place = f"{row['file']}:{row['line']} {row['function']}"
-            listed[row["outcome"]].append(f"{place}\n  - {row['before']}\n  + {row['after']}{why}")
-    bare = Counter(f"{mutant.file} {mutant.function}" for mutant in uncovered)
+            where = f"{row['file']}:{row['line']} {row['function']}"
+            listed[row["outcome"]].append(f"{where}\n  - {row['before']}\n  + {row['after']}{why}")
+    functions = Counter(f"{mutant.file} {mutant.function}" for mutant in untested)
     lines = [line for name in ("crash", "timeout", "survived") for line in _titled(name.capitalize(), listed[name])]
-    lines += _titled("Not run by any of these claims", [f"{place}: {number}" for place, number in sorted(bare.items())])
-    equal = sum(
+    lines += _titled(
+        "Not run, or not read, by any of these claims", [f"{f}: {n}" for f, n in sorted(functions.items())]
+    )
+    equivalent = sum(
         (explanation(row, entries) or {}).get("equivalent", False) for row in rows if row["outcome"] != "detected"
     )
     number = Counter(row["outcome"] for row in rows)
     counted = ", ".join(f"{number[name]} {name}" for name in ("detected", "crash", "timeout", "survived"))
-    score = number["detected"] / (len(rows) - equal) if len(rows) > equal else 1.0
-    ran = number["detected"] + number["survived"] - equal
+    score = number["detected"] / (len(rows) - equivalent) if len(rows) > equivalent else 1.0
+    ran = number["detected"] + number["survived"] - equivalent
     share = number["detected"] / ran if ran else 1.0
     return "\n".join(
         (
             *lines,
-            f"{len(rows)} mutants: {counted}; {equal} of these equivalent; {len(uncovered)} more not run",
+            f"{len(rows)} mutants: {counted}; {equivalent} of these equivalent; {len(untested)} more not tested",
             f"mutation score {score:.1%}, {share:.1%} not counting crashes and timeouts",
         )
     )
 
 
 def _why(row: Row, entries: list[Mapping[str, Any]]) -> str:
-    found = explanation(row, entries)
-    return " ".join(found["why"].split()) if found else "NOT EXPLAINED"
+    entry = explanation(row, entries)
+    return " ".join(entry["why"].split()) if entry else "NOT EXPLAINED"
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:

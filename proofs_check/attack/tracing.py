@@ -13,17 +13,17 @@ from proofs_check.attack import engine
 from proofs_check.attack.engine import Outcome, Target
 from proofs_check.attack.replacing import attacks
 
-_LOOKED_AT = 8
+_INSPECTED = 8
 """Number of results of one function that are inspected."""
 
 
 class Trace(NamedTuple):
     """One run of a check.
 
-    outcome    without an attack; a claim that is not "green" can't be attacked
+    outcome    without an attack; a claim that is not "green" cannot be attacked
     functions  "module:name" of each library function that was called, with the attacks that apply to its result
     lines      line numbers that ran in each file of the library, by path relative to it
-    seconds    of processor time
+    seconds    processor time
     """
 
     outcome: Outcome
@@ -32,9 +32,14 @@ class Trace(NamedTuple):
     seconds: float
 
 
+def time_limit(trace: Trace) -> float:
+    """Return a wall-clock limit in seconds for deciding the claim, generous for a busy machine."""
+    return 120 + 20 * trace.seconds
+
+
 def trace(target: Target, name: str) -> Iterator[Trace]:
     """Decide a claim and trace it, threads included. Needs a fresh process without cached results."""
-    claim, root = engine.claim(target, name), f"{engine.root(target)}/"
+    [claim], root = engine.load(target, [name]), f"{engine.root(target)}/"
     returned: dict[str, list[Any]] = defaultdict(list)
     lines: dict[str, set[int]] = defaultdict(set)
 
@@ -46,9 +51,9 @@ def trace(target: Target, name: str) -> Iterator[Trace]:
         lines[code.co_filename.removeprefix(root)].update((code.co_firstlineno, frame.f_lineno))
         # Nested functions belong to the enclosing one; a class body is not a function.
         if event == "return" and "<" not in code.co_qualname and code.co_flags & inspect.CO_OPTIMIZED:
-            seen = returned[f"{frame.f_globals['__name__']}:{code.co_qualname}"]
-            if len(seen) < _LOOKED_AT:
-                seen.append(argument)
+            results = returned[f"{frame.f_globals['__name__']}:{code.co_qualname}"]
+            if len(results) < _INSPECTED:
+                results.append(argument)
         return within
 
     start = process_time()
@@ -59,5 +64,5 @@ def trace(target: Target, name: str) -> Iterator[Trace]:
     finally:
         sys.settrace(None)
         threading.settrace(None)  # pyright: ignore[reportArgumentType]
-    functions = {name: attacks(results) for name, results in sorted(returned.items())}
+    functions = {function: attacks(results) for function, results in sorted(returned.items())}
     yield Trace(outcome, functions, {file: sorted(run) for file, run in lines.items()}, process_time() - start)

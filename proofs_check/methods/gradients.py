@@ -1,12 +1,12 @@
 """Formulas against what the literal model gives, by automatic differentiation where they are gradients.
 
-A formula is a function of a ``Case``. ``against_literal`` makes the measure of a test out of what the formula should
+A formula is a function of a ``Case``. ``against_literal`` makes the measure of a test from what the formula should
 give. The library's own functions are cross-checked, all of them in one compiled program.
 """
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,27 +16,39 @@ from numpy import ndarray
 
 from circuits.disentangled import closed_form, deep_head, objective, shallow_head
 from circuits.disentangled.weights import Weights
-from proofs_check.ledger.evidence import CrossCheck
-from proofs_check.ledger.outcome import Outcome, equal
-from proofs_check.methods import cases, setting
+from proofs_check.ledger import CrossCheck, Outcome, equal
+from proofs_check.methods import cases, star
 from proofs_check.methods.cases import Case, Model
 
 Formula = Callable[[Case], Any]
+CHANGES: Final[dict[str, Callable[[ndarray], ndarray]]] = {
+    "sign flipped": np.negative,
+    "transposed": np.transpose,
+    "rows shifted by one": lambda array: np.roll(array, 1, axis=0),
+    "columns shifted by one": lambda array: np.roll(array, 1, axis=1),
+    "symmetrised": lambda array: (array + array.T) / 2,
+}
+"""Wrong variants of a matrix."""
+
+
+def changed(formula: Formula, *names: str) -> dict[str, Formula]:
+    """Return mutants of a formula: its matrix with each of these ``CHANGES``."""
+    return {name: lambda case, change=CHANGES[name]: change(formula(case)) for name in names}
 
 
 def against_literal(on: tuple[Case, ...], truth: Callable[[Model], Any]) -> Callable[[Formula], Outcome]:
-    """The measure of a formula: its value in every case against what it should give."""
+    """Return the measure of a formula: its value in every case compared with what it should give."""
     return lambda formula: equal([formula(case) for case in on], [truth(case.literal) for case in on])
 
 
 def library_agrees(function: str, ours: ndarray, truth: Any) -> CrossCheck:
-    """The values of a function of the library against the right ones, with cases along the first axis."""
+    """Compare the values of a library function with the right ones, with cases on the first axis."""
     mutants = {"sign flipped": -ours, "last axis shifted by one": np.roll(ours, 1, axis=-1)}
     return CrossCheck(f"library's {function}", lambda values: equal(values, np.asarray(truth)), ours, mutants)
 
 
 def objective_agrees(part: Literal["plan", "replay", "goal"], read: Callable[[Weights], Any]) -> CrossCheck:
-    """``objective``, which is what users call: what is read of its gradient of one part, against autodiff."""
+    """Compare what is read of the gradient of one part in ``objective``, which users call, with autodiff."""
     on = {"plan": cases.plan, "replay": cases.replay, "goal": cases.goal}[part]()
     true = [case.literal.shallow if part == "goal" else case.literal.deep for case in on]
     ours = getattr(library()["gradients"], part)
@@ -44,32 +56,36 @@ def objective_agrees(part: Literal["plan", "replay", "goal"], read: Callable[[We
 
 
 def along(gradient: Weights) -> float:
-    """The derivative along ``direction`` of a function with this gradient."""
+    """Return the derivative along ``direction`` of a function with this gradient."""
     products = jax.tree.map(lambda g, d: np.sum(g * d), gradient, cases.direction())
     return np.sum(jax.tree.leaves(products))
 
 
 def moved_scores(case: Case, layer: int) -> ndarray:
-    """dA^(l) = Z dW0^(l) Z^T + dW1^(l) along ``direction``."""
+    """Return dA^(l) = Z dW0^(l) Z^T + dW1^(l) along ``direction``, for Layer 1 or 2."""
     z, moved = case.symbols.z, cases.direction()[layer - 1]
     return z @ moved.content @ z.T + moved.position
 
 
 def worst_entry(name: str, printed: Formula, truth: Callable[[Model], Any]) -> str:
-    """Where the print is most wrong on the running example."""
+    """Describe where the print is most wrong on the running example."""
     case = cases.example()
     wrong, right = printed(case), truth(case.literal)
     i, j = np.unravel_index(np.argmax(np.abs(wrong - right)), wrong.shape)
+
+    def entry(row: int, column: int) -> str:
+        at = row, column
+        return f"entry [{row}, {column}] is {wrong[at]:+.6f} as printed and {right[at]:+.6f} by autodiff"
+
     return (
-        f"{name} of L1a on {list(setting.EXAMPLE)} with the weights of Corollary 1 at gamma = 1 (rows and columns from "
-        f"0): entry [{i}, {j}] is {wrong[i, j]:+.6f} as printed and {right[i, j]:+.6f} by autodiff, entry [{j}, {i}] "
-        f"is {wrong[j, i]:+.6f} as printed and {right[j, i]:+.6f} by autodiff."
+        f"{name} of L1a on {list(star.EXAMPLE)} with the weights of Corollary 1 at gamma = 1 (rows and columns count "
+        f"from 0): {entry(i, j)}, {entry(j, i)}."
     )
 
 
 @cache
 def library() -> dict[str, Any]:
-    """The library's functions for Lemmas 1 to 5, on the cases of ``plan`` (``goal`` for L2)."""
+    """Return the values of the library's functions for Lemmas 1 to 5, on the cases of ``plan`` (``goal`` for L2)."""
 
     def by_hand(w: Weights, tokens: Array, y1: Array, y2: Array, g: Array, moved: Array, scores: Array) -> dict:
         acts = closed_form.forward(w, tokens)
@@ -87,5 +103,5 @@ def library() -> dict[str, Any]:
 
     upstream, moved = (np.stack([getattr(c.literal, name) for c in cases.plan()]) for name in ("attention_1", "moved"))
     scores = np.stack([moved_scores(case, layer=2) for case in cases.plan()])
-    found = jax.jit(jax.vmap(by_hand))(cases.weights(), *cases.prompts(), upstream, moved, scores)
-    return jax.tree.map(np.asarray, found)
+    values = jax.jit(jax.vmap(by_hand))(cases.weights(), *cases.prompts(), upstream, moved, scores)
+    return jax.tree.map(np.asarray, values)

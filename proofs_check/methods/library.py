@@ -17,12 +17,10 @@ from circuits.disentangled.closed_form import Activations, forward
 from circuits.disentangled.objective import Objective, objective
 from circuits.disentangled.weights import Layer, Weights
 from circuits.tasks.star.graph import replay_context
-from proofs_check.methods.edge_orders import Tokens, edge_orders, goal, next_label
-from proofs_check.methods.setting import N, T
+from proofs_check.methods.star import N, T, Tokens, contexts
 
 GAMMAS: Final = (5.0, 20.0, 100.0, 500.0)
-"""Where the circuit is evaluated: from the least gamma of the claims to where e^-gamma is 7e-218."""
-
+"""Where the circuit is evaluated: from the smallest gamma of the claims to where e^-gamma is 7e-218."""
 WRONG: Final[dict[str, Callable[[Any], Any]]] = {
     "zero": lambda array: 0 * array,
     "negated": lambda array: -array,
@@ -33,7 +31,7 @@ WRONG_NUMBERS: Final = {name: WRONG[name] for name in ("zero", "negated")}
 
 
 class Run(NamedTuple):
-    """What the library returns; every array has the cases first.
+    """What the library returns; every array has the cases on its first axis.
 
     tokens    the context Z of each case
     gamma     of each case; NaN for random weights
@@ -51,26 +49,28 @@ class Run(NamedTuple):
 
 @cache
 def at_circuit() -> Run:
-    """Corollary 1's circuit: every edge order at each of ``GAMMAS``."""
-    gammas = np.repeat(GAMMAS, len(edge_orders()))
+    """Run the library under Corollary 1's circuit: every edge order at each of ``GAMMAS``."""
+    gammas = np.repeat(GAMMAS, len(contexts()))
     unit = circuit(1.0, N, T)
     return _run(jax.tree.map(lambda leaf: gammas[:, None, None] * np.asarray(leaf), unit), gammas)
 
 
 @cache
 def at_random() -> Run:
-    """Independent normal weights for each case."""
+    """Run the library under independent normal weights for each case."""
     rng = np.random.default_rng(0)
-    cases = len(GAMMAS) * len(edge_orders())
+    cases = len(GAMMAS) * len(contexts())
     blocks = [jnp.asarray(rng.normal(size=(cases, size, size))) for size in (N, T, N, T)]
     return _run((Layer(*blocks[:2]), Layer(*blocks[2:])), np.full(cases, np.nan))
 
 
 def _run(weights: Any, gamma: np.ndarray) -> Run:
-    tokens = edge_orders() * len(GAMMAS)
-    labels = ([f(each) for each in tokens] for f in (next_label, goal))
-    found = _program()(weights, *(jnp.asarray(array, jnp.int32) for array in (tokens, *labels)))
-    return Run(tokens, gamma, *jax.tree.map(np.asarray, found))
+    repeated = contexts() * len(GAMMAS)
+    arrays = (
+        jnp.asarray(values, jnp.int32) for values in zip(*((c.tokens, c.v, c.end) for c in repeated), strict=True)
+    )
+    values = _program()(weights, *arrays)
+    return Run([c.tokens for c in repeated], gamma, *jax.tree.map(np.asarray, values))
 
 
 @cache

@@ -24,6 +24,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from scipy.stats import t as student
 
+from circuits.models import CHECKPOINTS
 from circuits.probes.layout import query_position, start_goal_positions
 from circuits.probes.patterns import PATTERNS
 from circuits.tasks.token_format import TokenFormat
@@ -36,8 +37,6 @@ from proofs_check.ledger.evidence import Findings, Test
 from proofs_check.ledger.statistics import Intervals, Sample
 from proofs_check.planning.runs import UNMEASURED
 
-CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
-"""The folder that holds the packages and the shipped models."""
 SEEN = ("star-2x5-{}-seed-1",)
 """Of the six models that were explored, those that are used as controls: one of each objective."""
 NEW = tuple(f"star-2x5-{{}}-seed-{seed}" for seed in range(3, 9))
@@ -159,7 +158,9 @@ def _leads(models: Models, layers: slice, node: str) -> Sample:
 
 def _prefers(models: Models, layers: slice, sign: int) -> Sample:
     """The preference for the end node (with -1, for the start node) in the layer where it is least, in each model."""
-    start_goal_positions = [np.sort([sign * each.contrast.low[layers], sign * each.contrast.high[layers]], axis=0) for each in models]
+    start_goal_positions = [
+        np.sort([sign * each.contrast.low[layers], sign * each.contrast.high[layers]], axis=0) for each in models
+    ]
     return _each_model([low.min() for low, _ in start_goal_positions], [high.min() for _, high in start_goal_positions])
 
 

@@ -11,15 +11,12 @@ import numpy as np
 from numpy import ndarray
 
 from circuits.disentangled.weights import Weights
-from proofs_check.ledger.evidence import CrossCheck, Findings, Test
-from proofs_check.ledger.outcome import Outcome, equal
+from proofs_check.ledger import CrossCheck, Findings, Outcome, Test, equal
 from proofs_check.methods import cases, gradients
-from proofs_check.methods.cases import Case
-from proofs_check.methods.gradients import Formula, against_literal, library_agrees, objective_agrees
-from proofs_check.methods.setting import T
-from proofs_check.methods.symbols import jacobian
+from proofs_check.methods.cases import Case, jacobian
+from proofs_check.methods.gradients import CHANGES, Formula, against_literal, changed, library_agrees, objective_agrees
+from proofs_check.methods.star import T
 
-E_T = np.eye(T)[-1]
 ONES = np.ones((T, T))
 M = np.tri(T)
 
@@ -32,35 +29,23 @@ def attention_1() -> Findings:
         return lambda case: value * _value_term(case) + query * _query_term(case).T
 
     into_logits = against_literal(cases.deep(), lambda model: model.logits_1)
-    flipped, alone = combined(1, -1), combined(1, 0)
+    direct = against_literal(cases.deep(), lambda model: model.attention_1)
+    wrong = {"sign of the query term flipped": combined(1, -1), "without the query term": combined(1, 0)}
+    transposed = {"value term transposed": lambda case: _value_term(case).T + _query_term(case).T}
+    right, printed = combined(1, 1), _printed_attention_1
     return Findings(
         (
-            Test(
-                "autodiff",
-                "dL1/dS1",
-                against_literal(cases.deep(), lambda model: model.attention_1),
-                printed=_printed_attention_1,
-                amended=combined(1, 1),
-                mutants={
-                    "sign of the query term flipped": flipped,
-                    "without the query term": alone,
-                    "value term transposed": lambda case: _value_term(case).T + _query_term(case).T,
-                },
-            ),
+            Test("autodiff", "dL1/dS1", direct, printed=printed, amended=right, mutants=wrong | transposed),
             Test(
                 "autodiff",
                 "dL1/dA1 that follows row by row from dL1/dS1",
                 lambda formula: into_logits(lambda case: _row_by_row(case, formula(case))),
-                intended=combined(1, 1),
-                mutants={
-                    "dL1/dS1 as printed": _printed_attention_1,
-                    "sign of the query term flipped": flipped,
-                    "without the query term": alone,
-                },
+                intended=right,
+                mutants={"dL1/dS1 as printed": printed, **wrong},
             ),
         ),
         (_agrees("deep_attention_1", "attention_1", "attention_1"),),
-        gradients.worst_entry("dL1/dS1", _printed_attention_1, lambda model: model.attention_1),
+        gradients.worst_entry("dL1/dS1", printed, lambda model: model.attention_1),
     )
 
 
@@ -74,25 +59,17 @@ def logits_1() -> Findings:
         """M * [ S1 * (G - ``rows`` of G and S1) ]."""
         return lambda case: M * (case.symbols.s1 * (case.literal.attention_1 - rows(*_g_and_s1(case))))
 
-    return Findings(
-        (
-            Test(
-                "autodiff",
-                "dL1/dA1",
-                against_literal(cases.deep(), lambda model: model.logits_1),
-                printed=_printed_logits_1,
-                mutants={
-                    "S1 1 1^T taken before the Hadamard product": with_rows(lambda g, s: g * (s @ ONES)),
-                    "summed over columns": with_rows(lambda g, s: ONES @ (g * s)),
-                    "without the normalisation term": with_rows(lambda g, s: 0 * g),
-                },
-            ),
-        ),
-        (
-            _agrees("softmax_rows_gradient", "softmax_rows", "logits_1"),
-            _agrees("deep_logits_1", "logits_1", "logits_1"),
-        ),
-    )
+    mutants = {
+        "S1 1 1^T taken before the Hadamard product": with_rows(lambda g, s: g * (s @ ONES)),
+        "summed over columns": with_rows(lambda g, s: ONES @ (g * s)),
+        "without the normalisation term": with_rows(lambda g, s: 0 * g),
+    }
+    measure = against_literal(cases.deep(), lambda model: model.logits_1)
+    agree = (_agrees(function, name, "logits_1") for function, name in LIBRARY)
+    return Findings((Test("autodiff", "dL1/dA1", measure, printed=_printed_logits_1, mutants=mutants),), tuple(agree))
+
+
+LIBRARY = (("softmax_rows_gradient", "softmax_rows"), ("deep_logits_1", "logits_1"))
 
 
 def content_1() -> Findings:
@@ -119,82 +96,48 @@ def _layer_1(name: str, leaf: Callable[[Weights], Any], of_logits: Callable[[Cas
     def printed(case: Case) -> ndarray:
         return of_logits(case, _printed_logits_1(case))
 
-    return Findings(
-        (
-            Test(
-                "autodiff",
-                name,
-                against_literal(cases.deep(), lambda model: leaf(model.deep)),
-                printed=printed,
-                mutants={
-                    "transposed": lambda case: printed(case).T,
-                    "rows shifted by one": lambda case: np.roll(printed(case), 1, axis=0),
-                    "chained with the printed dL1/dS1": lambda case: of_logits(
-                        case, _printed_logits_1(case, _printed_attention_1(case))
-                    ),
-                },
-            ),
-        ),
-        (objective_agrees("plan", leaf), objective_agrees("replay", leaf)),
-    )
+    def chained(case: Case) -> ndarray:
+        return of_logits(case, _printed_logits_1(case, _printed_attention_1(case)))
+
+    mutants = {**changed(printed, "transposed", "rows shifted by one"), "chained with the printed dL1/dS1": chained}
+    measure = against_literal(cases.deep(), lambda model: leaf(model.deep))
+    test = Test("autodiff", name, measure, printed=printed, mutants=mutants)
+    return Findings((test,), (objective_agrees("plan", leaf), objective_agrees("replay", leaf)))
 
 
 def _layer_2(name: str, leaf: Callable[[Weights], Any], read: Callable[[Case, ndarray], ndarray]) -> Findings:
-    """``read`` turns a column over positions into one over what the block's rows and columns stand for."""
+    """``read`` turns a column over positions into one over the indices of the block's rows and columns."""
 
     def printed(case: Case) -> ndarray:
         """-(1/f) [read] J(S2[T]) S1 Z e S1[T] [read^T], a column times a row."""
         z, e, _, _, s1, s2 = case.symbols
         return np.outer(read(case, jacobian(s2) @ s1 @ z @ e), read(case, s1[-1])) / -case.symbols.f1
 
-    def truth(case: Case) -> ndarray:
-        return leaf(case.literal.deep)
+    def amended(case: Case) -> ndarray:
+        return printed(case).T
 
-    def rank_one(variant: Callable[[ndarray], ndarray]) -> Outcome:
+    def rank_one(change: Callable[[ndarray], ndarray]) -> Outcome:
         """The rows are multiples of one row, the sum of all, with the query's weights S1[T], which sum to 1."""
-        found = [variant(truth(case)) for case in cases.deep()]
+        arrays = [change(leaf(case.literal.deep)) for case in cases.deep()]
         queries = [read(case, case.symbols.s1[-1]) for case in cases.deep()]
-        return equal(found, [np.outer(query, array.sum(axis=0)) for query, array in zip(queries, found, strict=True)])
+        return equal(arrays, [np.outer(query, array.sum(axis=0)) for query, array in zip(queries, arrays, strict=True)])
 
-    def one_row(variant: Callable[[ndarray], ndarray]) -> Outcome:
+    def one_row(change: Callable[[ndarray], ndarray]) -> Outcome:
         """With Layer 1 at the predecessor: the row of position T - 1, which holds u_end, and zeros elsewhere."""
-        found = [variant(truth(case)) for case in cases.pointer()]
+        arrays = [change(leaf(case.literal.deep)) for case in cases.pointer()]
         rows = [read(case, np.eye(T)[-2])[:, None] for case in cases.pointer()]
-        return equal(found, [row * array for row, array in zip(rows, found, strict=True)])
+        return equal(arrays, [row * array for row, array in zip(rows, arrays, strict=True)])
 
-    wrong = {
-        "transposed, as printed": np.transpose,
-        "rows shifted by one": lambda array: np.roll(array, 1, axis=0),
-        "symmetrised": lambda array: (array + array.T) / 2,
-    }
+    layout = {each: CHANGES[each] for each in ("transposed", "rows shifted by one", "symmetrised")}
+    mutants = changed(amended, "sign flipped", "rows shifted by one", "symmetrised")
+    measure = against_literal(cases.deep(), lambda model: leaf(model.deep))
+    one_name = "only the query's row moves once Layer 1 is the predecessor pointer"
+    rank_name = "rank one, with the query's weights over rows"
     return Findings(
         (
-            Test(
-                "autodiff",
-                name,
-                against_literal(cases.deep(), lambda model: leaf(model.deep)),
-                printed=printed,
-                amended=lambda case: printed(case).T,
-                mutants={
-                    "sign flipped": lambda case: -printed(case).T,
-                    "rows shifted by one": lambda case: np.roll(printed(case).T, 1, axis=0),
-                    "symmetrised": lambda case: (printed(case) + printed(case).T) / 2,
-                },
-            ),
-            Test(
-                "autodiff",
-                "rank one, with the query's weights over rows",
-                rank_one,
-                intended=lambda array: array,
-                mutants=wrong,
-            ),
-            Test(
-                "autodiff",
-                "only the query's row moves once Layer 1 is the predecessor pointer",
-                one_row,
-                intended=lambda array: array,
-                mutants=wrong,
-            ),
+            Test("autodiff", name, measure, printed=printed, amended=amended, mutants=mutants),
+            Test("autodiff", rank_name, rank_one, intended=lambda array: array, mutants=layout),
+            Test("autodiff", one_name, one_row, intended=lambda array: array, mutants=layout),
         ),
         (objective_agrees("plan", leaf), objective_agrees("replay", leaf)),
         gradients.worst_entry(name, printed, lambda model: leaf(model.deep)),
@@ -210,7 +153,7 @@ def _value_term(case: Case) -> ndarray:
 def _query_term(case: Case) -> ndarray:
     """-(1/f) A2 J(S2[T]) S1 Z e e_T^T, as printed."""
     z, e, _, a2, s1, s2 = case.symbols
-    return np.outer(a2 @ jacobian(s2) @ s1 @ z @ e, E_T) / -case.symbols.f1
+    return np.outer(a2 @ jacobian(s2) @ s1 @ z @ e, np.eye(T)[-1]) / -case.symbols.f1
 
 
 def _printed_attention_1(case: Case) -> ndarray:
@@ -218,7 +161,7 @@ def _printed_attention_1(case: Case) -> ndarray:
 
 
 def _g_and_s1(case: Case) -> tuple[ndarray, ndarray]:
-    """G = dL1/dS1 by autodiff, and S1."""
+    """Return G = dL1/dS1 by autodiff, and S1."""
     return case.literal.attention_1, case.symbols.s1
 
 
@@ -235,5 +178,5 @@ def _row_by_row(case: Case, g: ndarray) -> ndarray:
 
 
 def _agrees(function: str, name: str, truth: str) -> CrossCheck:
-    """The library's function against autodiff."""
+    """Compare the library's function with autodiff."""
     return library_agrees(function, gradients.library()[name], [getattr(c.literal, truth) for c in cases.plan()])

@@ -4,12 +4,10 @@ import jax
 import numpy as np
 from numpy import ndarray
 
-from proofs_check.ledger.evidence import Findings, Test
-from proofs_check.ledger.outcome import Outcome, at_most
+from proofs_check.ledger import Findings, Outcome, Test, at_most
 from proofs_check.methods import cases, gradients
-from proofs_check.methods.cases import Case, Prompt
+from proofs_check.methods.cases import Case, Prompt, jacobian
 from proofs_check.methods.gradients import Formula, against_literal, library_agrees, objective_agrees
-from proofs_check.methods.symbols import jacobian
 
 
 def differential() -> Findings:
@@ -23,40 +21,28 @@ def differential() -> Findings:
 
         return printed
 
-    return Findings(
-        (
-            Test(
-                "autodiff",
-                "dL2 along a random direction",
-                against_literal(cases.goal(), lambda model: gradients.along(model.shallow)),
-                printed=along(d_content, d_position[-1]),
-                mutants={
-                    "without the content term": along(0 * d_content, d_position[-1]),
-                    "without the position term": along(d_content, 0 * d_position[-1]),
-                    "content weight transposed": along(d_content.T, d_position[-1]),
-                    "row T - 1 of dW1": along(d_content, d_position[-2]),
-                },
-            ),
-        ),
-        (
-            library_agrees(
-                "shallow_differential",
-                gradients.library()["differential"],
-                [gradients.along(case.literal.shallow) for case in cases.goal()],
-            ),
-        ),
-    )
+    mutants = {
+        "without the content term": along(0 * d_content, d_position[-1]),
+        "without the position term": along(d_content, 0 * d_position[-1]),
+        "content weight transposed": along(d_content.T, d_position[-1]),
+        "row T - 1 of dW1": along(d_content, d_position[-2]),
+    }
+    measure, printed = against_literal(cases.goal(), lambda model: gradients.along(model.shallow)), d_position[-1]
+    name = "dL2 along a random direction"
+    test = Test("autodiff", name, measure, printed=along(d_content, printed), mutants=mutants)
+    truth = [gradients.along(case.literal.shallow) for case in cases.goal()]
+    return Findings((test,), (library_agrees("shallow_differential", gradients.library()["differential"], truth),))
 
 
 def decoupling() -> Findings:
-    """No gradient of L2 reaches Layer 2: it is exactly zero there, and f2 does not move when Layer 2 is replaced."""
+    """No gradient of L2 reaches Layer 2: it is exactly zero there, and f2 does not change when Layer 2 is replaced."""
     goal = cases.goal()
     first, second = cases.weights()
     tokens, _, y2 = cases.prompts()
     replaced = cases.evaluate((first, jax.tree.map(lambda leaf: leaf[::-1], second)), Prompt(tokens, y2))
 
     def in_layer_2(head: str) -> Outcome:
-        """Of the loss of that head."""
+        """Measure the gradient of the loss of that head."""
         layers = [getattr(case.literal, head)[1] for case in goal]
         moves_layer_1 = [bool(np.any(getattr(case.literal, head)[0].position)) for case in goal]
         return at_most([np.abs([layer.content, layer.position]) for layer in layers], 0.0, nontrivial=moves_layer_1)
@@ -65,26 +51,11 @@ def decoupling() -> Findings:
         before, after = ([case.literal.outputs[layer - 1] for case in each] for each in (goal, replaced))
         return at_most(np.abs(np.array(before) - np.array(after)), 0.0)
 
+    deep, change = "the deep head in its place", "|change of f2 for new Layer-2 weights|"
     return Findings(
         (
-            Test(
-                "autodiff",
-                "|gradient of L2 in Layer 2|",
-                in_layer_2,
-                printed="shallow",
-                mutants={"the deep head in its place": "deep"},
-            ),
-            Test(
-                "simulated",
-                "|change of f2 for new Layer-2 weights|",
-                change_of_output,
-                printed=1,
-                mutants={"the deep head in its place": 2},
-            ),
+            Test("autodiff", "|gradient of L2 in Layer 2|", in_layer_2, printed="shallow", mutants={deep: "deep"}),
+            Test("simulated", change, change_of_output, printed=1, mutants={deep: 2}),
         ),
-        (
-            objective_agrees(
-                "goal", lambda gradient: np.concatenate([block for layer in gradient for block in layer], axis=-1)
-            ),
-        ),
+        (objective_agrees("goal", lambda g: np.concatenate([block for layer in g for block in layer], axis=-1)),),
     )

@@ -85,16 +85,16 @@ def in_setting(folder: str, setting: Setting) -> tuple[Run, ...]:
     for run in runs:
         config, task = run.config, run.config.task
         found = (task.graph, getattr(task, "paths", 2), task.nodes, config.batch, config.optimiser.learning_rate)
-        wanted = (setting.graph, setting.paths, setting.nodes, setting.batch, setting.learning_rate)
+        wanted = (star.graph, star.paths, star.nodes, star.batch, star.learning_rate)
         rule = f"must have graph, paths, nodes, batch, learning rate {wanted}"
         checks.require(found == wanted, f"{folder}/{run.name}", rule, found)
         epochs = config.steps * config.batch / max(run.examples, 1)
-        trained = abs(epochs - setting.epochs) <= setting.epochs / 100
-        checks.require(trained, f"{folder}/{run.name}", f"must be trained for {setting.epochs} epochs", epochs)
-        fits = setting.millions is None or abs(run.millions - setting.millions) <= setting.millions / 10
-        checks.require(fits, f"{folder}/{run.name}", f"must have {setting.millions} million parameters", run.millions)
-        fits = setting.examples in (None, run.examples)
-        checks.require(fits, f"{folder}/{run.name}", f"must have {setting.examples} training problems", run.examples)
+        trained = abs(epochs - star.epochs) <= star.epochs / 100
+        checks.require(trained, f"{folder}/{run.name}", f"must be trained for {star.epochs} epochs", epochs)
+        fits = star.millions is None or abs(run.millions - star.millions) <= star.millions / 10
+        checks.require(fits, f"{folder}/{run.name}", f"must have {star.millions} million parameters", run.millions)
+        fits = star.examples in (None, run.examples)
+        checks.require(fits, f"{folder}/{run.name}", f"must have {star.examples} training problems", run.examples)
     return runs
 
 

@@ -24,7 +24,7 @@ from circuits.training.disentangled.runs import Run, read
 from proofs_check.ledger.data import verified_folder
 from proofs_check.ledger.evidence import Findings, Test
 from proofs_check.ledger.statistics import Counts, Intervals, Sample
-from proofs_check.methods import setting
+from proofs_check.methods import star
 from proofs_check.planning.runs import UNMEASURED
 
 LONG = "disentangled/reduced-{}-long"
@@ -284,9 +284,9 @@ def _graphs() -> int:
 @cache
 def _prompts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(tokens, y1, y2): ``LABELINGS`` graphs of every edge order, independently labelled."""
-    tokens, y1, y2 = (np.repeat(np.asarray(array), LABELINGS, axis=0) for array in setting.orders())
+    tokens, y1, y2 = (np.repeat(np.asarray(array), LABELINGS, axis=0) for array in star.prompts())
     rng = np.random.default_rng(5)
     # A labeling of its own for each graph: graphs that share one are right or wrong together where ties decide.
-    labels = rng.permuted(np.tile(np.arange(setting.N, dtype=np.int32), (len(y1), 1)), axis=1)
+    labels = rng.permuted(np.tile(np.arange(star.N, dtype=np.int32), (len(y1), 1)), axis=1)
     named = np.take_along_axis(labels, np.column_stack([tokens, y1, y2]), axis=1)
     return named[:, :-2], named[:, -2], named[:, -1]

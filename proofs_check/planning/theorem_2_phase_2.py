@@ -26,11 +26,9 @@ from circuits.flow.printed import phase_2
 from proofs_check.ledger.evidence import CrossCheck, Findings, Test
 from proofs_check.ledger.outcome import Outcome, equal
 from proofs_check.methods import cases
-from proofs_check.methods.cases import Case
+from proofs_check.methods.cases import Case, jacobian
 from proofs_check.methods.gradients import Formula, against_literal
-from proofs_check.methods.setting import N, T
-from proofs_check.methods.star_contexts import SELF, UNIFORM, contexts, edges, pull
-from proofs_check.methods.symbols import jacobian
+from proofs_check.methods.star import SELF, UNIFORM, N, T, contexts, describe_edges, pull
 from proofs_check.planning import theorem_2_phase_2_proof as proof
 
 Positions = Callable[[Case], ndarray]
@@ -79,7 +77,7 @@ def single_target() -> Findings:
             *proof.steps("intended"),
         ),
         (),
-        f"On {edges(contexts()[0])} (v = 1, u_end = 2): (S1 Z)_3 = z_2 = v and (S1 Z)_4 = z_3 = v = (S1 Z)_{{t_end}}.",
+        f"On {describe_edges(contexts()[0])} (v = 1, u_end = 2): (S1 Z)_3 = z_2 = v and (S1 Z)_4 = z_3 = v = (S1 Z)_{{t_end}}.",
     )
 
 
@@ -266,6 +264,6 @@ def _entry_of_the_example() -> str:
     )
     v, end = context.v, context.end
     return (
-        f"On {edges(context)} at zero weights -dL1a/dW0^(2) has entries [u_end, v] = [{end}, {v}] = {right} and "
+        f"On {describe_edges(context)} at zero weights -dL1a/dW0^(2) has entries [u_end, v] = [{end}, {v}] = {right} and "
         f"[{v}, {end}] = 0; Eq. 11 with f1 e_v = S2[T, t_end] says 0 and {single}, its transpose {single} and 0."
     )

@@ -43,8 +43,7 @@ import sympy
 from proofs_check.ledger.certified import nonnegative, same
 from proofs_check.ledger.evidence import Statement, Test
 from proofs_check.ledger.outcome import Outcome, at_least, equal
-from proofs_check.methods.setting import T
-from proofs_check.methods.star_contexts import SELF
+from proofs_check.methods.star import SELF, T
 from proofs_check.planning.theorem_2_phase_2_proof import ENDS, MASSES, dot, pull, split
 from proofs_check.planning.theorem_2_phase_2_start import METRIC, Kind, kinds
 

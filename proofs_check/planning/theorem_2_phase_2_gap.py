@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from proofs_check.ledger.evidence import Findings, Test
 from proofs_check.ledger.outcome import Outcome, at_least, equal
-from proofs_check.methods.exact import Row, one_hot
-from proofs_check.methods.setting import T
-from proofs_check.methods.star_contexts import SELF, UNIFORM, Context, contexts, edges, pull, random_rows
+from proofs_check.methods.exact import one_hot
+from proofs_check.methods.star import SELF, UNIFORM, Context, Row, T, contexts, describe_edges, pull, random_rows
 from proofs_check.planning import theorem_2_phase_2_direction as direction
 from proofs_check.planning import theorem_2_phase_2_proof as proof
 
@@ -80,7 +79,7 @@ def distractor_gap() -> Findings:
             *proof.steps("intended"),
         ),
         (),
-        f"On {edges(context)} at zero weights, k = {k + 1} also reads v: d/dt gap = {worst + 2 * UNIFORM[k]}, but "
+        f"On {describe_edges(context)} at zero weights, k = {k + 1} also reads v: d/dt gap = {worst + 2 * UNIFORM[k]}, but "
         f"2 s_k = {2 * UNIFORM[k]}. {broken} of {len(margins)} pairs of edge order and k break the bound.",
     )
 
@@ -133,7 +132,7 @@ def self_gap() -> Findings:
             *direction.steps("intended"),
         ),
         (),
-        f"On {edges(example)} v is read at T - 1 = 9 too: at zero weights d/dt gap = 0, where the print says 1.",
+        f"On {describe_edges(example)} v is read at T - 1 = 9 too: at zero weights d/dt gap = 0, where the print says 1.",
     )
 
 

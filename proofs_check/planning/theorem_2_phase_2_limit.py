@@ -19,9 +19,8 @@ from circuits.flow.fields import PLAN, gradient_flow
 from proofs_check.ledger.certified import same
 from proofs_check.ledger.evidence import CrossCheck, Findings, Test
 from proofs_check.ledger.outcome import Outcome, equal, every
-from proofs_check.methods import setting
-from proofs_check.methods.setting import N, T
-from proofs_check.methods.star_contexts import SELF, UNIFORM, contexts, mean, pull
+from proofs_check.methods import star
+from proofs_check.methods.star import SELF, UNIFORM, N, T, contexts, mean_row, pull
 from proofs_check.planning import theorem_2_phase_2_direction as direction
 from proofs_check.planning import theorem_2_phase_2_proof as proof
 from proofs_check.planning.theorem_2_phase_2_proof import FALLS, Falls
@@ -147,7 +146,7 @@ def _where() -> tuple[np.ndarray, np.ndarray]:
 
 def _row_at_zero() -> list[Fraction]:
     """r' at zero weights."""
-    return mean(pull(UNIFORM, context.reads_v) for context in contexts())
+    return mean_row(pull(UNIFORM, context.reads_v) for context in contexts())
 
 
 def _library_agrees() -> CrossCheck:
@@ -155,10 +154,10 @@ def _library_agrees() -> CrossCheck:
     row = np.zeros((T, T), bool)
     row[SELF] = True
     first, second = circuit(SATURATED, N, T)[0], zeros(2, N, T)[1]
-    found = coordinates(setting.SPEC, content_2=orbits(N), position_2=free(row), at=(first, second))
+    found = coordinates(star.SPEC, content_2=orbits(N), position_2=free(row), at=(first, second))
     points = np.random.default_rng(0).normal(size=(4, 2 + T))
     points[0] = 0
-    field = jax.jit(gradient_flow(found, PLAN, setting.SPEC))
+    field = jax.jit(gradient_flow(found, PLAN, star.SPEC))
     ours, twin = (np.array([velocity(point) for point in points]) for velocity in (field, twin_velocity))
     return CrossCheck(
         "library's gradient_flow of L1a in (a, b, r)",

@@ -45,8 +45,7 @@ from flint import arb
 from proofs_check.ledger.certified import Cell, balls_at_least, nonnegative, same
 from proofs_check.ledger.evidence import Statement, Test
 from proofs_check.ledger.outcome import Outcome, equal
-from proofs_check.methods.setting import N, T
-from proofs_check.methods.star_contexts import SELF, contexts
+from proofs_check.methods.star import SELF, N, T, contexts
 from proofs_check.planning.theorem_2_phase_2_start import (
     METRIC,
     RATE,

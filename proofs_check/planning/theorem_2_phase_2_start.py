@@ -29,8 +29,7 @@ from typing import Any, NamedTuple
 import flint
 from flint import arb, arb_poly, arb_series
 
-from proofs_check.methods.setting import N, T
-from proofs_check.methods.star_contexts import Context, contexts
+from proofs_check.methods.star import Context, N, T, contexts
 
 METRIC = (N, N * (N - 1), *[1] * T)
 """How many entries of the weights a, b and each entry of row T - 1 of W1^(2) stand for."""

@@ -25,8 +25,8 @@ import sympy
 from proofs_check.ledger.certified import nonnegative, same
 from proofs_check.ledger.evidence import Findings, Statement, Test
 from proofs_check.ledger.outcome import Outcome, equal, every
-from proofs_check.methods import setting
-from proofs_check.methods.edge_orders import T
+from proofs_check.methods import star
+from proofs_check.methods.star import T
 from proofs_check.planning.theorem_3_objective import (
     L1A,
     MU,
@@ -78,7 +78,7 @@ def distribution() -> Findings:
             _signs("intended"),
         ),
         (),
-        f"On {list(setting.EXAMPLE)} v = {setting.EXAMPLE_PATH[1]} stands at positions 3 and 8. Each of the positions "
+        f"On {list(star.EXAMPLE)} v = {star.EXAMPLE_PATH[1]} stands at positions 3 and 8. Each of the positions "
         f"1 to 8 holds v in {probability_at_positions(2, 3)[0]} of the 24 edge orders.",
     )
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from proofs_check.ledger.evidence import Findings, Test
 from proofs_check.ledger.outcome import at_most
-from proofs_check.methods.edge_orders import T
+from proofs_check.methods.star import T
 from proofs_check.planning import theorem_3_flow_gradient as gradient
 from proofs_check.planning import theorem_3_flow_offset_2 as offset_2
 from proofs_check.planning import theorem_3_flow_proof as proof

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from flint import arb, arb_series, ctx
 
 from circuits import checks
-from proofs_check.methods.edge_orders import T
+from proofs_check.methods.star import T
 from proofs_check.planning.theorem_3_flow_field import Goals, Row, Shares, field, goals, jacobian
 
 TUBE = 1e-3

@@ -18,7 +18,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
-from proofs_check.methods.edge_orders import T, edge_orders, goal, next_label, positions, replayed
+from proofs_check.methods.star import T, edge_orders, goal, next_label, positions, replayed
 
 Shares = tuple[Fraction, Fraction]
 """Of L1a and L1b."""

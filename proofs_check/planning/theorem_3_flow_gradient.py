@@ -15,8 +15,8 @@ from circuits.flow.coordinates import coordinates, toeplitz
 from circuits.flow.fields import gradient_flow
 from proofs_check.ledger.evidence import CrossCheck, Test
 from proofs_check.ledger.outcome import Outcome, at_most, equal
-from proofs_check.methods import setting
-from proofs_check.methods.edge_orders import T, edge_orders, goal, next_label, positions, replayed
+from proofs_check.methods import star
+from proofs_check.methods.star import T, edge_orders, goal, next_label, positions, replayed
 from proofs_check.planning.theorem_3_flow_field import (
     NEXT_TOKEN,
     PLAN,
@@ -118,10 +118,10 @@ def library_has_the_field() -> CrossCheck:
     """The library's gradient flow of both losses, at zero and at random weights, against x_k G_k."""
     at = [[Fraction(1)] * T, *points()]
     ours = np.array([[field(x, goals(shares)) for x in at] for shares in LOSSES.values()], float)
-    space = coordinates(setting.SPEC, position_1=toeplitz(T))
+    space = coordinates(star.SPEC, position_1=toeplitz(T))
 
     def velocity(shares: jax.Array, w: jax.Array) -> jax.Array:
-        return gradient_flow(space, (shares[0], shares[1], 0.0), setting.SPEC)(w)
+        return gradient_flow(space, (shares[0], shares[1], 0.0), star.SPEC)(w)
 
     # Compiling takes nearly all the time, and less without optimisation.
     options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}

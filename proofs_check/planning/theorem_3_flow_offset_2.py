@@ -37,7 +37,7 @@ from flint import arb
 from proofs_check.ledger.certified import Cell, balls_at_least, nonnegative, same
 from proofs_check.ledger.evidence import Test
 from proofs_check.ledger.outcome import Outcome
-from proofs_check.methods.edge_orders import T
+from proofs_check.methods.star import T
 from proofs_check.planning import theorem_3_flow_gradient as gradient
 from proofs_check.planning import theorem_3_flow_proof as proof
 from proofs_check.planning.theorem_3_flow_enclosure import path

@@ -24,7 +24,7 @@ from flint import arb
 from proofs_check.ledger.certified import Cell, balls_at_least, nonnegative
 from proofs_check.ledger.evidence import Test
 from proofs_check.ledger.outcome import Outcome
-from proofs_check.methods.edge_orders import T
+from proofs_check.methods.star import T
 from proofs_check.planning import theorem_3_flow_gradient as gradient
 from proofs_check.planning.theorem_3_flow_enclosure import TUBE, path
 from proofs_check.planning.theorem_3_flow_field import NEXT_TOKEN, PLAN, Shares, attention, goals, lam, pulls

@@ -30,8 +30,8 @@ from circuits.flow import fields
 from circuits.flow.coordinates import coordinates, toeplitz
 from proofs_check.ledger.evidence import CrossCheck, Findings, Test
 from proofs_check.ledger.outcome import Outcome, at_least, at_most, equal
-from proofs_check.methods import cases, setting
-from proofs_check.methods.setting import T
+from proofs_check.methods import cases, star
+from proofs_check.methods.star import T
 from proofs_check.planning.theorem_3_objective import (
     END_ON_REPLAY,
     L1A,
@@ -205,7 +205,7 @@ def _diagonal_sums(matrix: np.ndarray) -> np.ndarray:
 
 def _flow_agrees() -> CrossCheck:
     """The library's gradient flow of the next-token loss with Toeplitz W1^(1), at zero weights."""
-    flow = fields.gradient_flow(coordinates(setting.SPEC, position_1=toeplitz(T)), fields.NEXT_TOKEN, setting.SPEC)
+    flow = fields.gradient_flow(coordinates(star.SPEC, position_1=toeplitz(T)), fields.NEXT_TOKEN, star.SPEC)
     # Compiling takes longer than running, and half as long without optimisation.
     found = np.asarray(jax.jit(flow, compiler_options={"xla_backend_optimization_level": 0})(jnp.zeros(T)))
     return CrossCheck(

@@ -13,8 +13,7 @@ from typing import Final, NamedTuple
 
 from proofs_check.ledger.outcome import Outcome, every
 from proofs_check.methods import exact
-from proofs_check.methods.edge_orders import T, edge_orders, goal, next_label, positions, replayed
-from proofs_check.methods.star_contexts import UNIFORM
+from proofs_check.methods.star import UNIFORM, T, edge_orders, goal, next_label, positions, replayed
 
 OFFSETS: Final = range(1, T)
 """The offsets k >= 1 that a context of length T has."""

@@ -26,7 +26,7 @@ from circuits.training.records import as_json
 from circuits.training.transformer import initial_states
 from circuits.transformer.config import Architecture, TransformerConfig
 from circuits.transformer.weights_file import save_model
-from tests.transformer.models import drawn
+from tests.transformer.models import random_model
 
 REFERENCE = Path(__file__).parents[1] / "pretrained" / "reference"
 STARS = StarConfig(nodes=3, labels=8, style="pairs", query="goal-start", one_in=8)
@@ -78,7 +78,7 @@ def save_tiny(folder: Path, task: Task) -> Path:
         vocab=form.vocab_size, positions=form.length, layers=2, heads=2, width=8, mlp_width=8, prediction_heads=2
     )
     notes = {"task": as_json(task.config), "objective": "mtp", "seed": 4, "step": 7}
-    save_model(folder, drawn(config, seed=len(folder.name)), form, notes)
+    save_model(folder, random_model(config, seed=len(folder.name)), form, notes)
     return folder
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from circuits.disentangled.weights import Layer, random, zeros
 from circuits.disentangled.weights import norm as norm_of_weights
-from circuits.flow.coordinates import all_entries, causal_entries, coordinates, free, held, norm, orbits, toeplitz
+from circuits.flow.coordinates import all_entries, causal_entries, coordinates, free, norm, orbits, toeplitz
+from circuits.flow.coordinates import fixed
 from circuits.tasks.star.graph import StarGraph
 from tests.cases import assert_close
 
@@ -47,7 +48,7 @@ def test_held_blocks_do_not_move():
     found = coordinates(SPEC, position_1=toeplitz(T), at=at)
     first, second = found.embed(jnp.arange(float(T)))
     assert_close((first.content, second), (at[0].content, at[1]), atol=0)
-    assert held(at[1].content).names == ()
+    assert fixed(at[1].content).names == ()
     assert_close(coordinates(SPEC, position_1=toeplitz(T)).embed(jnp.zeros(T)), zeros(2, N, T), atol=0)
 
 

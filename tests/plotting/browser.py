@@ -1,4 +1,4 @@
-"""A page in headless Chromium: what a script that is added to it finds. Tests skip where there is no browser."""
+"""Run a script in a page in headless Chromium. Tests skip where there is no browser."""
 
 import json
 import shutil
@@ -13,34 +13,27 @@ import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     "--disable-features=IsolateSandboxedIframes",  # virtual time would not wait for frames in other processes
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--virtual-time-budget=4000",
     "--dump-dom",
 )
-_START, _END = '<pre id="found">', "</pre>"
+_START, _END = '<pre id="result">', "</pre>"
 _AROUND = """addEventListener("load", async () => {
-  let found;
-  try { found = await (async () => { %s })(); } catch (error) { found = { broken: String(error.stack || error) }; }
+  let result;
+  try { result = await (async () => { %s })(); } catch (error) { result = { broken: String(error.stack || error) }; }
   const note = document.createElement("pre");
-  note.id = "found";
-  note.textContent = JSON.stringify(found);
+  note.id = "result";
+  note.textContent = JSON.stringify(result);
   document.body.append(note);
 });
 """
 
 
-def found_by(script: str, html: str, folder: Path, address: str = "", width: int = 1300, dark: bool = False) -> Any:
-    """What the body of an asynchronous function returns in the loaded page, as JSON. Fails the test if it throws.
+def run_in_page(script: str, html: str, folder: Path, address: str = "", width: int = 1300, dark: bool = False) -> Any:
+    """Return, as JSON, what the body of an asynchronous function returns in the loaded page. An exception fails.
 
     ``address`` follows the name of the file, such as "#row=3". The page's own policy stays in force: the script is
     named in it, and nothing else is loosened.
@@ -58,7 +51,7 @@ def found_by(script: str, html: str, folder: Path, address: str = "", width: int
     command = (browser, *_FLAGS, *theme, f"--window-size={width},900", f"--user-data-dir={folder / 'profile'}")
     done = subprocess.run((*command, page.as_uri() + address), capture_output=True, text=True, timeout=60, check=False)
     _, mark, rest = done.stdout.partition(_START)
-    assert mark, f"the page found nothing:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-    found = json.loads(unescape(rest.partition(_END)[0]))
-    assert not (isinstance(found, dict) and "broken" in found), found
-    return found
+    assert mark, f"the page returned nothing:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    result = json.loads(unescape(rest.partition(_END)[0]))
+    assert not (isinstance(result, dict) and "broken" in result), result
+    return result

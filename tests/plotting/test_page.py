@@ -10,38 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 
+from circuits.plotting import AttentionPage, attention_page, role_colour
 from circuits.plotting.cells import visible_whitespace
-from circuits.plotting.style import OTHER_ROLE
-from circuits.plotting.style import ROLE_COLOURS
-from circuits.plotting.style import role_colour
-from circuits.plotting.page import STEPS, attention_page
-from circuits.plotting.page import AttentionPage
+from circuits.plotting.page import STEPS
+from circuits.plotting.style import OTHER_ROLE, ROLE_COLOURS
 from circuits.probes.attention.maps import AttentionMaps
-from tests.plotting.browser import found_by
+from tests.plotting.browser import run_in_page
+from tests.plotting.reading import random_maps, softmax
 
 ROLES = (*["path"] * 2, *["distractor"] * 4, *["path"] * 2, "goal", "start", "answer")
 TOKENS = ("7", "3", "9", "2", "9", "5", "3", "8", "8", "7", "3")
 T, L, H = len(TOKENS), 3, 4
 NASTY = "</script><img src=x onerror=document.title='owned'>"
-
-
-def softmax(layers: int, heads: int, length: int, causal: bool = True) -> np.ndarray:
-    scores = 2 * np.random.default_rng(length).normal(size=(layers, heads, length, length))
-    scores = np.where(np.tril(np.ones((length, length), bool)) | (not causal), scores, -np.inf)
-    weights = np.exp(scores - scores.max(-1, keepdims=True))
-    return weights / weights.sum(-1, keepdims=True)
+MAPS = random_maps(L, H, TOKENS, ROLES, query=9)
 
 
 def record(**changes: Any) -> AttentionMaps:
-    patterns = softmax(L, H, T)
-    maps = AttentionMaps(patterns, TOKENS, ROLES, 9, ("1", "2", "3", "4"), "A star", {"examples": 64}, 0.1 * patterns)
-    return maps._replace(**changes)
+    return MAPS._replace(**changes)
 
 
 def embedded(page: AttentionPage) -> dict[str, Any]:
-    found = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.html, re.DOTALL)
-    assert len(found) == 1
-    return json.loads(found[0])
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.html, re.DOTALL)
+    return json.loads(data)
 
 
 def unpacked(packed: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
@@ -64,13 +54,17 @@ def test_values_come_back_within_the_stated_bound(dtype):
 
 def test_all_that_the_script_reads():
     data = embedded(attention_page(record(positions=np.arange(T) * 3)))
-    assert (data["layers"], data["query"], data["causal"]) == (L, 9, True)
+    assert (data["layers"], data["heads"], data["query"], data["causal"]) == (L, ["0", "1", "2", "3"], 9, True)
     assert (data["tokens"], data["roles"]) == (list(TOKENS), list(ROLES))
-    assert data["positions"] == list(range(1, 3 * T, 3))
+    assert data["positions"] == list(range(0, 3 * T, 3))
     assert data["colours"] == {role: ROLE_COLOURS[role] for role in set(ROLES)}
-    assert embedded(attention_page(record()))["positions"] == list(range(1, T + 1))
+    assert embedded(attention_page(record()))["positions"] == list(range(T))
     assert embedded(attention_page(record(errors=None)))["errors"] is None
     assert not embedded(attention_page(record(patterns=softmax(L, H, T, causal=False))))["causal"]
+
+
+def test_the_same_record_gives_the_same_page():
+    assert attention_page(record()) == attention_page(random_maps(L, H, TOKENS, ROLES, query=9))
 
 
 def test_all_zero_errors_can_be_stored():
@@ -103,17 +97,7 @@ def test_nothing_is_loaded():
 
 
 def test_a_large_record_fits():
-    length = 96
-    maps = AttentionMaps(
-        softmax(8, 8, length).astype(np.float32),
-        tuple(str(number) for number in range(length)),
-        ("other",) * length,
-        length - 1,
-        tuple(str(head) for head in range(1, 9)),
-        "long",
-        {},
-        softmax(8, 8, length).astype(np.float32),
-    )
+    maps = random_maps(8, 8, tuple(map(str, range(96))), ("other",) * 96, query=95)
     page = attention_page(maps)
     assert len(page.html.encode()) < 5e6
     assert len(page._repr_html_().encode()) < 5e6
@@ -131,22 +115,22 @@ def test_a_notebook_shows_it_in_a_frame():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"patterns": softmax(L, H, T)[..., :-1]}, "patterns: must be [L, H, T, T], none of them 0, got"),
-        ({"patterns": -softmax(L, H, T)}, "patterns: must lie between 0 and 1, got"),
-        ({"tokens": TOKENS[1:]}, "tokens: must hold 11 texts, got 10"),
-        ({"query": T}, "query: must be an integer between 0 and 10, got 11"),
-        ({"errors": np.full((L, H, T, T), np.nan)}, "errors: must be finite, got nan at (0, 0, 0, 0)"),
-        ({"errors": np.full((L, H, T, T), -0.5)}, "errors: must not be negative, got -0.5"),
-        ({"positions": np.arange(T - 1)}, "positions: must have shape (11,), got (10,)"),
-        ({"notes": {"model": object}}, "notes['model']: must be a value for JSON, got <class 'object'>"),
+        ({"patterns": MAPS.patterns[..., :-1]}, "patterns: must be [L, H, T, T]"),
+        ({"patterns": -MAPS.patterns}, "patterns: must lie between 0 and 1"),
+        ({"tokens": TOKENS[1:]}, "tokens: must hold 11 texts"),
+        ({"query": T}, "query: must be an integer between 0 and 10"),
+        ({"errors": np.full((L, H, T, T), np.nan)}, "errors: must be finite"),
+        ({"errors": np.full((L, H, T, T), -0.5)}, "errors: must not be negative"),
+        ({"positions": np.arange(T - 1)}, "positions: must have shape (11,)"),
+        ({"notes": {"model": object}}, "notes['model']: must be a value for JSON"),
     ],
 )
-def test_what_does_not_fit_is_refused(changes, message):
+def test_what_does_not_fit(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         attention_page(record(**changes))
 
 
-def test_spaces_and_line_ends_can_be_seen():
+def test_spaces_and_line_ends_are_visible():
     cases = {" Paris": "␣Paris", "a b": "a b", "\n": "↵", "  ": "␣␣", "x ": "x␣", "": "", "\tif": "→if"}
     assert {given: visible_whitespace(given) for given in cases} == cases
 
@@ -176,7 +160,7 @@ def nearest(colours: list[str], blindness: str) -> float:
 
 
 @pytest.mark.parametrize("blindness", BLINDNESS)
-def test_roles_are_told_apart_with_any_colour_vision(blindness):
+def test_roles_are_distinguishable_with_any_colour_vision(blindness):
     assert nearest([*ROLE_COLOURS.values(), OTHER_ROLE], blindness) > 15
     assert role_colour("goal") == ROLE_COLOURS["goal"]
     assert role_colour("unheard of") == OTHER_ROLE
@@ -222,7 +206,7 @@ def test_a_reader_looks_through_the_maps(tmp_path):
       seen.keys = [text("opened"), document.activeElement === thumbs[9], thumbs[9].tabIndex, thumbs[6].tabIndex];
       pointer("pointermove", 4, 2);
       seen.hovered = [text("read"), text("cell"), bars().length, location.hash,
-        document.querySelector("#bars .chosen").dataset.key];
+        document.querySelector("#bars .selected").dataset.key];
       pointer("pointermove", 4, 8);
       seen.unseen = text("cell");
       pattern.dispatchEvent(new PointerEvent("pointerleave"));
@@ -238,7 +222,7 @@ def test_a_reader_looks_through_the_maps(tmp_path):
       seen.chosen = [text("opened"), pressed([...document.querySelectorAll("#everywhere button")])];
       at("sorted").click();
       seen.sorted = bars().map(row => row[0]);
-      location.hash = "#layer=2&head=3&row=8";
+      location.hash = "#layer=1&head=2&row=7";
       await new Promise(done => addEventListener("hashchange", done));
       seen.linked = [text("opened"), text("read")];
       const before = [pixel(thumbs[0].firstElementChild, 0, 8), document.querySelector("#bars i").style.width];
@@ -246,37 +230,37 @@ def test_a_reader_looks_through_the_maps(tmp_path):
       seen.root = [before, [pixel(thumbs[0].firstElementChild, 0, 8), document.querySelector("#bars i").style.width]];
       return seen;
     """
-    seen = found_by(_TOOLS + script, attention_page(maps).html, tmp_path)
+    seen = run_in_page(_TOOLS + script, attention_page(maps).html, tmp_path)
 
     def lines(layer: int, head: int, row: int) -> list[list[str]]:
         shown = zip(maps.patterns[layer, head, row], np.asarray(maps.errors)[layer, head, row], strict=True)
         return [
-            [str(key + 1), TOKENS[key], ROLES[key], f"{value:.3f} ± {error:.3f}"]
+            [str(key), TOKENS[key], ROLES[key], f"{value:.3f} ± {error:.3f}"]
             for key, (value, error) in enumerate(shown)
         ][: row + 1]
 
     def mass(rows: np.ndarray, role: str) -> np.ndarray:
         return rows[..., np.array(ROLES) == role].sum(-1)
 
-    assert seen["first"] == ["Layer 1, head 1", "Query 10 “7”, start", "predicts the chosen token"]
+    assert seen["first"] == ["L0H0", "Query 9 “7”, start", "its prediction is examined"]
     assert seen["thumbs"] == L * H
     assert seen["bars"] == lines(0, 0, 9)
     assert seen["masses"] == {role: f"{mass(maps.patterns[0, 0, 9], role):.3f}" for role in dict.fromkeys(ROLES)}
     assert seen["goal"] == [f"{value:.3f}" for value in mass(maps.patterns[:, :, 9], "goal").flat]
-    assert seen["opened"] == ["Layer 2, head 3", "#layer=2&head=3&row=10", 6, lines(1, 2, 9)]
-    assert seen["keys"] == ["Layer 3, head 2", True, 0, -1]
-    reads = f"reads key 3 “9”, distractor: {lines(2, 1, 4)[2][3]}"
-    assert seen["hovered"] == ["Query 5 “9”, distractor", reads, 5, "#layer=3&head=2&row=10", "2"]
-    assert seen["unseen"] == "reads key 9 “8”, goal: not seen"
-    assert seen["left"] == ["Query 10 “7”, start", 10]
+    assert seen["opened"] == ["L1H2", "#layer=1&head=2&row=9", 6, lines(1, 2, 9)]
+    assert seen["keys"] == ["L2H1", True, 0, -1]
+    reads = f"attention to key 2 “9”, distractor: {lines(2, 1, 4)[2][3]}"
+    assert seen["hovered"] == ["Query 4 “9”, distractor", reads, 5, "#layer=2&head=1&row=9", "2"]
+    assert seen["unseen"] == "attention to key 8 “8”, goal: in the future"
+    assert seen["left"] == ["Query 9 “7”, start", 10]
     goal = [f"{value:.3f}" for value in mass(maps.patterns[:, :, 6], "goal").flat]
-    assert seen["kept"] == ["Query 7 “3”, path", "#layer=3&head=2&row=7", "6", goal]
-    assert seen["above"] == ["Query 6 “5”, distractor", "#layer=3&head=2&row=6"]
-    what = "How much query 6 “5”, distractor reads of key 4 “2”, distractor."
+    assert seen["kept"] == ["Query 6 “3”, path", "#layer=2&head=1&row=6", "6", goal]
+    assert seen["above"] == ["Query 5 “5”, distractor", "#layer=2&head=1&row=5"]
+    what = "Attention of query 5 “5”, distractor to key 3 “2”, distractor."
     assert seen["everywhere"] == [what, [f"{value:.3f}" for value in maps.patterns[:, :, 5, 3].flat]]
-    assert seen["chosen"] == ["Layer 3, head 4", 11]
-    assert seen["sorted"] == [str(key + 1) for key in np.argsort(-maps.patterns[2, 3, 5, :6])]
-    assert seen["linked"] == ["Layer 2, head 3", "Query 8 “8”, path"]
+    assert seen["chosen"] == ["L2H3", 11]
+    assert seen["sorted"] == [str(key) for key in np.argsort(-maps.patterns[2, 3, 5, :6])]
+    assert seen["linked"] == ["L1H2", "Query 7 “8”, path"]
     (linear, width), (root, wider) = seen["root"]
     largest = float(maps.patterns[1, 2, 7].max())
     assert linear != root
@@ -300,8 +284,8 @@ def test_the_address_chooses_and_nothing_leaves(tmp_path):
       return seen;
     """
     maps = record(tokens=(NASTY, *TOKENS[1:]), title=NASTY)
-    seen = found_by(_TOOLS + script, attention_page(maps).html, tmp_path, address="#layer=3&head=4&row=5", width=500)
-    assert seen["address"] == ["Layer 3, head 4", "Query 5 “9”, distractor", "4"]
+    seen = run_in_page(_TOOLS + script, attention_page(maps).html, tmp_path, address="#layer=2&head=3&row=4", width=500)
+    assert seen["address"] == ["L2H3", "Query 4 “9”, distractor", "4"]
     assert (seen["loaded"], seen["images"], seen["before"]) == (0, 0, 0)
     assert seen["title"] == seen["token"] == NASTY
     assert seen["thin"]
@@ -309,7 +293,7 @@ def test_the_address_chooses_and_nothing_leaves(tmp_path):
 
 
 def test_a_frame_of_a_notebook_in_the_dark_and_at_360_pixels(tmp_path):
-    """Without a role, without errors, one column, and not causal; an address that is none is left aside."""
+    """Without roles, without errors, one column, and not causal."""
     maps = record(
         patterns=softmax(L, 1, T, causal=False), heads=("mean of 4",), roles=("",) * T, errors=None, title="plain"
     )
@@ -325,15 +309,13 @@ def test_a_frame_of_a_notebook_in_the_dark_and_at_360_pixels(tmp_path):
     page = attention_page(maps)
     allowed = re.sub(r"'sha256-[^']*'", "'unsafe-inline'", page.html)
     allowed = allowed.replace("</body>", f"<script>{inner}</script></body>")
-    frame = (
-        AttentionPage(allowed)._repr_html_().replace('style="width: 100%', 'style="width: 360px').replace('loading="lazy"', "")
-    )
+    frame = AttentionPage(allowed)._repr_html_().replace("width: 100%", "width: 360px").replace('loading="lazy"', "")
     around = f"""<!doctype html><html><head><meta name="color-scheme" content="light dark"></head><body><script>
       window.told = new Promise(done => addEventListener("message", event => done(event.data)));</script>
       {frame}</body></html>"""
-    seen = found_by("return await window.told;", around, tmp_path, dark=True)
-    assert seen["opened"] == "Layer 3, mean of 4"
-    assert seen["read"] == "Query 10 “7”"
+    seen = run_in_page("return await window.told;", around, tmp_path, dark=True)
+    assert seen["opened"] == "L2, mean of 4"
+    assert seen["read"] == "Query 9 “7”"
     assert (seen["bars"], seen["hidden"], seen["target"], seen["thin"]) == (T, True, "key:0", True)
     assert seen["ground"] == "rgb(22, 23, 27)"
     value = maps.patterns[0, 0, 0, 10]

@@ -10,7 +10,7 @@ from tokenizers import pre_tokenizers
 
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
-from tests.transformer.models import drawn
+from tests.transformer.models import random_model
 
 gguf = pytest.importorskip("gguf")
 
@@ -116,5 +116,5 @@ def write(
 
 def tiny(file: Path, **changes: Any) -> tuple[Path, Predictor]:
     """A file and the model in it."""
-    model = drawn(config(**changes))
+    model = random_model(config(**changes))
     return write(file, tensors(model), metadata(model.config)), model

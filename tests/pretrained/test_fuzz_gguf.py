@@ -12,7 +12,7 @@ from flax import nnx
 
 from circuits.pretrained.gguf import load_gguf
 from tests.pretrained.gguf_files import config, gguf, metadata, tensors, write
-from tests.transformer.models import drawn
+from tests.transformer.models import random_model
 
 Damage = Callable[[random.Random, bytearray], bytearray]
 PER_KIND, QUICK = 40, 4
@@ -140,7 +140,7 @@ KINDS: list[Damage] = [
 def sound(tmp_path_factory):
     """The bytes of a file, one matrix of it quantised, and where to put damaged ones."""
     shape, folder = config(layers=1), tmp_path_factory.mktemp("fuzz")
-    arrays, name = tensors(drawn(shape)), "blk.0.ffn_up.weight"
+    arrays, name = tensors(random_model(shape)), "blk.0.ffn_up.weight"
     arrays[name] = gguf.quantize(arrays[name], gguf.GGMLQuantizationType.Q4_1)
     file = write(folder / "sound.gguf", arrays, metadata(shape), {name: "Q4_1"})
     load_gguf(file)

@@ -17,7 +17,7 @@ from circuits.pretrained.gguf_file import KINDS, numbers, open_gguf, texts
 from circuits.transformer.model import Predictor
 from tests.cases import assert_close
 from tests.pretrained.gguf_files import MERGES, TOKENS, TYPES, config, gguf, metadata, tensors, tiny, write
-from tests.transformer.models import drawn
+from tests.transformer.models import random_model
 
 
 def parameters(model: Predictor) -> dict[str, np.ndarray]:
@@ -118,7 +118,7 @@ def test_rotary_positions_turn_the_pairs_they_were_written_for(whole):
 
     mask = np.tri(5, dtype=bool)
     assert_close(ours(read.model.transformer.blocks[0].attn)[:, mask], truth[:, mask], atol=1e-5)
-    wrong = drawn(shape).transformer.blocks[0].attn
+    wrong = random_model(shape).transformer.blocks[0].attn
     wrong.query.kernel[...] = jnp.asarray(file["blk.0.attn_q.weight"].T)
     wrong.key.kernel[...] = jnp.asarray(file["blk.0.attn_k.weight"].T)
     assert np.abs(ours(wrong)[:, mask] - truth[:, mask]).max() > 0.1, "rows as they stand in the file must not do"
@@ -132,7 +132,7 @@ def test_halves_of_one_head():
 
 @pytest.mark.parametrize("kind", [name for name, _, _ in KINDS.values() if name != "F32"])
 def test_quantised_weights_are_made_whole(folder, kind):
-    model = drawn(config(mlp_width=256, layers=1))
+    model = random_model(config(mlp_width=256, layers=1))
     arrays, name = tensors(model), "blk.0.ffn_down.weight"
     if kind.endswith("K"):  # random bytes, low enough for their scales to be finite
         block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]

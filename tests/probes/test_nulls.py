@@ -16,7 +16,7 @@ from circuits.probes.nulls import untrained_scores
 from circuits.probes.streaming import Moments
 from circuits.transformer.model import Predictor
 from tests.cases import assert_close, seeds
-from tests.transformer.models import shape
+from tests.transformer.models import small_config
 
 
 def naive_familywise(scores: np.ndarray, null: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_above_zero_keeps_the_tree():
     assert list(found) == ["a"]
 
 
-CONFIG = shape("gpt", layers=1, heads=1, width=4)
+CONFIG = small_config("gpt", layers=1, heads=1, width=4)
 EXAMPLES = np.array([[0, 1, 2], [3, 4, 5], [0, 6, 6]], np.int32)
 
 

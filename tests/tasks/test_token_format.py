@@ -94,8 +94,8 @@ def test_the_sizes_of_a_format(family, style, query):
     ],
 )
 def test_the_tokens_that_need_look_ahead(family, text, pairs):
-    assert TokenFormat(family, "text", "start-goal").hard == text
-    assert TokenFormat(family, "pairs", "goal-start").hard == pairs
+    assert TokenFormat(family, "text", "start-goal").branching_positions == text
+    assert TokenFormat(family, "pairs", "goal-start").branching_positions == pairs
 
 
 @pytest.mark.parametrize(

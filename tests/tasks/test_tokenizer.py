@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuits.tasks import (
-    BinaryTree,
-    StarGraph,
-    TokenFormat,
-    decode_ids,
-    encode_problem,
-    encode_text,
-    format_line,
-    tokenizer,
-)
+from circuits.tasks import BinaryTree, StarGraph, TokenFormat, decode_ids, encode_problem, encode_text, format_line
+from circuits.tasks import make_tokenizer
 from tests.tasks.star.naive_star import random_problem
 from tests.tasks.tree.naive_tree import random_tree
 
@@ -37,7 +29,7 @@ def test_texts_by_hand(text, ids):
     encoded = encode_text(FORMAT, text)
     assert encoded.tolist() == ids
     assert encoded.dtype == np.int32
-    assert tokenizer(FORMAT).encode(text).ids == ids
+    assert make_tokenizer(FORMAT).encode(text).ids == ids
 
 
 @given(st.integers(2, 4), st.integers(2, 4), st.integers(0, 120), KINDS, st.integers(0, 2**32 - 1))
@@ -83,7 +75,7 @@ def test_an_unknown_word_is_named_and_not_hidden(text, word):
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         encode_text(FORMAT, text)
     with pytest.raises(Exception, match="WordLevel error"):
-        tokenizer(FORMAT).encode(text)
+        make_tokenizer(FORMAT).encode(text)
 
 
 @given(st.text(alphabet="0123456789,|/=$ -x", max_size=12))
@@ -100,7 +92,7 @@ def test_any_text_is_refused_or_split_as_by_hand(text):
 
 
 def test_the_vocabulary_of_the_tokenizer_is_that_of_the_format():
-    made = tokenizer(FORMAT)
+    made = make_tokenizer(FORMAT)
     assert made.get_vocab() == {word: i for i, word in enumerate(FORMAT.vocabulary)}
     assert made.get_vocab_size() == FORMAT.vocab_size
 

@@ -1,4 +1,4 @@
-"""Every kind of prediction heads: configs for tests, a plain twin in numpy, and models made by hand."""
+"""Every kind of prediction heads: configs for tests, a naive twin in numpy, and models set by hand."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from flax import nnx
 
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
-from tests.transformer.models import drawn
+from tests.transformer.models import random_model
 from tests.transformer.naive_transformer import naive_block, naive_logits
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -25,12 +25,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "sequential": {"head_kind": "sequential"},
 }
 VOCAB, POSITIONS, HEADS = 8, 12, 3
-GIVEN = 4.0
+INJECTED = 4.0
 """Weight of injected embeddings in planted models; streams are of length √8."""
 
 
 def of_kind(name: str, **changes: Any) -> TransformerConfig:
-    """As wide as the vocabulary is large, so that ``planted`` can write tokens into the stream one by one."""
+    """Return a config whose width is the size of the vocabulary, so that ``planted`` can use one-hot streams."""
     small: dict[str, Any] = {"vocab": VOCAB, "width": VOCAB, "positions": POSITIONS, "prediction_heads": HEADS}
     small |= {"layers": 2, "heads": 2, "mlp_width": VOCAB, "activation": "relu", "norm": "rms", "position": "rotary"}
     double = {"dtype": "float64", "param_dtype": "float64"}
@@ -39,18 +39,14 @@ def of_kind(name: str, **changes: Any) -> TransformerConfig:
 
 
 def reach(config: TransformerConfig, head: int) -> int:
-    """How many places later than its own a token may stand that head 0 .. k - 1 reads."""
+    """Return how many positions ahead of its own head 0 .. k - 1 reads tokens."""
     if config.head_kind == "sequential" or (config.injection and config.head_chain):
         return head
     return min(head, int(config.injection))
 
 
-def pure(model: Predictor) -> dict[Any, Any]:
-    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(model)))
-
-
 def naive_kind(config: TransformerConfig, parameters: dict[Any, Any], tokens: list[int]) -> np.ndarray:
-    """Logits [k, T, V] by the formulas, for models with RMSNorm and ReLU."""
+    """Return logits [k, T, V] by the formulas, for models with RMSNorm and ReLU."""
     if config.head_kind == "linear":
         return naive_logits(config, parameters, tokens)
     body, heads, length = parameters["transformer"], parameters["heads"], len(tokens)
@@ -91,14 +87,14 @@ def _rms(config: TransformerConfig, x: np.ndarray, part: dict[str, np.ndarray]) 
 
 
 def planted(name: str, off: int = 0, heads: int = HEADS) -> Predictor:
-    """A model of one-hot streams whose text counts up, v -> v + 1 modulo V, and whose drafts are ``off`` by so much.
+    """Return a model of one-hot streams whose text counts up, v -> v + 1 modulo V, with drafts that are ``off``.
 
-    The block turns e_v into e_{v+1}, which U reads as it is. Head m has to shift by m more than that: by one of those
-    where it starts from the head before it, which has done the others, or from x_{t+m}. A token that is given is what
-    the head would have started from without it, and weighs more: drafts are wrong unless it is the right one.
+    The block turns e_v into e_{v+1}, which U leaves unchanged. Head m has to shift by m more: by one where it starts
+    from the previous head, which has done the rest, or from x_{t+m}. An injected token is what the head would have
+    started from without it, with more weight, so a draft is wrong unless that token is right.
     """
     config = of_kind(name, layers=1, prediction_heads=heads)
-    shapes = nnx.to_pure_dict(nnx.state(drawn(config)))
+    shapes = nnx.to_pure_dict(nnx.state(random_model(config)))
     state = jax.tree_util.tree_map_with_path(
         lambda path, leaf: jnp.ones_like(leaf) if "scale" in jax.tree_util.keystr(path) else jnp.zeros_like(leaf),
         shapes,
@@ -107,37 +103,37 @@ def planted(name: str, off: int = 0, heads: int = HEADS) -> Predictor:
     _shift(state["transformer"]["blocks"][0]["mlp"], 1, 1.0)
     alone = heads if config.head_kind == "linear" else 1
     if not config.tied:
-        state["heads"]["kernels"] = jnp.asarray([_power(m + off * (m > 0)) for m in range(alone)])
+        state["heads"]["kernels"] = jnp.asarray([_shift_matrix(m + off * (m > 0)) for m in range(alone)])
     if config.injection:
-        state["heads"]["kappa"] = jnp.full(heads - 1, GIVEN, jnp.float64)
+        state["heads"]["kappa"] = jnp.full(heads - 1, INJECTED, jnp.float64)
     for m in range(1, heads if alone == 1 else 1):
         _plant(config, state["heads"]["further"][m - 1], m, off)
-    model = drawn(config)
+    model = random_model(config)
     nnx.update(model, state)
     return model
 
 
 def _plant(config: TransformerConfig, part: dict[Any, Any], m: int, off: int) -> None:
     by = {"meta": m + 1, "sequential": 1}.get(config.head_kind, 1 if config.head_chain else m)
-    # A chain is off as a whole, unless each of its heads is given its own start.
+    # A chain is off as a whole, unless each of its heads gets an injected token.
     by += off if m == 1 or config.injection or not config.head_chain else 0
     if config.head_kind == "transfer":
-        part["transfer"]["kernel"] = jnp.asarray(_power(by))
+        part["transfer"]["kernel"] = jnp.asarray(_shift_matrix(by))
     elif config.head_kind == "sequential":
-        part["project"]["kernel"] = jnp.concatenate([jnp.zeros((VOCAB, VOCAB)), jnp.asarray(_power(by))])
+        part["project"]["kernel"] = jnp.concatenate([jnp.zeros((VOCAB, VOCAB)), jnp.asarray(_shift_matrix(by))])
     elif config.head_kind == "transfer-mlp":
         _shift(part["mlp"], by, np.sqrt(VOCAB))
     else:
-        size = 1.0 if config.head_kind == "meta" else np.sqrt(VOCAB) + GIVEN * config.injection
+        size = 1.0 if config.head_kind == "meta" else np.sqrt(VOCAB) + INJECTED * config.injection
         _shift(part["blocks"][0]["mlp"], by, size)
 
 
 def _shift(mlp: dict[str, Any], by: int, size: float) -> None:
-    """x + out(relu(x')) is x shifted, where x has one entry, of this size, and x' it after a norm: √V."""
+    """Make x + out(relu(x')) shift x, where x has one entry of this size, and x' is x after a norm: √V."""
     mlp["into"]["kernel"] = jnp.eye(VOCAB)
-    mlp["out"]["kernel"] = jnp.asarray((_power(by) - np.eye(VOCAB)) * size / np.sqrt(VOCAB))
+    mlp["out"]["kernel"] = jnp.asarray((_shift_matrix(by) - np.eye(VOCAB)) * size / np.sqrt(VOCAB))
 
 
-def _power(count: int) -> np.ndarray:
-    """The shift of one-hot rows by so much."""
+def _shift_matrix(count: int) -> np.ndarray:
+    """Return the matrix that shifts one-hot rows by ``count``."""
     return np.roll(np.eye(VOCAB), count, axis=1)

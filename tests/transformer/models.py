@@ -1,5 +1,6 @@
 """Small transformers that differ in every choice of the config, with every parameter drawn at random."""
 
+from functools import cache
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 
 VOCAB, POSITIONS = 11, 9
-SHAPES: dict[str, dict[str, Any]] = {
+CONFIGS: dict[str, dict[str, Any]] = {
     "gpt": {"norm": "layer", "position": "learned", "activation": "gelu"},
     "biased": {"activation": "relu", "bias": True, "mlp_width": 20, "prediction_heads": 3},
     "approximate": {"activation": "gelu-tanh", "kv_heads": 2, "norm_epsilon": 0.1, "tied": True},
@@ -58,41 +59,51 @@ SHAPES: dict[str, dict[str, Any]] = {
     "windowed": {"window": 4, "parallel": True, "bias": True, "out_bias": False, "qk_norm": True, "norm_epsilon": 0.1},
     "biased mlp": {"mlp_bias": True, "out_bias": True, "rotary_fraction": 0.5, "position": "rotary", "window": 1},
 }
-"""Each of norm, position, activation, grouping, biases, tying, head norms, window and rotary choice, most of them in
-more than one company."""
+"""Each norm, position, activation, grouping, bias, tying, head norm, window and rotary choice, most of them in several
+combinations."""
 
 
-def shape(name: str = "gpt", **changes: Any) -> TransformerConfig:
-    """A config of the table, in float64 unless changed."""
+def small_config(name: str = "gpt", **changes: Any) -> TransformerConfig:
+    """Return a config of the table, in float64 unless changed."""
     small: dict[str, Any] = {"vocab": VOCAB, "positions": POSITIONS, "layers": 2, "heads": 4, "width": 16}
     double = {"dtype": "float64", "param_dtype": "float64"}
-    fields: dict[str, Any] = small | double | SHAPES[name] | changes
+    fields: dict[str, Any] = small | double | CONFIGS[name] | changes
     return TransformerConfig(**fields)
 
 
-def drawn(config: TransformerConfig, seed: int = 0) -> Predictor:
-    """A model whose parameters are all noise, so that biases and scales are neither 0 nor 1.
+def random_model(config: TransformerConfig, seed: int = 0) -> Predictor:
+    """Return a model whose parameters are all noise, so that no bias is 0 and no scale 1.
 
     Drawn by numpy: the model's own initialisation compiles a program for every shape.
     """
-    graph, shapes = nnx.split(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))
+    graph, shapes = _abstract(config)
     rng = np.random.default_rng(seed)
 
     def noise(path: Any, leaf: Any) -> jax.Array:
         centre = 1.0 if "scale" in jax.tree_util.keystr(path) else 0.0
-        return jnp.asarray(centre + 0.3 * rng.normal(size=leaf.shape), leaf.dtype)
+        return jnp.asarray((centre + 0.3 * rng.normal(size=leaf.shape)).astype(leaf.dtype))
 
     return nnx.merge(graph, jax.tree_util.tree_map_with_path(noise, shapes))
 
 
-def sequence(length: int = POSITIONS, seed: int = 0) -> jax.Array:
+@cache
+def _abstract(config: TransformerConfig) -> tuple[Any, Any]:
+    return nnx.split(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))
+
+
+def pure(model: nnx.Module) -> dict[Any, Any]:
+    """Return the parameters as nested dictionaries of numpy arrays."""
+    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(model)))
+
+
+def random_tokens(length: int = POSITIONS, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).integers(0, VOCAB, length), jnp.int32)
 
 
 def operations(config: TransformerConfig, length: int) -> int:
-    """Operations one after the other on the longest way through all blocks, for ``rounding``.
+    """Return the number of operations on the longest way through all blocks, for ``rounding``.
 
-    Of each block the terms of its sums: mean and variance of two norms, the products into queries, keys or values, of
+    For each block the terms of its sums: mean and variance of two norms, the products into queries, keys or values, of
     scores, over the softmax and its values, out of attention, and into and out of the MLP.
     """
     width, joined = config.width, config.heads * config.head_width
@@ -101,6 +112,6 @@ def operations(config: TransformerConfig, length: int) -> int:
 
 
 def compiled(model: Predictor, *args: Any) -> Any:
-    """``model(*args)``, where the args are constants of the program."""
+    """Return ``model(*args)`` from one program, of which the args are constants."""
     graph, state = nnx.split(model)
     return jax.jit(lambda state: nnx.merge(graph, state)(*args))(state)

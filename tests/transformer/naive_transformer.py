@@ -1,6 +1,6 @@
 """An independent, slow twin of the transformer: numpy vectors, and loops over layers, heads, queries and keys.
 
-It takes from the library nothing but the config's fields and the names of the parameters.
+It shares with the library only the fields of the config and the names of the parameters.
 """
 
 import math
@@ -14,7 +14,7 @@ Parameters = dict[Any, Any]
 
 
 def naive_logits(config: Any, parameters: Parameters, tokens: list[int]) -> np.ndarray:
-    """Logits [k, T, V] of every prediction head at every position."""
+    """Return logits [k, T, V] of every prediction head at every position."""
     body = parameters["transformer"]
     final = [_norm(config, body["norm"], x) for x in naive_stream(config, body, tokens)]
     kernels = list(parameters["heads"]["kernels"])
@@ -24,31 +24,31 @@ def naive_logits(config: Any, parameters: Parameters, tokens: list[int]) -> np.n
 
 
 def naive_stream(config: Any, body: Parameters, tokens: list[int]) -> list[Vector]:
-    """The residual stream after the last block."""
+    """Return the residual stream after the last block."""
     stream = [body["tokens"][token] for token in tokens]
     if config.position == "learned":
-        stream = [x + body["positions"][place] for place, x in enumerate(stream)]
+        stream = [x + body["positions"][position] for position, x in enumerate(stream)]
     for number in range(config.layers):
         stream = naive_block(config, body["blocks"][number], stream)
     return stream
 
 
 def naive_block(config: Any, block: Parameters, stream: list[Vector]) -> list[Vector]:
-    """The residual stream after one block."""
+    """Return the residual stream after one block."""
     read = _attention(config, block["attn"], [_norm(config, block["norm_attn"], x) for x in stream])
     middle = [x + y for x, y in zip(stream, read, strict=True)]
-    seen = stream if config.parallel else middle
-    added = [_mlp(config, block["mlp"], _norm(config, block["norm_mlp"], x)) for x in seen]
+    mlp_in = stream if config.parallel else middle
+    added = [_mlp(config, block["mlp"], _norm(config, block["norm_mlp"], x)) for x in mlp_in]
     return [x + y for x, y in zip(middle, added, strict=True)]
 
 
-def naive_head_losses(final: np.ndarray, kernels: np.ndarray, targets: np.ndarray, counted: np.ndarray) -> list[float]:
-    """Sum over counted positions of -log softmax at the target, for each head."""
+def naive_head_losses(final: np.ndarray, kernels: np.ndarray, targets: np.ndarray, mask: np.ndarray) -> list[float]:
+    """Return the sum over positions of the mask of -log softmax at the target, for each head."""
     losses = []
-    for kernel, wanted, kept in zip(kernels, targets, counted, strict=True):
+    for kernel, head_targets, included in zip(kernels, targets, mask, strict=True):
         total = 0.0
-        for x, target, count in zip(final, wanted, kept, strict=True):
-            if count:
+        for x, target, counts in zip(final, head_targets, included, strict=True):
+            if counts:
                 total -= math.log(_softmax([float(x @ column) for column in kernel.T])[target])
         losses.append(total)
     return losses
@@ -65,10 +65,10 @@ def _attention(config: Any, part: Parameters, inputs: list[Vector]) -> list[Vect
         read = []
         for head in range(config.heads):
             shared = slice(head // groups * h, (head // groups + 1) * h)
-            query = _turned(config, queries[i][head * h : (head + 1) * h], i)
-            seen = [j for j in range(i + 1) if not config.window or i - j < config.window]
-            scores = [float(query @ _turned(config, keys[j][shared], j)) / math.sqrt(h) for j in seen]
-            read.append(sum(w * values[j][shared] for j, w in zip(seen, _softmax(scores), strict=True)))
+            query = _rotated(config, queries[i][head * h : (head + 1) * h], i)
+            attended = [j for j in range(i + 1) if not config.window or i - j < config.window]
+            scores = [float(query @ _rotated(config, keys[j][shared], j)) / math.sqrt(h) for j in attended]
+            read.append(sum(w * values[j][shared] for j, w in zip(attended, _softmax(scores), strict=True)))
         outputs.append(_affine(part["out"], np.concatenate(read)))
     return outputs
 
@@ -78,19 +78,19 @@ def _head_norms(config: Any, scale: Vector, x: Vector) -> Vector:
     return np.concatenate([p / math.sqrt(sum(p * p) / len(p) + config.norm_epsilon) * scale for p in parts])
 
 
-def _turned(config: Any, x: Vector, place: int) -> Vector:
-    """Rotary positions as a product of complex numbers x_i + i x_{i + r/2} of the first r entries."""
+def _rotated(config: Any, x: Vector, position: int) -> Vector:
+    """Apply rotary positions as a product of complex numbers x_i + i x_{i + r/2} of the first r entries."""
     if config.position != "rotary":
         return x
     width = int(len(x) * config.rotary_fraction)
     half = width // 2
-    angles = [_slowed(config, config.rotary_base ** (-2 * i / width)) for i in range(half)]
-    turned = [complex(x[i], x[i + half]) * np.exp(1j * place * angle) for i, angle in enumerate(angles)]
-    return np.array([z.real for z in turned] + [z.imag for z in turned] + [*x[width:]])
+    angles = [_scaled(config, config.rotary_base ** (-2 * i / width)) for i in range(half)]
+    rotated = [complex(x[i], x[i + half]) * np.exp(1j * position * angle) for i, angle in enumerate(angles)]
+    return np.array([z.real for z in rotated] + [z.imag for z in rotated] + [*x[width:]])
 
 
-def _slowed(config: Any, angle: float) -> float:
-    """By cases of the wavelength, as Llama 3.1 states it."""
+def _scaled(config: Any, angle: float) -> float:
+    """Scale a frequency by cases of its wavelength, as Llama 3.1 states it."""
     if not config.rotary_original:
         return angle / config.rotary_factor
     wavelength, trained = 2 * math.pi / angle, config.rotary_original

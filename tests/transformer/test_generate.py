@@ -7,7 +7,10 @@ import pytest
 from flax import nnx
 
 from circuits.transformer.generate import greedy
-from tests.transformer.models import POSITIONS, drawn, sequence, shape
+from tests.transformer.models import POSITIONS
+from tests.transformer.models import small_config
+from tests.transformer.models import random_tokens
+from tests.transformer.models import random_model
 from tests.transformer.naive_transformer import naive_logits
 
 SMALL = {"layers": 1, "width": 8, "heads": 2}
@@ -35,8 +38,8 @@ def naive_greedy(model, prompt: list[int], count: int) -> list[int]:
 )
 def test_tokens_are_those_of_whole_forward_passes(name, changes):
     """Up to the last position: nothing reads the last token, so the text may be one longer."""
-    model, length = drawn(shape(name, **changes)), 4
-    prompts = jnp.stack([sequence(length, seed) for seed in range(6)])
+    model, length = random_model(small_config(name, **changes)), 4
+    prompts = jnp.stack([random_tokens(length, seed) for seed in range(6)])
     found = jax.jit(jax.vmap(lambda prompt: greedy(model, prompt, POSITIONS + 1 - length)))(prompts)
     assert found.dtype == jnp.int32
     truth = [naive_greedy(model, prompt, POSITIONS + 1 - length) for prompt in prompts.tolist()]
@@ -46,17 +49,17 @@ def test_tokens_are_those_of_whole_forward_passes(name, changes):
 
 
 def test_one_token_and_a_prompt_of_one_token():
-    model = drawn(shape("gpt", **SMALL))
-    assert greedy_of(model, sequence(POSITIONS), count=1).tolist() == naive_greedy(model, sequence().tolist(), 1)
-    assert greedy_of(model, sequence(1), count=3).tolist() == naive_greedy(model, sequence(1).tolist(), 3)
+    model = random_model(small_config("gpt", **SMALL))
+    assert greedy_of(model, random_tokens(POSITIONS), count=1).tolist() == naive_greedy(model, random_tokens().tolist(), 1)
+    assert greedy_of(model, random_tokens(1), count=3).tolist() == naive_greedy(model, random_tokens(1).tolist(), 3)
 
 
 def test_of_equally_likely_tokens_the_lowest():
-    model = drawn(shape("gpt", **SMALL))
+    model = random_model(small_config("gpt", **SMALL))
     model.heads.kernels[...] = jnp.zeros_like(model.heads.kernels[...])
-    assert greedy_of(model, sequence(3), count=2).tolist() == [0, 0]
-    model.heads.kernels[0, :, 5:8] = 1e3 * jnp.ones((8, 3)) * jnp.sign(model.transformer(sequence(3))[0][-1].sum())
-    assert greedy_of(model, sequence(3), count=1).tolist() == [5]
+    assert greedy_of(model, random_tokens(3), count=2).tolist() == [0, 0]
+    model.heads.kernels[0, :, 5:8] = 1e3 * jnp.ones((8, 3)) * jnp.sign(model.transformer(random_tokens(3))[0][-1].sum())
+    assert greedy_of(model, random_tokens(3), count=1).tolist() == [5]
 
 
 @pytest.mark.parametrize(
@@ -71,4 +74,4 @@ def test_of_equally_likely_tokens_the_lowest():
 )
 def test_lengths_out_of_range_are_errors(length, count, message):
     with pytest.raises(ValueError, match=message):
-        greedy(drawn(shape("gpt", **SMALL)), sequence(length), count)
+        greedy(random_model(small_config("gpt", **SMALL)), random_tokens(length), count)

@@ -18,7 +18,7 @@ from circuits.transformer.objectives import batch_losses, target_shares
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
 from tests.transformer.head_kinds import HEADS, KINDS, VOCAB, naive_kind, of_kind, pure, reach
-from tests.transformer.models import drawn
+from tests.transformer.models import random_model
 
 T, PAD, END = 6, 7, 6
 OTHERS = ("transfer", "injected transfer", "mlp")
@@ -37,7 +37,7 @@ def texts(rows: int, seed: int = 0, length: int = T) -> np.ndarray:
 @some(*(name for name in KINDS if name not in OTHERS), slow=OTHERS)
 def test_logits_are_those_of_plain_numpy_and_no_head_sees_what_it_may_not_know(name):
     config = of_kind(name)
-    model, tokens = drawn(config), texts(1)[0]
+    model, tokens = random_model(config), texts(1)[0]
     changed = [np.where(np.arange(T) == place, (tokens + 1) % VOCAB, tokens) for place in range(T)]
     graph, state = nnx.split(model)
     program = jax.jit(jax.vmap(lambda row: nnx.merge(graph, state)(row)), compiler_options=FAST_TO_COMPILE)
@@ -56,7 +56,7 @@ def test_the_twin_tells_kinds_apart():
     """Each choice of the head's config gives other logits from the same parameters, in the twin as in the model."""
     for name, change in [("chained transfer", {"head_chain": False}), ("injected blocks", {"head_chain": True})]:
         config, other = of_kind(name), of_kind(name, **change)
-        parameters, tokens = pure(drawn(config)), texts(1)[0].tolist()
+        parameters, tokens = pure(random_model(config)), texts(1)[0].tolist()
         gap = naive_kind(config, parameters, tokens) - naive_kind(other, parameters, tokens)
         assert np.max(np.abs(gap[0])) == 0
         assert np.max(np.abs(gap[2])) > 1e-3
@@ -64,7 +64,7 @@ def test_the_twin_tells_kinds_apart():
 
 @some("sequential", slow=("injected transfer", "chained injected mlp", "injected blocks"))
 def test_every_tap_of_a_head_fires_in_order_and_its_edit_reaches_the_logits(name):
-    model, tokens = drawn(of_kind(name, layers=1)), jnp.asarray(texts(1)[0])
+    model, tokens = random_model(of_kind(name, layers=1)), jnp.asarray(texts(1)[0])
     before, cache = model(tokens, Taps(capture=("*",)))
     names = tap_names(model.config)
     assert list(cache) == names
@@ -104,7 +104,7 @@ def test_meta_heads_cost_no_parameters_and_transfers_d_squared_each():
 def test_initial_kappas_and_models_from_tensors():
     config = of_kind("injected transfer")
     assert jax.jit(lambda: SharedHeads(config, nnx.Rngs(0)).kappa[...])().tolist() == [1.0] * (HEADS - 1)
-    model = drawn(of_kind("injected blocks"))
+    model = random_model(of_kind("injected blocks"))
     flat = nnx.to_flat_state(nnx.state(model))
     again = from_tensors(
         model.config, {".".join(map(str, path)): np.asarray(leaf.get_value()) for path, leaf in flat}, "here"
@@ -155,7 +155,7 @@ def naive_losses(config, parameters, rows, first, pad, weights) -> tuple[np.ndar
 @pytest.mark.parametrize("name", ["linear", "chained injected block"])
 def test_losses_with_padding_and_token_weights_are_those_of_loops(name):
     config = of_kind(name)
-    model, rows, first = drawn(config), texts(3, seed=1), 1
+    model, rows, first = random_model(config), texts(3, seed=1), 1
     rows[0, 3:], rows[1, 5:], rows[2, 4] = PAD, PAD, 0
     rows[0, 2], rows[1, 4] = END, END
     weights = np.linspace(0.5, 2, VOCAB)
@@ -192,7 +192,7 @@ def test_losses_of_a_one_layer_model_are_those_of_its_logits():
 def test_gradients_of_the_losses_are_those_of_the_plain_way_leaf_by_leaf():
     """Remaking the insides of heads, and going head by head, changes no gradient; every parameter gets one."""
     rows = jnp.asarray(texts(2, seed=2))
-    graph, state = nnx.split(drawn(of_kind("chained injected block", layers=1, heads=1)))
+    graph, state = nnx.split(random_model(of_kind("chained injected block", layers=1, heads=1)))
 
     def plain(state):
         log_p = jax.nn.log_softmax(jax.vmap(nnx.merge(graph, state))(rows[:, :-1])[:, :, 1:], axis=-1)

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from circuits.transformer.layers import ACTIVATIONS, Norm
-from circuits.transformer.layers import upcast
+from circuits.transformer.layers import ACTIVATIONS, Norm, upcast
 from tests.cases import assert_close
-from tests.transformer.models import shape
+from tests.transformer.models import small_config
 
 GRID = np.linspace(-30, 30, 241)
 
@@ -40,7 +39,7 @@ def test_activations_and_their_slopes(name, formula):
 
 @pytest.mark.parametrize("kind", ["layer", "rms"])
 def test_norms_fix_scale_and_layer_norm_shift(kind):
-    norm = Norm(shape(norm=kind, norm_epsilon=1e-12), nnx.Rngs(0))
+    norm = Norm(small_config(norm=kind, norm_epsilon=1e-12), nnx.Rngs(0))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 16)))
     y = norm(x)
     assert_close(jnp.mean(y * y, axis=-1), jnp.ones(3), atol=1e-10)
@@ -52,7 +51,7 @@ def test_norms_fix_scale_and_layer_norm_shift(kind):
 @pytest.mark.parametrize("kind", ["layer", "rms"])
 def test_statistics_are_wider_than_half_precision(kind):
     """The sum of squares, 16 · 300², exceeds the largest float16, 65504."""
-    norm = Norm(shape(norm=kind, dtype="float16", param_dtype="float32"), nnx.Rngs(0))
+    norm = Norm(small_config(norm=kind, dtype="float16", param_dtype="float32"), nnx.Rngs(0))
     x = 300 * jnp.asarray([1.0, -1.0] * 8, jnp.float16)[None]
     assert_close(norm(x), jnp.asarray([1.0, -1.0] * 8, jnp.float16)[None], atol=0)
 
@@ -60,9 +59,9 @@ def test_statistics_are_wider_than_half_precision(kind):
 def test_only_biased_layer_norm_has_a_bias():
     cases = {("layer", True): True, ("layer", False): False, ("rms", True): False, ("rms", False): False}
     for (kind, bias), expected in cases.items():
-        assert hasattr(Norm(shape(norm=kind, bias=bias), nnx.Rngs(0)), "bias") is expected
+        assert hasattr(Norm(small_config(norm=kind, bias=bias), nnx.Rngs(0)), "bias") is expected
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "bfloat16", "float16"])
-def test_wide_is_float32_at_least(kind):
+def test_upcast_returns_float32_at_least(kind):
     assert upcast(jnp.ones(2, kind)).dtype == (jnp.float64 if kind == "float64" else jnp.float32)

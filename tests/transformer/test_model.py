@@ -1,4 +1,6 @@
-"""The transformer against its naive twin; causality, the cache of keys and values, counts and initial variances."""
+"""The transformer against its naive twin; causality, the KV cache, counts and initial variances."""
+
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -12,97 +14,50 @@ from circuits.transformer.generate import greedy
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
-from tests.transformer.models import SHAPES, VOCAB, compiled, drawn, sequence, shape
+from tests.transformer.models import CONFIGS, VOCAB, compiled, pure, random_model, random_tokens, small_config
 from tests.transformer.naive_transformer import naive_logits
 
 PATTERNS = Taps(capture=("blocks.*.attn.pattern",))
-every_shape = pytest.mark.parametrize("name", SHAPES)
+DEEP = ("gpt", "one key head", "mistral")
+"""Configs that are tested with several layers; with the others one is enough."""
 
 
-@every_shape
-def test_naive_loops_agree(name):
-    config = shape(name)
-    model, tokens = drawn(config), sequence()
-    parameters = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(model)))
-    truth = naive_logits(config, parameters, [int(token) for token in tokens])
-    assert truth.shape == (config.prediction_heads, len(tokens), VOCAB)
+def config_of(name: str) -> TransformerConfig:
+    return small_config(name) if name in DEEP else small_config(name, layers=1)
+
+
+@cache
+def program(name: str):
+    """Return one jitted function of a config's model: logits by both attention paths, and by head."""
+    model = random_model(config_of(name))
+
+    @jax.jit
+    def run(tokens):
+        tapped, cache = model(tokens, PATTERNS)
+        assert len(cache) == model.config.layers
+        final, _ = model.transformer(tokens)
+        heads = [model.logits(final, head) for head in range(model.config.prediction_heads)]
+        return model(tokens), tapped, jnp.stack(heads)
+
+    return run
+
+
+@cache
+def naive(name: str) -> np.ndarray:
+    config = config_of(name)
+    return naive_logits(config, pure(random_model(config)), random_tokens().tolist())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_logits_are_those_of_naive_loops(name):
+    tokens, truth = random_tokens(), naive(name)
+    assert truth.shape == (config_of(name).prediction_heads, len(tokens), VOCAB)
     assert np.std(truth) > 0.3
-    fused, reference = _both_paths(model, tokens)
+    fused, reference, by_head = program(name)(tokens)
     assert_close(fused, truth, atol=1e-10)
     assert_close(reference, truth, atol=1e-10)
     assert_close(fused, reference, atol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", ["biased", "llama"])
-def test_low_precision_stays_near_float64(name, dtype):
-    """Both paths within a few roundings of the largest logit, some layers deep; they need not round alike."""
-    low, tokens = drawn(shape(name, layers=1, dtype=dtype, param_dtype="float32")), sequence()
-    high = _in_float64(low, shape(name, layers=1))
-    fused, reference = _both_paths(low, tokens)
-    truth = high(tokens)
-    assert fused.dtype == reference.dtype == jnp.dtype(dtype)
-    bound = 8 * float(jnp.finfo(dtype).eps) * float(jnp.max(jnp.abs(truth)))
-    assert_close(_double(fused), truth, atol=bound)
-    assert_close(_double(reference), truth, atol=bound)
-    assert_close(_double(fused), _double(reference), atol=bound)
-
-
-@pytest.mark.parametrize("name", ["gpt", "llama", "one key head", "neox", "qwen"])
-def test_no_position_sees_a_later_token(name):
-    model, tokens = drawn(shape(name)), sequence()
-    graph, state = nnx.split(model)
-    # One program, a sequence at a time: rows of one batch need not round alike, but earlier positions must be equal.
-    logits = jax.jit(lambda row: nnx.merge(graph, state)(row))
-    changed = [tokens.at[place].set((tokens[place] + 1) % VOCAB) for place in range(len(tokens))]
-    before, *after = map(logits, [tokens, *changed])
-    for place, new in enumerate(after):
-        assert_close(new[:, :place], before[:, :place], atol=0)
-        gaps = jnp.max(jnp.abs(new - before)[:, place:], axis=(0, 2))
-        assert float(jnp.min(gaps)) > 1e-3, f"token {place} is not read at {place + int(jnp.argmin(gaps))}"
-
-
-@pytest.mark.parametrize(
-    ("name", "parts"),
-    [
-        ("gpt", (3, 1, 1, 3)),
-        ("llama", (1,) * 8),
-        ("one key head", (3, 1, 1, 3)),
-        ("approximate", (3, 4)),
-        ("neox", (2, 1, 4)),
-        ("qwen", (3, 1, 1, 3)),
-        ("mistral", (2, 1, 1, 4)),
-    ],
-    ids=str,
-)
-def test_cached_keys_and_values_give_the_full_forward(name, parts):
-    transformer = drawn(shape(name)).transformer
-    tokens = sequence(sum(parts))
-    graph, state = nnx.split(transformer)
-
-    @jax.jit
-    def continued(tokens, past, start):
-        return nnx.merge(graph, state)(tokens, past, start)
-
-    # Places that are not filled yet must not be read, whatever stands there.
-    past = tuple(KeyValue(layer.keys + 1e3, layer.values - 1e3) for layer in transformer.empty_past())
-    start, streams = 0, []
-    for size in parts:
-        stream, past = continued(tokens[start : start + size], past, jnp.int32(start))
-        streams.append(stream)
-        start += size
-    full, full_past = nnx.jit(lambda model: model(tokens))(transformer)
-    assert_close(jnp.concatenate(streams), full, atol=1e-12)
-    filled = jax.tree.map(lambda array: array[: len(tokens)], past)
-    assert_close(filled, full_past, atol=1e-12)
-
-
-def test_a_window_hides_what_is_further_back():
-    """With windows of 3, a token reaches 2 places a layer: 4 of 9 places after it see it in two layers."""
-    model, tokens = drawn(shape("mistral")), sequence()
-    before, after = compiled(model, tokens)[0], compiled(model, tokens.at[1].set((tokens[1] + 1) % VOCAB))[0]
-    moved = (jnp.max(jnp.abs(after - before), axis=-1) > 1e-6).tolist()
-    assert moved == [False] + [True] * 5 + [False] * 3
+    assert_close(by_head, fused, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -120,42 +75,97 @@ def test_a_window_hides_what_is_further_back():
     ],
     ids=str,
 )
-def test_each_choice_matters(name, change):
-    """The same parameters under another choice give other logits: a field that nothing reads would not."""
-    one, other = drawn(shape(name)), drawn(shape(name, **change))
-    assert_close(jax.tree.leaves(nnx.state(one)), jax.tree.leaves(nnx.state(other)), atol=0)
-    assert float(jnp.max(jnp.abs(compiled(one, sequence()) - compiled(other, sequence())))) > 1e-3
+def test_agreement_with_the_twin_depends_on_each_choice(name, change):
+    """The same parameters under another choice give other logits, so a model that ignores the field disagrees."""
+    config = config_of(name)
+    other = naive_logits(
+        TransformerConfig(**vars(config) | change), pure(random_model(config)), random_tokens().tolist()
+    )
+    assert np.max(np.abs(other - naive(name))) > 1e-3
 
 
-def test_empty_past_has_room_for_every_place_and_key_head():
-    config = shape("llama", dtype="bfloat16")
-    past = drawn(config).transformer.empty_past()
-    assert len(past) == config.layers
-    assert all(a.shape == (config.positions, 2, 4) and a.dtype == jnp.bfloat16 for a in jax.tree.leaves(past))
+@pytest.mark.parametrize(("name", "dtype"), [("biased", "float32"), ("biased", "bfloat16"), ("llama", "bfloat16")])
+def test_low_precision_stays_near_float64(name, dtype):
+    """Both paths within a few roundings of the largest logit; they need not round alike."""
+    low, tokens = random_model(small_config(name, layers=1, dtype=dtype, param_dtype="float32")), random_tokens()
+    fused, reference = nnx.jit(lambda model: (model(tokens), model(tokens, PATTERNS)[0]))(low)
+    assert fused.dtype == reference.dtype == jnp.dtype(dtype)
+    parameters = jax.tree.map(np.float64, pure(low))
+    truth = naive_logits(small_config(name, layers=1), parameters, tokens.tolist())
+    bound = 8 * float(jnp.finfo(dtype).eps) * float(np.max(np.abs(truth)))
+    fused, reference = (np.asarray(x.astype(jnp.float64)) for x in (fused, reference))
+    assert_close(fused, truth, atol=bound)
+    assert_close(reference, truth, atol=bound)
+    assert_close(fused, reference, atol=bound)
 
 
-@every_shape
-def test_logits_of_one_head_are_its_row(name):
-    config = shape(name)
-    model, tokens = drawn(config), sequence()
-    final, _ = model.transformer(tokens)
-    rows = [model.logits(final, head) for head in range(config.prediction_heads)]
-    assert_close(jnp.stack(rows), compiled(model, tokens), atol=1e-12)
+@pytest.mark.parametrize("name", ["gpt", "llama", "one key head", "neox", "qwen"])
+def test_no_position_sees_a_later_token(name):
+    # A sequence at a time: rows of one batch need not round alike, but earlier positions must be equal.
+    run, tokens = program(name), random_tokens()
+    before = run(tokens)[0]
+    for position in range(len(tokens)):
+        after = run(tokens.at[position].set((tokens[position] + 1) % VOCAB))[0]
+        assert_close(after[:, :position], before[:, :position], atol=0)
+        gaps = jnp.max(jnp.abs(after - before)[:, position:], axis=(0, 2))
+        assert float(jnp.min(gaps)) > 1e-3, f"token {position} is not read at {position + int(jnp.argmin(gaps))}"
+
+
+def test_a_window_hides_earlier_positions():
+    """With windows of 3, a token reaches 2 positions a layer: two layers carry it to 4 later positions."""
+    run, tokens = program("mistral"), random_tokens()
+    before, after = run(tokens)[0][0], run(tokens.at[1].set((tokens[1] + 1) % VOCAB))[0][0]
+    moved = (jnp.max(jnp.abs(after - before), axis=-1) > 1e-6).tolist()
+    assert moved == [False] + [True] * 5 + [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("gpt", (3, 1, 1, 3)),
+        ("llama", (1,) * 8),
+        ("neox", (2, 1, 2)),
+        ("qwen", (3, 1, 1, 3)),
+        ("mistral", (2, 1, 1, 2)),
+    ],
+    ids=str,
+)
+def test_cached_keys_and_values_give_the_full_forward(name, parts):
+    transformer = random_model(config_of(name)).transformer
+    tokens = random_tokens(sum(parts))
+    graph, state = nnx.split(transformer)
+
+    @jax.jit
+    def step(tokens, kv_cache, start):
+        return nnx.merge(graph, state)(tokens, kv_cache, start)
+
+    # Positions that are not written yet must not be read, whatever they hold.
+    kv_cache = tuple(KeyValue(layer.keys + 1e3, layer.values - 1e3) for layer in transformer.empty_cache())
+    start, streams = 0, []
+    for size in parts:
+        stream, kv_cache = step(tokens[start : start + size], kv_cache, jnp.int32(start))
+        streams.append(stream)
+        start += size
+    full, full_cache = nnx.jit(lambda model: model(tokens))(transformer)
+    assert_close(jnp.concatenate(streams), full, atol=1e-12)
+    assert_close(jax.tree.map(lambda array: array[: len(tokens)], kv_cache), full_cache, atol=1e-12)
+
+
+def test_an_empty_cache_has_the_capacity_of_every_position_and_key_head():
+    config = small_config("llama", dtype="bfloat16")
+    kv_cache = random_model(config).transformer.empty_cache()
+    assert len(kv_cache) == config.layers
+    assert all(a.shape == (config.positions, 2, 4) and a.dtype == jnp.bfloat16 for a in jax.tree.leaves(kv_cache))
 
 
 def test_a_tied_first_head_has_no_kernel_of_its_own():
-    kernels = {
-        tied: nnx.eval_shape(lambda tied=tied: Predictor(shape("biased", tied=tied), nnx.Rngs(0))).heads.kernels
-        for tied in (False, True)
-    }
-    assert kernels[False].shape == (3, 16, VOCAB)
-    assert kernels[True].shape == (2, 16, VOCAB)
+    for tied, count in ((False, 3), (True, 2)):
+        assert random_model(small_config("biased", tied=tied)).heads.kernels.shape == (count, 16, VOCAB)
 
 
-def test_learned_positions_tell_places_apart_and_rotary_ones_have_no_table():
-    assert not hasattr(drawn(shape("llama")).transformer, "positions")
-    model = drawn(shape())
-    logits = compiled(model, jnp.zeros(5, jnp.int32))
+def test_learned_positions_differ_and_rotary_ones_have_no_table():
+    assert not hasattr(random_model(small_config("llama")).transformer, "positions")
+    logits = program("gpt")(jnp.zeros(9, jnp.int32))[0]
     assert float(jnp.min(jnp.max(jnp.abs(jnp.diff(logits, axis=1)), axis=(0, 2)))) > 1e-2
 
 
@@ -166,84 +176,94 @@ def test_the_large_model_has_25_million_parameters():
     assert count == 8 * (12 * 512**2 + 2 * 512) + 512 + (104 + 64 + 104) * 512 == 25_313_792
 
 
-def test_parameters_follow_the_shape():
+def test_parameter_counts_follow_the_config():
     d, h, hidden = 16, 4, 64
     llama = 2 * (d * d + 2 * d * 2 * h + d * d + 3 * d * hidden + 2 * d) + d + 3 * VOCAB * d
-    assert _count(drawn(shape("llama"))) == llama
+    assert _count(random_model(small_config("llama"))) == llama
     attention = 4 * (d * d + d)
     biased = 2 * (attention + 2 * d * 20 + 20 + d + 4 * d) + 2 * d + (VOCAB + 9 + 3 * VOCAB) * d
-    assert _count(drawn(shape("biased"))) == biased
+    assert _count(random_model(small_config("biased"))) == biased
     qkv = d * 36 + 36 + 2 * (d * 12 + 12)
     qwen = 2 * (qkv + 2 * 6 + 36 * d + 3 * d * hidden + 2 * d) + d + 2 * VOCAB * d
-    assert _count(drawn(shape("qwen"))) == qwen
+    assert _count(random_model(small_config("qwen"))) == qwen
     neox = 2 * (3 * (d * 32 + 32) + 32 * d + d + 2 * d * hidden + hidden + d + 4 * d) + 2 * d + 2 * VOCAB * d
-    assert _count(drawn(shape("neox"))) == neox
+    assert _count(random_model(small_config("neox"))) == neox
 
 
-@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
-def test_dtypes_are_those_of_the_config(kind):
-    """Half precision is computed without an implicit promotion: conftest makes one an error."""
-    model = drawn(shape("llama", layers=1, dtype=kind, param_dtype="float32"))
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_dtypes_are_those_of_the_config(dtype):
+    """Half precision is computed without implicit promotion, which conftest makes an error."""
+    model = random_model(small_config("llama", layers=1, dtype=dtype, param_dtype="float32"))
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(model))} == {jnp.dtype("float32")}
-    logits, cache = compiled(model, sequence(4), Taps(capture=("*",)))
-    assert {array.dtype for array in (logits, *cache.values())} == {jnp.dtype(kind)}
+    logits, cache = compiled(model, random_tokens(4), Taps(capture=("*",)))
+    assert {array.dtype for array in (logits, *cache.values())} == {jnp.dtype(dtype)}
     assert bool(jnp.all(jnp.isfinite(logits)))
-    stored = drawn(shape("biased", layers=1, dtype="float32", param_dtype=kind))
-    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(stored))} == {jnp.dtype(kind)}
-    assert compiled(stored, sequence(4)).dtype == jnp.float32
+    stored = random_model(small_config("biased", layers=1, dtype="float32", param_dtype=dtype))
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(stored))} == {jnp.dtype(dtype)}
+    assert compiled(stored, random_tokens(4)).dtype == jnp.float32
 
 
 def test_initial_variances():
     """Entries have variance 1 / size_in; those that write to the stream, 1 / (2 L size_in). Embeddings are as set."""
-    layers = 3
-    model = _initial(shape(width=64, vocab=400, positions=300, layers=layers, embed_scale=0.05))
-    body, last = model.transformer, model.transformer.blocks[layers - 1]
-    claims = {
+    model = _initial()
+    body, last = model.transformer, model.transformer.blocks[2]
+    expected = {
         "tokens": (body.tokens, 0.05**2),
         "positions": (body.positions, 0.05**2),
         "heads": (model.heads.kernels, 1 / 64),
         "query": (last.attn.query.kernel, 1 / 64),
         "key": (last.attn.key.kernel, 1 / 64),
         "value": (last.attn.value.kernel, 1 / 64),
-        "attention out": (last.attn.out.kernel, 1 / (2 * layers * 64)),
+        "attention out": (last.attn.out.kernel, 1 / (2 * 3 * 64)),
         "into": (last.mlp.into.kernel, 1 / 64),
-        "mlp out": (last.mlp.out.kernel, 1 / (2 * layers * 256)),
+        "mlp out": (last.mlp.out.kernel, 1 / (2 * 3 * 256)),
     }
-    for name, (kernel, variance) in claims.items():
+    for name, (kernel, variance) in expected.items():
         # 4096 normal entries at least: their variance is within 2.3 % (one standard deviation).
         assert float(jnp.var(kernel[...])) == pytest.approx(variance, rel=0.12), name
         assert abs(float(jnp.mean(kernel[...]))) < 0.06 * variance**0.5, name
 
 
 def test_the_initial_stream_does_not_grow_with_depth():
-    tokens = sequence()
-    sizes = {}
+    variances = {}
     for layers in (1, 6):
-        model = _initial(shape(width=64, layers=layers))
-        _, cache = compiled(model, tokens, Taps(capture=(f"blocks.{layers - 1}.resid_post",)))
-        sizes[layers] = float(jnp.var(cache[f"blocks.{layers - 1}.resid_post"]))
-    assert sizes[6] == pytest.approx(sizes[1], rel=0.35)
-
-
-@pytest.mark.parametrize("length", [0, 10])
-def test_too_long_or_empty_sequences_are_named(length):
-    with pytest.raises(ValueError, match=rf"tokens: must be 1 to 9 tokens \(config.positions\), got {length}"):
-        drawn(shape())(jnp.zeros(length, jnp.int32))
+        name = f"blocks.{layers - 1}.resid_post"
+        _, cache = _initial(layers=layers)(random_tokens(), Taps(capture=(name,)))
+        variances[layers] = float(jnp.var(cache[name]))
+    assert variances[6] == pytest.approx(variances[1], rel=0.35)
 
 
 def test_the_same_seed_gives_the_same_parameters():
-    one, two, other = (_initial(shape(width=64), seed) for seed in (3, 3, 4))
+    one, two, other = (_initial(seed, layers=1) for seed in (3, 3, 4))
     assert_close(jax.tree.leaves(nnx.state(one)), jax.tree.leaves(nnx.state(two)), atol=0)
     assert not np.array_equal(one.transformer.tokens[...], other.transformer.tokens[...])
+
+
+@pytest.mark.parametrize("length", [0, 10])
+def test_too_long_and_empty_sequences_are_errors(length):
+    with pytest.raises(ValueError, match=r"tokens: must be 1 to 9 tokens"):
+        random_model(small_config())(jnp.zeros(length, jnp.int32))
+
+
+def test_a_batch_and_ids_outside_the_vocabulary_are_errors():
+    model, tokens = random_model(small_config()), jnp.arange(3, dtype=jnp.int32)
+    unchecked = getattr(Predictor.__call__, "__wrapped__", Predictor.__call__)  # beartype refuses a batch before
+    with pytest.raises(ValueError, match=r"tokens: must be one sequence"):
+        unchecked(model, tokens[None])
+    for call, name in ((model, "tokens"), (lambda ids: greedy(model, ids, 1), "prompt")):
+        for wrong in (VOCAB, -1):
+            with pytest.raises(ValueError, match=rf"{name}: must hold ids in range\({VOCAB}\)"):
+                call(tokens.at[1].set(wrong))
+    assert jax.eval_shape(jax.vmap(model), tokens[None]).shape == (1, 1, 3, VOCAB)
 
 
 def test_torch_agrees():
     """A peer written in another library: F.scaled_dot_product_attention, nn.LayerNorm, nn.Linear."""
     torch = pytest.importorskip("torch")
     functional = torch.nn.functional
-    config = shape("biased", activation="gelu", layers=3)
-    model, tokens = drawn(config), sequence()
-    parameters = jax.tree.map(lambda a: torch.tensor(np.asarray(a)), nnx.to_pure_dict(nnx.state(model)))
+    config = small_config("biased", activation="gelu", layers=3)
+    model, tokens = random_model(config), random_tokens()
+    parameters = jax.tree.map(torch.tensor, pure(model))
 
     def norm(part, x):
         return functional.layer_norm(x, x.shape[-1:], part["scale"], part["bias"], config.norm_epsilon)
@@ -266,44 +286,12 @@ def test_torch_agrees():
     assert_close(compiled(model, tokens), logits.numpy(), atol=1e-10)
 
 
-def _initial(config: TransformerConfig, seed: int = 0) -> Predictor:
-    """The model as its own initialisation draws it."""
+@cache
+def _initial(seed: int = 0, layers: int = 3) -> Predictor:
+    """Return a model with its own initial parameters; tests only read it."""
+    config = small_config(width=64, vocab=400, positions=300, layers=layers, embed_scale=0.05)
     return Predictor(config, nnx.Rngs(seed))
 
 
 def _count(model: Predictor) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model)))
-
-
-def _both_paths(model: Predictor, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Logits by the fused path, and by the one that shows its patterns."""
-    graph, state = nnx.split(model)
-
-    @jax.jit
-    def both(state):
-        model = nnx.merge(graph, state)
-        shown, cache = model(tokens, PATTERNS)
-        assert len(cache) == model.config.layers
-        return model(tokens), shown
-
-    return both(state)
-
-
-def _in_float64(model: Predictor, config: TransformerConfig) -> Predictor:
-    double = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), nnx.state(model))
-    return nnx.merge(nnx.graphdef(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0)))), double)
-
-
-def _double(x: jax.Array) -> np.ndarray:
-    return np.asarray(x.astype(jnp.float64))
-
-
-def test_ids_outside_the_vocabulary_are_errors():
-    config = TransformerConfig(vocab=5, positions=4, layers=1, heads=1, width=4)
-    model = Predictor(config, nnx.Rngs(0))
-    tokens = jnp.arange(3, dtype=jnp.int32)
-    for call, name in ((model, "tokens"), (lambda ids: greedy(model, ids, 1), "prompt")):
-        for wrong in (5, -1):
-            with pytest.raises(ValueError, match=rf"{name}: must hold ids in range\(5\)"):
-                call(tokens.at[1].set(wrong))
-    assert jax.vmap(model)(tokens[None]).shape == (1, 1, 3, 5)

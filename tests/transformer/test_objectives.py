@@ -10,14 +10,16 @@ from flax import nnx
 
 from circuits.transformer.objectives import batch_losses, parallel_targets, teacherless_inputs
 from tests.cases import assert_close
-from tests.transformer.models import VOCAB, drawn, shape
+from tests.transformer.models import VOCAB
+from tests.transformer.models import small_config
+from tests.transformer.models import random_model
 from tests.transformer.naive_transformer import naive_logits
 
 T, FIRST, HEADS, WEIGHTS = 7, 2, 3, (1.0, 0.25, 2.0)
 
 
 def small(heads: int = HEADS):
-    return drawn(shape("biased", layers=1, heads=2, width=8, mlp_width=8, prediction_heads=heads))
+    return random_model(small_config("biased", layers=1, heads=2, width=8, mlp_width=8, prediction_heads=heads))
 
 
 def batch(rows: int = 2, seed: int = 0):

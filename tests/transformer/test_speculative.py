@@ -21,7 +21,7 @@ from circuits.transformer.speculative import speculative_greedy
 from circuits.transformer.speculative import acceptance_rates
 from tests.cases import assert_close
 from tests.transformer.head_kinds import HEADS, KINDS, POSITIONS, VOCAB, naive_kind, of_kind, planted, pure
-from tests.transformer.models import drawn
+from tests.transformer.models import random_model
 
 LENGTH = 4
 COUNT = POSITIONS + 1 - LENGTH
@@ -64,11 +64,11 @@ def nearly_right(name: str, seed: int = 3, noise: float = 0.45, heads: int = HEA
     """
     model = planted(name, heads=heads)
 
-    def noisy(path: Any, leaf: jax.Array, drawn: jax.Array) -> jax.Array:
+    def noisy(path: Any, leaf: jax.Array, random_model: jax.Array) -> jax.Array:
         level = noise if "heads" in jax.tree_util.keystr(path) else 0.2
-        return leaf + level * (drawn - jnp.round(drawn))
+        return leaf + level * (random_model - jnp.round(random_model))
 
-    return jax.tree_util.tree_map_with_path(noisy, model, drawn(model.config, seed))
+    return jax.tree_util.tree_map_with_path(noisy, model, random_model(model.config, seed))
 
 
 def check(plain: np.ndarray, found: SpeculativeOutput) -> None:
@@ -89,7 +89,7 @@ def mostly_right(found: SpeculativeOutput) -> bool:
 @every_kind
 def test_tokens_are_those_of_greedy_and_counts_those_of_a_plain_loop(name):
     config = of_kind(name, **SAME_SHAPE)
-    for model, trained in ((drawn(config), False), (nearly_right(name), True)):
+    for model, trained in ((random_model(config), False), (nearly_right(name), True)):
         rows = prompts(seed=trained)
         plain, found = decoded(model, rows)
         check(plain, found)
@@ -151,7 +151,7 @@ def test_drafts_that_are_always_right_or_always_wrong(name):
 )
 def test_decoding_that_does_not_verify_is_found_out(mutant, monkeypatch):
     config, rows = of_kind("linear", **SAME_SHAPE), prompts()
-    models = [drawn(config, seed) for seed in range(4)]
+    models = [random_model(config, seed) for seed in range(4)]
     truth = [decoded(model, rows)[0] for model in models]
 
     def decode(model, rows):
@@ -164,14 +164,14 @@ def test_decoding_that_does_not_verify_is_found_out(mutant, monkeypatch):
 
 @pytest.mark.slow
 def test_one_head_speculates_on_nothing():
-    plain, found = decoded(drawn(of_kind("linear", prediction_heads=1, layers=1)), prompts())
+    plain, found = decoded(random_model(of_kind("linear", prediction_heads=1, layers=1)), prompts())
     check(plain, found)
     assert np.all(found.passes == COUNT - 1)
 
 
 @pytest.mark.parametrize("pad", [None, 5])
 def test_after_an_end_token_there_is_padding(pad):
-    free = np.asarray(decoded(drawn(of_kind("linear", **SAME_SHAPE), 1), prompts())[0])
+    free = np.asarray(decoded(random_model(of_kind("linear", **SAME_SHAPE), 1), prompts())[0])
     filled = jax.vmap(lambda row: ended(row, END, pad))(jnp.asarray(free)).tolist()
     for own, text in zip(free.tolist(), filled, strict=True):
         kept = own.index(END) + 1 if END in own else COUNT
@@ -205,7 +205,7 @@ def test_keys_and_values_of_heads_are_those_made_anew(name):
 def test_an_end_token_stops_both():
     """Also where it is drafted, rightly: in a text that counts up it comes after 1 to 8 tokens."""
     rows = prompts()
-    for model in (planted("linear"), drawn(of_kind("linear", **SAME_SHAPE), 1)):
+    for model in (planted("linear"), random_model(of_kind("linear", **SAME_SHAPE), 1)):
         free, _ = decoded(model, rows)
         plain, found = decoded(model, rows, END, 5)
         assert np.array_equal(plain, jax.vmap(lambda row: ended(row, END, 5))(jnp.asarray(free)))
@@ -227,7 +227,7 @@ def test_an_end_token_stops_both():
     ],
 )
 def test_requests_out_of_range_are_errors(count, end, pad, message):
-    model = drawn(of_kind("linear", **SAME_SHAPE))
+    model = random_model(of_kind("linear", **SAME_SHAPE))
     for decode in (greedy, speculative_greedy):
         with pytest.raises(ValueError, match=re.escape(message)):
             decode(model, prompts(1)[0], count, end, pad)
@@ -263,7 +263,7 @@ def test_models_without_drafts_are_errors(pick):
 def test_a_thousand_prompts_of_every_kind(name, heads):
     config = of_kind(name, prediction_heads=heads, **SAME_SHAPE)
     for seed in range(2):
-        check(*decoded(drawn(config, seed), prompts(250, seed)))
+        check(*decoded(random_model(config, seed), prompts(250, seed)))
         plain, found = decoded(nearly_right(name, heads=heads), prompts(250, seed + 2))
         check(plain, found)
         assert mostly_right(found)

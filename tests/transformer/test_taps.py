@@ -1,6 +1,8 @@
 """Taps of the transformer: each one fires, is read and can be edited; without taps the program is the same."""
 
+from dataclasses import FrozenInstanceError
 from fnmatch import fnmatchcase
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,24 +12,25 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuits.transformer.attention import KeyValue, frequencies, fused, rotate
+from circuits.transformer.attention import KeyValue, apply_rotary, fused_attention, rotary_frequencies
 from circuits.transformer.layers import ACTIVATIONS
 from circuits.transformer.model import tap_names
 from circuits.transformer.taps import UNTAPPED, Recorder, Taps
 from tests.cases import assert_close
-from tests.transformer.models import SHAPES, compiled, drawn, sequence, shape
+from tests.transformer.models import compiled, random_model, random_tokens, small_config
 
-every_shape = pytest.mark.parametrize("name", SHAPES)
-EVERYTHING = Taps(capture=("*",))
+ALL = Taps(capture=("*",))
+every_structure = pytest.mark.parametrize("name", ["biased", "llama", "neox", "qwen"])
+"""Several heads and biases; a gate; no resid_mid; norms of queries and keys."""
 
 
-@every_shape
+@every_structure
 def test_every_name_fires_once_and_in_order(name):
-    config = shape(name)
+    config = small_config(name)
     fired = []
 
     class Listener:
-        """A tap that wants everything and notes what it is called with."""
+        """A tap that wants everything and records the names that it is called with."""
 
         def __init__(self, prefix=""):
             self.prefix = prefix
@@ -42,39 +45,39 @@ def test_every_name_fires_once_and_in_order(name):
         def wants(self, name):
             return True
 
-    model = drawn(config)
-    jax.eval_shape(lambda tokens: model._logits(tokens, Listener()), sequence())
+    model = random_model(config)
+    jax.eval_shape(lambda tokens: model._logits(tokens, Listener()), random_tokens())
     assert fired == tap_names(config)
     assert len(set(fired)) == len(fired)
     assert list(_captured(config, ("*",))) == fired
     assert any(name.endswith("mlp.gate") for name in fired) == (config.activation == "swiglu")
 
 
-@pytest.mark.parametrize("name", ["biased", "llama", "one key head", "neox", "qwen", "mistral", "windowed"])
+@every_structure
 def test_an_edit_of_any_name_changes_the_output(name):
-    """A hook that is accepted and never fires is the failure to fear, so all names are walked."""
-    model, tokens = drawn(shape(name)), sequence(5)
-    before, still = model(tokens), []
+    """A hook that is accepted and never fires is the failure to fear, so this goes through all names."""
+    model, tokens = random_model(small_config(name, layers=1)), random_tokens(5)
+    before, without_effect = model(tokens), []
     for tap in tap_names(model.config):
         after, cache = model(tokens, Taps(edit={tap: _stretched}))
         assert not cache
         assert bool(jnp.all(jnp.isfinite(after))), tap
         if float(jnp.max(jnp.abs(after - before))) < 1e-3:
-            still.append(tap)
-    assert not still, f"edits of {still} do not reach the output"
+            without_effect.append(tap)
+    assert not without_effect
 
 
 def _stretched(x: jax.Array) -> jax.Array:
-    """Another direction and another size, so that no norm undoes it; minus infinity stays what it is."""
+    """Change direction and size, so that no norm undoes it; minus infinity stays."""
     return 1.5 * x + jnp.linspace(0, 1, x.shape[-1], dtype=x.dtype)
 
 
-@pytest.mark.parametrize("name", ["biased", "llama", "neox", "qwen"])
+@every_structure
 def test_captures_are_what_their_names_say(name):
     """Each one follows from those before it by the formula of the model."""
-    config = shape(name)
-    model, tokens = drawn(config), sequence(6)
-    logits, cache = model(tokens, EVERYTHING)
+    config = small_config(name)
+    model, tokens = random_model(config), random_tokens(6)
+    logits, cache = model(tokens, ALL)
     stream = cache["embed"]
     for i, block in enumerate(model.transformer.blocks):
         part = {key.removeprefix(f"blocks.{i}."): array for key, array in cache.items()}
@@ -109,7 +112,7 @@ def test_captures_are_what_their_names_say(name):
 @settings(max_examples=15)
 @given(data=st.data())
 def test_a_pattern_captures_the_names_it_matches_in_the_models_order(data):
-    config = shape(data.draw(st.sampled_from(["gpt", "llama"])))
+    config = small_config(data.draw(st.sampled_from(["gpt", "llama"])))
     names = tap_names(config)
     pieces = st.sampled_from([*names, "*", "blocks.?.attn.[qk]", "*.mlp.*", "blocks.1.*", "*resid_*", "heads.*"])
     patterns = data.draw(st.lists(pieces, min_size=1, max_size=4))
@@ -117,21 +120,22 @@ def test_a_pattern_captures_the_names_it_matches_in_the_models_order(data):
 
 
 def _captured(config, patterns: tuple[str, ...]):
-    """The cache of shapes."""
-    model = drawn(config)
-    return jax.eval_shape(lambda tokens: model(tokens, Taps(capture=patterns)), sequence())[1]
+    """Return the cache, of shapes."""
+    model = random_model(config)
+    return jax.eval_shape(lambda tokens: model(tokens, Taps(capture=patterns)), random_tokens())[1]
 
 
-@pytest.mark.parametrize("name", ["llama", "neox", "qwen", "mistral"])
+@pytest.mark.parametrize("name", ["llama", "neox"])
 def test_captures_under_jit_vmap_and_grad_are_the_eager_ones(name):
-    model = drawn(shape(name, layers=1))
+    model = random_model(small_config(name, layers=1))
     graph, state = nnx.split(model)
-    rows = jnp.stack([sequence(5, seed) for seed in range(2)])
-    eager = [model(row, EVERYTHING) for row in rows]
-    assert_close(compiled(model, rows[0], EVERYTHING), eager[0], atol=1e-12)
-    # The order of computing survives, although jit sorts plain dictionaries.
-    assert list(compiled(model, rows[0], EVERYTHING)[1]) == tap_names(model.config)
-    together = jax.jit(jax.vmap(lambda row: nnx.merge(graph, state)(row, EVERYTHING)))(rows)
+    rows = jnp.stack([random_tokens(5, seed) for seed in range(2)])
+    eager = [model(row, ALL) for row in rows]
+    jitted = compiled(model, rows[0], ALL)
+    assert_close(jitted, eager[0], atol=1e-12)
+    # The order of computation survives, although jit sorts plain dictionaries.
+    assert list(jitted[1]) == tap_names(model.config)
+    together = jax.jit(jax.vmap(lambda row: nnx.merge(graph, state)(row, ALL)))(rows)
     assert_close(together, jax.tree.map(lambda *leaves: jnp.stack(leaves), *eager), atol=1e-12)
 
     def loss(state, taps):
@@ -140,14 +144,14 @@ def test_captures_under_jit_vmap_and_grad_are_the_eager_ones(name):
         return jnp.sum(logits**2), cache
 
     plain, _ = jax.jit(jax.grad(lambda state: loss(state, None), has_aux=True))(state)
-    gradient, cache = jax.jit(jax.grad(lambda state: loss(state, EVERYTHING), has_aux=True))(state)
+    gradient, cache = jax.jit(jax.grad(lambda state: loss(state, ALL), has_aux=True))(state)
     assert_close(cache, eager[0][1], atol=1e-12)
     assert_close(jax.tree.leaves(gradient), jax.tree.leaves(plain), atol=1e-9)
 
 
 def test_gradients_go_through_edits():
-    """∂ output / ∂ (an activation), which an edit that adds a variable makes."""
-    model, tokens = drawn(shape("llama")), sequence(5)
+    """∂ output / ∂ (an activation), from an edit that adds a variable."""
+    model, tokens = random_model(small_config("llama", layers=1)), random_tokens(5)
     graph, state = nnx.split(model)
 
     @jax.jit
@@ -163,40 +167,40 @@ def test_gradients_go_through_edits():
     assert float(jnp.min(jnp.abs(gradient))) > 1e-6
 
 
-@every_shape
+@pytest.mark.parametrize("name", ["biased", "llama", "neox", "qwen", "mistral"])
 def test_without_taps_the_program_is_that_of_a_model_that_has_none(name):
     """The same lowered text as a forward pass written without any tap, parameter for parameter."""
-    graph, state = nnx.split(drawn(shape(name)))
+    graph, state = nnx.split(random_model(small_config(name)))
 
     def lowered(forward) -> str:
         def program(state, tokens):
             return forward(nnx.merge(graph, state), tokens)
 
-        return jax.jit(program).lower(state, sequence()).as_text()
+        return jax.jit(program).lower(state, random_tokens()).as_text()
 
     plain = lowered(_forward_without_taps)
     assert lowered(lambda model, tokens: model(tokens)) == plain
     assert lowered(lambda model, tokens: model(tokens, Taps())[0]) == plain
-    # Controls: a capture that is not returned leaves no trace, unless it makes attention show itself.
+    # Controls: a capture that is not returned leaves no trace, unless it needs the attention pattern.
     assert lowered(lambda model, tokens: model(tokens, Taps(capture=("final",)))[0]) == plain
     assert lowered(lambda model, tokens: model(tokens, Taps(capture=("*.pattern",)))[0]) != plain
 
 
 def _forward_without_taps(model, tokens):
-    """The model's forward pass from its own parts, with no tap anywhere."""
+    """Compute the model's forward pass from its own parts, with no tap anywhere."""
     config, body = model.config, model.transformer
-    places = jnp.arange(tokens.shape[0], dtype=jnp.int32) + jnp.int32(0)
+    positions = jnp.arange(tokens.shape[0], dtype=jnp.int32) + jnp.int32(0)
     x = body.tokens[tokens]
     if config.position == "learned":
-        x = x + body.positions[places]
+        x = x + body.positions[positions]
     for block in body.blocks:
-        mid = x + _attention_without_taps(block.attn, block.norm_attn(x), places)
+        mid = x + _attention_without_taps(block.attn, block.norm_attn(x), positions)
         x = mid + _mlp_without_taps(block.mlp, block.norm_mlp(x if config.parallel else mid))
     final, embedding = body.norm(x), body.tokens[...]
     return jnp.stack([model.heads(final, m, embedding) for m in range(config.prediction_heads)])
 
 
-def _attention_without_taps(attn, x, places):
+def _attention_without_taps(attn, x, positions):
     config = attn.config
     q = attn.query(x).reshape(-1, config.heads, config.head_width)
     k = attn.key(x).reshape(-1, config.key_heads, config.head_width)
@@ -204,11 +208,12 @@ def _attention_without_taps(attn, x, places):
     if config.qk_norm:
         q, k = attn.query_norm(q), attn.key_norm(k)
     if config.position == "rotary":
-        q, k = rotate(q, places, frequencies(config)), rotate(k, places, frequencies(config))
-    seen = places[None, :] <= places[:, None]
+        frequencies = rotary_frequencies(config)
+        q, k = apply_rotary(q, positions, frequencies), apply_rotary(k, positions, frequencies)
+    mask = positions[None, :] <= positions[:, None]
     if config.window:
-        seen = seen & (places[None, :] > places[:, None] - config.window)
-    z = fused(q, KeyValue(k, v), seen, config.precision)
+        mask = mask & (positions[None, :] > positions[:, None] - config.window)
+    z = fused_attention(q, KeyValue(k, v), mask, config.precision)
     return attn.out(z.reshape(z.shape[0], -1))
 
 
@@ -219,7 +224,7 @@ def _mlp_without_taps(mlp, x):
 
 
 def test_an_edit_comes_before_the_capture():
-    model, tokens = drawn(shape()), sequence()
+    model, tokens = random_model(small_config()), random_tokens()
     name = "blocks.1.mlp.post"
     logits, cache = model(tokens, Taps(capture=("*",), edit={name: jnp.zeros_like}))
     assert_close(cache[name], jnp.zeros((9, 64)), atol=0)
@@ -229,7 +234,7 @@ def test_an_edit_comes_before_the_capture():
 
 
 def test_several_edits_of_one_name_come_in_their_order():
-    model, tokens = drawn(shape()), sequence()
+    model, tokens = random_model(small_config()), random_tokens()
 
     def stream(edit):
         return model(tokens, Taps(capture=("blocks.1.resid_pre",), edit=edit))[1]["blocks.1.resid_pre"]
@@ -246,15 +251,15 @@ def test_several_edits_of_one_name_come_in_their_order():
 
 
 def test_an_edit_with_a_wildcard_reaches_every_name_it_matches_and_no_other():
-    model, tokens = drawn(shape()), sequence()
+    model, tokens = random_model(small_config()), random_tokens()
     _, cache = model(tokens, Taps(capture=("*",), edit={"blocks.*.attn_out": jnp.zeros_like}))
     for key, value in cache.items():
         assert bool(jnp.all(value == 0)) == key.endswith("attn_out"), key
 
 
-def test_a_pattern_edited_to_one_place_moves_that_places_value():
-    """Edits of the pattern are what the output is made of, not a copy."""
-    model, tokens = drawn(shape()), sequence(6)
+def test_a_pattern_edited_to_one_position_moves_its_value():
+    """The output is computed from the edited pattern, not from a copy of the original."""
+    model, tokens = random_model(small_config()), random_tokens(6)
 
     def first_alone(pattern):
         return jnp.zeros_like(pattern).at[:, :, 0].set(1)
@@ -280,35 +285,78 @@ def test_a_pattern_edited_to_one_place_moves_that_places_value():
 def test_a_pattern_without_a_name_is_an_error_that_lists_near_ones(kind, pattern, near):
     patterns = ("final", pattern)
     taps = Taps(capture=patterns) if kind == "capture" else Taps(edit=dict.fromkeys(patterns, jnp.negative))
-    with pytest.raises(ValueError, match=r"^taps: pattern must match a tap of the model, got ") as error:
-        drawn(shape())(sequence(), taps)
+    with pytest.raises(ValueError, match=r"^taps: pattern must match a tap") as error:
+        random_model(small_config())(random_tokens(), taps)
     message = str(error.value)
     assert f"got {pattern!r}; near names: " in message
     assert near in message.split("near names: ")[1].split(", ")
 
 
 @pytest.mark.parametrize(
-    ("edit", "message"),
+    ("edit", "got"),
     [
-        (lambda x: x[:1], r"must return shape \(9, 16\) and dtype float64, got \(1, 16\), float64"),
-        (lambda x: x.astype(jnp.float32), r"must return shape \(9, 16\) and dtype float64, got \(9, 16\), float32"),
-        (lambda x: 0.0, r"must return shape \(9, 16\) and dtype float64, got None, None"),
-        (lambda x: None, r"must return shape \(9, 16\) and dtype float64, got None, None"),
+        (lambda x: x[:1], r"\(1, 16\), float64"),
+        (lambda x: x.astype(jnp.float32), r"\(9, 16\), float32"),
+        (lambda x: 0.0, "None, None"),
+        (lambda x: None, "None, None"),
     ],
 )
-def test_an_edit_that_changes_shape_or_dtype_is_an_error_that_names_the_tap(edit, message):
-    with pytest.raises(ValueError, match=rf"^edit of blocks.1.resid_mid: {message}$"):
-        drawn(shape())(sequence(), Taps(edit={"blocks.1.resid_m*": edit}))
+def test_an_edit_that_changes_shape_or_dtype_is_an_error_that_names_the_tap(edit, got):
+    with pytest.raises(ValueError, match=rf"^edit of blocks.1.resid_mid: .*\(9, 16\).*float64, got {got}$"):
+        random_model(small_config())(random_tokens(), Taps(edit={"blocks.1.resid_m*": edit}))
 
 
-def test_a_string_is_no_sequence_of_patterns_and_a_number_no_edit():
-    # Around the hook, which sees that a string is a sequence of strings but stops what is no function.
-    with pytest.raises(ValueError, match=r"^capture: must be a sequence of patterns, got 'final'$"):
+def test_a_string_is_not_a_sequence_of_patterns_and_a_number_not_an_edit():
+    with pytest.raises(ValueError, match=r"^capture: must be a sequence of patterns"):
         Taps(capture="final")
     taps = Taps()
-    object.__setattr__(taps, "edit", {"final": 0.0})
-    with pytest.raises(ValueError, match=r"^edit\['final'\]: must be a function, got 0.0$"):
+    object.__setattr__(taps, "edit", {"final": 0.0})  # around beartype, which stops what is not a function
+    with pytest.raises(ValueError, match=r"^edit\['final'\]: must be a function"):
         taps.__post_init__()
+
+
+def test_taps_are_immutable_and_equal_by_what_they_do():
+    edits = {"final": jnp.negative, "embed": jnp.zeros_like}
+    taps = Taps(capture=["final"], edit=edits)
+    assert taps == Taps(capture=("final",), edit=dict(edits))
+    assert hash(taps) == hash(Taps(capture=("final",), edit=dict(edits)))
+    others = [Taps(), Taps(capture=("final",)), Taps(capture=("embed",), edit=edits), Taps(edit=edits)]
+    others += [Taps(capture=("final",), edit=dict(reversed(edits.items())))]  # edits apply in order
+    others += [Taps(capture=("final",), edit=edits | {"embed": jnp.negative})]
+    assert all(taps != other for other in others)
+    assert len({taps, *others}) == len(others) + 1
+    edits.clear()
+    assert len(taps.edit) == 2
+    with pytest.raises(FrozenInstanceError):
+        taps.capture = ()  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(TypeError, match="item assignment"):
+        taps.edit["final"] = jnp.negative  # pyright: ignore[reportIndexIssue]
+
+
+@pytest.mark.parametrize("way", ["jax.jit of the model", "jax.jit, static", "nnx.jit", "nnx.jit, static"])
+def test_a_jitted_function_takes_taps_and_compiles_once_for_equal_ones(way):
+    model, tokens, traces = random_model(small_config(layers=1)), random_tokens(5), []
+
+    def ablate(z):
+        traces.append(z)
+        return z.at[:, 1].set(0)
+
+    def call(model, tokens, taps):
+        return model(tokens, taps)
+
+    jitted = {
+        "jax.jit of the model": jax.jit(model),
+        "jax.jit, static": jax.jit(model, static_argnames="taps"),
+        "nnx.jit": partial(nnx.jit(call), model),
+        "nnx.jit, static": partial(nnx.jit(call, static_argnames="taps"), model),
+    }[way]
+    results = [jitted(tokens, taps=Taps(capture=["final"], edit={"*.z": ablate})) for _ in range(2)]
+    assert len(traces) == 1
+    truth = model(tokens, Taps(capture=["final"], edit={"*.z": lambda z: z.at[:, 1].set(0)}))
+    for logits, cache in results:
+        assert_close((logits, cache["final"]), (truth[0], truth[1]["final"]), atol=1e-12)
+    _, cache = jitted(tokens, taps=Taps(capture=["embed"]))
+    assert list(cache) == ["embed"]
 
 
 def test_a_model_that_taps_a_name_it_does_not_advertise_is_an_error():
@@ -316,7 +364,7 @@ def test_a_model_that_taps_a_name_it_does_not_advertise_is_an_error():
     part = recorder.within("a")
     part("b", jnp.ones(2))
     assert list(recorder.cache) == ["a.b"]
-    with pytest.raises(ValueError, match=r"^tap: must be one of the names that the model advertises, got 'a.c'$"):
+    with pytest.raises(ValueError, match=r"^tap: must be one of the names .*'a.c'$"):
         part("c", jnp.ones(2))
 
 
@@ -329,7 +377,7 @@ def test_only_what_is_captured_or_edited_is_wanted():
 
 
 def test_one_call_leaves_nothing_for_the_next():
-    model, tokens = drawn(shape()), sequence()
+    model, tokens = random_model(small_config()), random_tokens()
     before = model(tokens)
     _, cache = model(tokens, Taps(capture=("final",), edit={"embed": jnp.zeros_like}))
     _, other = model(tokens, Taps(capture=("embed",)))

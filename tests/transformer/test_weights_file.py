@@ -25,7 +25,9 @@ from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor, build
 from circuits.transformer.one_layer import one_layer_config
 from circuits.transformer.weights_file import load_saved_model, save_model
-from tests.transformer.models import SHAPES, drawn, shape
+from tests.transformer.models import CONFIGS
+from tests.transformer.models import small_config
+from tests.transformer.models import random_model
 
 FORMAT = TokenFormat(StarGraph(2, 3, 7), "text", "start-goal")
 NOTES = {"steps": 7, "accuracy": [0.5, None], "from": "a test é"}
@@ -38,13 +40,13 @@ def bits(model: Predictor | OneLayer) -> dict[str, tuple[str, tuple[int, ...], b
 
 @pytest.fixture
 def folder(tmp_path):
-    save_model(tmp_path / "model", drawn(shape("biased")), FORMAT, NOTES)
+    save_model(tmp_path / "model", random_model(small_config("biased")), FORMAT, NOTES)
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_a_model_comes_back_bit_for_bit(tmp_path, name):
-    model = drawn(shape(name, prediction_heads=1) if name == "approximate" else shape(name))
+    model = random_model(small_config(name, prediction_heads=1) if name == "approximate" else small_config(name))
     save_model(tmp_path, model, None, {})
     found = load_saved_model(tmp_path)
     assert (found.model.config, found.format, found.notes) == (model.config, None, {})
@@ -56,7 +58,7 @@ def test_a_model_comes_back_bit_for_bit(tmp_path, name):
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "bfloat16", "float16"])
 def test_parameters_of_each_dtype(tmp_path, kind):
-    model = drawn(shape(param_dtype=kind))
+    model = random_model(small_config(param_dtype=kind))
     save_model(tmp_path, model, None, {})
     assert bits(load_saved_model(tmp_path).model) == bits(model)
     with safe_open(tmp_path / "model.safetensors", framework="np") as file:
@@ -65,7 +67,7 @@ def test_parameters_of_each_dtype(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "float16"])
 def test_parameters_may_be_rounded(tmp_path, kind):
-    model = drawn(shape())
+    model = random_model(small_config())
     save_model(tmp_path, model, None, {}, dtype=kind)
     with safe_open(tmp_path / "model.safetensors", framework="np") as file:
         assert file.get_tensor("transformer.tokens").dtype == jnp.dtype(kind)
@@ -79,19 +81,19 @@ def test_parameters_may_be_rounded(tmp_path, kind):
 @pytest.mark.parametrize("style", ["text", "pairs"])
 def test_format_notes_and_tokenizer_come_back(tmp_path, family, style):
     format = TokenFormat(family, style, "goal-start")
-    save_model(tmp_path, drawn(shape()), format, NOTES)
+    save_model(tmp_path, random_model(small_config()), format, NOTES)
     found = load_saved_model(tmp_path)
     assert (found.format, found.notes) == (format, NOTES)
     made = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert made.encode("3 4|=").ids == [3, 4, 7, 8]
-    save_model(tmp_path, drawn(shape(), seed=1), None, {})
+    save_model(tmp_path, random_model(small_config(), seed=1), None, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
     assert load_saved_model(tmp_path).format is None
 
 
 def test_walks_and_their_tokenizer_come_back(tmp_path):
     format = WalkFormat(9, 4)
-    save_model(tmp_path, drawn(shape()), format, NOTES)
+    save_model(tmp_path, random_model(small_config()), format, NOTES)
     found = load_saved_model(tmp_path)
     assert (found.format, found.notes) == (format, NOTES)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -104,7 +106,7 @@ def test_walks_and_their_tokenizer_come_back(tmp_path):
     with pytest.raises(Exception, match="WordLevel error: Missing"):
         made.encode("9")
     with pytest.raises(ValueError, match="format: must have the 11 tokens of the model, got 12"):
-        save_model(tmp_path, drawn(shape()), WalkFormat(10, 4), NOTES)
+        save_model(tmp_path, random_model(small_config()), WalkFormat(10, 4), NOTES)
     change = config | {"token_format": {"graph": "walks", "nodes": 9}}
     (tmp_path / "config.json").write_text(json.dumps(change))
     with pytest.raises(ValueError, match=r"config.json: must describe a model, got .*(longest|missing)"):
@@ -113,14 +115,14 @@ def test_walks_and_their_tokenizer_come_back(tmp_path):
 
 def test_numbers_without_axes_come_back(tmp_path):
     """The scale of an injection in the one-layer model."""
-    config = shape(prediction_heads=2, head_kind="transfer", injection=True, kind="one-layer")
+    config = small_config(prediction_heads=2, head_kind="transfer", injection=True, kind="one-layer")
     graph, state = nnx.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))
     model = nnx.merge(graph, jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.3, leaf.dtype), state))
     save_model(tmp_path, model, None, {})
     found = load_saved_model(tmp_path).model
     assert found.config == one_layer_config(config)
     assert bits(found) == bits(model)
-    assert () in [shape for _, shape, _ in bits(found).values()]
+    assert () in [small_config for _, small_config, _ in bits(found).values()]
 
 
 def test_others_can_read_it(folder):
@@ -135,7 +137,7 @@ def test_others_can_read_it(folder):
 
 
 def test_arguments_are_checked(tmp_path):
-    model = drawn(shape())
+    model = random_model(small_config())
     unchecked: Any = getattr(save_model, "__wrapped__", save_model)  # beartype would be first
     with pytest.raises(ValueError, match=r"dtype: must be one of .*, got 'int8'"):
         unchecked(tmp_path / "a", model, None, {}, dtype="int8")
@@ -165,7 +167,7 @@ def test_fields_with_defaults_may_be_absent_and_digests_are_of_what_is_written(f
     """As in folders written before those fields were."""
     new = ["head_dim", "qkv_bias", "qk_norm", "rotary_factor", "parallel", "window"]
     strip_config(folder, new)
-    assert load_saved_model(folder).model.config == shape("biased")
+    assert load_saved_model(folder).model.config == small_config("biased")
     path = folder / "config.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"config": content["config"] | {"window": 0}}))
@@ -182,11 +184,11 @@ def strip_config(folder: Path, names: list[str]) -> None:
     content = json.loads(path.read_text())
     content["config"] = {name: value for name, value in content["config"].items() if name not in names}
     path.write_text(json.dumps(content))
-    shape = json.dumps({name: content[name] for name in ("config", "token_format")}, sort_keys=True)
+    small_config = json.dumps({name: content[name] for name in ("config", "token_format")}, sort_keys=True)
     with safe_open(folder / "model.safetensors", framework="np") as file:
         metadata = file.metadata()
     tensors = load_file(folder / "model.safetensors")
-    save_file(tensors, folder / "model.safetensors", metadata | {"config": checksum(shape.encode())})
+    save_file(tensors, folder / "model.safetensors", metadata | {"config": checksum(small_config.encode())})
 
 
 @pytest.mark.parametrize("name", ["star-2x5-ntp", "star-2x5-mtp3"])
@@ -277,8 +279,8 @@ def test_missing_surplus_and_misshapen_tensors_are_named(folder):
 
 
 def test_halves_of_two_folders_are_no_model(folder, tmp_path):
-    other = replace(shape("biased"), activation="gelu")
-    save_model(tmp_path / "other", drawn(other), FORMAT, {})
+    other = replace(small_config("biased"), activation="gelu")
+    save_model(tmp_path / "other", random_model(other), FORMAT, {})
     (tmp_path / "other" / "config.json").replace(folder / "config.json")
     with pytest.raises(ValueError, match=r"config.json: must describe the model that '.*' was written with"):
         load_saved_model(folder)

@@ -28,7 +28,7 @@ def jacobians(
     chunk: int = 16,
     on_progress: OnProgress | None = None,
 ) -> NamedMatrices:
-    """Return E J for each tap, with J the mean over examples of ∂ logits[head, position, nodes] / ∂ stream[tap, source].
+    """Return E J for each tap, J the mean over examples of ∂ logits[head, position, nodes] / ∂ stream[tap, source].
 
     Row u: how node logits at ``position`` change when the stream at ``source`` moves towards the embedding of u. The
     derivatives are exact.

@@ -1,4 +1,4 @@
-"""Null hypotheses for cosines with a power: what they are where there is nothing to find, [draws, matrices, references].
+"""Null hypotheses for cosines with a power: cosines where there is nothing to find, [draws, matrices, references].
 
 permuted    the nodes of the graph renamed at random, P A Pᵀ, and its powers with it: the matrix does not know which
             node is which. A matrix built from degrees alone, or from the order of the nodes, exceeds this null, for

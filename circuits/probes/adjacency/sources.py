@@ -96,7 +96,7 @@ def ov_circuits(model: Predictor, nodes: Nodes, *, head: int = 0, fold: bool = T
         >>> model, _, _ = tiny_planning_model()
         >>> matrices = ov_circuits(model, np.arange(10))
         >>> matrices.names, matrices.values.shape
-        (('L0H0', 'L0H1', 'L1H0', 'L1H1'), (4, 10, 10))
+        (('L0H0', 'L0H1'), (2, 10, 10))
     """
     ids, config = check_nodes(model, nodes), model.config
     outward, embedded = _outward(model, ids, head, fold), node_embedding(model, ids)

@@ -58,7 +58,7 @@ def attention_maps(
         >>> model, problems, format = tiny_planning_model()
         >>> maps = attention_maps(model, problems, format)
         >>> maps.patterns.shape, maps.tokens[:4]
-        ((2, 2, 10, 10), ('s', 'n1', 'n1', 'g'))
+        ((1, 2, 10, 10), ('s', 'n1', 'n1', 'g'))
     """
     checks.require(len(problems) > 0, "problems", "must be at least one", len(problems))
     query = query_position(format) if query is None else query
@@ -116,7 +116,7 @@ def _written_names(format: TokenFormat, layout: Layout) -> tuple[tuple[str, ...]
     names[parents], names[parents + 1] = "u", "v"
     names[int(layout.start)], names[int(layout.goal)] = "s", "g"
     answer = np.arange(format.prompt_length, len(names))
-    names[answer] = [f"n{position - format.prompt_length + format.first_node}" for position in answer]
+    names[answer] = [f"n{position - format.prompt_length + format.path_offset}" for position in answer]
     roles = {"·": "symbol", "u": "edges", "v": "edges", "s": "start", "g": "goal"}
     return tuple(names.tolist()), tuple(roles.get(name, "answer") for name in names.tolist())
 

@@ -91,7 +91,7 @@ def find_circuit(
         >>> model, problems, format = tiny_planning_model()
         >>> found = find_circuit(model, problems, format, level=0.5)
         >>> found["backward_trace"].score.mean.shape  # layers, attention heads, hops
-        (2, 2, 2)
+        (1, 2, 2)
     """
     checks.require(len(problems) >= 2, "problems", "must be at least 2", len(problems))
     checks.require(MIN_LEVEL <= level < 1, "level", f"must be at least {MIN_LEVEL} and below 1", level)

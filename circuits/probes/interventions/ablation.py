@@ -66,7 +66,7 @@ def ablate(
         >>> model, problems, format = tiny_planning_model()
         >>> twins = planning_twins(problems, format, jax.random.key(0))
         >>> ablate(model, twins, "attn.z", "zero").accuracy.shape
-        (2, 2)
+        (1, 2)
     """
     checks.choice("site", site, ABLATED)
     checks.choice("method", method, METHODS)

@@ -84,7 +84,7 @@ def planning_twin(
     checks.shape("tokens", tokens, (format.length,))
     tokens = jnp.asarray(tokens)
     query = query_position(format, token)
-    depth = query + 1 - format.prompt_length + format.first_node
+    depth = query + 1 - format.prompt_length + format.path_offset
     checks.require(depth > 0, "token", "must not be that of the start, which all paths share", token)
     layout = problem_layout(tokens, format, query)
     routes, is_leaf = _routes(tokens, format)

@@ -96,7 +96,7 @@ def patch(
         >>> model, problems, format = tiny_planning_model()
         >>> twins = planning_twins(problems, format, jax.random.key(0))
         >>> patch(model, twins, "attn.z", ("layer", "head")).effect.shape
-        (2, 2)
+        (1, 2)
     """
     masks = mask_grid(model.config, site, by, twins.clean_tokens.shape[-1])
     options = {"direction": direction, "aligned": aligned, "head": head, "chunk": chunk, "block": block}

@@ -84,7 +84,7 @@ def path_patch(
         >>> model, problems, format = tiny_planning_model()
         >>> twins = planning_twins(problems, format, jax.random.key(0))
         >>> path_patch(model, twins).effect.shape
-        (1, 2, 2)
+        (1, 1, 2)
     """
     _check(model.config, receivers, mlps, direction, head)
     senders, shape = flatten_variants(mask_grid(model.config, "attn.z", ("layer", "head")))

@@ -209,7 +209,7 @@ def measure_language_heads(
         >>> sequences = probes.repeated_sequences(ids=14, length=5, count=4, seed=0)
         >>> evidence = probes.measure_language_heads(model, sequences)["induction"]
         >>> evidence.score.mean.shape, probes.heads_above_nulls(evidence)  # none, for the model is random
-        ((2, 2), [])
+        ((1, 2), [])
     """
     repeated, fresh = sequences
     checks.shape("sequences.fresh", fresh, repeated.shape)

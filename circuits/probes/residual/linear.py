@@ -75,7 +75,7 @@ def fit_linear_probes(
         >>> layouts = planning_twins(problems, format, jax.random.key(0)).layout
         >>> probes = fit_linear_probes(model, layouts)
         >>> score_linear_probes(model, probes, layouts).accuracy.shape  # streams, positions, nodes
-        (3, 1, 3)
+        (2, 1, 3)
     """
     checks.require(0 < ridge < float("inf"), "ridge", "must be positive and finite", ridge)
     labels = path_nodes(layouts)

@@ -65,7 +65,7 @@ def logit_lens(
         >>> model, problems, format = tiny_planning_model()
         >>> twins = planning_twins(problems, format, jax.random.key(0))
         >>> logit_lens(model, twins.layout).rank.shape  # heads, streams, nodes
-        (1, 3, 5)
+        (1, 2, 5)
     """
     heads = model.config.prediction_heads if model.config.head_kind == "linear" else 1
 

@@ -9,7 +9,7 @@ from numpy import ndarray
 from circuits import checks
 from circuits.tasks.blocksworld.config import BlocksworldConfig
 from circuits.tasks.blocksworld.plans import training_plans
-from circuits.tasks.blocksworld.world import blocksworld, plan_format
+from circuits.tasks.blocksworld.world import make_blocksworld, plan_format
 from circuits.tasks.task import GRAPH_FILE, Task
 from circuits.tasks.walks.format import WalkFormat
 from circuits.tasks.walks.graphs import format_graph
@@ -19,7 +19,7 @@ from circuits.tasks.walks.task import walks_task
 
 def build(config: BlocksworldConfig, folder: Path | None = None) -> Task:
     """Build the task. A folder's graph must be that of the blocks."""
-    walks, world = config.walks, blocksworld(config.walks.blocks)
+    walks, world = config.walks, make_blocksworld(config.walks.blocks)
     graph = nx.freeze(world.graph)
     if folder is not None:
         same = (folder / GRAPH_FILE).read_text(encoding="utf-8") == format_graph(graph)

@@ -1,9 +1,9 @@
-"""Blocksworld: states of b named blocks, the graph of moves between them, and plans as walks in it.
+"""Blocksworld: the states of some named blocks, the graph of moves between them, and plans as walks in it.
 
-A state is a set of stacks: the order within a stack counts, the order of the stacks does not. There are 1, 3, 13,
-73, 501, 4051 states for b = 1..6 (partitions of a set into lists, OEIS A000262). A move takes the top block of a
-stack to the table, or onto the top of another stack. Every move can be taken back, and every state can be taken
-apart, so each state can be reached from each other one. Source: arXiv:2509.23186 (4 blocks).
+A state is a set of stacks: the order within a stack matters, the order of the stacks does not. There are 1, 3, 13, 73,
+501, 4051 states of 1 to 6 blocks (partitions of a set into lists, OEIS A000262). A move puts the top block of a stack
+on the table or on top of another stack. Every move can be undone, and every state can be taken apart, so every state
+can be reached from every other. arXiv:2509.23186 uses 4 blocks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,62 +21,80 @@ from circuits.tasks.walks.graphs import graph_from_edges
 MAX_BLOCKS = 6
 
 Stacks = tuple[tuple[int, ...], ...]
-"""Blocks 0..b-1 of each stack, bottom first; stacks are sorted."""
+"""The blocks of each stack, bottom first; blocks are 0, 1, ..., and stacks are sorted."""
 
 
 class Blocksworld(NamedTuple):
-    """All states of some blocks. State 0 has each block on the table."""
+    """All states of some blocks, and the moves between them. State 0 has each block on the table."""
 
     states: tuple[Stacks, ...]
-    """Sorted; the place of a state is its node."""
+    """The state of each node, sorted."""
     names: tuple[str, ...]
-    """Of each state, bottom first: "AB|C|D" has B on A."""
+    """The name of each node: "AB|C|D" has B on A."""
     graph: nx.DiGraph
-    """On range(number of states): an edge is a move."""
+    """The graph on range(number of states) whose edges are the moves."""
     moves: dict[tuple[int, int], str]
-    """Of each edge: "move B to table", or "stack B on C"."""
+    """The move of each edge: "move B to table", or "stack B on C"."""
 
 
 class PlanCheck(NamedTuple):
-    """Whether a plan leads to its goal by moves, whether no plan has fewer moves, and what is wrong or ""."""
+    """The result of checking a plan."""
 
     valid: bool
+    """Whether the plan leads from source to target by moves, without repeating a state."""
     optimal: bool
+    """Whether it is valid, and no valid plan has fewer moves."""
     reason: str
+    """What is wrong, in words; "" for an optimal plan."""
 
 
-def blocksworld(blocks: int) -> Blocksworld:
-    """The world of ``blocks`` blocks, in {1..6}, named "A", "B", ...
+def make_blocksworld(blocks: int) -> Blocksworld:
+    """Return the world of 1 to 6 blocks, named "A", "B", ...
 
-    Raises ValueError naming ``blocks`` when it is out of range.
+    Raises:
+        ValueError: if ``blocks`` is out of range.
+
+    Example:
+        >>> make_blocksworld(2).names
+        ('A|B', 'AB', 'BA')
     """
     checks.integer("blocks", blocks, 1, MAX_BLOCKS)
     table: Stacks = tuple((block,) for block in range(blocks))
-    after: dict[Stacks, dict[Stacks, str]] = {table: dict(_moves(table))}
-    waiting: list[Stacks] = [table]
-    while waiting:
-        new = [state for state in after[waiting.pop()] if state not in after]
-        after |= {state: dict(_moves(state)) for state in new}
-        waiting += new
-    states = tuple(sorted(after))
-    node = {state: place for place, state in enumerate(states)}
-    moves = {(node[u], node[v]): move for u in states for v, move in sorted(after[u].items())}
+    moves_from: dict[Stacks, dict[Stacks, str]] = {table: dict(_moves(table))}
+    unvisited: list[Stacks] = [table]
+    while unvisited:
+        new = [state for state in moves_from[unvisited.pop()] if state not in moves_from]
+        moves_from |= {state: dict(_moves(state)) for state in new}
+        unvisited += new
+    states = tuple(sorted(moves_from))
+    node = {state: index for index, state in enumerate(states)}
+    moves = {(node[u], node[v]): move for u in states for v, move in sorted(moves_from[u].items())}
     return Blocksworld(states, tuple(map(_name, states)), graph_from_edges(len(states), list(moves)), moves)
 
 
-def plan_format(world: Blocksworld, spare: int = 2) -> WalkFormat:
-    """The format for plans of up to ``spare`` >= 0 moves more than the longest of all shortest plans.
+def plan_format(world: Blocksworld, extra_moves: int = 2) -> WalkFormat:
+    """Return the format for plans with up to ``extra_moves`` moves more than the longest of all shortest plans.
 
-    Raises ValueError naming ``spare`` when it is no integer of at least 0.
+    Raises:
+        ValueError: if ``extra_moves`` is not an integer of at least 0.
+
+    Example:
+        >>> plan_format(make_blocksworld(3))
+        WalkFormat(nodes=13, longest=6)
     """
-    checks.integer("spare", spare, 0)
-    return WalkFormat(len(world.states), nx.diameter(world.graph) + 1 + spare)
+    checks.integer("extra_moves", extra_moves, 0)
+    return WalkFormat(len(world.states), nx.diameter(world.graph) + 1 + extra_moves)
 
 
 def shortest_plans(world: Blocksworld, source: int, target: int) -> list[list[int]]:
-    """Every plan with the fewest moves, as lists of nodes from source to target, sorted.
+    """Return all plans with the fewest moves, as sorted lists of nodes from source to target.
 
-    Raises ValueError naming ``source`` or ``target`` when it is no node.
+    Raises:
+        ValueError: if ``source`` or ``target`` is not a node.
+
+    Example:
+        >>> shortest_plans(make_blocksworld(2), 1, 2)
+        [[1, 0, 2]]
     """
     _check_node(world, "source", source)
     _check_node(world, "target", target)
@@ -84,21 +102,36 @@ def shortest_plans(world: Blocksworld, source: int, target: int) -> list[list[in
 
 
 def describe_plan(world: Blocksworld, plan: Sequence[int] | Int[np.ndarray, " n"]) -> list[str]:
-    """The moves of a plan, given by its nodes, in words.
+    """Return the moves of a plan, given by its nodes, in words.
 
-    Raises ValueError naming ``plan`` when two nodes in a row are joined by no move.
+    Raises:
+        ValueError: if two consecutive nodes are not joined by a move.
+
+    Example:
+        >>> describe_plan(make_blocksworld(2), [1, 0, 2])
+        ['move B to table', 'stack A on B']
     """
-    for edge in pairwise(np.asarray(plan).tolist()):
+    edges = list(pairwise(np.asarray(plan).tolist()))
+    for edge in edges:
         checks.require(edge in world.moves, "plan", "each step must be a move", edge)
-    return [world.moves[edge] for edge in pairwise(np.asarray(plan).tolist())]
+    return [world.moves[edge] for edge in edges]
 
 
 def check_plan(world: Blocksworld, source: int, target: int, plan: Sequence[int] | Int[np.ndarray, " n"]) -> PlanCheck:
-    """Check a plan, given by its nodes: from source to target, by moves, no state twice; and count its moves.
+    """Check a plan, and compare its number of moves with the minimum. ``check_walk`` accepts the same plans as valid.
 
-    A plan is valid where ``check_walk`` finds its line valid.
+    Args:
+        world: the blocks.
+        source: the node in which the plan must start.
+        target: the node in which it must end.
+        plan: the nodes of the plan.
 
-    Raises ValueError naming ``source`` or ``target`` when it is no node; never for a wrong plan.
+    Raises:
+        ValueError: if ``source`` or ``target`` is not a node; never for a wrong plan.
+
+    Example:
+        >>> check_plan(make_blocksworld(2), 1, 2, [1, 2])
+        PlanCheck(valid=False, optimal=False, reason='no move from AB to BA at step 1')
     """
     _check_node(world, "source", source)
     _check_node(world, "target", target)
@@ -106,9 +139,8 @@ def check_plan(world: Blocksworld, source: int, target: int, plan: Sequence[int]
     fault = next(_faults(world, source, target, nodes), "")
     if fault:
         return PlanCheck(False, False, fault)
-    fewest = nx.shortest_path_length(world.graph, source, target)
-    longer = f"{len(nodes) - 1} moves, where {fewest} are enough"
-    return PlanCheck(True, len(nodes) - 1 == fewest, "" if len(nodes) - 1 == fewest else longer)
+    moves, minimum = len(nodes) - 1, nx.shortest_path_length(world.graph, source, target)
+    return PlanCheck(True, moves == minimum, "" if moves == minimum else f"{moves} moves, where {minimum} suffice")
 
 
 def _moves(state: Stacks) -> Iterator[tuple[Stacks, str]]:
@@ -119,24 +151,24 @@ def _moves(state: Stacks) -> Iterator[tuple[Stacks, str]]:
             yield tuple(sorted([*rest, (block,)])), f"move {_letter(block)} to table"
         for other in state:
             if other != stack:
-                grown = [(*each, block) if each == other else each for each in rest]
-                yield tuple(sorted(grown)), f"stack {_letter(block)} on {_letter(other[-1])}"
+                stacked = [(*each, block) if each == other else each for each in rest]
+                yield tuple(sorted(stacked)), f"stack {_letter(block)} on {_letter(other[-1])}"
 
 
 def _faults(world: Blocksworld, source: int, target: int, nodes: list[int]) -> Iterator[str]:
     if not nodes or nodes[0] != source:
-        yield f"starts at {_named(world, nodes[0]) if nodes else 'no state'}, not at {world.names[source]}"
+        yield f"starts at {_describe(world, nodes[0]) if nodes else 'no state'}, not at {world.names[source]}"
     for step, edge in enumerate(pairwise(nodes), start=1):
         if edge not in world.moves:
-            yield f"no move from {_named(world, edge[0])} to {_named(world, edge[1])} at step {step}"
+            yield f"no move from {_describe(world, edge[0])} to {_describe(world, edge[1])} at step {step}"
         if edge[1] in nodes[:step]:
-            yield f"comes back to {_named(world, edge[1])} at step {step}"
+            yield f"returns to {_describe(world, edge[1])} at step {step}"
     if nodes[-1] != target:
-        yield f"ends at {_named(world, nodes[-1])}, not at {world.names[target]}"
+        yield f"ends at {_describe(world, nodes[-1])}, not at {world.names[target]}"
 
 
-def _named(world: Blocksworld, node: int) -> str:
-    return world.names[node] if 0 <= node < len(world.names) else f"{node}, which is no state"
+def _describe(world: Blocksworld, node: int) -> str:
+    return world.names[node] if 0 <= node < len(world.names) else f"{node}, which is not a state"
 
 
 def _name(state: Stacks) -> str:

@@ -1,7 +1,7 @@
-"""Every star problem of a family, each exactly once.
+"""Enumerate the star problems of a family, each exactly once.
 
-A problem is an edge list and a goal. Swapping two distractor paths changes the canonical names and not the
-problem, so one canonical edge order is kept of each class of (P - 1)! orders, and all labelings are applied.
+A problem is a list of edges and a goal. Permuting the distractor paths changes the canonical nodes but not the problem.
+So one edge order is chosen from each class of (P - 1)! equivalent ones, and combined with all labelings.
 """
 
 from collections.abc import Iterator
@@ -18,70 +18,109 @@ from circuits.tasks.problem import Problem, canonical_problem
 from circuits.tasks.star.graph import StarGraph
 
 MAX_EDGE_ORDERS = 5_000_000
-"""E = 10 edges have 3,628,800 orders; the 39,916,800 of 11 edges would fill gigabytes."""
+"""10 edges have 3,628,800 orders; the 39,916,800 orders of 11 edges would fill gigabytes."""
 CHUNK = 65536
 
 
-def edge_orders(spec: StarGraph) -> Int[np.ndarray, "O E"]:
-    """One edge order per class, in lexicographic order; O = E! / (P - 1)! classes under swaps of distractors.
+def edge_orders(family: StarGraph) -> Int[np.ndarray, "orders E"]:
+    """Return one edge order of each class, in lexicographic order.
 
-    The representative is the order in which the first-listed edges of the distractor paths 1..P-1 come in
-    increasing path order.
+    The representative of a class lists the first-listed edges of the distractor paths 1..P-1 in the order of the paths.
 
-    Raises ValueError when E! is above 5,000,000, that is for more than 10 edges.
+    Args:
+        family: star graphs with at most 10 edges.
+
+    Returns:
+        E! / (P - 1)! permutations of 0..E-1, int32.
+
+    Raises:
+        ValueError: for more than 10 edges (more than 5,000,000 orders).
+
+    Example:
+        >>> edge_orders(StarGraph(2, 3, 10)).shape
+        (24, 4)
     """
-    total = factorial(spec.edge_count)
-    checks.require(total <= MAX_EDGE_ORDERS, "spec", f"must have E! <= {MOST_ORDERS} edge orders", spec)
-    blocks = _permutations(spec.edge_count, spec.edge_count, CHUNK)
-    return np.concatenate([_kept(spec, block) for block in blocks])
+    total = factorial(family.edge_count)
+    checks.require(total <= MAX_EDGE_ORDERS, "family", f"must have E! <= {MAX_EDGE_ORDERS} edge orders", family)
+    blocks = _permutations(family.edge_count, family.edge_count, CHUNK)
+    return np.concatenate([_representatives(family, block) for block in blocks])
 
 
-def canonical_problems(spec: StarGraph) -> Problem:
-    """The O canonical problems, one for each row of ``edge_orders``, as a batch.
+def canonical_problems(family: StarGraph) -> Problem:
+    """Return the canonical problem of each row of ``edge_orders``, as a batch.
 
-    Raises ValueError when E! is above 5,000,000.
+    Example:
+        >>> canonical_problems(StarGraph(2, 3, 10)).edges.shape
+        (24, 4, 2)
     """
-    return jax.vmap(canonical_problem, in_axes=(None, 0))(spec, edge_orders(spec))
+    return jax.vmap(canonical_problem, in_axes=(None, 0))(family, edge_orders(family))
 
 
-def labelings(spec: StarGraph, chunk: int = CHUNK) -> Iterator[Int[np.ndarray, "chunk K"]]:
-    """All N! / (N - K)! sequences of K distinct labels, in lexicographic order, at most ``chunk`` at a time.
+def labelings(family: StarGraph, chunk: int = CHUNK) -> Iterator[Int[np.ndarray, "chunk nodes"]]:
+    """Iterate over all sequences of distinct labels for the nodes, in lexicographic order.
 
-    Only the last block is shorter than ``chunk`` >= 1. Lazy, so a huge family can be begun.
+    Args:
+        family: star graphs; there are N! / (N - nodes)! labelings.
+        chunk: the number of labelings per block, at least 1; the last block may be shorter.
 
-    Raises ValueError when ``chunk`` is no integer of at least 1.
+    Returns:
+        A lazy iterator of blocks, int32.
+
+    Raises:
+        ValueError: if ``chunk`` is not an integer of at least 1.
+
+    Example:
+        >>> next(labelings(StarGraph(2, 2, 4), chunk=2)).tolist()
+        [[0, 1, 2], [0, 1, 3]]
     """
     checks.integer("chunk", chunk, 1)
-    return _permutations(spec.labels, spec.node_count, chunk)
+    return _permutations(family.labels, family.node_count, chunk)
 
 
-def num_problems(spec: StarGraph) -> int:
-    """The number of distinct (edge list, goal), O N! / (N - K)! where O = E! / (P - 1)!, exactly."""
-    orders = factorial(spec.edge_count) // factorial(spec.paths - 1)
-    return orders * perm(spec.labels, spec.node_count)
+def num_problems(family: StarGraph) -> int:
+    """Return the exact number of distinct problems: E! / (P - 1)! edge orders times N! / (N - nodes)! labelings.
+
+    Example:
+        >>> num_problems(StarGraph(2, 3, 10))
+        725760
+    """
+    orders = factorial(family.edge_count) // factorial(family.paths - 1)
+    return orders * perm(family.labels, family.node_count)
 
 
-def enumerate_problems(spec: StarGraph, chunk: int = CHUNK) -> Iterator[Problem]:
-    """All ``count(spec)`` problems, each once, in batches of at most ``chunk`` >= 1.
+def enumerate_problems(family: StarGraph, chunk: int = CHUNK) -> Iterator[Problem]:
+    """Iterate over all ``num_problems(family)`` problems, each exactly once.
 
-    The edge order varies slowest, in the order of ``edge_orders``, then the labeling, in lexicographic order.
-    Every batch holds one edge order, so only its last batch is shorter than ``chunk``. Arrays are numpy.
+    The outer loop is over ``edge_orders``, the inner one over ``labelings``. All problems of a batch have the same edge
+    order, so the last batch of each edge order may be shorter.
 
-    Raises ValueError when ``chunk`` is no integer of at least 1, or E! is above 5,000,000.
+    Args:
+        family: star graphs with at most 10 edges.
+        chunk: the number of problems per batch, at least 1.
+
+    Returns:
+        A lazy iterator of batches, int32 numpy.
+
+    Raises:
+        ValueError: if ``chunk`` is not an integer of at least 1, or for more than 10 edges.
+
+    Example:
+        >>> sum(len(batch.goal) for batch in enumerate_problems(StarGraph(2, 2, 4)))
+        48
     """
     checks.integer("chunk", chunk, 1)
-    problems = map(partial(canonical_problem, spec), edge_orders(spec))
-    pairs = ((problem, block) for problem in problems for block in labelings(spec, chunk))
+    problems = map(partial(canonical_problem, family), edge_orders(family))
+    pairs = ((problem, block) for problem in problems for block in labelings(family, chunk))
     return (Problem(*(block[:, part] for part in problem)) for problem, block in pairs)
 
 
-def _permutations(things: int, places: int, chunk: int) -> Iterator[np.ndarray]:
-    rows = permutations(range(things), places)
+def _permutations(items: int, length: int, chunk: int) -> Iterator[np.ndarray]:
+    rows = permutations(range(items), length)
     while (block := np.fromiter(chain.from_iterable(islice(rows, chunk)), dtype=np.int32)).size:
-        yield block.reshape(-1, places)
+        yield block.reshape(-1, length)
 
 
-def _kept(spec: StarGraph, orders: Int[np.ndarray, "chunk E"]) -> Int[np.ndarray, "kept E"]:
-    path = orders // (spec.nodes - 1)
-    firsts = np.stack([np.argmax(path == p, axis=-1) for p in range(1, spec.paths)], axis=-1)
+def _representatives(family: StarGraph, orders: Int[np.ndarray, "chunk E"]) -> Int[np.ndarray, "classes E"]:
+    path = orders // (family.nodes - 1)
+    firsts = np.stack([np.argmax(path == p, axis=-1) for p in range(1, family.paths)], axis=-1)
     return orders[(np.diff(firsts, axis=-1) > 0).all(axis=-1)]

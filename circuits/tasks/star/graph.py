@@ -1,7 +1,7 @@
-"""The star-graph path-finding task: graphs, labels, and sequences of tokens.
+"""Star graphs, and the prompts of arXiv:2604.11912, Section 5.1, on which the disentangled transformer works.
 
-A star graph has P paths of M nodes that share their first node, the start. The goal is the last node of one
-path, and the answer is that path. Everything here works on one problem; callers vmap.
+A star has P paths of M nodes that share their first node, the start. The goal is the last node of one path, and the
+answer is that path.
 """
 
 from dataclasses import dataclass
@@ -13,34 +13,32 @@ from jax import Array
 from jaxtyping import Int
 
 from circuits import checks
-from circuits.tasks.problem import MAX_LABELS, Problem, check_single, relabel
+from circuits.tasks.problem import MAX_LABELS, Problem, check_single
 from circuits.typing import Label, Tokens
 
-__all__ = [
-    "MOST_LABELS",
-    "QUERIES",
-    "Problem",
-    "StarGraph",
-    "canonical",
-    "encode",
-    "relabel",
-    "replay_context",
-    "single",
-    "targets",
-]
-
 QUERIES = ("goal-start", "start-goal")
-"""The two orders in which a query is written."""
+"""The two orders in which a prompt names the start and the goal."""
 
 
 @dataclass(frozen=True)
 class StarGraph:
-    """Stars of P = ``paths`` >= 2 paths of M = ``nodes`` >= 2 nodes, labelled from N = ``labels`` labels.
+    """The family of star graphs with given sizes: "P-path M-node stars" with N labels.
 
-    N is at least P (M - 1) + 1, the number of distinct nodes, and below 2^31, for labels are int32. A family
-    is hashable, so it can be a static argument.
+    A family is hashable, so it can be a static argument of a jitted function. In the canonical graph the start is 0,
+    and node j = 1..M-1 of path p = 0..P-1 is p (M - 1) + j.
 
-    Raises ValueError naming the argument that is out of range.
+    Args:
+        paths: P, the number of paths, at least 2.
+        nodes: M, the number of nodes on each path, including the shared start, at least 2.
+        labels: N, the number of labels; at least the number of nodes, P (M - 1) + 1, and below 2^31 (labels are int32).
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> family = StarGraph(paths=2, nodes=3, labels=10)
+        >>> family.edge_count, family.node_count, family.sequence_length
+        (4, 5, 10)
     """
 
     paths: int
@@ -59,49 +57,56 @@ class StarGraph:
 
     @property
     def node_count(self) -> int:
-        """K = P (M - 1) + 1 distinct nodes; the start is shared."""
+        """E + 1: the start is shared."""
         return self.edge_count + 1
 
     @property
     def sequence_length(self) -> int:
-        """T = 2 E + 2: two tokens for an edge, and two for the query."""
+        """T = 2 E + 2: two tokens for each edge, and two for the query."""
         return 2 * self.edge_count + 2
 
     @property
-    def leaves(self) -> int:
-        """P, one for each path; the goal is one of them."""
-        return self.paths
-
-    @property
-    def branching(self) -> tuple[int, ...]:
-        """The edges that leave each of the first M - 1 nodes of an answer: P, then 1 each."""
+    def branching_factors(self) -> tuple[int, ...]:
+        """The out-degree of each of the first M - 1 nodes of the answer: P for the start, then 1."""
         return (self.paths, *(1 for _ in range(self.nodes - 2)))
 
     @property
-    def symmetries(self) -> int:
-        """P!, for the paths can be permuted."""
+    def num_automorphisms(self) -> int:
+        """P!, the permutations of the paths."""
         return factorial(self.paths)
 
     @property
     def canonical_edges(self) -> Int[np.ndarray, "E 2"]:
-        """The edges, path by path from the start 0, when node j = 1..M-1 of path p is named p (M - 1) + j."""
+        """The edges path by path, each path from the start outwards."""
         heads = np.arange(1, self.node_count, dtype=np.int32)
-        first = (heads - 1) % (self.nodes - 1) == 0
-        return np.stack([np.where(first, 0, heads - 1), heads], axis=-1).astype(np.int32)
+        leaves_start = (heads - 1) % (self.nodes - 1) == 0
+        return np.stack([np.where(leaves_start, 0, heads - 1), heads], axis=-1).astype(np.int32)
 
     @property
     def canonical_path(self) -> Int[np.ndarray, " M"]:
-        """Path 0, that is range(M)."""
+        """Path 0: the nodes 0..M-1."""
         return np.arange(self.nodes, dtype=np.int32)
 
 
 def encode_prompt(problem: Problem, query: str = "goal-start") -> Int[Array, " T"]:
-    """The sequence of T = 2 E + 2 labels: (u, v) for each edge in the order listed, then the query.
+    """Return the prompt of one problem as labels: (u, v) for each edge in the order listed, then the query.
 
-    "goal-start" writes goal then start (the paper, Section 5.1); "start-goal" writes start then goal (its
-    Appendix E.3). One problem only; vmap for a batch.
+    Vmap over a batch.
 
-    Raises ValueError for another ``query``, or for a batch.
+    Args:
+        problem: one problem.
+        query: "goal-start" (Section 5.1 of arXiv:2604.11912) or "start-goal" (its Appendix E.3).
+
+    Returns:
+        T = 2 E + 2 labels, int32.
+
+    Raises:
+        ValueError: for another ``query``, or for a batch.
+
+    Example:
+        >>> from circuits.tasks import parse_line
+        >>> encode_prompt(parse_line("3,7|6,0|7,2|3,6/3,0=3,6,0")).tolist()
+        [3, 7, 6, 0, 7, 2, 3, 6, 0, 3]
     """
     checks.choice("query", query, QUERIES)
     check_single("problem", problem)
@@ -110,10 +115,20 @@ def encode_prompt(problem: Problem, query: str = "goal-start") -> Int[Array, " T
     return jnp.concatenate(parts)
 
 
-def targets(problem: Problem) -> tuple[Int[Array, "..."], Int[Array, "..."]]:
-    """The next token y1 = path[1] and the one after it y2 = path[2], for one problem or a batch.
+def targets(problem: Problem) -> tuple[Int[Array, "*batch"], Int[Array, "*batch"]]:
+    """Return the next token y1 and the token after it, y2: nodes 1 and 2 of the path.
 
-    Raises ValueError when M < 3, for then there is no path[2].
+    Args:
+        problem: one problem, or a batch.
+
+    Raises:
+        ValueError: if paths have fewer than 3 nodes, so that there is no y2.
+
+    Example:
+        >>> from circuits.tasks import parse_line
+        >>> y1, y2 = targets(parse_line("3,7|6,0|7,2|3,6/3,0=3,6,0"))
+        >>> int(y1), int(y2)
+        (6, 0)
     """
     nodes = problem.path.shape[-1]
     rule = "two-token targets need paths of at least 3 nodes (the start, y1 and y2)"
@@ -122,6 +137,15 @@ def targets(problem: Problem) -> tuple[Int[Array, "..."], Int[Array, "..."]]:
 
 
 def replay_context(tokens: Tokens, y1: Label) -> Int[Array, " T"]:
-    """The paper's Z': the same tokens with the last replaced by ``y1``."""
+    """Return the context Z' of arXiv:2604.11912: the same tokens, with the last one replaced by ``y1``.
+
+    Args:
+        tokens: a prompt that ends with the start.
+        y1: the next token.
+
+    Example:
+        >>> replay_context(jnp.array([3, 7, 6, 0, 7, 2, 3, 6, 0, 3]), 6).tolist()
+        [3, 7, 6, 0, 7, 2, 3, 6, 0, 6]
+    """
     sequence = jnp.asarray(tokens)
     return sequence.at[-1].set(jnp.asarray(y1).astype(sequence.dtype))

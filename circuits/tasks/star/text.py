@@ -1,7 +1,7 @@
-"""The public text format of star problems (Bachmann & Nagarajan 2024), one graph a line.
+"""The public text format of path-finding problems (Bachmann & Nagarajan 2024), one problem per line.
 
-``u,v|u,v|.../start,goal=n0,n1,...`` with directed, shuffled edges. Files are named
-``deg_{P}_path_{M}_nodes_{N}_{train|test}_{count}.txt``.
+``u,v|u,v|.../start,goal=n0,n1,...`` with directed edges in random order. Files are named
+``deg_{P}_path_{M}_nodes_{N}_{train|test}_{count}.txt``, or ``..._nodes_{N}_reverse_False_{count}_{train|test}.txt``.
 """
 
 import re
@@ -18,7 +18,10 @@ from circuits.tasks.star.graph import QUERIES, StarGraph
 SPLITS = ("train", "test")
 
 _NUMBER = "(0|[1-9][0-9]*)"
-_FILE_NAME = f"deg_{_NUMBER}_path_{_NUMBER}_nodes_{_NUMBER}_(train|test)_{_NUMBER}[.]txt"
+_FILE_NAME = re.compile(
+    f"deg_{_NUMBER}_path_{_NUMBER}_nodes_{_NUMBER}_"
+    f"(?:(?P<split>train|test)_(?P<count>{_NUMBER})|reverse_False_(?P<count_2>{_NUMBER})_(?P<split_2>train|test))[.]txt"
+)
 
 
 def parse_line(
@@ -30,72 +33,99 @@ def parse_line(
     number: int = 1,
     solver: Callable[..., list[int]] = solve_star,
 ) -> Problem:
-    """Read one line as a problem of int32 numpy arrays; blanks around separators and a line end are skipped.
+    """Return the problem of one line. Blanks around separators and a line end are skipped.
 
-    Labels are below ``labels``, when given. The answer must be the true path, which is filled in where the
-    line has none and ``allow_unanswered``. ``query`` "goal-start" reads ``.../goal,start=...``. ``solver`` finds
-    the path from (edges, start, goal); ``solve_tree`` reads binary trees, which are written in the same way.
+    Args:
+        text: the line.
+        labels: N; labels must be below it. By default below 2^31 - 1.
+        query: "start-goal", or "goal-start" for lines with ``.../goal,start=...``.
+        allow_unanswered: accept a line without an answer, and fill in the path.
+        number: the number of the line, for error messages.
+        solver: finds the path from (edges, start, goal); ``solve_tree`` for binary trees, whose lines look the same.
 
-    Raises ValueError("line {number}: reason, got 'fragment'") for text that breaks the format, or when the
-    edges are no star (see ``solve``, or the other ``solver``); and for another ``query``.
+    Returns:
+        The problem, int32 numpy.
+
+    Raises:
+        ValueError: "line {number}: rule, got fragment" if the text breaks the format, the edges are not a star (see
+            ``solve_star``, or the other solver), or the answer is not the path; and for another ``query``.
+
+    Example:
+        >>> parse_line("3,7|6,0|7,2|3,6/3,0=3,6,0").path.tolist()
+        [3, 6, 0]
     """
     checks.choice("query", query, QUERIES)
     if labels is not None:
         checks.integer("labels", labels, 1, MAX_LABELS)
     line = f"line {number}"
-    rule = "must hold one '=' before the answer; without one the line is truncated"
+    rule = "must have one '=' before the answer; without one the line is truncated"
     checks.require(text.count("=") == 1, line, rule, text.strip())
     graph, answer = text.split("=")
-    rule = "must hold one '/' between the edges and the query"
-    checks.require(graph.count("/") == 1, line, rule, graph.strip())
+    checks.require(graph.count("/") == 1, line, "must have one '/' between the edges and the query", graph.strip())
     edges, ends = graph.split("/")
     pairs = [_labels(line, "an edge", edge, labels, 2) for edge in edges.split("|")]
-    asked = _labels(line, "the query", ends, labels, 2)
-    start, goal = asked if query == "start-goal" else asked[::-1]
+    ends = _labels(line, "the query", ends, labels, 2)
+    start, goal = ends if query == "start-goal" else ends[::-1]
     try:
         path = solver(pairs, start, goal)
     except ValueError as error:
         raise ValueError(f"{line}: {error}") from error
     if answer.strip() or not allow_unanswered:
-        given = _labels(line, "the answer", answer, labels, None)
-        checks.require(given == path, line, f"the answer must be the path {_join(path)}", answer.strip())
+        nodes = _labels(line, "the answer", answer, labels, None)
+        checks.require(nodes == path, line, f"the answer must be the path {_join(path)}", answer.strip())
     return Problem(*(np.asarray(part, dtype=np.int32) for part in (pairs, start, goal, path)))
 
 
 def parse_lines(
-    lines: Iterable[str],
-    labels: int | None = None,
-    *,
-    query: str = "start-goal",
-    allow_unanswered: bool = False,
+    lines: Iterable[str], labels: int | None = None, *, query: str = "start-goal", allow_unanswered: bool = False
 ) -> list[Problem]:
-    """Read every line as ``parse_line`` does, numbered from 1 in its errors.
+    """Return the problem of every line; arguments as for ``parse_line``.
 
-    Raises ValueError for the first line that cannot be read; a blank line is one.
+    Raises:
+        ValueError: for the first line that ``parse_line`` refuses, with its number, counted from 1.
+
+    Example:
+        >>> [int(problem.goal) for problem in parse_lines(["0,1|0,2/0,1=0,1", "0,1|0,2/0,2=0,2"])]
+        [1, 2]
     """
-    return list(_each(lines, labels, query, allow_unanswered))
+    return list(_parse_each(lines, labels, query, allow_unanswered))
 
 
 def read_problems(
-    path: str | Path,
-    labels: int | None = None,
-    *,
-    query: str = "start-goal",
-    allow_unanswered: bool = False,
+    path: str | Path, labels: int | None = None, *, query: str = "start-goal", allow_unanswered: bool = False
 ) -> Iterator[Problem]:
-    """Read a file lazily, a problem a line; the file is opened when the first problem is asked for.
+    """Iterate over the problems of a file, one per line; other arguments as for ``parse_line``.
 
-    Raises ValueError for the first line that cannot be read, once it is reached; and OSError from the file.
+    The file is opened when the first problem is requested. For the token ids of a large file, ``read_sequences`` is
+    hundreds of times faster.
+
+    Raises:
+        ValueError: for a line that ``parse_line`` refuses, when it is reached.
+        OSError: if the file cannot be read.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> file = Path(mkdtemp()) / "deg_2_path_2_nodes_3_test_1.txt"
+        >>> file.write_text("0,1|0,2/0,1=0,1\\n")
+        16
+        >>> next(read_problems(file)).path.tolist()
+        [0, 1]
     """
-    # A byte that is no ASCII becomes a sign that is no label, so that the error names its line.
+    # A byte that is not ASCII becomes a character that is not in a label, so the error names its line.
     with open(path, encoding="ascii", errors="replace") as lines:
-        yield from _each(lines, labels, query, allow_unanswered)
+        yield from _parse_each(lines, labels, query, allow_unanswered)
 
 
 def format_line(problem: Problem, query: str = "start-goal") -> str:
-    """Write one problem in the public format: no blanks, the answer included, and no line end.
+    """Return one problem in the public format: without blanks and line end, with the answer.
 
-    Raises ValueError for a batch or another ``query``.
+    Raises:
+        ValueError: for a batch, or another ``query``.
+
+    Example:
+        >>> from circuits.tasks import canonical_problem
+        >>> format_line(canonical_problem(StarGraph(2, 3, 10), np.array([2, 0, 3, 1])))
+        '0,3|0,1|3,4|1,2/0,2=0,1,2'
     """
     checks.choice("query", query, QUERIES)
     check_single("problem", problem)
@@ -106,43 +136,63 @@ def format_line(problem: Problem, query: str = "start-goal") -> str:
 
 
 def format_lines(problems: Problem, query: str = "start-goal") -> Iterator[str]:
-    """Write each problem of a batch with one leading axis, lazily and without line ends.
+    """Iterate over the lines of a batch of problems with one leading axis.
 
-    Raises ValueError for another ``query`` or another number of axes.
+    Raises:
+        ValueError: for another number of axes, or another ``query``.
+
+    Example:
+        >>> from circuits.tasks import enumerate_problems
+        >>> next(format_lines(next(enumerate_problems(StarGraph(2, 2, 3)))))
+        '0,1|0,2/0,1=0,1'
     """
     checks.choice("query", query, QUERIES)
     arrays = [np.asarray(part) for part in problems]
     ranks = tuple(array.ndim for array in arrays)
-    rule = "must have one leading axis, so arrays of ranks (3, 1, 1, 2)"
+    rule = "must be a batch with one leading axis, with arrays of ranks (3, 1, 1, 2)"
     checks.require(ranks == (3, 1, 1, 2), "problems", rule, ranks)
     rows = zip(*arrays, strict=True)
     return (format_line(Problem(*(np.asarray(part) for part in row)), query) for row in rows)
 
 
-def file_name(spec: StarGraph, split: str, count: int) -> str:
-    """The public name of a file of ``count`` >= 1 graphs, ``split`` being "train" or "test".
+def file_name(family: StarGraph, split: str, count: int) -> str:
+    """Return the public name of a file of ``count`` problems of a split, "train" or "test".
 
-    Raises ValueError for another split or count.
+    Raises:
+        ValueError: for another split, or a count below 1.
+
+    Example:
+        >>> file_name(StarGraph(2, 5, 50), "test", 20000)
+        'deg_2_path_5_nodes_50_test_20000.txt'
     """
     checks.choice("split", split, SPLITS)
     checks.integer("count", count, 1)
-    return f"deg_{spec.paths}_path_{spec.nodes}_nodes_{spec.labels}_{split}_{count}.txt"
+    return f"deg_{family.paths}_path_{family.nodes}_nodes_{family.labels}_{split}_{count}.txt"
 
 
 def parse_file_name(name: str) -> tuple[StarGraph, str, int]:
-    """The inverse of ``file_name``, for a name without folders.
+    """Return the family, the split and the number of problems of a public file name.
 
-    Raises ValueError for a name of another form, or naming the number that is out of range.
+    Args:
+        name: a file name without folders, either of the two public forms (see the module's docstring).
+
+    Raises:
+        ValueError: if the name has another form, or a number is out of range.
+
+    Example:
+        >>> parse_file_name("deg_3_path_3_nodes_50_reverse_False_20000_test.txt")
+        (StarGraph(paths=3, nodes=3, labels=50), 'test', 20000)
     """
-    match = re.fullmatch(_FILE_NAME, name)
+    match = _FILE_NAME.fullmatch(name)
     if match is None:
-        raise ValueError(f"name: must be deg_P_path_M_nodes_N_train_COUNT.txt or ..._test_..., got {name!r}")
-    paths, nodes, labels, split, count = match.groups()
-    checks.integer("count", int(count), 1)
-    return StarGraph(int(paths), int(nodes), int(labels)), split, int(count)
+        rule = "must be deg_P_path_M_nodes_N_train_COUNT.txt or deg_P_path_M_nodes_N_reverse_False_COUNT_train.txt"
+        raise ValueError(f"name: {rule}, or the same with test, got {name!r}")
+    split, count = match["split"] or match["split_2"], int(match["count"] or match["count_2"])
+    checks.integer("count", count, 1)
+    return StarGraph(*(int(match[group]) for group in (1, 2, 3))), split, count
 
 
-def _each(lines: Iterable[str], labels: int | None, query: str, allow_unanswered: bool) -> Iterator[Problem]:
+def _parse_each(lines: Iterable[str], labels: int | None, query: str, allow_unanswered: bool) -> Iterator[Problem]:
     for number, text in enumerate(lines, start=1):
         yield parse_line(text, labels, query=query, allow_unanswered=allow_unanswered, number=number)
 
@@ -151,13 +201,13 @@ def _labels(line: str, part: str, text: str, labels: int | None, length: int | N
     fragment = text.strip()
     words = [word.strip() for word in fragment.split(",")]
     checks.require(length in (None, len(words)), line, f"{part} must be {length} labels", fragment)
+    limit = MAX_LABELS if labels is None else labels
     for word in words:
         rule = f"each label of {part} must be a whole number without sign or leading zero"
         checks.require(re.fullmatch(_NUMBER, word) is not None, line, rule, word or fragment)
-        # A corrupt line can hold more digits than Python agrees to convert.
-        most = MAX_LABELS if labels is None else labels
-        low = len(word) <= len(str(most)) and int(word) < most
-        checks.require(low, line, f"each label must be below N = {most}", word)
+        # Python refuses to convert a number with thousands of digits, so their number is checked first.
+        in_range = len(word) <= len(str(limit)) and int(word) < limit
+        checks.require(in_range, line, f"each label must be below N = {limit}", word)
     return [int(word) for word in words]
 
 

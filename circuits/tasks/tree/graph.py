@@ -1,10 +1,10 @@
-"""The binary-tree path-finding task: every node but the leaves branches, so every step needs a decision.
+"""Binary trees: every node but the leaves branches, so every step of the answer needs a decision.
 
-Section 4 of the paper trains on "5-node binary trees" and does not say what the 5 counts. Here it is read as in
-its "2-path 5-node star": the nodes of a path from the root to a leaf. So nodes = 5 is the complete binary tree
-of depth 4, with 31 nodes and 16 leaves. (Remark 1 of its Appendix E.1 has large models memorise all problems of a fixed
-tree from 0.5M examples, which speaks for fewer nodes, perhaps 5 in all; such a tree is not complete, and not here.)
-The start is the root, the goal a leaf, the answer the path between.
+Section 4 of arXiv:2604.11912 trains on "5-node binary trees" without saying what the 5 counts. Here, as in "2-path
+5-node star", it is the number of nodes on a path from the root to a leaf: nodes = 5 is the complete binary tree of
+depth 4, with 31 nodes and 16 leaves. (Remark 1 of Appendix E.1 reports that large models memorise all problems of a
+fixed tree from 0.5M examples. That suggests fewer nodes, perhaps 5 in total; such a tree is not complete, and not
+supported.) The start is the root, the goal is a leaf, and the answer is the path between them.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,22 @@ from circuits.tasks.problem import MAX_LABELS
 
 @dataclass(frozen=True)
 class BinaryTree:
-    """Complete binary trees with M = ``nodes`` >= 3 nodes on each path from the root to a leaf, of N = ``labels``.
+    """The family of complete binary trees with given sizes.
 
-    N is at least 2^M - 1, the number of distinct nodes, and below 2^31, for labels are int32, so M <= 31. A
-    family is hashable, so it can be a static argument. Nodes of the canonical tree are named level by level:
-    the root is 0, and the children of node i are 2 i + 1 and 2 i + 2.
+    A family is hashable, so it can be a static argument of a jitted function. The nodes of the canonical tree are
+    numbered level by level: the root is 0, and the children of node i are 2 i + 1 and 2 i + 2.
 
-    Raises ValueError naming the argument that is out of range.
+    Args:
+        nodes: M, the number of nodes on each path from the root to a leaf, 3 to 31.
+        labels: N, the number of labels; at least the number of nodes, 2^M - 1, and below 2^31 (labels are int32).
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> tree = BinaryTree(nodes=3, labels=10)
+        >>> tree.node_count, tree.canonical_path.tolist()
+        (7, [0, 1, 3])
     """
 
     nodes: int
@@ -41,32 +50,27 @@ class BinaryTree:
 
     @property
     def node_count(self) -> int:
-        """K = 2^M - 1 distinct nodes."""
+        """E + 1 = 2^M - 1."""
         return 2**self.nodes - 1
 
     @property
     def sequence_length(self) -> int:
-        """T = 2 E + 2: two tokens for an edge, and two for the query."""
+        """T = 2 E + 2: two tokens for each edge, and two for the query."""
         return 2 * self.edge_count + 2
 
     @property
-    def leaves(self) -> int:
-        """2^(M - 1); the goal is one of them."""
-        return 2 ** (self.nodes - 1)
-
-    @property
-    def branching(self) -> tuple[int, ...]:
-        """The edges that leave each of the first M - 1 nodes of an answer: 2 each."""
+    def branching_factors(self) -> tuple[int, ...]:
+        """The out-degree of each of the first M - 1 nodes of the answer: 2."""
         return (2,) * (self.nodes - 1)
 
     @property
-    def symmetries(self) -> int:
-        """2^(2^(M - 1) - 1), for the children of each node but the leaves can be swapped."""
-        return 2 ** (self.leaves - 1)
+    def num_automorphisms(self) -> int:
+        """2^(2^(M - 1) - 1): the children of each node but the leaves can be swapped."""
+        return 2 ** (2 ** (self.nodes - 1) - 1)
 
     @property
     def canonical_edges(self) -> Int[np.ndarray, "E 2"]:
-        """The edges into the nodes 1, 2, ..., K - 1."""
+        """The edges into the nodes 1, 2, ..., E."""
         heads = np.arange(1, self.node_count, dtype=np.int32)
         return np.stack([(heads - 1) // 2, heads], axis=-1)
 

@@ -1,4 +1,4 @@
-"""Whether an answer is a walk from the source to the target of its prompt, and where it first goes wrong."""
+"""Check whether an answer is a walk from the source to the target of its prompt."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -10,11 +10,11 @@ from jax import Array
 from jaxtyping import Bool, Int
 
 from circuits import checks
-from circuits.tasks.walks.format import PROMPT_LENGTH, WalkFormat
+from circuits.tasks.walks.format import WalkFormat
 from circuits.tasks.walks.graphs import adjacency
 from circuits.typing import AnyArray, Label
 
-WalkOutcome = Literal["valid", "wrong start", "no such edge", "node twice", "wrong end", "no end"]
+WalkOutcome = Literal["valid", "wrong start", "no such edge", "repeated node", "wrong end", "no end"]
 
 
 def check_walk(
@@ -22,61 +22,83 @@ def check_walk(
     source: Label | np.integer,
     target: Label | np.integer,
     answer_ids: Sequence[int] | Int[AnyArray, " A"],
-    form: WalkFormat,
+    format: WalkFormat,
 ) -> WalkOutcome:
-    """Read an answer up to its end token, and name what first goes wrong, in the order of reading.
+    """Read an answer up to its end token, and return what goes wrong first, or "valid".
 
-    "wrong start": the first id is not the source. "no such edge": an id before the end is no node, or no edge
-    leads to it from the one before. "node twice": the walk comes back to a node, which ``check_plan`` refuses too,
-    and which no walk in a DAG can. "wrong end": the end comes after another node than the target. "no end": there
-    is no end token. Else "valid": what follows the end does not count, and any walk will do, however long. The
-    graph may be given by its adjacency.
+    Args:
+        graph: a graph, or its adjacency matrix.
+        source: the first node of the prompt.
+        target: the second node of the prompt.
+        answer_ids: the token ids after the prompt.
+        format: the ids; its N must be that of the graph.
 
-    Raises ValueError naming ``form`` when it is of another N than the graph, or ``source`` or ``target`` when it
-    is no node; never for a wrong answer.
+    Returns:
+        "wrong start": the first id is not the source. "no such edge": an id before the end is not a node, or no edge
+        leads to it from the previous node. "repeated node": the walk returns to a node. "wrong end": the node before
+        the end token is not the target. "no end": there is no end token. "valid": any walk from source to target, of
+        any length; ids after the end token are ignored.
+
+    Raises:
+        ValueError: if ``format`` has another N than the graph, or ``source`` or ``target`` is not a node; never for a
+            wrong answer.
+
+    Example:
+        >>> from circuits.tasks import graph_from_edges
+        >>> graph, format = graph_from_edges(3, [(0, 1), (1, 2)]), WalkFormat(3, 3)
+        >>> check_walk(graph, 0, 2, [0, 1, 2, 3], format), check_walk(graph, 0, 2, [0, 2, 3], format)
+        ('valid', 'no such edge')
     """
     edges = adjacency(graph) if isinstance(graph, nx.DiGraph) else graph
-    checks.require(len(edges) == form.nodes, "form", f"must have N = {len(edges)} nodes, as the graph", form.nodes)
+    rule = f"must have N = {len(edges)} nodes, as the graph"
+    checks.require(len(edges) == format.nodes, "format", rule, format.nodes)
     ends = {"source": np.asarray(source).tolist(), "target": np.asarray(target).tolist()}
     for name, node in ends.items():
-        checks.integer(name, node, 0, form.nodes - 1)
-    here, visited = None, set[int]()
+        checks.integer(name, node, 0, format.nodes - 1)
+    walk: list[int] = []
     for token in np.asarray(answer_ids, dtype=np.int64).tolist():
-        if here is None and token != ends["source"]:
+        if not walk and token != ends["source"]:
             return "wrong start"
-        if token == form.end_token:
-            return "valid" if here == ends["target"] else "wrong end"
-        if here is not None and not (0 <= token < form.nodes and edges[here, token]):
+        if token == format.end_token:
+            return "valid" if walk[-1] == ends["target"] else "wrong end"
+        if walk and not (0 <= token < format.nodes and edges[walk[-1], token]):
             return "no such edge"
-        if token in visited:
-            return "node twice"
-        here = token
-        visited.add(token)
-    return "no end" if here is not None else "wrong start"
+        if token in walk:
+            return "repeated node"
+        walk.append(token)
+    return "no end" if walk else "wrong start"
 
 
 def is_valid_walk(
-    adjacency: Bool[AnyArray, "N N"], form: WalkFormat, prompt: Int[AnyArray, " 2"], answer: Int[AnyArray, " A"]
+    adjacency: Bool[AnyArray, "N N"], format: WalkFormat, prompt: Int[AnyArray, " 2"], answer: Int[AnyArray, " A"]
 ) -> Bool[Array, ""]:
-    """Whether ``check_walk`` finds the answer of at least one id valid; ``prompt`` is (source, target).
+    """Return whether ``check_walk`` says "valid". Jittable with ``format`` static; vmap over a batch.
 
-    So no node may stand twice before the end, as in ``check_plan``.
+    Args:
+        adjacency: the adjacency matrix of the graph.
+        format: the ids; its N must be that of the graph.
+        prompt: source and target.
+        answer: at least one token id after the prompt.
 
-    Jittable with ``form`` static; vmap for a batch.
+    Raises:
+        ValueError: if ``format`` or ``answer`` has a size that does not fit.
 
-    Raises ValueError naming ``form`` or ``answer`` for a shape that does not fit.
+    Example:
+        >>> edges = jnp.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
+        >>> bool(is_valid_walk(edges, WalkFormat(3, 3), jnp.array([0, 2]), jnp.array([0, 1, 2, 3])))
+        True
     """
     count = adjacency.shape[0]
-    checks.require(count == form.nodes, "form", f"must have N = {count} nodes, as the adjacency", form.nodes)
+    checks.require(count == format.nodes, "format", f"must have N = {count} nodes, as the adjacency", format.nodes)
     checks.require(answer.shape[0] > 0, "answer", "must have at least one id", answer.shape)
     prompt, answer, edges = jnp.asarray(prompt), jnp.asarray(answer), jnp.asarray(adjacency)
-    ended = jnp.cumsum(answer == form.end_token) > 0
-    node = (answer >= 0) & (answer < count)
-    # An id that is no node would index out of the matrix; it is refused as such, whatever stands at 0.
-    inside = jnp.where(node, answer, 0)
-    steps = node[1:] & edges[inside[:-1], inside[1:]]
+    ended = jnp.cumsum(answer == format.end_token) > 0
+    is_node = (answer >= 0) & (answer < count)
+    # An id that is not a node would be clamped as an index; the step is refused whatever the matrix has at 0.
+    nodes = jnp.where(is_node, answer, 0)
+    steps = is_node[1:] & edges[nodes[:-1], nodes[1:]]
     last = answer[jnp.argmax(ended) - 1]
-    starts = node[0] & (answer[0] == prompt[0])
+    starts = is_node[0] & (answer[0] == prompt[0])
     twice = jnp.triu(answer[:, None] == answer, 1) & ~ended  # [i, j]: i < j, and j is before the end
-    walks = jnp.all(steps | ended[1:]) & ~jnp.any(twice)
-    return starts & walks & ended[-1] & (last == prompt[PROMPT_LENGTH - 1])
+    is_walk = jnp.all(steps | ended[1:]) & ~jnp.any(twice)
+    return starts & is_walk & ended[-1] & (last == prompt[1])

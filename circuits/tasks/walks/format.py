@@ -1,7 +1,7 @@
 """How a walk in a graph is written as token ids and as a line of text, and how it is read back.
 
-One line is ``source target source a b ... target``: the prompt names both ends, and the answer is the walk, its
-source and target counted. Source: arXiv:2405.09220 (ALPINE) and arXiv:2509.23186.
+A line is ``source target source a b ... target``: the prompt names the two ends, and the answer is the walk, from
+source to target (arXiv:2405.09220, ALPINE, and arXiv:2509.23186).
 """
 
 import re
@@ -26,12 +26,22 @@ _LINE = re.compile("(?:(?:0|[1-9][0-9]{0,9})(?: (?!$)|$))+")
 
 @dataclass(frozen=True)
 class WalkFormat:
-    """Walks on the nodes 0..N-1, of at most ``longest`` nodes.
+    """Walks on the nodes 0..N-1 as sequences of ``length`` token ids.
 
-    Ids: the nodes 0..N-1, the end N, the padding N + 1. A sequence is source, target, the nodes of the walk, the
-    end, and padding up to ``length``. N <= 2^31 - 3, for ids are int32. Hashable, so it can be a static argument.
+    A sequence is source, target, the nodes of the walk, the end token N, and padding N + 1. A format is hashable, so it
+    can be a static argument of a jitted function.
 
-    Raises ValueError naming ``nodes`` or ``longest`` when it is no integer of at least 1.
+    Args:
+        nodes: N, 1 to 2^31 - 3 (ids are int32).
+        longest: the maximum number of nodes in a walk, at least 1.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> format = WalkFormat(nodes=12, longest=4)
+        >>> format.length, format.end_token, format.pad_token
+        (7, 12, 13)
     """
 
     nodes: int
@@ -63,115 +73,162 @@ class WalkFormat:
 
     @property
     def prompt_length(self) -> int:
-        """2."""
+        """2: source and target."""
         return PROMPT_LENGTH
 
     @property
     def answer_length(self) -> int:
-        """The nodes of the longest walk, and the end."""
+        """The nodes of the longest walk, and the end token."""
         return self.longest + 1
 
     @property
     def length(self) -> int:
-        """The tokens of the prompt and of the answer."""
+        """The number of tokens of prompt and answer."""
         return self.prompt_length + self.answer_length
 
 
 def walk_format(graph: nx.DiGraph) -> WalkFormat:
-    """The format that holds every walk in a DAG: ``longest`` is the number of nodes of its longest path.
+    """Return the format for all walks in a DAG: ``longest`` is the number of nodes on its longest path.
 
-    Raises ValueError naming ``graph`` when it has a cycle (see ``check_dag``).
+    Raises:
+        ValueError: if the graph has a cycle, see ``check_dag``.
+
+    Example:
+        >>> from circuits.tasks import graph_from_edges
+        >>> walk_format(graph_from_edges(4, [(0, 1), (1, 2), (0, 3)]))
+        WalkFormat(nodes=4, longest=3)
     """
     check_dag("graph", graph)
     return WalkFormat(len(graph), len(nx.dag_longest_path(graph, weight=None)))
 
 
-def encode_walk(form: WalkFormat, path: Sequence[int] | Int[np.ndarray, " n"]) -> Int[np.ndarray, " T"]:
-    """The ids of the line of one walk, given by its 2..longest nodes; int32.
+def encode_walk(format: WalkFormat, path: Sequence[int] | Int[np.ndarray, " n"]) -> Int[np.ndarray, " T"]:
+    """Return the token ids of one walk. Whether its edges exist is not checked, see ``check_walk``.
 
-    Whether its edges exist is not asked here (see ``check_walk``).
+    Args:
+        format: how the walk is written.
+        path: its 2 to ``longest`` nodes.
 
-    Raises ValueError naming ``path`` when it has too few or too many nodes, or one out of range.
+    Returns:
+        T = ``format.length`` ids, int32.
+
+    Raises:
+        ValueError: if the walk has too few or too many nodes, or a node is out of range.
+
+    Example:
+        >>> encode_walk(WalkFormat(12, 4), [0, 5, 10]).tolist()
+        [0, 10, 0, 5, 10, 12, 13]
     """
     nodes = np.asarray(path, dtype=np.int64).tolist()
-    _check_path(form, "path", nodes)
-    ids = np.full(form.length, form.pad_token, dtype=np.int32)
-    ids[: PROMPT_LENGTH + len(nodes) + 1] = [nodes[0], nodes[-1], *nodes, form.end_token]
+    _check_walk_nodes(format, "path", nodes)
+    ids = np.full(format.length, format.pad_token, dtype=np.int32)
+    ids[: PROMPT_LENGTH + len(nodes) + 1] = [nodes[0], nodes[-1], *nodes, format.end_token]
     return ids
 
 
-def decode_walk(form: WalkFormat, ids: Sequence[int] | Int[AnyArray, " T"]) -> list[int]:
-    """The nodes of a walk from its line of ids: the inverse of ``walk_tokens``.
+def decode_walk(format: WalkFormat, ids: Sequence[int] | Int[AnyArray, " T"]) -> list[int]:
+    """Return the nodes of the walk of one sequence; inverts ``encode_walk``.
 
-    Raises ValueError naming ``ids`` for another number of ids, a line without end, something else than padding
-    after it, no node where one should stand, or a prompt that does not name the ends of the walk.
+    Raises:
+        ValueError: if the number of ids is wrong, there is no end token, anything but padding follows it, an id before
+            it is not a node, or the prompt does not name the ends of the walk.
+
+    Example:
+        >>> decode_walk(WalkFormat(12, 4), [0, 10, 0, 5, 10, 12, 13])
+        [0, 5, 10]
     """
-    checks.shape("ids", ids, (form.length,))
+    checks.shape("ids", ids, (format.length,))
     values = np.asarray(ids).tolist()
-    answer = values[PROMPT_LENGTH:]
-    checks.require(form.end_token in answer, "ids", f"must hold the end token {form.end_token}", values)
-    end = answer.index(form.end_token)
-    rest = [token for token in answer[end + 1 :] if token != form.pad_token]
-    checks.require(not rest, "ids", f"must hold padding {form.pad_token} after the end", rest[:1])
-    _check_line(form, "ids", values[:PROMPT_LENGTH], answer[:end])
+    prompt, answer = values[:PROMPT_LENGTH], values[PROMPT_LENGTH:]
+    checks.require(format.end_token in answer, "ids", f"must have the end token {format.end_token}", values)
+    end = answer.index(format.end_token)
+    rest = [token for token in answer[end + 1 :] if token != format.pad_token]
+    checks.require(not rest, "ids", f"must have only padding {format.pad_token} after the end", rest[:1])
+    _check_prompt(format, "ids", prompt, answer[:end])
     return answer[:end]
 
 
 def format_walk(path: Sequence[int] | Int[np.ndarray, " n"]) -> str:
-    """The line of one walk, given by its nodes: decimal labels, single blanks, no line end, no end token.
+    """Return the line of one walk: decimal labels separated by single blanks, without end token and line end.
 
-    Raises ValueError naming ``path`` when it has fewer than 2 nodes.
+    Raises:
+        ValueError: if the walk has fewer than 2 nodes.
+
+    Example:
+        >>> format_walk([0, 5, 10])
+        '0 10 0 5 10'
     """
     nodes = np.asarray(path, dtype=np.int64).tolist()
     checks.require(len(nodes) >= 2, "path", "must have at least 2 nodes", nodes)
     return " ".join(map(str, [nodes[0], nodes[-1], *nodes]))
 
 
-def parse_walk(form: WalkFormat, text: str, number: int = 1) -> list[int]:
-    """The nodes of a walk from its line ``source target source a b ... target``; a line end is skipped.
+def parse_walk(format: WalkFormat, text: str, number: int = 1) -> list[int]:
+    """Return the nodes of the walk of one line ``source target source a b ... target``; a line end is skipped.
 
-    Raises ValueError("line {number}: reason, got 'fragment'") when the line is not decimal labels with single
-    blanks between them, has fewer than 4 or more than 2 + longest, or one not below N, or when the prompt does
-    not name the ends of the walk.
+    Args:
+        format: the labels and the maximum number of nodes.
+        text: the line.
+        number: the number of the line, for error messages.
+
+    Raises:
+        ValueError: "line {number}: rule, got fragment" if the line is not decimal labels separated by single blanks,
+            the walk has fewer than 2 or more than ``longest`` nodes, a label is not below N, or the prompt does not
+            name the ends of the walk.
+
+    Example:
+        >>> parse_walk(WalkFormat(12, 4), "0 10 0 5 10")
+        [0, 5, 10]
     """
     line, bare = f"line {number}", text.removesuffix("\n").removesuffix("\r")
-    rule = "must be labels without sign or leading zero, with single blanks between them"
+    rule = "must be labels without sign or leading zero, separated by single blanks"
     checks.require(_LINE.fullmatch(bare) is not None, line, rule, bare[:80])
     labels = [int(word) for word in bare.split(" ")]
-    _check_line(form, line, labels[:PROMPT_LENGTH], labels[PROMPT_LENGTH:])
+    _check_prompt(format, line, labels[:PROMPT_LENGTH], labels[PROMPT_LENGTH:])
     return labels[PROMPT_LENGTH:]
 
 
-def read_walks(form: WalkFormat, path: str | Path) -> Int[np.ndarray, "n T"]:
-    """The ids of every walk of a file, one line each; int32.
+def read_walks(format: WalkFormat, path: str | Path) -> Int[np.ndarray, "n T"]:
+    """Return the token ids of every walk of a file, one per line; int32.
 
-    Raises ValueError("line {number}: ...") for the first line that cannot be read (a blank one is such a line);
-    ValueError naming ``path`` for a file without lines; and OSError from the file.
+    Raises:
+        ValueError: "line {number}: ..." for the first line that ``parse_walk`` refuses; naming ``path`` for a file
+            without lines.
+        OSError: if the file cannot be read.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> file = Path(mkdtemp()) / "walks.txt"
+        >>> write_walks(WalkFormat(12, 4), file, encode_walk(WalkFormat(12, 4), [0, 5, 10])[None])
+        >>> read_walks(WalkFormat(12, 4), file).tolist()
+        [[0, 10, 0, 5, 10, 12, 13]]
     """
-    # A byte that is no ASCII becomes a sign that is no label, so that the error names its line.
+    # A byte that is not ASCII becomes a character that is not in a label, so the error names its line.
     with open(path, encoding="ascii", errors="replace") as lines:
-        rows = [encode_walk(form, parse_walk(form, text, number)) for number, text in enumerate(lines, start=1)]
-    checks.require(bool(rows), "path", "must hold at least one line", str(path))
+        rows = [encode_walk(format, parse_walk(format, text, number)) for number, text in enumerate(lines, start=1)]
+    checks.require(bool(rows), "path", "must have at least one line", str(path))
     return np.stack(rows)
 
 
-def write_walks(form: WalkFormat, path: str | Path, rows: Int[np.ndarray, "n T"]) -> None:
-    """Write the walk of each row of ids as a line of text; the inverse of ``read_walks``.
+def write_walks(format: WalkFormat, path: str | Path, rows: Int[np.ndarray, "n T"]) -> None:
+    """Write the walk of each sequence as one line of text; inverts ``read_walks``.
 
-    Raises ValueError naming ``ids`` for a row that is no walk (see ``walk_of``), and OSError from the file.
+    Raises:
+        ValueError: if a row is not a walk, see ``decode_walk``.
+        OSError: if the file cannot be written.
     """
-    lines = [format_walk(decode_walk(form, row)) for row in rows]
+    lines = [format_walk(decode_walk(format, row)) for row in rows]
     Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
 
 
-def _check_line(form: WalkFormat, argument: str, prompt: list[int], nodes: list[int]) -> None:
-    _check_path(form, argument, nodes)
+def _check_prompt(format: WalkFormat, argument: str, prompt: list[int], nodes: list[int]) -> None:
+    _check_walk_nodes(format, argument, nodes)
     rule = f"must begin with the ends {[nodes[0], nodes[-1]]} of its walk"
     checks.require(prompt == [nodes[0], nodes[-1]], argument, rule, prompt)
 
 
-def _check_path(form: WalkFormat, argument: str, nodes: list[int]) -> None:
-    rule = f"must have between 2 and longest = {form.longest} nodes in its walk"
-    checks.require(2 <= len(nodes) <= form.longest, argument, rule, len(nodes))
-    outside = [node for node in nodes if not 0 <= node < form.nodes]
-    checks.require(not outside, argument, f"each node must be below N = {form.nodes}", outside[:1])
+def _check_walk_nodes(format: WalkFormat, argument: str, nodes: list[int]) -> None:
+    rule = f"a walk must have 2 to longest = {format.longest} nodes"
+    checks.require(2 <= len(nodes) <= format.longest, argument, rule, len(nodes))
+    outside = [node for node in nodes if not 0 <= node < format.nodes]
+    checks.require(not outside, argument, f"each node must be below N = {format.nodes}", outside[:1])

@@ -1,7 +1,6 @@
-"""Training and test walks in a graph, and what the training walks show of it.
+"""Training and test walks in a graph, and what the training walks reveal of it (arXiv:2405.09220, arXiv:2509.23186).
 
-On a graph with cycles as on a DAG: pairs are of two different nodes, and no walk visits a node twice.
-Source: arXiv:2405.09220 (ALPINE) and arXiv:2509.23186.
+The graph may have cycles. A pair consists of two different nodes, and no walk visits a node twice.
 """
 
 from typing import NamedTuple
@@ -15,115 +14,172 @@ from circuits.tasks.walks.format import PROMPT_LENGTH, WalkFormat
 from circuits.tasks.walks.graphs import adjacency, distances
 from circuits.tasks.walks.sampling import hops, random_walks
 
-__all__ = ["Observed", "Pairs", "degrees", "hops", "observed", "split_pairs", "test_walks", "training_walks"]
-
 MAX_DEGREE = 3
-"""Degrees of this and more are one class."""
+"""This degree includes all larger ones."""
 
 
 class Pairs(NamedTuple):
-    """Ordered pairs (source, target) of different nodes, sorted; int32."""
+    """Ordered pairs (source, target) of different nodes for training and for tests, sorted; int32."""
 
     train: Int[np.ndarray, "n 2"]
-    test: Int[np.ndarray, "m 2"]
+    test: Int[np.ndarray, "pairs 2"]
 
 
 class Observed(NamedTuple):
-    """What training walks show of a graph, in the place of ``adjacency`` and ``reachability``."""
+    """What training walks reveal of a graph: observed counterparts of ``adjacency`` and ``reachability``."""
 
     adjacency: Bool[np.ndarray, "N N"]
     """[u, v]: some walk takes the edge u -> v."""
     reachability: Bool[np.ndarray, "N N"]
-    """[u, t]: some walk to the target t visits u after its first place; t itself is visited by each walk to t."""
+    """[u, t]: some walk to the target t visits u after its first node. Every target t has [t, t]."""
 
 
-def split_pairs(graph: nx.DiGraph, share: float | int, seed: int) -> Pairs:
-    """Split the reachable pairs of a graph: those joined by an edge, and a share of the others, are for training.
+def split_pairs(graph: nx.DiGraph, train_share: float | int, seed: int) -> Pairs:
+    """Split the reachable pairs of a graph into training and test pairs.
 
-    Of n pairs that are reachable but joined by no edge, round(share n) are drawn for training, uniformly; the
-    rest is for tests. So each target has a training pair: the last edge of a path to it. ``share`` in [0, 1].
+    All pairs joined by an edge are training pairs, and so is a random share of the other reachable pairs. Every target
+    therefore has a training pair: the last edge of a path to it.
 
-    Raises ValueError naming ``graph`` when it has no edge, or no reachable pair but its edges; ``share`` when it
-    is out of range or leaves no pair for tests.
+    Args:
+        graph: the graph.
+        train_share: the share of reachable pairs without an edge that are training pairs, in [0, 1]; their number is
+            rounded.
+        seed: at least 0.
+
+    Raises:
+        ValueError: if the graph has no edge or no other reachable pair, or ``train_share`` is out of range or leaves no
+            test pair.
+
+    Example:
+        >>> from circuits.tasks import graph_from_edges
+        >>> split_pairs(graph_from_edges(3, [(0, 1), (1, 2)]), train_share=0.1, seed=0).test.tolist()
+        [[0, 2]]
     """
-    checks.require(0 <= share <= 1, "share", "must lie in [0, 1]", share)
+    checks.require(0 <= train_share <= 1, "train_share", "must be in [0, 1]", train_share)
     checks.integer("seed", seed, 0)
-    apart = distances(graph)
-    direct, others = np.argwhere(apart == 1), np.argwhere((apart > 1) & (apart < len(graph)))
+    lengths = distances(graph)
+    direct, others = np.argwhere(lengths == 1), np.argwhere((lengths > 1) & (lengths < len(graph)))
     checks.require(len(direct) > 0, "graph", "must have at least one edge", 0)
-    rule = "must have a pair that is reachable, but by no edge, for the tests"
+    rule = "must have a reachable pair without an edge, for the tests"
     checks.require(len(others) > 0, "graph", rule, 0)
-    count = round(share * len(others))
+    count = round(train_share * len(others))
     rule = f"must leave at least one of {len(others)} pairs for the tests"
-    checks.require(count < len(others), "share", rule, share)
-    drawn = np.zeros(len(others), dtype=bool)
-    drawn[np.random.default_rng(seed).permutation(len(others))[:count]] = True
-    train = np.concatenate([direct, others[drawn]])
+    checks.require(count < len(others), "train_share", rule, train_share)
+    chosen = np.zeros(len(others), dtype=bool)
+    chosen[np.random.default_rng(seed).permutation(len(others))[:count]] = True
+    train = np.concatenate([direct, others[chosen]])
     ordered = train[np.lexsort(train.T[::-1])]
-    return Pairs(ordered.astype(np.int32), others[~drawn].astype(np.int32))
+    return Pairs(ordered.astype(np.int32), others[~chosen].astype(np.int32))
 
 
 def training_walks(
-    form: WalkFormat, graph: nx.DiGraph, pairs: Pairs, paths_a_pair: int, seed: int
+    format: WalkFormat, graph: nx.DiGraph, pairs: Pairs, paths_per_pair: int, seed: int
 ) -> Int[np.ndarray, "n T"]:
-    """The lines of training: each edge alone, once, then ``paths_a_pair`` >= 0 walks for each training pair.
+    """Return the training lines: each edge once as a walk of its own, then random walks for each training pair.
 
-    Walks are independent draws of ``random_walks``, so one may come twice. Lines are in the order of the edges
-    and then of the pairs, not shuffled; int32 ids.
+    Walks are independent draws of ``random_walks``, so a walk can occur twice. Lines are sorted by edge, then by pair,
+    not shuffled.
 
-    Raises ValueError naming ``paths_a_pair``, ``seed``, ``form`` or ``pairs`` (see ``random_walks``).
+    Args:
+        format: the ids.
+        graph: the graph.
+        pairs: the split of ``split_pairs``; only its training pairs are used.
+        paths_per_pair: the number of walks for each training pair, at least 0.
+        seed: at least 0.
+
+    Returns:
+        The ids, int32.
+
+    Raises:
+        ValueError: if ``paths_per_pair`` or another argument is out of range, see ``random_walks``.
+
+    Example:
+        >>> from circuits.tasks import graph_from_edges
+        >>> graph = graph_from_edges(3, [(0, 1), (1, 2)])
+        >>> training_walks(WalkFormat(3, 3), graph, split_pairs(graph, 0, 0), paths_per_pair=2, seed=0).shape
+        (6, 6)
     """
-    checks.integer("paths_a_pair", paths_a_pair, 0)
+    checks.integer("paths_per_pair", paths_per_pair, 0)
     edges = np.argwhere(adjacency(graph)).astype(np.int32)
-    asked = np.concatenate([edges, np.repeat(pairs.train, paths_a_pair, axis=0)])
-    rows = random_walks(form, graph, asked, seed)
-    # The walk of an edge's line is the edge, whatever was drawn for it.
-    rows[: len(edges)] = form.pad_token
+    ends = np.concatenate([edges, np.repeat(pairs.train, paths_per_pair, axis=0)])
+    rows = random_walks(format, graph, ends, seed)
+    # The walk in the line of an edge is the edge itself, whatever was drawn for it.
+    rows[: len(edges)] = format.pad_token
     rows[: len(edges), :PROMPT_LENGTH] = rows[: len(edges), PROMPT_LENGTH : PROMPT_LENGTH + 2] = edges
-    rows[: len(edges), PROMPT_LENGTH + 2] = form.end_token
+    rows[: len(edges), PROMPT_LENGTH + 2] = format.end_token
     return rows
 
 
-def held_out_walks(form: WalkFormat, graph: nx.DiGraph, pairs: Pairs, seed: int) -> Int[np.ndarray, "m T"]:
-    """One line for each test pair, a draw of ``random_walks``; int32 ids.
+def held_out_walks(format: WalkFormat, graph: nx.DiGraph, pairs: Pairs, seed: int) -> Int[np.ndarray, "pairs T"]:
+    """Return one random walk for each test pair, as token ids; see ``random_walks``.
 
-    Raises ValueError naming ``seed``, ``form`` or ``pairs`` (see ``random_walks``).
+    Example:
+        >>> from circuits.tasks import graph_from_edges
+        >>> graph = graph_from_edges(3, [(0, 1), (1, 2)])
+        >>> held_out_walks(WalkFormat(3, 3), graph, split_pairs(graph, 0, 0), seed=0).tolist()
+        [[0, 2, 0, 1, 2, 3]]
     """
-    return random_walks(form, graph, pairs.test, seed)
+    return random_walks(format, graph, pairs.test, seed)
 
 
-def observe(form: WalkFormat, rows: Int[np.ndarray, "n T"]) -> Observed:
-    """The edges and the reachability that lines of walks show.
+def observe(format: WalkFormat, rows: Int[np.ndarray, "n T"]) -> Observed:
+    """Return the edges and the reachability that walks reveal: A_obs and R_obs of arXiv:2405.09220.
 
-    ALPINE's A_obs, and its R_obs with the indices swapped, so that it compares with ``reachability``. The source
-    of a line counts in the prompt and not in the walk: the line alone does not show that it reaches the target.
-    Unlike in ``reachability``, [t, t] holds for each target t.
+    R_obs has its indices swapped here, so that it compares with ``reachability``. The source of a line does not count
+    as part of the walk: the line alone does not show that it reaches the target. Unlike in ``reachability``, [t, t]
+    holds for each target t.
 
-    Raises ValueError naming ``rows`` for another length or an id out of range.
+    Args:
+        format: the ids.
+        rows: training lines.
+
+    Raises:
+        ValueError: if rows have another length, or an id is out of range.
+
+    Example:
+        >>> seen = observe(WalkFormat(4, 3), np.array([[0, 3, 0, 1, 3, 4]]))
+        >>> np.argwhere(seen.adjacency).tolist(), np.argwhere(seen.reachability).tolist()
+        ([[0, 1], [1, 3]], [[1, 3], [3, 3]])
     """
-    checks.require(rows.shape[1] == form.length, "rows", f"must have length {form.length}", rows.shape)
-    outside = rows[(rows < 0) | (rows >= form.vocab_size)]
-    checks.require(outside.size == 0, "rows", f"ids must be below {form.vocab_size}", outside[:1].tolist())
+    checks.require(rows.shape[1] == format.length, "rows", f"must have length {format.length}", rows.shape)
+    outside = rows[(rows < 0) | (rows >= format.vocab_size)]
+    checks.require(outside.size == 0, "rows", f"ids must be below {format.vocab_size}", outside[:1].tolist())
     walk = rows[:, PROMPT_LENGTH:]
-    edges, reached = np.zeros((2, form.vocab_size, form.vocab_size), dtype=bool)
+    edges, reached = np.zeros((2, format.vocab_size, format.vocab_size), dtype=bool)
     edges[walk[:, :-1], walk[:, 1:]] = True
     reached[walk[:, 1:], rows[:, 1:PROMPT_LENGTH]] = True
-    return Observed(edges[: form.nodes, : form.nodes], reached[: form.nodes, : form.nodes])
+    return Observed(edges[: format.nodes, : format.nodes], reached[: format.nodes, : format.nodes])
 
 
-def degrees(graph: nx.DiGraph, observe: Observed, pairs: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
-    """How far a pair (s, t) is from what was observed: the least distance from s to a node u with R_obs[u, t].
+def degrees(graph: nx.DiGraph, observed: Observed, pairs: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
+    """Return the degree of each pair: how far it is from what was observed (arXiv:2509.23186).
 
-    0 when R_obs[s, t] itself; 3 stands for 3 or more, and for a target to which no training walk leads. int32.
+    The degree of (s, t) is the smallest distance from s to a node u with observed reachability [u, t]. It is 0 if this
+    holds for s itself; 3 stands for 3 or more, and for a target to which no training walk leads.
 
-    Raises ValueError naming ``observed`` when it is of another graph's size, or ``pairs`` (see ``hops``).
+    Args:
+        graph: the graph.
+        observed: what the training walks reveal.
+        pairs: different nodes, with a path from the first to the second.
+
+    Returns:
+        Degrees 0 to 3, int32.
+
+    Raises:
+        ValueError: if ``observed`` belongs to a graph of another size, or ``pairs`` is invalid (see ``hops``).
+
+    Example:
+        >>> from circuits.tasks import graph_from_edges
+        >>> observed = observe(WalkFormat(3, 3), np.array([[1, 2, 1, 2, 3, 4]]))
+        >>> degrees(graph_from_edges(3, [(0, 1), (1, 2)]), observed, np.array([[1, 2], [0, 2]])).tolist()
+        [1, 2]
     """
     count = len(graph)
-    checks.shape("observed.reachability", observe.reachability, (count, count))
+    checks.shape("observed.reachability", observed.reachability, (count, count))
     hops(graph, pairs)
-    apart, known = distances(graph), observe.reachability.astype(np.float32)
-    # [s, t] of D_k R_obs, where D_k[s, u] is 1 for u within k edges of s: how many such u have R_obs[u, t].
-    # Out of reach is N > k, but for N = 2, where both nodes of a pair are in reach.
-    within = [(apart <= k).astype(np.float32) @ known > 0 for k in range(MAX_DEGREE)]
-    found = MAX_DEGREE - np.stack(within).astype(np.int32).sum(axis=0)
-    return found[pairs[:, 0], pairs[:, 1]]
+    lengths, known = distances(graph), observed.reachability.astype(np.float32)
+    # With D_k[s, u] = 1 for u within k edges of s, entry [s, t] of D_k R_obs counts such u that have R_obs[u, t].
+    # Distance N means unreachable, and N > k except for N = 2, where both nodes of a pair are reachable anyway.
+    within = [(lengths <= k).astype(np.float32) @ known > 0 for k in range(MAX_DEGREE)]
+    result = MAX_DEGREE - np.stack(within).astype(np.int32).sum(axis=0)
+    return result[pairs[:, 0], pairs[:, 1]]

@@ -1,8 +1,7 @@
-"""A grid of training runs: the combinations of some fields' values, each a job with a name of its own."""
+"""A grid of training runs: the combinations of some fields' values, each a job with its own name."""
 
 import json
 import re
-from collections.abc import Mapping
 from copy import deepcopy
 from hashlib import sha256
 from itertools import product
@@ -12,35 +11,36 @@ from typing import Any, NamedTuple
 import yaml
 
 from circuits import checks
-from circuits.training import run_folder
+from circuits.tasks.config import ProblemsConfig
 from circuits.training.config import ObjectiveConfig, TrainConfig
 from circuits.training.presets import PRESETS
+from circuits.training.records import as_json, from_json
 
 
 class Job(NamedTuple):
-    """A run of a grid: a readable name, the values of the grid that make it, and the whole config."""
+    """One run of a grid: its name, the grid's values for it, and the config."""
 
     name: str
     values: dict[str, Any]
     config: TrainConfig
 
 
-def read_grid(path: Path) -> list[Job]:
-    """The jobs of a YAML file. Raises ValueError for one that can't be read, and as ``jobs_of``."""
+def read_grid(path: str | Path) -> list[Job]:
+    """Return the jobs of a YAML file. Raises ValueError as ``grid_jobs``, and for a file that can't be read."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        grid = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"grid: must be a YAML file, got {str(path)!r} ({error})") from error
-    return jobs_of(found)
+    return grid_jobs(grid)
 
 
-def jobs_of(grid: Any) -> list[Job]:
-    """A job for every combination: {"preset": name, "set": {field: value}, "grid": {field: [values]}}.
+def grid_jobs(grid: Any) -> list[Job]:
+    """Return a job for every combination: {"preset": name, "set": {field: value}, "grid": {field: [values]}}.
 
-    A field is named like "task.labels". Two have names of their own: ``objective``, which is ntp, mtp2, mtp3, ... or
-    teacherless, and ``seed``, the first seed of a run.
+    A field is named like "task.labels". Two fields have names of their own: ``objective``, which is ntp, mtp2, mtp3, …
+    or teacherless, and ``seed``, the first seed of a run.
 
-    Raises ValueError naming the field that does not exist, has no values, or a wrong one, and a job given twice.
+    Raises ValueError naming a field that does not exist or has no or wrong values, and a job that is listed twice.
     """
     checks.require(isinstance(grid, dict), "grid file", "must be a mapping with preset, set and grid", grid)
     for name in grid:
@@ -50,78 +50,68 @@ def jobs_of(grid: Any) -> list[Job]:
     for name, part in (("set", fixed), ("grid", varied)):
         checks.require(isinstance(part, dict), name, "must be a mapping from fields", part)
     for name, values in varied.items():
-        listed = isinstance(values, list) and len(values) > 0
-        checks.require(listed, str(name), "must be a list of at least one value", values)
+        checks.require(isinstance(values, list) and values != [], str(name), "must be a list of values", values)
         checks.require(name not in fixed, name, "must be in set or in grid, not in both", fixed.get(name))
     base = PRESETS[grid["preset"]][1]
-    jobs = [_job(base, fixed, dict(zip(varied, chosen, strict=True))) for chosen in product(*varied.values())]
+    jobs = [_job(base, fixed, dict(zip(varied, values, strict=True))) for values in product(*varied.values())]
     names = [job.name for job in jobs]
-    for job in jobs:
-        checks.require(names.count(job.name) == 1, "grid", "must give each job once", job.name)
-        kind = job.config.task.graph
-        checks.require(not job.config.task.is_walks, "task.graph", "must be star or tree in a sweep", kind)
-        alone = "seed" not in varied or job.config.seeds == 1
-        checks.require(alone, "seeds", "must be 1 where seed is in the grid", job.config.seeds)
+    for name, _, config in jobs:
+        checks.require(names.count(name) == 1, "grid", "must give each job once", name)
+        checks.require(isinstance(config.task, ProblemsConfig), "task.graph", "must be star or tree in a sweep", config.task.graph)
+        one_seed = "seed" not in varied or config.seeds == 1
+        checks.require(one_seed, "seeds", "must be 1 where seed is in the grid", config.seeds)
     return jobs
 
 
-def slug(values: Mapping[str, Any], config: TrainConfig) -> str:
-    """A name to read, of the values in the grid, and ten digits of a hash of the whole config, which tell jobs apart.
+def job_name(values: dict[str, Any], config: TrainConfig) -> str:
+    """Return the grid's values in readable form, and ten digits of a hash of the config, which tell jobs apart.
 
     The order of the fields makes no difference: they are sorted, with the seed at the end.
     """
     ordered = sorted(values, key=lambda name: (name == "seed", name))
     words = [("" if name == "objective" else name.split(".")[-1]) + str(values[name]) for name in ordered]
     readable = re.sub(r"[^A-Za-z0-9.+-]+", "_", "-".join(words))[:80].lstrip(".-")
-    whole = json.dumps(run_folder.as_json(config), sort_keys=True)
-    return f"{readable or 'job'}-{sha256(whole.encode()).hexdigest()[:10]}"
+    text = json.dumps(as_json(config), sort_keys=True)
+    return f"{readable or 'job'}-{sha256(text.encode()).hexdigest()[:10]}"
 
 
 def shorthand(objective: ObjectiveConfig) -> str:
-    """ntp, mtp2, mtp3, ... or teacherless; with the kind of the heads where they are not linear."""
+    """Return ntp, mtp2, mtp3, … or teacherless, with the kind of the prediction heads unless they are linear."""
     kind = "" if objective.head_kind == "linear" else f" {objective.head_kind}"
     return f"mtp{objective.heads}{kind}" if objective.name == "mtp" else objective.name
 
 
-def _job(base: TrainConfig, fixed: Mapping[Any, Any], chosen: dict[Any, Any]) -> Job:
-    """The base with these fields. Raises ValueError naming the one that is wrong."""
-    plain = deepcopy(run_folder.as_json(base))
-    given = {**fixed, **chosen}
-    for name in sorted(given, key=lambda name: name != "objective"):  # which objective.heads and the like refine
-        _put(plain, name, given[name])
-    config = run_folder.rebuilt(TrainConfig, plain)
-    values = {name: _get(config, name) for name in chosen}
-    return Job(slug(values, config), values, config)
+def _job(base: TrainConfig, fixed: dict[Any, Any], varied: dict[Any, Any]) -> Job:
+    """Return the base with these fields. Raises ValueError naming the one that is wrong."""
+    fields, values = deepcopy(as_json(base)), fixed | varied
+    for name in sorted(values, key=lambda name: name != "objective"):  # objective.heads and others refine it
+        if name == "objective":
+            match = re.fullmatch(r"(ntp|teacherless)|mtp([2-9]|[1-9]\d+)", str(values[name]))
+            if match is None:
+                raise ValueError(f"{name}: must be ntp, teacherless, or mtp2, mtp3, ..., got {values[name]!r}")
+            fields[name] |= {"name": match[1] or "mtp", "heads": int(match[2] or 1), "head_weights": []}
+        else:
+            record, field = _locate(fields, name, values[name])
+            # YAML reads 1e-3 as text, because it lacks the point of 1.0e-3.
+            number = isinstance(record[field], float) and re.fullmatch(r"[\d.+-]+[eE][+-]?\d+", str(values[name]))
+            record[field] = float(values[name]) if number else values[name]
+    config = from_json(TrainConfig, fields)
+    used = {"objective": shorthand(config.objective)}
+    for name in varied.keys() - used.keys():
+        record, field = _locate(as_json(config), name, None)
+        used[name] = record[field]
+    used = {name: used[name] for name in varied}
+    return Job(job_name(used, config), used, config)
 
 
-def _put(plain: dict[str, Any], name: Any, value: Any) -> None:
-    """Set a field of nested plain values."""
-    checks.require(isinstance(name, str), "field", "must be a text such as task.labels", name)
+def _locate(fields: Any, name: Any, value: Any) -> tuple[dict[str, Any], str]:
+    """Return the innermost mapping that holds a field, and the field's name in it. Raises ValueError if none does."""
+    rule = "must be a field of a training config, such as task.labels"
+    checks.require(isinstance(name, str), "field", rule, name)
     checks.require(name != "first_seed", name, "must be called seed", value)
-    if name == "objective":
-        found = re.fullmatch(r"(ntp|teacherless)|mtp([2-9]|[1-9]\d+)", str(value))
-        checks.require(found is not None, name, "must be ntp, teacherless, or mtp2, mtp3, ...", value)
-        assert found is not None
-        plain[name] |= {"name": found[1] or "mtp", "heads": int(found[2] or 1), "head_weights": []}
-        return
-    if name == "seed":
-        checks.integer(name, value, min_value=0)
     *outer, last = ("first_seed" if name == "seed" else name).split(".")
-    inner: Any = plain
     for part in outer:
-        inner = inner.get(part) if isinstance(inner, dict) else None
-    here = isinstance(inner, dict) and last in inner and not isinstance(inner[last], dict)
-    checks.require(here, name, "must be a field of a training config, such as task.labels", value)
-    # YAML reads 1e-3 as a text, for it lacks the point of 1.0e-3.
-    number = isinstance(inner[last], float) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", str(value))
-    inner[last] = float(value) if number else value
-
-
-def _get(config: TrainConfig, name: str) -> Any:
-    """What a field of the grid came to be, as a plain value."""
-    if name == "objective":
-        return shorthand(config.objective)
-    found: Any = config
-    for part in ("first_seed" if name == "seed" else name).split("."):
-        found = getattr(found, part)
-    return run_folder.as_json(found, name)
+        fields = fields.get(part) if isinstance(fields, dict) else None
+    exists = isinstance(fields, dict) and last in fields and not isinstance(fields[last], dict)
+    checks.require(exists, name, rule, value)
+    return fields, last

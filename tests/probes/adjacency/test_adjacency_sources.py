@@ -28,10 +28,12 @@ from circuits.probes.adjacency.sources import layer_maps, ov_circuits, transfer_
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
-from tests.transformer.models import drawn, sequence, shape
+from tests.transformer.models import small_config
+from tests.transformer.models import random_tokens
+from tests.transformer.models import random_model
 
 NODES = np.array([4, 0, 7, 2, 10])
-MODELS = {name: drawn(shape(name)) for name in ("gpt", "llama", "all biased")}
+MODELS = {name: random_model(small_config(name)) for name in ("gpt", "llama", "all biased")}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -93,7 +95,7 @@ def test_layers_are_their_heads_and_the_stream_and_a_block_on_one_token(name):
 
 
 def transferring(**changes: Any) -> Any:
-    return drawn(shape("gpt", prediction_heads=3, head_kind="transfer", **changes), seed=3)
+    return random_model(small_config("gpt", prediction_heads=3, head_kind="transfer", **changes), seed=3)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -149,8 +151,8 @@ def test_a_one_layer_model_holds_its_matrices_as_they_are():
 
 
 def test_jacobians_are_mean_finite_differences():
-    model, tap = drawn(shape("biased")), "blocks.0.resid_post"
-    tokens = np.stack([sequence(6, seed) for seed in range(3)])
+    model, tap = random_model(small_config("biased")), "blocks.0.resid_post"
+    tokens = np.stack([random_tokens(6, seed) for seed in range(3)])
     found = jacobians(model, NODES, tokens, [tap], place=4, source=2, head=1, chunk=3)
     assert found.names == (f"jacobian from {tap}, place 3",)
     directions, step = array(model.transformer.tokens)[NODES], 1e-5
@@ -167,8 +169,8 @@ def test_jacobians_are_mean_finite_differences():
 
 
 def test_sources_come_in_one_order():
-    model = drawn(shape("biased"))
-    tokens, taps = np.stack([sequence(6)] * 3), ("embed", "blocks.0.resid_post")
+    model = random_model(small_config("biased"))
+    tokens, taps = np.stack([random_tokens(6)] * 3), ("embed", "blocks.0.resid_post")
     own = gather_matrices(model, NODES, ("jacobian", "heads"), JacobianInputs(tokens, 4, (2,)), head=1)
     assert own.names[:1] == ("layer 1 head 1",)
     assert [name for name in own.names if "jacobian" in name] == [f"jacobian from {tap}, place 3" for tap in taps]
@@ -211,7 +213,7 @@ def test_constant_matrices_are_told_apart_and_nan_is_named():
 def test_an_attention_that_looks_at_itself_alone_has_its_map_as_jacobian():
     """On the first place, where only the last norm stands between the stream and U: J = E d norm U."""
     model = MODELS["llama"]
-    row = np.asarray(sequence(3))[None]
+    row = np.asarray(random_tokens(3))[None]
     found = jacobians(model, NODES, row, ["blocks.1.resid_post"], place=0)
     _, cache = model(jnp.asarray(row[0]), Taps(capture=["blocks.1.resid_post"]))
     x, rows = array(cache["blocks.1.resid_post"])[0], array(model.transformer.tokens)[NODES]
@@ -225,7 +227,7 @@ def heads_of(model: Any) -> NamedMatrices:
 
 
 def test_fresh_matrices_are_those_of_fresh_models():
-    config = shape("gpt", layers=1, heads=2, width=4)
+    config = small_config("gpt", layers=1, heads=2, width=4)
     found = matrices_of_untrained(heads_of, config, 3, seed=1)
     assert found.shape == (3, 2, 5, 5)
     assert_close(found, matrices_of_untrained(heads_of, config, 3, seed=1), atol=0)
@@ -271,7 +273,7 @@ def test_errors(call, message):
 
 
 def measured(model: Predictor, taps: list[str], place: int = 4, **changes):
-    return jacobians(model, NODES, np.asarray(sequence(6))[None], taps, place=place, **changes)
+    return jacobians(model, NODES, np.asarray(random_tokens(6))[None], taps, place=place, **changes)
 
 
 def test_everything_is_traced():

@@ -21,7 +21,8 @@ from circuits.transformer.taps import Taps
 from tests.cases import assert_close, rounding
 from tests.probes.naive_layout import naive_layout
 from tests.probes.planted import rows
-from tests.transformer.models import drawn, operations
+from tests.transformer.models import operations
+from tests.transformer.models import random_model
 
 FORMATS = {
     "star pairs": TokenFormat(StarGraph(2, 3, 7), "pairs", "goal-start"),
@@ -41,7 +42,7 @@ def unoptimised() -> Iterator[None]:
 @cache
 def model(name: str) -> Predictor:
     form = FORMATS[name]
-    return drawn(
+    return random_model(
         TransformerConfig(vocab=form.vocab_size, positions=form.length, layers=2, heads=2, width=8, mlp_width=4)
     )
 

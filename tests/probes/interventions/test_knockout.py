@@ -1,56 +1,47 @@
+"""Knock-out against softmax over the keys that remain, and on a model whose circuit is known."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from scipy.special import log_softmax, softmax
 
-from circuits.probes.interventions.knockout import knock_out, site_names, site_positions
-from circuits.probes.interventions.knockout import block_scores
-from circuits.probes.interventions.knockout import layer_windows
+from circuits.probes.interventions.knockout import block_scores, knock_out, layer_windows
 from circuits.probes.layout import PATH, ROLES
+from circuits.probes.positions import position_masks, position_names
+from circuits.transformer.taps import Taps
 from tests.cases import assert_close
-from tests.probes.interventions.planted import COPY, copying_model, one, outcome, random_model, some_twins
+from tests.probes.interventions.planted import copy_twins, copying_model, one, random_model, some_twins
 
-TWINS = some_twins(4)
-MODEL = random_model()
-
-
-def naive(pattern, edge):
-    """The softmax over the keys that remain: their weights, scaled to 1; a row without any looks at itself."""
-    pattern, edge = np.array(pattern), np.broadcast_to(edge, pattern.shape)
-    pattern[edge] = 0
-    for head, row in np.argwhere(pattern.sum(axis=-1) == 0):
-        pattern[head, row, row] = 1
-    return jnp.asarray(pattern / pattern.sum(axis=-1, keepdims=True))
+COUNT = 4
 
 
 def test_blocked_scores_by_hand():
     scores = jnp.asarray([[[2.0, -jnp.inf, -jnp.inf], [1.0, 0.5, -jnp.inf], [1.0, 2.0, 3.0]]])
-    edge = np.array([[[1, 0, 0], [1, 0, 0], [0, 1, 0]]], bool)
+    pairs = np.array([[[1, 0, 0], [1, 0, 0], [0, 1, 0]]], bool)
     inf = np.inf
     expected = np.array([[[2, -inf, -inf], [-inf, 0.5, -inf], [1, -inf, 3]]])
-    assert_close(block_scores(jnp.asarray(edge), scores), expected, 0)
-    left = softmax(np.asarray(block_scores(jnp.asarray(edge), scores)), axis=-1)
-    assert_close(left[0, 2], np.array([np.exp(-2), 0, 1]) / (1 + np.exp(-2)), 1e-15)
+    assert_close(block_scores(jnp.asarray(pairs), scores), expected, 0)
     everything = block_scores(jnp.ones((1, 3, 3), bool), scores)
     assert_close(softmax(np.asarray(everything), axis=-1)[0], np.eye(3), 0)
 
 
-def test_sites_are_the_positions_that_they_name():
-    names = site_names(3)
-    for number in range(4):
-        layout = one(TWINS, number).layout
-        found = dict(zip(names, np.asarray(site_positions(layout)), strict=True))
-        assert found["any"].all()
-        assert np.flatnonzero(found["path"]).tolist() == np.flatnonzero(np.asarray(layout.roles) == PATH).tolist()
-        tokens = np.asarray(layout.tokens)
+def test_names_are_those_of_the_positions():
+    names = position_names(3)
+    for number in range(COUNT):
+        twin = one(some_twins(COUNT), number)
+        layout, tokens = twin.layout, np.asarray(twin.clean_tokens)
+        masks = dict(zip(names, np.asarray(position_masks(layout)), strict=True))
+        assert masks["any"].all()
+        assert np.array_equal(masks["path"], np.asarray(layout.roles) == PATH)
         single = {"query": [9], "goal in query": [8], "start in query": [9]}
-        assert {name: np.flatnonzero(found[name]).tolist() for name in single} == single
-        first, second = (np.flatnonzero(found[f"edge 1 {end}"])[0] for end in ("tail", "head"))
+        assert {name: np.flatnonzero(masks[name]).tolist() for name in single} == single
+        first, second = (np.flatnonzero(masks[f"edge 0 {end}"])[0] for end in ("parent", "child"))
         assert second == first + 1
         assert tokens[first] == tokens[9]
-        assert tokens[second] == int(one(TWINS, number).clean_token)
-        assert tokens[found["edge 2 head"]] == tokens[8]
+        assert tokens[second] == twin.clean_answer
+        assert tokens[masks["edge 1 child"]] == tokens[8]
 
 
 def test_windows():
@@ -60,32 +51,42 @@ def test_windows():
 
 
 def test_knock_out_is_the_softmax_over_what_remains():
-    queries, keys = ("query", "path", "any"), ("goal in query", "distractor", "edge 1 head", "any")
+    model, twins = random_model(), some_twins(COUNT)
+    graph, state = nnx.split(model)
+    queries, keys = ("query", "path", "any"), ("goal in query", "distractor", "edge 0 child", "any")
     masks = np.zeros((3, 2, 1, 2), bool)
     masks[0] = True
     masks[1, 1], masks[2, 0, 0, 1] = True, True
-    found = knock_out(MODEL, TWINS, queries, keys, masks=masks, block=5)
+    found = knock_out(model, twins, queries, keys, masks=masks, block=5)
     assert found.loss.shape == (3, 3, 4)
-    names, losses = site_names(3), np.zeros((4, 3, 3, 4))
-    for number in range(4):
-        twin = one(TWINS, number)
-        sites = np.asarray(site_positions(twin.layout))
+
+    def remaining(pattern, pairs):
+        """Attention over the keys that remain, scaled to 1; a row without any looks at itself."""
+        pattern = jnp.where(pairs, 0, pattern)
+        total = pattern.sum(axis=-1, keepdims=True)
+        return jnp.where(total == 0, jnp.eye(len(pairs[0])), pattern / jnp.where(total == 0, 1, total))
+
+    @jax.jit
+    def logits(ids, pairs):
+        edit = {f"blocks.{i}.attn.pattern": lambda pattern, i=i: remaining(pattern, pairs[i]) for i in range(2)}
+        return nnx.merge(graph, state)(ids, Taps(edit=edit))[0][0, -1]
+
+    names, losses = position_names(3), np.zeros((COUNT, 3, 3, 4))
+    for number in range(COUNT):
+        twin = one(twins, number)
+        positions = np.asarray(position_masks(twin.layout))
         for place in np.ndindex(3, 3, 4):
-            query, key = sites[names.index(queries[place[1]])], sites[names.index(keys[place[2]])]
-            edge = query[:, None] & key
-            edit = {
-                f"blocks.{i}.attn.pattern": lambda p, e=edge & masks[place[0], i, 0][:, None, None]: naive(p, e)
-                for i in range(2)
-            }
-            logits = outcome(MODEL, twin.layout.tokens, edit)
-            losses[(number, *place)] = -log_softmax(logits)[int(twin.clean_token)]
+            query, key = positions[names.index(queries[place[1]])], positions[names.index(keys[place[2]])]
+            pairs = masks[place[0]].reshape(2, 2, 1, 1) & query[:, None] & key
+            answer = log_softmax(np.asarray(logits(twin.clean_tokens, pairs)))[twin.clean_answer]
+            losses[(number, *place)] = -answer
     assert_close(found.loss, losses.mean(axis=0), 1e-10)
     assert np.isfinite(found.loss_error).all()
     assert np.abs(found.loss_change).max() > 0.01
 
 
 def test_a_role_that_is_not_there_changes_nothing():
-    found = knock_out(MODEL, TWINS, ROLES, ROLES)
+    found = knock_out(random_model(), some_twins(COUNT), ROLES, ROLES)
     absent = [ROLES.index("answer"), ROLES.index("symbol")]
     assert_close(found.loss_change[absent], np.zeros((2, 6)), 1e-12)
     assert_close(found.loss_change[:, absent], np.zeros((6, 2)), 1e-12)
@@ -93,9 +94,8 @@ def test_a_role_that_is_not_there_changes_nothing():
 
 
 def test_the_planted_edge_is_found_and_no_other():
-    model, twins = copying_model(), some_twins(16, COPY, answer=0)
-    keys = ("goal in query", "start in query", "edge 1 tail", "edge 1 head", "distractor")
-    found = knock_out(model, twins, ["query"], keys, masks=layer_windows(2, 1))
+    keys = ("goal in query", "start in query", "edge 0 parent", "edge 0 child", "distractor")
+    found = knock_out(copying_model(), copy_twins(16), ["query"], keys, masks=layer_windows(2, 1))
     assert found.base_accuracy == 1
     assert found.accuracy[1, 0, 0] < 0.5
     assert found.accuracy.ravel().tolist().count(1.0) == 9
@@ -103,29 +103,23 @@ def test_the_planted_edge_is_found_and_no_other():
 
 def test_gradients_are_finite():
     scores = jnp.asarray(np.where(np.tri(4), np.random.default_rng(0).normal(size=(1, 4, 4)), -np.inf))
-    edge = jnp.zeros((1, 4, 4), bool).at[0, :, :2].set(True)
-
-    def first_key(scores):
-        return (jax.nn.softmax(block_scores(edge, scores), axis=-1) ** 2).sum()
-
-    slope = jax.jit(jax.grad(first_key))(scores)
+    pairs = jnp.zeros((1, 4, 4), bool).at[0, :, :2].set(True)
+    slope = jax.jit(jax.grad(lambda x: (jax.nn.softmax(block_scores(pairs, x), axis=-1) ** 2).sum()))(scores)
     assert np.isfinite(slope).all()
     assert np.abs(slope).max() > 0
 
 
-ERRORS = [
-    (lambda: knock_out(MODEL, TWINS, ["query"], ["end"]), "keys: must be one of start, .*, got 'end'"),
-    (lambda: knock_out(MODEL, TWINS, [], ["any"]), r"queries: must hold at least one site, got \(\)"),
-    (lambda: knock_out(MODEL, TWINS, ["edge 3 tail"], ["any"]), "queries: must be one of"),
-    (
-        lambda: knock_out(MODEL, TWINS, ["any"], ["any"], masks=np.ones((2, 5, 1), bool)),
-        r"masks: must end with axes \[2, 1 or 1, 2 or 1\], got \(2, 5, 1\)",
-    ),
-    (lambda: layer_windows(4, 5), "width: must be an integer between 1 and 4, got 5"),
-]
-
-
-@pytest.mark.parametrize(("call", "message"), ERRORS, ids=[message[:30] for _, message in ERRORS])
-def test_bad_input(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
+@pytest.mark.parametrize(
+    ("queries", "keys", "masks", "message"),
+    [
+        (["query"], ["end"], None, "keys: must be one of start"),
+        ([], ["any"], None, "queries: must hold at least one name"),
+        (["edge 2 parent"], ["any"], None, "queries: must be one of"),
+        (["any"], ["any"], np.ones((2, 5, 1), bool), r"masks: must end with axes \[2, 1 or 1, 2 or 1\]"),
+    ],
+)
+def test_bad_input(queries, keys, masks, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        knock_out(random_model(), some_twins(COUNT), queries, keys, masks=masks)
+    with pytest.raises(ValueError, match="^width: must be an integer between 1 and 4"):
+        layer_windows(4, 5)

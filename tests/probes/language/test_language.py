@@ -23,7 +23,8 @@ from circuits.probes.patterns import attention_patterns
 from circuits.probes.streaming import Interval
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
-from tests.transformer.models import drawn, shape
+from tests.transformer.models import small_config
+from tests.transformer.models import random_model
 
 N = 12
 PLANTED = {"previous": (0, 1), "duplicate": (1, 2), "induction": (2, 0)}
@@ -211,7 +212,7 @@ def test_seeds_of_sequences():
 
 
 def test_a_model_is_measured_as_its_sequences_are_one_by_one():
-    model, sequences = drawn(shape("llama", vocab=30, positions=16)), repeated_sequences(30, 8, 4, 0)
+    model, sequences = random_model(small_config("llama", vocab=30, positions=16)), repeated_sequences(30, 8, 4, 0)
     found = measure_language_heads(model, sequences, chunk=2)
     taps = Taps(capture=("*.pattern",))
     run = jax.jit(jax.vmap(lambda tokens: (attention_patterns(model, tokens), model(tokens, taps)[1])))

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from proofs_check.methods import ball, ball_gradients, circuit_bounds, library, setting
+from proofs_check.methods import ball, ball_gradients, circuit_bounds, library, star
 from proofs_check.methods.circuit_bounds import EQ_3
-from proofs_check.methods.edge_orders import T, edge_orders, goal, goal_position, next_label, replayed
+from proofs_check.methods.star import T, edge_orders, goal, goal_position, next_label, replayed
 
 ORDER = edge_orders()[7]
 QUANTITIES = {
@@ -22,7 +22,7 @@ QUANTITIES = {
 
 
 def test_edge_orders_are_those_of_the_library() -> None:
-    tokens, y1, y2 = (np.asarray(array).tolist() for array in setting.orders())
+    tokens, y1, y2 = (np.asarray(array).tolist() for array in star.prompts())
     theirs = {tuple(row): (v, end) for row, v, end in zip(tokens, y1, y2, strict=True)}
     assert {order: (next_label(order), goal(order)) for order in edge_orders()} == theirs
     assert all(order[goal_position(order)] == goal(order) for order in edge_orders())

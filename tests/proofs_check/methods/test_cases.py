@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 
-from proofs_check.methods import cases, setting
-from proofs_check.methods.symbols import jacobian, masked, softmax, symbols
+from proofs_check.methods import cases, star
+from proofs_check.methods.cases import jacobian, masked, softmax, symbols
 
 
 def test_the_prompts_are_star_graphs_in_every_edge_order():
@@ -20,17 +20,17 @@ def test_the_prompts_are_star_graphs_in_every_edge_order():
         named = [(start, v), (v, end), (start, other), (other, leaf)]
         assert sorted(edges) == sorted(named)
         orders[tuple(named.index(edge) for edge in edges)] += 1
-    assert list(orders.values()) == [setting.DRAWS] * 24
+    assert list(orders.values()) == [star.DRAWS] * 24
 
 
 def test_the_symbols_are_those_of_sums_over_positions():
     (first, second), tokens = cases.direction(), cases.prompts()[0][5]
     found = symbols((first, second), tokens, tokens[1])
-    size = range(setting.T)
+    size = range(star.T)
     a1, a2 = (
         [[w.content[tokens[i], tokens[j]] + w.position[i, j] for j in size] for i in size] for w in (first, second)
     )
-    s1 = np.zeros((setting.T, setting.T))
+    s1 = np.zeros((star.T, star.T))
     for i in size:
         total = sum(np.exp(a1[i][j]) for j in range(i + 1))
         s1[i, : i + 1] = [np.exp(a1[i][j]) / total for j in range(i + 1)]
@@ -52,5 +52,5 @@ def test_the_jacobian_is_the_derivative_of_softmax():
 
 
 def test_the_frozen_layer_1_is_one_hot_to_rounding():
-    shift = cases.POINTER * np.eye(setting.T, k=-1)
-    np.testing.assert_array_equal(softmax(masked(shift))[1:].round(15), np.eye(setting.T)[:-1])
+    shift = cases.POINTER * np.eye(star.T, k=-1)
+    np.testing.assert_array_equal(softmax(masked(shift))[1:].round(15), np.eye(star.T)[:-1])

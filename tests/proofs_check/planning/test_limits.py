@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 
 from proofs_check.ledger.certified import same
 from proofs_check.ledger.evidence import Test
-from proofs_check.methods.edge_orders import T, edge_orders, goal, next_label, positions, replayed
+from proofs_check.methods.star import T, edge_orders, goal, next_label, positions, replayed
 from proofs_check.planning import theorem_2_phase_1_limit as phase_1
 from proofs_check.planning import theorem_3_flow_enclosure as enclosure
 from proofs_check.planning import theorem_3_flow_field as field

@@ -6,8 +6,7 @@ from itertools import chain, permutations
 import numpy as np
 import pytest
 
-from proofs_check.methods.edge_orders import T
-from proofs_check.methods.star_contexts import UNIFORM, random_rows
+from proofs_check.methods.star import UNIFORM, T, random_rows
 from proofs_check.planning.theorem_2_phase_1 import parity_field
 from proofs_check.planning.theorem_2_phase_1_flow import Flow, by_column, by_offset, untied, velocities, velocity
 

@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
 from proofs_check.methods import exact
-from proofs_check.methods.star_contexts import SELF, UNIFORM, contexts, pull, random_rows
+from proofs_check.methods.star import SELF, UNIFORM, contexts, pull, random_rows
 from proofs_check.planning import theorem_2_phase_2_direction as direction
 from proofs_check.planning import theorem_2_phase_2_limit as limit
 from proofs_check.planning import theorem_2_phase_2_start as start

@@ -14,7 +14,7 @@ import pytest
 from circuits.disentangled.objective import objective
 from circuits.disentangled.weights import zeros
 from circuits.flow.population import mean_exhaustive
-from proofs_check.methods import setting
+from proofs_check.methods import star
 from proofs_check.planning import theorem_3
 from proofs_check.planning.theorem_3_loss import eq_13
 from proofs_check.planning.theorem_3_objective import L1A, MU, NEXT_TOKEN, V_ON_Z, ascent, attention_velocity, mean
@@ -128,7 +128,7 @@ def test_slopes_over_all_725760_sequences():
         first = [part[0].position for part in (found.plan, found.replay)]
         return jnp.stack([jnp.stack([jnp.trace(matrix, offset=-k) for k in range(T)]) for matrix in first])
 
-    plan, replay = mean_exhaustive(slopes, zeros(2, T, T), setting.SPEC)
+    plan, replay = mean_exhaustive(slopes, zeros(2, T, T), star.SPEC)
     for found, stated in ((plan, ascent(L1A)), ((plan + replay) / 2, ascent(NEXT_TOKEN))):
         np.testing.assert_allclose(-found, [float(value) for value in stated], rtol=0, atol=1e-12)
 

@@ -21,18 +21,18 @@ from circuits.tasks import (
     suboptimal_plans,
     training_plans,
 )
-from circuits.tasks.blocksworld.world import blocksworld
+from circuits.tasks.blocksworld.world import make_blocksworld
 from circuits.tasks.walks import pairs as walks
 from tests.tasks.walks import naive_walks
 
-WORLD = blocksworld(4)
+WORLD = make_blocksworld(4)
 NODE = {name: node for node, name in enumerate(WORLD.names)}
 FORM = plan_format(WORLD)
 
 
 @pytest.mark.parametrize(("blocks", "states"), [(1, 1), (2, 3), (3, 13), (4, 73), (5, 501)])
 def test_states_are_the_partitions_of_a_set_into_lists(blocks, states):
-    world = blocksworld(blocks)
+    world = make_blocksworld(blocks)
     assert len(world.states) == len(world.names) == len(set(world.names)) == states
     assert {frozenset(state) for state in world.states} == naive_walks.block_states(blocks)
     assert list(world.graph) == list(range(states))
@@ -42,7 +42,7 @@ def test_states_are_the_partitions_of_a_set_into_lists(blocks, states):
 
 @pytest.mark.parametrize("blocks", [1, 2, 3, 4])
 def test_moves_are_those_of_the_twin(blocks):
-    world = blocksworld(blocks)
+    world = make_blocksworld(blocks)
     pairs = itertools.permutations(enumerate(map(frozenset, world.states)), 2)
     expected = {(u, v) for (u, one), (v, other) in pairs if naive_walks.is_move(one, other)}
     assert set(world.graph.edges) == set(world.moves) == expected
@@ -73,7 +73,7 @@ def test_a_plan_by_hand():
 
 
 def test_shortest_plans_are_all_of_them():
-    world = blocksworld(3)
+    world = make_blocksworld(3)
     for source, target in itertools.product(range(13), repeat=2):
         every = naive_walks.simple_paths(set(world.graph.edges), source, target)
         fewest = min(map(len, every))
@@ -158,7 +158,7 @@ def test_longer_plans_of_a_pair_are_many():
 
 
 def test_longer_plans_where_the_world_or_the_format_leaves_little_room():
-    world = blocksworld(3)
+    world = make_blocksworld(3)
     pairs = split_pairs(world.graph, 0, 0).test
     tight = plan_format(world, 0)
     found = (suboptimal_plans(tight, world, pairs, 0)[:, 2:] < 13).sum(axis=1) - 1
@@ -167,7 +167,7 @@ def test_longer_plans_where_the_world_or_the_format_leaves_little_room():
         fitting = {len(plan) - 1 for plan in every if len(plan) <= tight.longest}
         assert moves in fitting - {min(fitting)} or fitting == {moves}
     # Two blocks can be moved in one way alone.
-    small = blocksworld(2)
+    small = make_blocksworld(2)
     rows = suboptimal_plans(WalkFormat(3, 3), small, np.asarray([[1, 2], [0, 1]]), 0)
     assert [decode_walk(WalkFormat(3, 3), row) for row in rows] == [[1, 0, 2], [0, 1]]
 
@@ -211,6 +211,6 @@ def test_training_plans_out_of_range(change, words):
 @pytest.mark.parametrize("blocks", [0, 7])
 def test_the_number_of_blocks_is_in_range(blocks):
     with pytest.raises(ValueError, match=f"^blocks: must be an integer between 1 and 6, got {blocks}$"):
-        blocksworld(blocks)
+        make_blocksworld(blocks)
     with pytest.raises(ValueError, match=r"^spare: must be an integer at least 0, got -1$"):
         plan_format(WORLD, -1)

@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuits.tasks import AnswerCheck, Problem, check_star_answer, solve_star
@@ -13,22 +13,17 @@ STAR = [(3, 7), (6, 0), (7, 2), (3, 6)]
 PROBLEM = Problem(np.array(STAR), np.array(3), np.array(0), np.array([3, 6, 0]))
 
 INVALID = [
-    ([(3, 3), (6, 0), (7, 2), (3, 6)], 3, 0, "edges: must hold no self loop, got (3, 3)"),
-    ([(3, 7), (6, 0), (3, 7), (3, 6)], 3, 0, "edges: must hold no duplicate edge, got (3, 7)"),
-    (
-        [(3, 7), (6, 0), (7, 0), (3, 6)],
-        3,
-        0,
-        "node 0 must have one predecessor, for with two its path is ambiguous",
-    ),
-    ([(3, 7), (7, 3)], 3, 7, "edges: must hold no cycle, got [7, 3, 7]"),
-    ([(3, 7), (3, 6), (1, 2), (2, 1)], 3, 6, "edges: must hold no cycle, got [2, 1, 2]"),
-    ([(3, 7), (3, 6), (6, 0), (6, 2)], 3, 0, "no node but the start may branch, and node 6 does, got [0, 2]"),
+    ([(3, 3), (6, 0), (7, 2), (3, 6)], 3, 0, "edges: must have no self loop, got (3, 3)"),
+    ([(3, 7), (6, 0), (3, 7), (3, 6)], 3, 0, "edges: must have no duplicate edge, got (3, 7)"),
+    ([(3, 7), (6, 0), (7, 0), (3, 6)], 3, 0, "edges: node 0 must have one predecessor, got [6, 7]"),
+    ([(3, 7), (7, 3)], 3, 7, "edges: must have no cycle, got [7, 3, 7]"),
+    ([(3, 7), (3, 6), (1, 2), (2, 1)], 3, 6, "edges: must have no cycle, got [2, 1, 2]"),
+    ([(3, 7), (3, 6), (6, 0), (6, 2)], 3, 0, "edges: only the start may branch, and node 6 does, got [0, 2]"),
     (STAR, 5, 0, "start: must be in the graph, got 5"),
     ([], 5, 0, "start: must be in the graph, got 5"),
     (STAR, 3, 9, "goal: must be in the graph, got 9"),
     (STAR, 3, 3, "goal: must differ from start, got 3"),
-    (STAR, 3, 6, "goal: must be a leaf, the last node of its path, got 6"),
+    (STAR, 3, 6, "goal: must be a leaf"),
     (STAR, 6, 0, "start: must be the root of the star, without predecessor 3, got 6"),
     ([(3, 7), (3, 6), (1, 2)], 3, 2, "goal: must be reachable from start 3, got 2"),
     ([(3, 7), (3, 6), (1, 2)], 3, 1, "goal: must be reachable from start 3, got 1"),
@@ -36,14 +31,14 @@ INVALID = [
     ([(3, 7), (3, 6), (6, 0)], 3, 0, "edges: must form paths of equal length, got [2, 3]"),
     ([(3, 6), (6, 0)], 3, 0, "edges: must form at least 2 paths, got 1"),
     ([(3, 6), (6, -1)], 3, 6, "edges: must be an integer at least 0, got -1"),
-    ([(3, 6, 0), (3, 7, 2)], 3, 6, "edges: must be pairs (u, v) of labels, got (3, 6, 0)"),
+    ([(3, 6, 0), (3, 7, 2)], 3, 6, "edges: must be pairs"),
     (STAR, -3, 0, "start: must be an integer at least 0, got -3"),
 ]
 
 
-@pytest.mark.parametrize(("edges", "start", "goal", "words"), INVALID)
-def test_what_is_no_star_is_refused(edges, start, goal, words):
-    with pytest.raises(ValueError, match=re.escape(words)):
+@pytest.mark.parametrize(("edges", "start", "goal", "message"), INVALID)
+def test_what_is_not_a_star_is_refused(edges, start, goal, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         solve_star(edges, start, goal)
 
 
@@ -53,12 +48,7 @@ def test_the_running_example_of_the_paper(kind):
     assert solve_star(kind(STAR), 3, 2) == [3, 7, 2]
 
 
-def test_the_longest_equal_paths_and_the_shortest():
-    long = [(i, i + 1) for i in range(9)] + [(0, 10)] + [(i, i + 1) for i in range(10, 18)]
-    assert solve_star(long[::-1], 0, 18) == [0, *range(10, 19)]
-    assert solve_star([(5, 4), (5, 1), (5, 9)], 5, 1) == [5, 1]
-
-
+@settings(max_examples=30)
 @given(st.integers(2, 5), st.integers(2, 6), st.integers(0, 30), st.integers(0, 2**32 - 1))
 def test_a_star_is_solved_as_by_brute_force(paths, nodes, spare, seed):
     problem = random_problem(paths, nodes, paths * (nodes - 1) + 1 + spare, seed)
@@ -69,16 +59,21 @@ def test_a_star_is_solved_as_by_brute_force(paths, nodes, spare, seed):
     assert solve_star(problem.edges, problem.start, problem.goal) == problem.path.tolist()
 
 
-@pytest.mark.parametrize(("edge_count", "labels", "stars"), [(1, 3, 0), (2, 4, 2), (3, 4, 1), (4, 5, 6 + 1)])
-def test_exactly_the_stars_are_accepted(edge_count, labels, stars):
+def four_edges():
+    """Edges into the nodes 1 to 4, from any other node, each once."""
+    return ([*zip(tails, (1, 2, 3, 4), strict=True)] for tails in itertools.product(range(5), repeat=4))
+
+
+def few_edges(count, labels):
+    return itertools.combinations_with_replacement(itertools.product(range(labels), repeat=2), count)
+
+
+@pytest.mark.parametrize(("graphs", "stars"), [(few_edges(2, 4), 2), (few_edges(3, 4), 1), (four_edges(), 6 + 1)])
+def test_exactly_the_stars_are_accepted(graphs, stars):
     # Every graph, its edges in one order, with the start 0 and the goal 1.
     accepted = 0
-    possible = [(u, v) for u in range(labels) for v in range(labels)]
-    graphs = itertools.combinations_with_replacement(possible, edge_count)
-    if edge_count == 4:
-        graphs = itertools.combinations([(u, v) for u, v in possible if u != v], edge_count)
     for edges in graphs:
-        if len(set(edges)) == edge_count and 1 in star_leaves(list(edges), 0):
+        if len(set(edges)) == len(edges) and 1 in star_leaves(list(edges), 0):
             assert [solve_star(edges, 0, 1)] == walks(list(edges), 0, 1)
             accepted += 1
         else:
@@ -93,12 +88,10 @@ def test_exactly_the_stars_are_accepted(edge_count, labels, stars):
         ([3, 6, 0], ""),
         ([], "too short: 0 of 3 nodes"),
         ([3], "too short: 1 of 3 nodes"),
-        ([3, 6], "too short: 2 of 3 nodes"),
         ([3, 7], "too short: 2 of 3 nodes"),
         ([6, 0], "starts at 6, not at the start 3"),
         ([0, 6, 3], "starts at 0, not at the start 3"),
         ([3, 0, 0], "no edge from 3 to 0 at step 1"),
-        ([3, 6, 2], "no edge from 6 to 2 at step 2"),
         ([3, 7, 0], "no edge from 7 to 0 at step 2"),
         ([3, 6, 3], "no edge from 6 to 3 at step 2"),
         ([3, -1, 99], "no edge from 3 to -1 at step 1"),
@@ -110,12 +103,12 @@ def test_exactly_the_stars_are_accepted(edge_count, labels, stars):
 )
 @pytest.mark.parametrize("kind", [list, np.array])
 def test_the_first_wrong_step_of_an_answer(proposed, reason, kind):
-    given_ = kind(proposed) if proposed else []
-    assert check_star_answer(PROBLEM, given_) == AnswerCheck(reason == "", reason)
+    answer = kind(proposed) if proposed else []
+    assert check_star_answer(PROBLEM, answer) == AnswerCheck(reason == "", reason)
 
 
 def test_only_the_path_is_correct_among_all_short_answers():
-    for length in range(5):
+    for length in range(4):
         for proposed in itertools.product([0, 2, 3, 6, 9], repeat=length):
             check = check_star_answer(PROBLEM, proposed)
             assert check.correct == (proposed == (3, 6, 0))
@@ -128,7 +121,7 @@ def test_the_edges_decide_and_not_the_path_that_is_stored():
     assert not check_star_answer(wrong, [3, 7, 2]).correct
 
 
-def test_an_answer_to_a_batch_or_to_no_star_is_refused():
+def test_an_answer_to_a_batch_or_to_another_graph_is_refused():
     batch = Problem(*(np.stack([part, part]) for part in PROBLEM))
     with pytest.raises(ValueError, match=r"^problem: must be one problem"):
         check_star_answer(batch, [3, 6, 0])

@@ -22,14 +22,14 @@ from circuits.tasks import (
     split_pairs,
     training_walks,
 )
-from circuits.tasks.blocksworld.world import blocksworld
+from circuits.tasks.blocksworld.world import make_blocksworld
 from circuits.tasks.walks import pairs as walks
 from circuits.tasks.walks.format import walk_format
 from tests.tasks.walks import naive_walks
 
 # 0 -> 1 -> 3 -> 4 and 0 -> 2 -> 3, 0 -> 3: by hand, the reachable pairs without edge are 0-4, 1-4, 2-4.
 DIAMOND = graph_from_edges(6, [(0, 1), (0, 2), (0, 3), (1, 3), (2, 3), (3, 4)])
-WORLD = blocksworld(3)
+WORLD = make_blocksworld(3)
 
 
 def digraph(nodes: int, density: float, seed: int) -> nx.DiGraph:

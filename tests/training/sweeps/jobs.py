@@ -1,51 +1,49 @@
-"""A small grid, and what runs of its jobs leave behind."""
+"""A small grid, what runs of its jobs leave behind, and jobs that only pretend to train."""
 
-import json
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 from circuits.training import run_folder
-from circuits.training.sweeps.grid import Job, jobs_of
-from circuits.training.sweeps.queue import freeze
-from circuits.training.sweeps.results import MEASURES
 
 GRID: dict[str, Any] = {
     "preset": "tiny-ntp",
     "set": {"steps": 2, "batch": 8, "test_examples": 8, "model.width": 8, "model.layers": 1},
     "grid": {"task.examples": [64, 256], "objective": ["ntp", "mtp3"], "seed": [0, 1, 2]},
 }
+MEASURES = ("test_exact", "test_hard", "train_exact", "loss")
 
 
 def changed(part: str, **fields: Any) -> dict[str, Any]:
     return GRID | {part: {**GRID[part], **{name.replace("__", "."): value for name, value in fields.items()}}}
 
 
-def frozen(folder: Path, grid: dict[str, Any] = GRID) -> list[Job]:
-    jobs = jobs_of(grid)
-    freeze(folder, jobs)
-    return jobs
-
-
-def finish(folder: Path, job: Job, **metrics: Any) -> None:
-    """What a finished run leaves."""
-    run = folder / "runs" / job.name
+def finish(run: Path, seed: int, **metrics: Any) -> None:
+    """Write the metrics of a finished run."""
     run.mkdir(parents=True, exist_ok=True)
-    usual: dict[str, Any] = dict.fromkeys(MEASURES, 0.5)
-    run_folder.append_metrics(run, [{"step": 2, "seed": job.config.first_seed, **usual, **metrics}])
+    run_folder.append_metrics(run, [{"step": 2, "seed": seed, **dict.fromkeys(MEASURES, 0.5), **metrics}])
 
 
-def finishing(config, folder, beat) -> None:
-    beat()
-    folder.mkdir(parents=True, exist_ok=True)
-    run_folder.append_metrics(folder, [{"step": config.steps, "seed": config.first_seed}])
+def pretend(config: dict[str, Any], run: Path) -> None:
+    """Seed 0 raises, seed 1 is killed at the first attempt, all others finish."""
+    print("attempt at", run.name)
+    with (run.parents[1] / "log").open("a") as log:
+        log.write(f"{run.name} {os.getpid()}\n")
+    first = (run.parents[1] / "log").read_text().count(run.name) == 1
+    if config["first_seed"] == 0:
+        raise KeyError("no luck")
+    if config["first_seed"] == 1 and first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    finish(run, config["first_seed"])
 
 
-def of_elsewhere(folder: Path, job: Job, minutes: float) -> Path:
-    """A claim of another host, last touched so long ago."""
-    claim = folder / "claims" / f"{job.name}.0"
-    claim.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "1"}))
-    then = time.time() - 60 * minutes
-    os.utime(claim, (then, then))
-    return claim
+def sleep(config: dict[str, Any], run: Path) -> None:
+    """Take long at the first attempt."""
+    log = run.parents[1] / f"{run.name}.pid"
+    first = not log.exists()
+    log.write_text(str(os.getpid()))
+    if first:
+        time.sleep(60)
+    finish(run, config["first_seed"])

@@ -5,33 +5,35 @@ import io
 
 import jax
 import numpy as np
-import pytest
 from scipy import stats
 
 from circuits.training.step import initial_state
-from circuits.training.sweeps.grid import jobs_of
-from circuits.training.sweeps.results import as_csv, estimate, parameters, results, table
-from tests.training.sweeps.jobs import GRID, finish, frozen
+from circuits.training.sweeps.grid import grid_jobs
+from circuits.training.sweeps.pool import prepare
+from circuits.training.sweeps.results import MEASURES, as_csv, estimate, final_metrics, num_parameters, table
+from tests.training.sweeps import jobs as small
+from tests.training.sweeps.jobs import GRID, finish
 
 
 def test_intervals_are_those_of_student():
     values = [0.5, 0.9, 0.97]
-    found = estimate(values)
+    result = estimate(values)
     low, high = stats.t.interval(0.9, 2, loc=np.mean(values), scale=stats.sem(values))
-    np.testing.assert_allclose((found.mean - found.half, found.mean + found.half), (low, high), rtol=1e-12)
-    by_hand = 2.919985580 * np.sqrt(((np.array(values) - 0.79) ** 2).sum() / 2) / np.sqrt(3)
-    assert found.half == pytest.approx(by_hand, rel=1e-9)
-    assert found.values == tuple(values)
+    np.testing.assert_allclose((result.mean - result.half, result.mean + result.half), (low, high), rtol=1e-12)
+    assert result.values == tuple(values)
     assert np.isnan(estimate([0.5]).half)
 
 
-def test_means_over_the_seeds_that_are_there(tmp_path):
-    jobs = frozen(tmp_path)
+def test_means_over_the_seeds_that_are_finished(tmp_path):
+    assert MEASURES == small.MEASURES
+    jobs = prepare(tmp_path, grid_jobs(GRID))
     for job, exact in zip(jobs, (0.2, 0.4, 0.9, 0.75), strict=False):
-        finish(tmp_path, job, test_exact=exact)
-    rows = results(tmp_path)
-    assert [(row.job.name, row.seed) for row in rows] == [(job.name, job.config.first_seed) for job in jobs[:4]]
-    cells = table(rows, jobs)
+        finish(tmp_path / "runs" / job.name, job.config.first_seed, test_exact=exact)
+    metrics = final_metrics(tmp_path, jobs)
+    assert {name: [line["seed"] for line in lines] for name, lines in metrics.items()} == {
+        job.name: [job.config.first_seed] for job in jobs[:4]
+    }
+    cells = table(jobs, metrics)
     assert [(cell.n, cell.seeds) for cell in cells] == [(3, 3), (1, 3), (0, 3), (0, 3)]
     assert cells[0].values == {"task.examples": 64, "objective": "ntp"}
     assert cells[0].measures["test_exact"] == estimate([0.2, 0.4, 0.9])
@@ -44,6 +46,6 @@ def test_means_over_the_seeds_that_are_there(tmp_path):
 
 
 def test_parameters_are_those_of_the_model():
-    config = jobs_of(GRID)[-1].config
+    config = grid_jobs(GRID)[-1].config
     leaves = jax.tree.leaves(jax.eval_shape(lambda: initial_state(config, 0).params))
-    assert parameters(config) == sum(leaf.size for leaf in leaves) > 1000
+    assert num_parameters(config) == sum(leaf.size for leaf in leaves) > 1000

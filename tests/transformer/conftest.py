@@ -1,4 +1,4 @@
-"""Many tiny programs that compile much and compute little: without most optimisations."""
+"""Tests of the transformer compile hundreds of small programs that compute little: optimising them would take longest."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True, scope="package")
-def unoptimised() -> Iterator[None]:
+def fast_to_compile() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

@@ -1,0 +1,92 @@
+"""What ``circuits attention`` does: read a checkpoint, extract attention, and write the page, figures and arrays."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from tokenizers import Tokenizer
+
+from circuits import checks
+from circuits.cli import usage
+from circuits.cli.checkpoint import open_checkpoint, planning_format, progress_bars
+from circuits.files import check_folder, write_arrays, write_text, writing
+from circuits.models import LoadedModel, held_out_problems
+from circuits.plotting import attention_grid, attention_page, query_heatmap, write_figure
+from circuits.probes import AttentionMaps, attention_maps, query_position, text_attention_maps
+
+FORMAT = 2
+"""Of attention.npz. Format 2 counts attention heads and tokens of the answer from 0; older files, without a number,
+from 1."""
+
+
+def extract_attention(
+    checkpoint: str,
+    out: Path,
+    *,
+    examples: int,
+    token: int | None,
+    text: str | None,
+    per_head: bool,
+    aligned: bool,
+    step: int | None,
+    seed: int | None,
+) -> int:
+    """Write the attention of a checkpoint; see ``circuits.cli.attention`` for the arguments."""
+    screen = Console(highlight=False)
+    with usage():
+        check_folder(out)
+        checks.integer("examples", examples, min_value=1)
+        opened = open_checkpoint(checkpoint, step, seed)
+        if opened.task is None:
+            checks.require(token is None, "token", "must be left out for a language model", token)
+            maps = _text_maps(opened, text, per_head)
+        else:
+            checks.require(text is None, "text", "must be left out for a model of planning problems", text)
+            format = planning_format(opened)
+            query = query_position(format, token)
+            problems = held_out_problems(opened, examples)
+    if opened.task is not None:
+        with progress_bars(screen) as add_bar:
+            maps = attention_maps(
+                opened.model,
+                problems,
+                format,
+                query=query,
+                title=opened.name,
+                per_head=per_head,
+                aligned=aligned,
+                on_progress=add_bar("problems", len(problems)),
+            )
+    with usage():
+        write_maps(out, maps)
+    screen.print(f"wrote {out}/attention.{{png,pdf,npz,html}} and query.{{png,pdf}}", soft_wrap=True, markup=False)
+    return 0
+
+
+def write_maps(out: Path, maps: AttentionMaps) -> None:
+    """Write the page, the figures and the arrays, each file atomically. Raises ValueError for an unusable folder."""
+    with writing(out):
+        write_text(out / "attention.html", attention_page(maps).html)
+        for name, figure in (("attention", attention_grid(maps)), ("query", query_heatmap(maps))):
+            write_figure(out, name, figure)
+        arrays = {"patterns": maps.patterns} | ({} if maps.errors is None else {"errors": maps.errors})
+        arrays |= {name: np.asarray(getattr(maps, name)) for name in ("tokens", "roles", "heads", "query")}
+        about = json.dumps({"format": FORMAT, "title": maps.title, **maps.notes})
+        write_arrays(out / "attention.npz", arrays | {"about": np.asarray(about)})
+
+
+def _text_maps(opened: LoadedModel, text: str | None, per_head: bool) -> AttentionMaps:
+    checks.require(bool(text), "text", "must be given for a language model", text)
+    ids, words = encode(opened.tokenizer, str(text))
+    max_tokens = opened.model.config.positions
+    checks.require(0 < len(ids) <= max_tokens, "text", f"must be 1 to {max_tokens} tokens", len(ids))
+    return text_attention_maps(opened.model, ids, words, title=f"{opened.name}: {text}", per_head=per_head)
+
+
+def encode(tokenizer: Tokenizer | None, text: str) -> tuple[np.ndarray, list[str]]:
+    """The ids of a text, and how each is written. Raises ValueError if the checkpoint has no tokenizer."""
+    if tokenizer is None:
+        raise ValueError("checkpoint: must hold a tokenizer (tokenizer.json) to read --text, got none")
+    ids = tokenizer.encode(text).ids
+    return np.asarray(ids, np.int32), [tokenizer.decode([token], skip_special_tokens=False) for token in ids]

@@ -1,0 +1,82 @@
+"""The table and the figure of ``circuits sweep``."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from circuits import checks
+from circuits.plotting.style import COLOURS
+from circuits.plotting.sweeps import SweepLine, SweepPanel, SweepPoint, accuracy_panels, short_number
+from circuits.tasks.baselines import chance
+from circuits.training.sweeps.grid import Job, shorthand
+from circuits.training.sweeps.results import PARAMETERS, Cell, Estimate, num_parameters, table
+
+
+def as_table(cells: Sequence[Cell]) -> Table:
+    """Return the means with their intervals, and how many of the seeds are finished."""
+    titles = {"test_exact": "whole\nanswer %", "test_hard": "branching\ntoken %", "train_exact": "trained\non %"}
+    drawn = Table(title="mean over seeds ± 90% interval")
+    for name in (*(name.split(".")[-1] for name in cells[0].values), "size", *titles.values(), "n"):
+        drawn.add_column(name, justify="right", no_wrap=name not in titles.values())
+    for cell in cells:
+        row = [*map(str, cell.values.values()), short_number(num_parameters(cell.config))]
+        row += [_percent(cell.measures[name]) if name in cell.measures else "" for name in titles]
+        drawn.add_row(*row, f"{cell.n}" if cell.n == cell.seeds else f"{cell.n}/{cell.seeds}")
+    return drawn
+
+
+def check_x(x: str, jobs: Sequence[Job]) -> None:
+    """Raise ValueError unless x is a positive number that tells the points of each line apart."""
+    cells = table(jobs, {})
+    numbers = [name for name, value in cells[0].values.items() if type(value) in (int, float)]
+    usable = all(x == PARAMETERS or type(cell.values.get(x)) in (int, float) for cell in cells)
+    checks.require(usable, "x", f"must be {PARAMETERS}, or a number in the grid: {', '.join(numbers)}", x)
+    smallest = min(_x_value(cell, x) for cell in cells)
+    checks.require(smallest > 0, "x", f"must be positive on a logarithmic axis; {x} is", smallest)
+    objectives = len({shorthand(cell.config.objective) for cell in cells})
+    checks.require(objectives <= len(COLOURS), "objective", f"must be at most {len(COLOURS)} in a figure", objectives)
+    points = [(_panel(cell, x), shorthand(cell.config.objective), _x_value(cell, x)) for cell in cells]
+    twice = next((point for point in points if points.count(point) > 1), None)
+    checks.require(twice is None, "x", f"must tell the points of a line apart; two are at {twice}", x)
+
+
+def sweep_figure(cells: Sequence[Cell], x: str) -> Figure | None:
+    """Draw accuracy against x, a line for each objective, a panel for each other setting; None without results."""
+    objectives = list(dict.fromkeys(shorthand(cell.config.objective) for cell in cells))
+    finished = [cell for cell in cells if cell.n]
+    panels = []
+    for name in dict.fromkeys(_panel(cell, x) for cell in finished):
+        inside = [cell for cell in finished if _panel(cell, x) == name]
+        guesses = {float(chance(cell.config.task.format, sees_goal=True).exact) for cell in inside}
+        lines = [_line(inside, objective, number, x) for number, objective in enumerate(objectives)]
+        lines = [line for line in lines if line.points]
+        panels.append(SweepPanel(name, lines, guesses.pop() if len(guesses) == 1 else None))
+    if not panels:
+        return None
+    missing = sum(cell.seeds - cell.n for cell in cells)
+    note = "Mean over seeds with its 90% interval; small dots are seeds." + f" {missing} are missing." * bool(missing)
+    labels = {PARAMETERS: "parameters", "task.examples": "training problems"}
+    return accuracy_panels(panels, labels.get(x, x), note=note)
+
+
+def _line(cells: Sequence[Cell], objective: str, colour: int, x: str) -> SweepLine:
+    mine = sorted(
+        (_x_value(c, x), c.measures["test_exact"]) for c in cells if shorthand(c.config.objective) == objective
+    )
+    return SweepLine(objective, [SweepPoint(at, *estimate) for at, estimate in mine], colour)
+
+
+def _panel(cell: Cell, x: str) -> str:
+    """Return the setting but for x and the objective. The number of parameters stands for all of the model."""
+    left_out = {x, "objective"} | {name for name in cell.values if x == PARAMETERS and name.startswith("model.")}
+    return ", ".join(f"{name} {value}" for name, value in cell.values.items() if name not in left_out)
+
+
+def _x_value(cell: Cell, x: str) -> float:
+    return float(num_parameters(cell.config) if x == PARAMETERS else cell.values[x])
+
+
+def _percent(estimate: Estimate) -> str:
+    mean, half = 100 * estimate.mean, 100 * estimate.half
+    return f"{mean:.1f}" if half != half else f"{mean:.1f} ± {half:.1f}"
