@@ -74,7 +74,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _compile_fast(_cache: Path) -> Iterator[None]:
     """Compile without optimisations and keep programs on disk; afterwards nothing of this is left to other tests."""
     changes = CACHE | {"jax_compilation_cache_dir": str(_cache)}
-    before = {name: getattr(jax.config, name) for name in changes}
+    before = {name: jax.config.values[name] for name in changes}
     for values in (changes, before):
         for name, value in values.items():
             jax.config.update(name, value)

@@ -57,7 +57,8 @@ def grid_jobs(grid: Any) -> list[Job]:
     names = [job.name for job in jobs]
     for name, _, config in jobs:
         checks.require(names.count(name) == 1, "grid", "must give each job once", name)
-        checks.require(isinstance(config.task, ProblemsConfig), "task.graph", "must be star or tree in a sweep", config.task.graph)
+        planning = isinstance(config.task, ProblemsConfig)
+        checks.require(planning, "task.graph", "must be star or tree in a sweep", config.task.graph)
         one_seed = "seed" not in varied or config.seeds == 1
         checks.require(one_seed, "seeds", "must be 1 where seed is in the grid", config.seeds)
     return jobs
