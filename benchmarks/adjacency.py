@@ -11,25 +11,23 @@ import argparse
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from measure import report
 
+from circuits.models import load_model
 from circuits.probes.adjacency.find import find_powers
 from circuits.probes.adjacency.gather import gather_matrices, matrices_of_untrained
 from circuits.probes.adjacency.references import graph_references
 from circuits.tasks.walks.graphs import random_dag
-from circuits.transformer.weights_file import load_saved_model
 
-CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "star-2x5-mtp3"
 MATRICES = 8 * 8
 Matrices = tuple[np.ndarray, np.ndarray]
 
 
 def of_heads(models: int, nodes: int) -> Matrices:
     """Return the matrices of the checkpoint's attention heads, and those of untrained models."""
-    model = load_saved_model(CHECKPOINT).model
+    model = load_model("star-2x5-mtp3").model
     gather = partial(gather_matrices, nodes=np.arange(nodes), sources=("heads",))
     return np.asarray(gather(model).values, np.float64), matrices_of_untrained(gather, model.config, models)
 
@@ -39,15 +37,8 @@ def of_noise(models: int, nodes: int) -> Matrices:
     return rng.normal(size=(MATRICES, nodes, nodes)), rng.normal(size=(models, MATRICES, nodes, nodes))
 
 
-def measure(
-    name: str,
-    make: Callable[[int, int], Matrices],
-    nodes: int,
-    probability: float,
-    draws: int,
-    models: int,
-    level: float,
-) -> None:
+def measure(name: str, make: Callable[[int, int], Matrices], nodes: int, probability: float, toy: bool) -> None:
+    draws, models, level = (2, 1, 0.5) if toy else (1000, 39, 0.05)
     begun = time.perf_counter()
     matrices, fresh = make(models, nodes)
     made = time.perf_counter()
@@ -64,9 +55,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--toy", action="store_true", help="few draws, models and nodes")
     toy = parser.parse_args(argv).toy
-    draws, models, level = (2, 1, 0.5) if toy else (1000, 39, 0.05)
-    measure("heads", of_heads, 12, 0.4, draws, models, level)
-    measure("random", of_noise, 20 if toy else 100, 0.1, draws, models, level)
+    measure("heads", of_heads, 12, 0.4, toy)
+    measure("random", of_noise, 20 if toy else 100, 0.1, toy)
 
 
 if __name__ == "__main__":

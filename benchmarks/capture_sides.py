@@ -32,7 +32,7 @@ class Capturing(NamedTuple):
 
 
 def weights(size: Size) -> dict[str, np.ndarray]:
-    """Return random weights by GPT-2's names, the same in every process. Scores have a standard deviation of about 2."""
+    """Return random weights by GPT-2's names, the same in every process; scores have a standard deviation of 2."""
     rng, width = np.random.default_rng(0), size.width
     kernels = {"attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width)}
     kernels |= {"mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}

@@ -66,6 +66,8 @@ def main(argv: list[str] | None = None) -> None:
         "eq-3 autodiff": jax.jit(each(autodiff_multi_token)),
         "eq-3 autodiff in blocks": jax.jit(in_blocks(autodiff_multi_token)),
     }
+    if toy:
+        programs = {name: programs[name] for name in ("parts hand", "parts autodiff")}
     for batch in BATCHES[:1] if toy else BATCHES:
         problems = sample(spec, jax.random.key(1), batch)
         case = (weights, jax.vmap(encode_prompt)(problems), *targets(problems))
@@ -73,9 +75,8 @@ def main(argv: list[str] | None = None) -> None:
         write = jax.jit(partial(written, shapes))
         runs = {name: partial(program, *case) for name, program in programs.items()}
         best = best_seconds({**runs, "write": partial(write, jnp.float64(1.0))}, 0 if toy else 3)
-        for what in ("parts", "eq-3"):
-            for peer in ("autodiff", "autodiff in blocks"):
-                report(f"gradients/{what}/{batch}/{peer}", best[f"{what} hand"], best[f"{what} {peer}"])
+        for what, peer in (name.split(" ", 1) for name in programs if not name.endswith("hand")):
+            report(f"gradients/{what}/{batch}/{peer}", best[f"{what} hand"], best[f"{what} {peer}"])
         report(f"gradients/write/{batch}", best["parts hand"], best["write"])
     name, start = f"average/{num_problems(spec)}", time.perf_counter()
     mean = jax.block_until_ready(mean_exhaustive(objective, weights, spec))

@@ -14,9 +14,12 @@ the numbers show the cost of drafting and verifying, not the gain.
 """
 
 import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +36,7 @@ from circuits.transformer.config import TransformerConfig
 from circuits.transformer.generate import greedy
 from circuits.transformer.model import Predictor
 from circuits.transformer.speculative import acceptance_rates, speculative_greedy
+from circuits.transformer.weights_file import load_saved_model, save_model
 
 KINDS: dict[str, dict[str, Any]] = {
     "linear": {},
@@ -48,8 +52,18 @@ CHUNK, ALONE, REPEATS = 250, 8, 32
 """Prompts decoded side by side, prompts timed one after the other, and passes timed in one program."""
 
 
-def compare(name: str, model: Predictor, prompts: jax.Array, budget: float, **request: Any) -> None:
+class Case(NamedTuple):
+    """A model, prompts [n, P], and further arguments of ``greedy``."""
+
+    name: str
+    model: Predictor
+    prompts: jax.Array
+    request: dict[str, Any]
+
+
+def compare(case: Case, budget: float = 3.0) -> None:
     """Report the costs of one model; ``budget`` seconds for each timing."""
+    name, model, prompts, request = case
     plain, ours = (
         jax.jit(partial(_map, partial(decode, **request)), static_argnames="side")
         for decode in (greedy, speculative_greedy)
@@ -106,15 +120,15 @@ def _map(decode: Any, model: Predictor, prompts: jax.Array, side: int) -> Any:
     return jax.lax.map(lambda prompt: decode(model, prompt), prompts, batch_size=side if side > 1 else None)
 
 
-def of_folder(folder: Path, count: int, budget: float) -> None:
-    """Compare the trained models of a folder on prompts that they were not trained on."""
+def of_folder(folder: Path, count: int) -> Iterator[Case]:
+    """Yield the trained models of a folder, with prompts that they were not trained on."""
     for stored in read(folder):
         if not isinstance(stored.model, Predictor):
             raise SystemExit(f"{folder}: must hold a transformer with prediction heads")
         task, form = stored.task, stored.task.format
         request = {"end": form.end_token, "pad": form.pad_token} if task.graph is not None else {}
         request["max_new_tokens"] = form.answer_length
-        compare(folder.name, stored.model, _prompts(task, count), budget, **request)
+        yield Case(folder.name, stored.model, _prompts(task, count), request)
 
 
 def _prompts(task: Task, count: int) -> jax.Array:
@@ -128,14 +142,26 @@ def _prompts(task: Task, count: int) -> jax.Array:
     return jnp.asarray(rows[:, : task.format.prompt_length], jnp.int32)
 
 
-def of_random(kind: str, width: int, count: int, layers: int, new_tokens: int, budget: float) -> None:
-    """Compare on a model of random parameters, after prompts of 16 tokens."""
+def of_random(kind: str, width: int, count: int) -> Case:
+    """Return a model of random parameters, whose texts are 48 tokens after prompts of 16."""
     config = TransformerConfig(
-        vocab=1000, positions=64, layers=layers, heads=8, width=width, prediction_heads=4, position="rotary",
-        norm="rms", **KINDS[kind],
+        vocab=1000, positions=64, layers=4, heads=8, width=width, prediction_heads=4, position="rotary", norm="rms",
+        **KINDS[kind],
     )  # fmt: skip
     prompts = jax.random.randint(jax.random.key(0), (count, 16), 0, config.vocab, jnp.int32)
-    compare(f"random-{kind}", Predictor(config, nnx.Rngs(0)), prompts, budget, max_new_tokens=new_tokens)
+    return Case(f"random-{kind}", Predictor(config, nnx.Rngs(0)), prompts, {"max_new_tokens": 48})
+
+
+def toy() -> None:
+    """Compare on a saved model of one layer with random parameters, for the checkpoint's problems."""
+    model, form, notes = load_saved_model(CHECKPOINT)
+    small = Predictor(replace(model.config, layers=1, heads=2, width=16), nnx.Rngs(0))
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(folder, small, form, notes)
+        for case in of_folder(Path(folder), count=2):
+            compare(case._replace(name="toy"), budget=0)
+    for kind in KINDS:
+        of_random(kind, width=16, count=1)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -143,15 +169,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("folders", nargs="*", type=Path, default=[CHECKPOINT])
     parser.add_argument("--prompts", type=int, default=1000)
     parser.add_argument("--width", type=int, default=256, help="of the random models; 0: none")
-    parser.add_argument("--toy", action="store_true", help="two prompts, and one random model of a single layer")
+    parser.add_argument("--toy", action="store_true", help="two prompts and a model of a single layer")
     args = parser.parse_args(argv)
     if args.toy:
-        args.prompts, args.width = 2, 16
-    budget = 0.0 if args.toy else 3.0
+        toy()
+        return
     for folder in args.folders:
-        of_folder(folder, args.prompts, budget)
-    for kind in list(KINDS)[: 1 if args.toy else None] if args.width else ():
-        of_random(kind, args.width, args.prompts, *((1, 4) if args.toy else (4, 48)), budget)
+        for case in of_folder(folder, args.prompts):
+            compare(case)
+    for kind in KINDS if args.width else ():
+        compare(of_random(kind, args.width, args.prompts))
 
 
 if __name__ == "__main__":

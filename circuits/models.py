@@ -66,7 +66,7 @@ def load_model(source: str | Path, *, step: int | None = None, seed: int | None 
         >>> loaded.model.config.prediction_heads, loaded.task.config.graph, loaded.notes["step"]
         (3, 'star', 1500)
     """
-    path = _path(source)
+    path = checkpoint_path(source)
     if path.name == WEIGHTS:
         path = path.parent
     if path.is_file():
@@ -86,6 +86,25 @@ def load_model(source: str | Path, *, step: int | None = None, seed: int | None 
         return _saved_model(path, step, seed)
     checks.require((path / CONFIG).exists(), "source", f"must be {KINDS}", str(source))
     return _run_model(path, step, seed)
+
+
+def checkpoint_path(source: str | Path) -> Path:
+    """Return the path of a checkpoint that is given by its path or, for a shipped one, its name.
+
+    Raises:
+        ValueError: where there is neither, naming the most similar shipped ones.
+
+    Example:
+        >>> checkpoint_path("star-2x5-mtp3").name
+        'star-2x5-mtp3'
+    """
+    if Path(source).exists():
+        return Path(source)
+    shipped = _shipped()
+    near = get_close_matches(str(source), shipped, n=3, cutoff=0.4) or sorted(shipped)
+    rule = f"must exist, or be the name of a shipped checkpoint such as {', '.join(near)}"
+    checks.require(str(source) in shipped, "source", rule, str(source))
+    return shipped[str(source)]
 
 
 def shipped_checkpoints() -> list[str]:
@@ -134,16 +153,6 @@ def accuracy(loaded: LoadedModel, problems: Int[np.ndarray, "n T"] | int) -> dic
     rows = held_out_problems(loaded, problems) if isinstance(problems, int) else problems
     teacherless = loaded.notes.get("objective") == "teacherless"
     return score(loaded.model, _task(loaded), rows, teacherless)
-
-
-def _path(source: str | Path) -> Path:
-    if Path(source).exists():
-        return Path(source)
-    shipped = _shipped()
-    near = get_close_matches(str(source), shipped, n=3, cutoff=0.4) or sorted(shipped)
-    rule = f"must exist, or be the name of a shipped checkpoint such as {', '.join(near)}"
-    checks.require(str(source) in shipped, "source", rule, str(source))
-    return shipped[str(source)]
 
 
 def _shipped() -> dict[str, Path]:

@@ -1,6 +1,6 @@
 """Eq. 3 and the next-token loss over all parameters from zero: exact flows with W0^(1) free, or held at 0.
 
-The four solutions take some minutes each. What is drawn is stored in all_parameters.npz; delete it to solve again.
+The four solutions take some minutes each; all_parameters.npz holds what is drawn.
 """
 
 from pathlib import Path
@@ -8,16 +8,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import EXAMPLE, FIGURES, PAPER, STAR, command_line, save
+from common import EXAMPLE, FIGURES, PAPER, STAR, command_line, save, stored
 
 from circuits.disentangled.closed_form import forward
-from circuits.files import read_arrays, write_arrays
 from circuits.flow.coordinates import Coordinates, all_entries, causal_entries, coordinates, orbits
 from circuits.flow.fields import GOAL, MULTI_TOKEN, NEXT_TOKEN, PLAN, REPLAY, Mixture, gradient_flow, population_loss
 from circuits.flow.solve import log_times, solve
 from circuits.plotting import Line, LinePanel, line_panels
 
-STORED = FIGURES / "all_parameters.npz"
 END = 1e5
 FLOWS: dict[str, tuple[Mixture, bool]] = {
     "NTP, $W_0^{(1)} = 0$": (NEXT_TOKEN, False),
@@ -30,12 +28,10 @@ KEYS = {"T − 1: u_end": 8, "T: itself": 9, "first of an edge": slice(0, 8, 2),
 
 
 def main(toy: bool = False, out: Path = FIGURES) -> None:
-    if not STORED.exists():
-        write_arrays(STORED, {key: array for number in range(len(FLOWS)) for key, array in flow(number).items()})
-    arrays = read_arrays(STORED)
+    arrays = stored("all_parameters", compute, toy)
     panels = []
-    for number, name in enumerate(FLOWS):
-        t = arrays["times"]
+    t = arrays["times"]
+    for number, name in list(enumerate(FLOWS))[: 1 if toy else None]:
         row = arrays[f"{number} attention"]
         lines = [
             Line(label, t, row[:, keys].reshape(len(t), -1).sum(axis=1), colour)
@@ -56,15 +52,21 @@ def main(toy: bool = False, out: Path = FIGURES) -> None:
     save(figure, out, "all_parameters", dpi=110)
 
 
+def compute(toy: bool) -> dict[str, np.ndarray]:
+    """Solve the flows; a toy has one and a short one."""
+    flows = [flow(number, 1.0 if toy else END) for number in (range(1) if toy else range(len(FLOWS)))]
+    return {key: array for arrays in flows for key, array in arrays.items()}
+
+
 def moving(free: bool) -> Coordinates:
     """Return every weight that attention depends on; content blocks by their two orbits."""
     return coordinates(STAR, orbits(10) if free else None, causal_entries(10), orbits(10), all_entries(10))
 
 
-def flow(number: int) -> dict[str, np.ndarray]:
+def flow(number: int, end: float) -> dict[str, np.ndarray]:
     """Solve a flow, and return layer 0's last row on the running example and the three losses at each time."""
     mixture, free = list(FLOWS.values())[number]
-    where, times = moving(free), log_times(END, per_decade=6)
+    where, times = moving(free), log_times(end, per_decade=6)
     start = jnp.zeros(len(where.names))
     states = solve(gradient_flow(where, mixture, STAR), start, times, rtol=1e-5, atol=1e-7).states
     print(f"solved {list(FLOWS)[number]}", flush=True)

@@ -1,10 +1,10 @@
 """What the figure scripts share: a command line, the measured training runs, and the paper's running example.
 
-Every script ``figures/NAME.py`` draws from committed data, or computes what it shows:
+Every script ``figures/NAME.py`` draws from committed data. What takes long to compute is stored in NAME.npz.
 
-    python figures/NAME.py                  rewrites the committed figure
-    python figures/NAME.py --out DIR        writes it elsewhere
-    python figures/NAME.py --toy            small sizes, in a temporary folder: does the script work?
+    python figures/NAME.py                  rewrites the committed figure; without NAME.npz it computes the data first
+    python figures/NAME.py --out DIR        writes the figure elsewhere
+    python figures/NAME.py --toy            computes and draws a small case in a temporary folder
 """
 
 import argparse
@@ -19,6 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from circuits.disentangled.weights import Layer, Weights
+from circuits.files import read_arrays, write_arrays
 from circuits.tasks.star.graph import StarGraph
 from circuits.training.disentangled.runs import History, read
 from proofs_check.ledger.data import MEASURED
@@ -41,6 +42,16 @@ def command_line(main: Callable[[bool, Path], None], x64: bool = True) -> None:
     jax.config.update("jax_enable_x64", x64)
     main(args.toy, out)
     print(f"wrote to {out}")
+
+
+def stored(name: str, compute: Callable[[bool], dict[str, np.ndarray]], toy: bool) -> dict[str, np.ndarray]:
+    """Return the arrays of NAME.npz, computed and written if they are not there; or those of a toy, computed anew."""
+    path = FIGURES / f"{name}.npz"
+    if toy:
+        return compute(True)
+    if not path.exists():
+        write_arrays(path, compute(False))
+    return read_arrays(path)
 
 
 def save(figure: Figure, out: Path, name: str, dpi: int) -> None:

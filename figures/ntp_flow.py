@@ -1,6 +1,6 @@
 """Where next-token training takes layer 0: exact flows with layer 1 held at 0, as in Theorem 3, and moving.
 
-The flows take about three minutes. They are stored in ntp_flow.npz; delete it to solve them again.
+The flows take about three minutes; ntp_flow.npz holds what is drawn.
 """
 
 from pathlib import Path
@@ -8,15 +8,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import FIGURES, PAPER, STAR, command_line, save
+from common import FIGURES, PAPER, STAR, command_line, save, stored
 
-from circuits.files import read_arrays, write_arrays
 from circuits.flow.coordinates import all_entries, coordinates, orbits, toeplitz
 from circuits.flow.fields import NEXT_TOKEN, PLAN, REPLAY, gradient_flow, population_loss
 from circuits.flow.solve import log_times, solve
 from circuits.plotting import Line, LinePanel, line_panels
 
-STORED = FIGURES / "ntp_flow.npz"
 END = 1e6
 NAMES = {
     "held": "NTP, layer 1 held at 0",
@@ -27,12 +25,11 @@ NAMES = {
 
 
 def main(toy: bool = False, out: Path = FIGURES) -> None:
-    if not STORED.exists():
-        write_arrays(STORED, flows())
-    arrays = read_arrays(STORED)
+    arrays = stored("ntp_flow", compute, toy)
+    names = {key: name for key, name in NAMES.items() if f"{key} losses" in arrays}
     figure = line_panels(
-        [attention(name, arrays["times"], arrays[f"{key} attention"]) for key, name in NAMES.items()]
-        + [losses(name, arrays["times"], *arrays[f"{key} losses"]) for key, name in NAMES.items()],
+        [attention(name, arrays["times"], arrays[f"{key} attention"]) for key, name in names.items()]
+        + [losses(name, arrays["times"], *arrays[f"{key} losses"]) for key, name in names.items()],
         "time t of the flow",
         title="Next-token losses first raise the predecessor; where they take it depends on L1b and on layer 1",
         note="Exact flows over all graphs of a Toeplitz layer 0, from 0; attention of the last row, whose position "
@@ -44,11 +41,11 @@ def main(toy: bool = False, out: Path = FIGURES) -> None:
     save(figure, out, "ntp_flow", dpi=120)
 
 
-def flows() -> dict[str, np.ndarray]:
+def compute(toy: bool) -> dict[str, np.ndarray]:
     """Return, for each flow, attention of the last row by offset (K, T), and L1a and L1b (2, K)."""
     layer_0 = coordinates(STAR, position_1=toeplitz(10))
     both = coordinates(STAR, position_1=toeplitz(10), content_2=orbits(10), position_2=all_entries(10))
-    times = log_times(END)
+    times = log_times(1.0 if toy else END)
     arrays = {"times": np.asarray(times)[1:]}
     cases = {
         "held": (layer_0, NEXT_TOKEN),
@@ -56,7 +53,7 @@ def flows() -> dict[str, np.ndarray]:
         "moving": (both, NEXT_TOKEN),
         "plan": (both, PLAN),
     }
-    for key, (moving, mixture) in cases.items():
+    for key, (moving, mixture) in list(cases.items())[: 1 if toy else None]:
         field, start = gradient_flow(moving, mixture, STAR), jnp.zeros(len(moving.names))
         states = solve(field, start, times, rtol=1e-6, atol=1e-8).states[1:]
         parts = [jax.jit(jax.vmap(population_loss(moving, part, STAR)))(states) for part in (PLAN, REPLAY)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import FIGURES, STAR, command_line, save
+from common import FIGURES, STAR, command_line, save, stored
 
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.weights import zeros
@@ -17,15 +17,12 @@ from circuits.tasks.star.graph import encode_prompt, targets
 
 
 def main(toy: bool = False, out: Path = FIGURES) -> None:
-    moving = coordinates(STAR, position_1=toeplitz(10))
-    plan, next_token = (
-        np.asarray(jax.grad(population_loss(moving, mixture, STAR))(jnp.zeros(10))) for mixture in (PLAN, NEXT_TOKEN)
-    )
-    mu0 = mean_probability()
+    arrays = stored("ntp_gradient", compute, toy)
+    mu0 = float(arrays["mean probability"])
     printed = Bars("printed", np.array([np.nan, 548 / 648_000, *[-2096 / 5_184_000] * 8]) / mu0, 1)
     losses = {
-        ("The planning loss L1a", "∂E[L1a]/∂w(k) at w = 0 (nats)"): plan,
-        ("The whole next-token loss, ½ (L1a + L1b)", "∂E[½ (L1a + L1b)]/∂w(k) at w = 0 (nats)"): next_token,
+        ("The planning loss L1a", "∂E[L1a]/∂w(k) at w = 0 (nats)"): arrays["plan"],
+        ("The whole next-token loss, ½ (L1a + L1b)", "∂E[½ (L1a + L1b)]/∂w(k) at w = 0 (nats)"): arrays["next token"],
     }
     figure = bar_panels(
         [BarPanel(*words, [printed, Bars("exact", exact, 0)], signs=True) for words, exact in losses.items()],
@@ -38,6 +35,16 @@ def main(toy: bool = False, out: Path = FIGURES) -> None:
         size=(6.6, 4.4),
     )
     save(figure, out, "ntp_gradient", dpi=150)
+
+
+def compute(toy: bool) -> dict[str, np.ndarray]:
+    """Return both gradients at w = 0, and the mean probability of v."""
+    moving = coordinates(STAR, position_1=toeplitz(10))
+    losses = {"plan": PLAN, "next token": NEXT_TOKEN}
+    gradients = {name: jax.grad(population_loss(moving, part, STAR))(jnp.zeros(10)) for name, part in losses.items()}
+    return {name: np.asarray(gradient) for name, gradient in gradients.items()} | {
+        "mean probability": np.asarray(mean_probability())
+    }
 
 
 def mean_probability() -> float:

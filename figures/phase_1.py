@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import FIGURES, STAR, command_line, save
+from common import FIGURES, STAR, command_line, save, stored
 
 from circuits.flow import printed
 from circuits.flow.coordinates import coordinates, toeplitz
@@ -16,13 +16,8 @@ from circuits.plotting import Line, LinePanel, line_panels
 
 
 def main(toy: bool = False, out: Path = FIGURES) -> None:
-    moving = coordinates(STAR, position_1=toeplitz(10))
-    times = log_times(1e4 if toy else 1e8)
-    exact = solve(gradient_flow(moving, GOAL, STAR), jnp.zeros(10), times).states
-    paper = solve(printed.phase_1, jnp.zeros(3), times).states
-    loss = jax.vmap(population_loss(moving, GOAL, STAR))(exact)
-
-    t, w, (p, c, q) = np.asarray(times)[1:], np.asarray(exact)[1:].T, np.asarray(paper)[1:].T
+    arrays = stored("phase_1", compute, toy)
+    t, w, (p, c, q) = arrays["times"], arrays["exact"].T, arrays["printed"].T
     even, odd = w[2], w[3]
     for k in range(10):  # one line for all offsets of a kind
         np.testing.assert_allclose(w[k], w[1] if k == 1 else even if k % 2 == 0 and k else odd, rtol=1e-6)
@@ -41,7 +36,7 @@ def main(toy: bool = False, out: Path = FIGURES) -> None:
         Line("2/15", late, np.full(len(late), 2 / 15), 6, "reference"),
         Line("1/10", late, np.full(len(late), 1 / 10), 6, "reference"),
     ]
-    losses = [Line("L2", t, np.asarray(loss)[1:], 0), Line("0.9/t", late, 0.9 / late, 6, "reference")]
+    losses = [Line("L2", t, arrays["loss"], 0), Line("0.9/t", late, 0.9 / late, 6, "reference")]
     figure = line_panels(
         [
             LinePanel("Offset 1, the predecessor: w(1) → ∞", "w(1)", predecessor),
@@ -58,6 +53,16 @@ def main(toy: bool = False, out: Path = FIGURES) -> None:
         size=(6.4, 3.7),
     )
     save(figure, out, "phase_1", dpi=150)
+
+
+def compute(toy: bool) -> dict[str, np.ndarray]:
+    """Return the exact flow and its loss, and the printed flow, at each time."""
+    moving = coordinates(STAR, position_1=toeplitz(10))
+    times = log_times(1e4 if toy else 1e8)
+    exact = solve(gradient_flow(moving, GOAL, STAR), jnp.zeros(10), times).states
+    flows = {"times": times, "exact": exact, "printed": solve(printed.phase_1, jnp.zeros(3), times).states}
+    flows["loss"] = jax.vmap(population_loss(moving, GOAL, STAR))(exact)
+    return {name: np.asarray(values)[1:] for name, values in flows.items()}
 
 
 def _slope(times: np.ndarray, values: np.ndarray) -> str:

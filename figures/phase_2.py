@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import FIGURES, STAR, command_line, save
+from common import FIGURES, STAR, command_line, save, stored
 
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.weights import zeros
@@ -17,14 +17,8 @@ from circuits.plotting import Line, LinePanel, line_panels
 
 
 def main(toy: bool = False, out: Path = FIGURES) -> None:
-    row = np.zeros((10, 10), bool)
-    row[8] = True
-    predecessor = circuit(800.0, labels=10, length=10)[0], zeros(2, 10, 10)[1]
-    moving = coordinates(STAR, content_2=orbits(10), position_2=free(row), at=predecessor)
-    times = log_times(1e5 if toy else 1e8)
-    states = solve(gradient_flow(moving, PLAN, STAR), jnp.zeros(12), times).states
-    loss = np.asarray(jax.vmap(population_loss(moving, PLAN, STAR))(states))[1:]
-    t, (a, b, *w) = np.asarray(times)[1:], np.asarray(states)[1:].T
+    arrays = stored("phase_2", compute, toy)
+    t, (a, b, *w) = arrays["times"], arrays["states"].T
     late = t[t >= 100]
 
     content = [
@@ -39,7 +33,7 @@ def main(toy: bool = False, out: Path = FIGURES) -> None:
         Line(f"10: {_slope(t, w[9])}\npaper: stays 0", t, w[9], 3),
         Line(f"9, itself: {_slope(t, w[8])}\n−4/5; paper: → −∞", t, w[8], 1),
     ]
-    losses = [Line("L1a", t, loss, 0), Line("9.8/t", late, 9.8 / late, 6, "reference")]
+    losses = [Line("L1a", t, arrays["loss"], 0), Line("9.8/t", late, 9.8 / late, 6, "reference")]
     figure = line_panels(
         [
             LinePanel("Content: $W_0^{(2)}$", "weight", content),
@@ -56,6 +50,18 @@ def main(toy: bool = False, out: Path = FIGURES) -> None:
         size=(6.2, 4.4),
     )
     save(figure, out, "phase_2", dpi=120)
+
+
+def compute(toy: bool) -> dict[str, np.ndarray]:
+    """Return the flow and its loss at each time."""
+    row = np.zeros((10, 10), bool)
+    row[8] = True
+    predecessor = circuit(800.0, labels=10, length=10)[0], zeros(2, 10, 10)[1]
+    moving = coordinates(STAR, content_2=orbits(10), position_2=free(row), at=predecessor)
+    times = log_times(1e5 if toy else 1e8)
+    states = solve(gradient_flow(moving, PLAN, STAR), jnp.zeros(12), times).states
+    flow = {"times": times, "states": states, "loss": jax.vmap(population_loss(moving, PLAN, STAR))(states)}
+    return {name: np.asarray(values)[1:] for name, values in flow.items()}
 
 
 def _slope(times: np.ndarray, values: np.ndarray) -> str:

@@ -5,8 +5,7 @@ from pathlib import Path
 from common import FIGURES, command_line, save
 
 from circuits.plotting import BarPanel, Bars, bar_panels
-from proofs_check.transfer.measure import AHEAD, POWER_STEPS, SEEDS
-from proofs_check.transfer.measured import half_length
+from proofs_check.transfer.measure import AHEAD, POWER_STEPS, SEEDS, half_length
 from proofs_check.transfer.power import LEVEL, table
 
 HELD = 0.3

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import FIGURES, command_line, save
+from common import FIGURES, command_line, save, stored
 
 from circuits.plotting import effect_heatmap
 from circuits.probes.attention.extract import attention_maps
@@ -22,6 +22,33 @@ PROBLEMS, HOPS = 512, 3
 
 
 def main(toy: bool = False, out: Path = FIGURES) -> None:
+    arrays = stored("reverse_circuit", compute, toy)
+    figure = effect_heatmap(
+        arrays["attention"],
+        arrays["heads"].tolist(),
+        arrays["tokens"].tolist(),
+        title="3-MTP finds the goal, and walks back from it, one layer a step",
+        row_name="",
+        column_name="attention of the last position of the prompt, by key",
+        label="attention",
+        roles=arrays["roles"].tolist(),
+        diverging=False,
+    )
+    save(figure, out, "reverse_circuit", dpi=130)
+    figure = effect_heatmap(
+        arrays["accuracy"],
+        ["embedding", *range(len(arrays["accuracy"]) - 1)],
+        arrays["nodes"].tolist(),
+        title="What can be read off after each layer",
+        column_name="node of the path",
+        label="accuracy of a linear probe",
+        diverging=False,
+    )
+    save(figure, out, "what_each_layer_knows", dpi=130)
+
+
+def compute(toy: bool) -> dict[str, np.ndarray]:
+    """Return attention of the strongest head of each part, and the accuracy of linear probes after each layer."""
     model, form, _ = load_saved_model(CHECKPOINT)
     assert form is not None
     query, count = query_position(form), 16 if toy else PROBLEMS
@@ -31,38 +58,19 @@ def main(toy: bool = False, out: Path = FIGURES) -> None:
     trace = np.asarray(scores.backward_trace - scores.distractor_attention)
     parts = {"goal": np.asarray(scores.goal_in_query)} | {f"hop {hop}": trace[..., hop] for hop in range(HOPS)}
     maps = attention_maps(model, first, form)
-    rows, labels = [], []
-    for name, strength in parts.items():
-        layer, head = (int(part) for part in np.unravel_index(int(strength.argmax()), strength.shape))
-        rows.append(maps.patterns[layer, head, query])
-        labels.append(f"{name}: L{layer}H{head}")
-    figure = effect_heatmap(
-        np.stack(rows),
-        labels,
-        maps.tokens,
-        title="3-MTP finds the goal, and walks back from it, one layer a step",
-        row_name="",
-        column_name="attention of the last position of the prompt, by key",
-        label="attention",
-        roles=maps.roles,
-        diverging=False,
-    )
-    save(figure, out, "reverse_circuit", dpi=130)
-
+    heads = {name: np.unravel_index(int(strength.argmax()), strength.shape) for name, strength in parts.items()}
     layouts = [
         jax.vmap(partial(problem_layout, format=form, query=query))(jnp.asarray(part)) for part in (first, others)
     ]
-    known = score_linear_probes(model, fit_linear_probes(model, layouts[1]), layouts[0]).accuracy[:, 0]
-    figure = effect_heatmap(
-        known[:, 1:],
-        ["embedding", *range(model.config.layers)],
-        [*(f"n{level}" for level in range(1, form.family.nodes - 1)), "goal"],
-        title="What can be read off after each layer",
-        column_name="node of the path",
-        label="accuracy of a linear probe",
-        diverging=False,
-    )
-    save(figure, out, "what_each_layer_knows", dpi=130)
+    accuracy = score_linear_probes(model, fit_linear_probes(model, layouts[1]), layouts[0]).accuracy[:, 0]
+    return {
+        "attention": np.stack([maps.patterns[layer, head, query] for layer, head in heads.values()]),
+        "heads": np.array([f"{name}: L{layer}H{head}" for name, (layer, head) in heads.items()]),
+        "tokens": np.array(maps.tokens),
+        "roles": np.array(maps.roles),
+        "accuracy": accuracy[:, 1:],
+        "nodes": np.array([*(f"n{level}" for level in range(1, form.family.nodes - 1)), "goal"]),
+    }
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ The first graph of the claim ``transfer.power``, trained as there; with the next
 from pathlib import Path
 
 import numpy as np
-from common import FIGURES, command_line, save
+from common import FIGURES, command_line, save, stored
 
 from circuits.plotting import matrix_panels
 from circuits.probes.adjacency.references import reference_name
@@ -22,17 +22,29 @@ TITLES = {
 
 
 def main(toy: bool = False, out: Path = FIGURES) -> None:
-    edges = adjacency(training.walks(SEED).graph)
-    powers = [(reference_name(k), np.linalg.matrix_power(edges.astype(float), k)) for k in range(1, AHEAD)]
-    for suffix, (variant, title) in list(TITLES.items())[: 1 if toy else None]:
-        parameters = training.trained(SEED, AHEAD, VARIANTS[variant], 2 if toy else POWER_STEPS[-1])
-        scores = np.array(cosines(parameters, edges))
+    arrays = stored("transfer_matrices", compute, toy)
+    powers = [
+        (reference_name(k), np.linalg.matrix_power(arrays["adjacency"].astype(float), k)) for k in range(1, AHEAD)
+    ]
+    for suffix, (variant, title) in TITLES.items():
+        scores = arrays[f"{variant} cosines"]
         names = [
             f"transfer matrix of step {n}\nnearest power: {reference_name(best + 1)}, cosine {row[best]:.2f}"
             for n, (row, best) in enumerate(zip(scores, scores.argmax(axis=1).tolist(), strict=True), start=2)
         ]
-        matrices = list(zip(names, training.transfers(parameters), strict=True))
+        matrices = list(zip(names, arrays[variant], strict=True))
         save(matrix_panels(matrices, powers, title=title), out, f"transfer_matrices{suffix}", dpi=110)
+
+
+def compute(toy: bool) -> dict[str, np.ndarray]:
+    """Return the graph, and the trained transfer matrices of each variant with their cosines."""
+    edges = adjacency(training.walks(SEED).graph)
+    arrays = {"adjacency": edges}
+    for variant, _ in TITLES.values():
+        parameters = training.trained(SEED, AHEAD, VARIANTS[variant], 2 if toy else POWER_STEPS[-1])
+        arrays[variant] = training.transfers(parameters).astype(np.float32)
+        arrays[f"{variant} cosines"] = np.array(cosines(parameters, edges))
+    return arrays
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ Published: arXiv:2509.23186, models and graph not ours.
 from pathlib import Path
 
 import numpy as np
-from common import FIGURES, command_line, save
+from common import FIGURES, command_line, save, stored
 from jaxtyping import Float
 
 from circuits.plotting import BarPanel, Bars, bar_panels
@@ -30,23 +30,22 @@ DEGREES = ("0", "1", "2", "3 or more")
 
 
 def main(toy: bool = False, out: Path = FIGURES) -> None:
-    draw_degrees(out, SEEDS[:1] if toy else SEEDS, 2 if toy else ANSWER_STEPS)
+    draw_degrees(out, stored("walks_accuracy", compute, toy))
     draw_gains(out)
 
 
-def draw_degrees(out: Path, seeds: tuple[int, ...], steps: int) -> None:
+def draw_degrees(out: Path, one_layer: dict[str, np.ndarray]) -> None:
     standard = {name: np.array([run["by_degree"] for run in evaluations(kind)]) for kind, name in NAMES.items()}
     pairs = " / ".join(str(count) for count in evaluations(NTP)[0]["degree_pairs"])
     note = (
-        f"Bars: mean of 3 seeds on one graph, and of {len(seeds)} graphs for the one-layer model; lines: smallest and "
-        "largest. 100 nodes, edge probability 0.1, 10% of pairs and all edges trained on.\nDegree: edges from the "
-        "source to the nearest node whose way to the target was seen in training. Chance: 95% intervals of gains over "
-        f"next-token prediction.\nTest pairs of the standard transformers: {pairs}."
+        f"Bars: mean of 3 seeds on one graph, and of {len(one_layer[NTP])} graphs for the one-layer model; lines: "
+        "smallest and largest. 100 nodes, edge probability 0.1, 10% of pairs and all edges trained on.\n"
+        "Degree: edges from the source to the nearest node whose way to the target was seen in training. Chance: 95% "
+        f"intervals of gains over next-token prediction.\nTest pairs of the standard transformers: {pairs}."
     )
-    one_layer = [bars(NAMES[kind], one_layer_shares(kind, seeds, steps)) for kind in KINDS]
     panels = [
         BarPanel("Standard transformer", "valid walks, %", [bars(name, each) for name, each in standard.items()]),
-        BarPanel("One-layer model", "", one_layer),
+        BarPanel("One-layer model", "", [bars(NAMES[kind], shares) for kind, shares in one_layer.items()]),
         BarPanel("Published (other sizes)", "", [Bars(n, each, COLOURS[n]) for n, each in PUBLISHED.items()]),
     ]
     title = "Looking one token ahead, where the way was not seen: gains at degree 2, none of them beyond chance"
@@ -56,16 +55,16 @@ def draw_degrees(out: Path, seeds: tuple[int, ...], steps: int) -> None:
     save(figure, out, "walks_accuracy", dpi=130)
 
 
-def one_layer_shares(kind: str, seeds: tuple[int, ...], steps: int) -> Float[np.ndarray, "graphs degrees"]:
-    """Return shares of right answers."""
-    ahead, options = KINDS[kind]
-    shares = []
-    for seed in seeds:
+def compute(toy: bool) -> dict[str, np.ndarray]:
+    """Return shares of right answers of each kind of one-layer model, [graphs, degrees]."""
+    shares: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
+    for seed in SEEDS[:1] if toy else SEEDS:
         data = training.walks(seed)
-        right = training.answered(seed, training.trained(seed, ahead, options, steps))
-        degree = degrees(data.graph, observe(data.form, data.lines), data.pairs.test)
-        shares.append([right[degree == each].mean() for each in range(len(DEGREES))])
-    return np.array(shares)
+        degree = degrees(data.graph, observe(data.format, data.lines), data.pairs.test)
+        for kind, (ahead, options) in KINDS.items():
+            right = training.answered(seed, training.trained(seed, ahead, options, 2 if toy else ANSWER_STEPS))
+            shares[kind].append([right[degree == each].mean() for each in range(len(DEGREES))])
+    return {kind: np.array(values) for kind, values in shares.items()}
 
 
 def bars(name: str, shares: Float[np.ndarray, "runs degrees"]) -> Bars:

@@ -23,25 +23,20 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.plotting.lines import line_panels
-from circuits.plotting.lines import LinePanel
-from circuits.plotting.lines import Line
+from circuits import held_out_problems, load_model
+from circuits.models import CHECKPOINTS
+from circuits.plotting.lines import Line, LinePanel, line_panels
 from circuits.tasks import chance, decode_ids
-from circuits.tasks.planning import TEST_SEED, draw
 from circuits.training.evaluation import score
 from circuits.training.run_folder import read_metrics
-from circuits.training.stored import read
 from circuits.transformer.taps import Taps
 
-folder = Path("checkpoints")
-loaded = {"NTP": read(folder / "star-2x5-ntp")[0], "3-MTP": read(folder / "star-2x5-mtp3")[0]}
-task = loaded["NTP"].task
-form = task.format
+loaded = {"NTP": load_model("star-2x5-ntp"), "3-MTP": load_model("star-2x5-mtp3")}
+form = loaded["NTP"].task.format
 form
 
 # %% [markdown]
@@ -50,11 +45,11 @@ form
 # 512 test problems. No graph among them was ever trained on: a hash of the labelled graph decides which side it is on.
 
 # %%
-problems = draw(form, "test", TEST_SEED, 512, one_in=64)
+problems = held_out_problems(loaded["NTP"], 512)
 print(decode_ids(form, problems[0]))
 
-for name, stored in loaded.items():
-    found = score(stored.model, task, problems)
+for name, (_, model, task, *_) in loaded.items():
+    found = score(model, task, problems)
     print(f"{name}: whole path {found['exact']:.1%}, each token {np.round(found['by_token'], 3)}")
 print("chance:", chance(form, sees_goal=True).exact)
 
@@ -63,8 +58,8 @@ print("chance:", chance(form, sees_goal=True).exact)
 # on all that follow, which is why its loss could fall so far:
 
 # %%
-for name, stored in loaded.items():
-    found = score(stored.model, task, problems)
+for name, (_, model, task, *_) in loaded.items():
+    found = score(model, task, problems)
     print(f"{name}: given the true tokens before it {np.round(found['forced'], 3)}")
 
 # %% [markdown]
@@ -75,7 +70,7 @@ panels = []
 for field, title in (("test_hard", "First token"), ("test_exact", "Whole path")):
     lines = []
     for colour, (name, run) in enumerate((("3-MTP", "star-2x5-mtp3"), ("NTP", "star-2x5-ntp"))):
-        records = read_metrics(folder / run)
+        records = read_metrics(CHECKPOINTS / run)
         steps = np.array([record["step"] for record in records])
         lines.append(Line(name, steps, np.array([record[field] for record in records]), colour))
     panels.append(LinePanel(title, "share of test problems", lines, limits=(-0.03, 1.03)))
@@ -86,7 +81,7 @@ line_panels(panels, "training steps", log_x=False, title="Held-out graphs over t
 # The nodes next to the goal come first, the way back from the goal, and the first token of all comes last.
 
 # %%
-records = read_metrics(folder / "star-2x5-mtp3")
+records = read_metrics(CHECKPOINTS / "star-2x5-mtp3")
 ahead = np.array([record["test_ahead"] for record in records])
 steps = np.array([record["step"] for record in records])
 lines = [Line(f"node {m + 1}", steps, ahead[:, m], m) for m in range(3)]
@@ -125,7 +120,7 @@ roles = {
     "other path": np.concatenate([~on_path & ~is_start, np.zeros((512, 2), bool)], axis=1),
 }
 panels = []
-for name, (model, _, _) in loaded.items():
+for name, (_, model, *_) in loaded.items():
     attention = np.asarray(jax.vmap(lambda tokens, model=model: last_row(model, tokens))(prompts))
     lines = [
         Line(role, np.arange(1, 9), (attention * mask[:, None]).sum(axis=-1).mean(axis=0), colour)
@@ -150,7 +145,7 @@ def blind(pattern):
 
 
 edited = Taps(edit={"blocks.*.attn.pattern": blind})
-for name, (model, _, _) in loaded.items():
+for name, (_, model, *_) in loaded.items():
     logits = jax.vmap(lambda tokens, model=model: model(tokens, edited)[0][0, -1])(prompts)
     share = float((jnp.argmax(logits, axis=-1) == path[:, 0]).mean())
     print(f"{name}, blind to the goal: first token right in {share:.1%}")

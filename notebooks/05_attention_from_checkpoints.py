@@ -25,26 +25,22 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.plotting.attention import attention_grid
-from circuits.plotting.attention import query_heatmap
+from circuits import held_out_problems, load_model
+from circuits.plotting.attention import attention_grid, query_heatmap
 from circuits.plotting.effects import head_score_heatmap
 from circuits.plotting.page import attention_page
 from circuits.probes.attention.extract import attention_maps
 from circuits.probes.attention.planning import find_circuit
 from circuits.probes.layout import aligned_names, problem_layout, query_position
 from circuits.tasks import decode_ids
-from circuits.tasks.planning import TEST_SEED, draw
-from circuits.transformer.weights_file import load_saved_model
 
-folder = Path("checkpoints")
-ntp, form, _ = load_saved_model(folder / "star-2x5-ntp-seed-1")
-mtp, _, _ = load_saved_model(folder / "star-2x5-mtp3-seed-1")
-problems = draw(form, "test", TEST_SEED, 256, one_in=64)
+loaded = {"NTP": load_model("star-2x5-ntp-seed-1"), "3-MTP": load_model("star-2x5-mtp3-seed-1")}
+ntp, mtp, form = loaded["NTP"].model, loaded["3-MTP"].model, loaded["NTP"].task.format
+problems = held_out_problems(loaded["NTP"], 256)
 query = query_position(form)  # where the first token that needs look-ahead is predicted
 query
 

@@ -23,23 +23,20 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-from pathlib import Path
-
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.plotting.effects import effect_heatmap
-from circuits.plotting.effects import head_score_heatmap
+from circuits import held_out_problems, load_model
+from circuits.plotting.effects import effect_heatmap, head_score_heatmap
 from circuits.probes import Receiver, ablate, knock_out, patch, path_patch, planning_twins
 from circuits.probes.layout import aligned_names
 from circuits.probes.residual.linear import fit_linear_probes, score_linear_probes
 from circuits.tasks import decode_ids
 from circuits.tasks.planning import TEST_SEED, draw
-from circuits.transformer.weights_file import load_saved_model
 
-mtp, form, _ = load_saved_model(Path("checkpoints/star-2x5-mtp3-seed-1"))
-ntp, _, _ = load_saved_model(Path("checkpoints/star-2x5-ntp-seed-1"))
-problems = jnp.asarray(draw(form, "test", TEST_SEED, 64, one_in=64))
+loaded = load_model("star-2x5-mtp3-seed-1")
+mtp, ntp, form = loaded.model, load_model("star-2x5-ntp-seed-1").model, loaded.task.format
+problems = jnp.asarray(held_out_problems(loaded, 64))
 pairs = planning_twins(problems, form, jax.random.key(0))
 
 # %% [markdown]
@@ -51,7 +48,9 @@ pairs = planning_twins(problems, form, jax.random.key(0))
 # %%
 prompt = problems[0, : form.prompt_length]
 print("clean:  ", decode_ids(form, prompt), "  first token of the answer:", int(pairs.clean_answer[0]))
-print("corrupt:", decode_ids(form, pairs.corrupt_tokens[0]), "  first token of the answer:", int(pairs.corrupt_answer[0]))
+print(
+    "corrupt:", decode_ids(form, pairs.corrupt_tokens[0]), "  first token of the answer:", int(pairs.corrupt_answer[0])
+)
 
 # %% [markdown]
 # ## Where the goal travels
@@ -127,7 +126,9 @@ for method in ("mean", "zero", "resample"):
 # %%
 lost = ablate(mtp, pairs, "attn.z", "resample", key=jax.random.key(1))
 print(f"accuracy on the first token: {lost.base_accuracy:.3f}")
-head_score_heatmap(-lost.accuracy_change, "3-MTP: accuracy lost without a head", label="accuracy lost", limits=(0.0, 1.0))
+head_score_heatmap(
+    -lost.accuracy_change, "3-MTP: accuracy lost without a head", label="accuracy lost", limits=(0.0, 1.0)
+)
 
 # %% [markdown]
 # Attention knocked out from the last position to one kind of key, in all layers at once. 3-MTP needs the goal and the

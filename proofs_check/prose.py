@@ -1,7 +1,7 @@
-"""What README.md and FINDINGS.md say of verdicts, made from the registries: ``python -m proofs_check.prose``.
+"""The verdicts in README.md and FINDINGS.md, written from the registries: ``python -m proofs_check.prose``.
 
-README holds a table and a line of counts between two comments. A heading of FINDINGS names claims, and its verdicts are
-written behind the ids. Everything else in these files is written by hand.
+README has a table and a line of counts between two comments. A heading of FINDINGS names claims, and their verdicts are
+written after the ids. Everything else in these files is written by hand.
 """
 
 import re
@@ -18,53 +18,53 @@ COLUMNS = {"holds": "hold", "amended": "true after a correction", "fails": "fals
 HEADING = re.compile(r"^### (`[^\n]*)$", re.M)
 
 
-def table(listed: Sequence[Claim]) -> str:
-    """A row for each section, a column for each verdict; then the counts."""
+def table(claims: Sequence[Claim]) -> str:
+    """Return a row for each section and a column for each verdict, followed by the counts."""
     rows = [f"| claims on | {' | '.join(COLUMNS.values())} |", "|---|" + "---|" * len(COLUMNS)]
-    for section, group in groupby(listed, key=lambda claim: claim.section):
-        found = list(group)
-        cells = [_cell([claim for claim in found if _word(claim) == word]) for word in COLUMNS]
+    for section, group in groupby(claims, key=lambda claim: claim.section):
+        members = list(group)
+        cells = [_cell([claim for claim in members if _word(claim) == word]) for word in COLUMNS]
         rows.append(f"| {section} | {' | '.join(cells)} |")
-    return "\n".join(rows) + "\n\n" + counted(listed)
+    return "\n".join(rows) + "\n\n" + count_verdicts(claims)
 
 
-def counted(listed: Sequence[Claim]) -> str:
-    """ "61 claims: 22 hold, ..." """
-    number = {word: sum(_word(claim) == word for claim in listed) for word in COLUMNS}
-    numerical = sum(claim.recorded.endswith("numerically") for claim in listed)
+def count_verdicts(claims: Sequence[Claim]) -> str:
+    """Return "61 claims: 22 hold, ..."."""
+    number = {word: sum(_word(claim) == word for claim in claims) for word in COLUMNS}
+    numerical = sum(claim.recorded.endswith("numerically") for claim in claims)
     rest = f" A star marks the {numerical} on limits that rest on a simulation, not on a proof." if numerical else ""
     return (
-        f"{len(listed)} claims: {number['holds']} hold, {number['amended']} are amended, {number['fails']} fail, "
+        f"{len(claims)} claims: {number['holds']} hold, {number['amended']} are amended, {number['fails']} fail, "
         f"{number['open']} are open.{rest}"
     )
 
 
-def readme(text: str, listed: Sequence[Claim]) -> str:
-    """README's text with its table as the registries have it."""
+def readme(text: str, claims: Sequence[Claim]) -> str:
+    """Return README's text with the table updated."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table(listed)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{table(claims)}\n{END}{after}"
 
 
-def findings(text: str, listed: Sequence[Claim]) -> str:
-    """FINDINGS' text with the verdict behind each id that a heading names."""
-    recorded = {claim.id: claim.recorded for claim in listed}
+def findings(text: str, claims: Sequence[Claim]) -> str:
+    """Return FINDINGS' text with the verdict after each id in a heading."""
+    recorded = {claim.id: claim.recorded for claim in claims}
 
-    def verdicts(heading: re.Match[str]) -> str:
+    def with_verdicts(heading: re.Match[str]) -> str:
         ids = re.findall(r"`([^`]+)`", heading[1])
         return "### " + ", ".join(f"`{name}` ({recorded[name]})" for name in ids)
 
-    return HEADING.sub(verdicts, text)
+    return HEADING.sub(with_verdicts, text)
 
 
 def _word(claim: Claim) -> str:
     return claim.recorded.partition(",")[0]
 
 
-def _cell(found: Sequence[Claim]) -> str:
-    """The ids, those of one lemma or theorem together: ``lemma-3: content-1, position-1``."""
+def _cell(claims: Sequence[Claim]) -> str:
+    """Return the ids, those of one lemma or theorem together: ``lemma-3: content-1, position-1``."""
     parts = []
-    for prefix, group in groupby(found, key=lambda claim: claim.id.rpartition(".")[0]):
+    for prefix, group in groupby(claims, key=lambda claim: claim.id.rpartition(".")[0]):
         names = [each.id.rpartition(".")[2] + "*" * each.recorded.endswith("numerically") for each in group]
         parts.append(f"{prefix}: {', '.join(names)}")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""What tests share: families and weights drawn at random, and one comparison that says where and by how much."""
+"""What tests share: random weights and prompts, rounding bounds, and one comparison that says where and how far."""
 
 from typing import Any
 
@@ -7,15 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from circuits.disentangled.weights import Weights, random
-from circuits.tasks.problem import Problem
-from circuits.tasks.sampling import sample
-from circuits.tasks.star.graph import StarGraph, encode_prompt, targets
+from circuits.disentangled.weights import Layer, Weights
+from circuits.tasks.problem import canonical_problem, relabel
+from circuits.tasks.star.graph import StarGraph
 
 EXAMPLE = (3, 7, 6, 0, 7, 2, 3, 6, 0, 3)
 """The paper's running example; its path is 3, 6, 0."""
 EXAMPLE_TARGETS = (6, 0)
 PAPER = StarGraph(paths=2, nodes=3, labels=10)
+FAST_TO_COMPILE = {"xla_backend_optimization_level": "0"}
+"""For programs that run a few times only: half the compile time."""
+
+seeds = st.integers(0, 2**31 - 1)
 
 
 def example() -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -23,40 +26,34 @@ def example() -> tuple[jax.Array, jax.Array, jax.Array]:
     return jnp.asarray(EXAMPLE, jnp.int32), y1, y2
 
 
-@st.composite
-def star_graphs(draw: st.DrawFn, least_nodes: int = 2) -> StarGraph:
-    paths, nodes = draw(st.integers(2, 4)), draw(st.integers(least_nodes, 4))
-    return StarGraph(paths, nodes, paths * (nodes - 1) + 1 + draw(st.integers(0, 4)))
-
-
-seeds = st.integers(0, 2**31 - 1)
-
-
 def prompt(spec: StarGraph, seed: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    problem = first_sample(spec, seed)
-    return encode_prompt(problem), *targets(problem)
-
-
-def first_sample(spec: StarGraph, seed: int) -> Problem:
-    return jax.tree.map(lambda array: array[0], sample(spec, jax.random.key(seed), 1))
+    """Tokens, y1 and y2 of a random problem; drawn and encoded by numpy, so nothing is compiled."""
+    rng = np.random.default_rng(seed)
+    order, labels = rng.permutation(spec.edge_count), rng.permutation(spec.labels)[: spec.node_count]
+    problem = relabel(canonical_problem(spec, order.astype(np.int32)), labels.astype(np.int32))
+    tokens = [*np.ravel(problem.edges), problem.goal, problem.start]
+    y1, y2 = (problem.path[step] if step < len(problem.path) else problem.goal for step in (1, 2))
+    return tuple(jnp.asarray(np.asarray(part, np.int32)) for part in (tokens, y1, y2))  # pyright: ignore
 
 
 def weights_for(spec: StarGraph, seed: int, depth: int = 2, scale: float = 1.0) -> Weights:
-    return random(jax.random.key(seed), depth, spec.labels, spec.sequence_length, scale)
+    """Independent normal entries, drawn by numpy."""
+    rng, sizes = np.random.default_rng(seed), (spec.labels, spec.sequence_length)
+    return tuple(Layer(*(jnp.asarray(scale * rng.normal(size=(n, n))) for n in sizes)) for _ in range(depth))
 
 
 def rounding(dtype: Any, operations: int, size: float = 1.0) -> float:
-    """How far apart two programs may be that compute the same numbers of up to ``size``, by so many operations each.
+    """Bound the distance between two programs that compute the same numbers of up to ``size`` by this many operations.
 
     An operation rounds by at most half of eps. A sum of n terms counts as n operations, in whatever order it is taken,
-    and what follows one after the other adds up (Higham 2002, section 3.1, to first order). This holds where nothing
-    divides by numbers much smaller than those that were rounded.
+    and errors of successive operations add up (Higham 2002, section 3.1, to first order). The bound holds if nothing
+    is divided by numbers much smaller than those that were rounded.
     """
     return operations * float(jnp.finfo(dtype).eps) * size
 
 
 def assert_close(ours: Any, truth: Any, atol: float, rtol: float = 0.0) -> None:
-    """Every leaf equal to tolerance; otherwise the leaf, the place, both values and the gap."""
+    """Assert that every leaf is equal to tolerance; otherwise name the leaf, the index, both values and the gap."""
     leaves, structure = jax.tree.flatten_with_path(ours)
     others, other_structure = jax.tree.flatten_with_path(truth)
     assert structure == other_structure, f"trees differ: {structure} and {other_structure}"
@@ -64,12 +61,12 @@ def assert_close(ours: Any, truth: Any, atol: float, rtol: float = 0.0) -> None:
         a, b = np.asarray(a), np.asarray(b)
         name = jax.tree_util.keystr(path)
         assert a.shape == b.shape, f"{name}: shapes {a.shape} and {b.shape}"
-        # Equal infinities are equal; their difference is NaN, and so is every other gap that must not pass.
+        # Equal infinities are equal; their difference is NaN, as is every other gap that must not pass.
         a, b = (np.where(a == b, 0, array) for array in (a, b))
         wrong = ~(np.abs(a - b) <= atol + rtol * np.abs(b))
         if wrong.any():
-            place = np.unravel_index(np.argmax(np.where(wrong, np.abs(a - b), -1)), a.shape)
+            index = np.unravel_index(np.argmax(np.where(wrong, np.abs(a - b), -1)), a.shape)
             raise AssertionError(
-                f"{name or 'value'}{[int(i) for i in place]}: {a[place]!r} and {b[place]!r} differ by "
-                f"{abs(a[place] - b[place]):.3e}, {wrong.sum()} of {wrong.size} entries beyond {atol:g} + {rtol:g} |b|"
+                f"{name or 'value'}{[int(i) for i in index]}: {a[index]!r} and {b[index]!r} differ by "
+                f"{abs(a[index] - b[index]):.3e}, {wrong.sum()} of {wrong.size} entries beyond {atol:g} + {rtol:g} |b|"
             )

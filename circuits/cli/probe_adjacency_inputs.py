@@ -23,7 +23,7 @@ from circuits.probes.adjacency.gather import (
 )
 from circuits.probes.adjacency.references import absent_powers
 from circuits.tasks.task import Task
-from circuits.tasks.walks.graphs import read_graph
+from circuits.tasks.walks.graph_files import read_graph
 from circuits.tasks.walks.pairs import Observed
 
 UNTRAINED = 39

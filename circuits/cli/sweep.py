@@ -66,7 +66,7 @@ def sweep(
     screen.print(sweep_report.as_table(cells))
     failures = {job.name: reason for job in jobs if (reason := pool.failure(out, job))}
     for name, reason in failures.items():
-        screen.print(f"{name}: {reason.splitlines()[-1]}", style="red", soft_wrap=True, markup=False)
+        screen.print(f"{name}: {reason.splitlines()[0]}", style="red", soft_wrap=True, markup=False)
     if figure is not None:
         if drawn := sweep_report.sweep_figure(cells, x):
             drawn.savefig(figure, dpi=150)

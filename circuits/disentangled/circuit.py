@@ -33,9 +33,9 @@ def circuit(gamma: float | int | Scalar, labels: int, length: int, dtype: jnp.dt
         ValueError: naming the argument that is out of range.
 
     Example:
-        >>> from circuits.disentangled.closed_form import forward
+        >>> import jax
         >>> prompt = jnp.asarray([3, 7, 6, 0, 7, 2, 3, 6, 0, 3])  # the path from 3 to 0 goes by 6
-        >>> f2, f1 = forward(circuit(20.0, labels=10, length=10), prompt).outputs
+        >>> f2, f1 = jax.jit(forward)(circuit(20.0, labels=10, length=10), prompt).outputs
         >>> int(f1.argmax()), int(f2.argmax())
         (6, 0)
     """

@@ -58,7 +58,7 @@ def forward(
 
     Example:
         >>> from circuits.disentangled.weights import zeros
-        >>> acts = forward(zeros(depth=2, labels=4, length=6), jnp.asarray([0, 1, 0, 2, 2, 0]))
+        >>> acts = jax.jit(forward)(zeros(depth=2, labels=4, length=6), jnp.asarray([0, 1, 0, 2, 2, 0]))
         >>> acts.attention[1][-1].round(3).tolist()  # without weights, attention is uniform
         [0.167, 0.167, 0.167, 0.167, 0.167, 0.167]
     """

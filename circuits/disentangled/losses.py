@@ -58,8 +58,9 @@ def losses(weights: Weights, tokens: Tokens, y1: Label, y2: Label) -> Losses:
     Example:
         >>> from circuits.disentangled.circuit import circuit
         >>> prompt = jnp.asarray([3, 7, 6, 0, 7, 2, 3, 6, 0, 3])  # the path is 3, 6, 0
-        >>> all(loss < 1e-6 for loss in losses(circuit(20.0, labels=10, length=10), prompt, y1=6, y2=0))
-        True
+        >>> plan, _, goal = jax.jit(losses)(circuit(20.0, labels=10, length=10), prompt, 6, 0)
+        >>> bool(plan < 1e-6), bool(goal < 1e-6)
+        (True, True)
     """
     require_two_layers(weights)
     for argument, label in (("y1", y1), ("y2", y2)):

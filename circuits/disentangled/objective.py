@@ -67,9 +67,9 @@ def objective(weights: Weights, tokens: Tokens, y1: Label, y2: Label) -> Objecti
     Example:
         >>> from circuits.disentangled.weights import zeros
         >>> prompt = jnp.asarray([3, 7, 6, 0, 7, 2, 3, 6, 0, 3])  # the path is 3, 6, 0
-        >>> loss, gradient = objective(zeros(2, labels=10, length=10), prompt, y1=6, y2=0).multi_token
+        >>> loss, gradient = jax.jit(objective)(zeros(2, labels=10, length=10), prompt, 6, 0).multi_token
         >>> round(float(loss), 3), gradient[1].position.shape
-        (1.657, (10, 10))
+        (1.747, (10, 10))
     """
     _check(weights, tokens, y1, y2)
     # Z and Z' go through the deep head together: half as many operations, each twice as large.
@@ -102,12 +102,10 @@ def batch_objective(
 
     Example:
         >>> from circuits.disentangled.weights import zeros
-        >>> from circuits.tasks.star.graph import StarGraph
-        >>> from circuits.tasks import encode_prompt, sample, targets
-        >>> problems = sample(StarGraph(paths=2, nodes=3, labels=10), jax.random.key(0), 4)
-        >>> batch = batch_objective(zeros(2, 10, 10), jax.vmap(encode_prompt)(problems), *targets(problems))
-        >>> batch.losses.plan.shape
-        (4,)
+        >>> prompts = jnp.asarray([[3, 7, 6, 0, 7, 2, 3, 6, 0, 3], [6, 0, 3, 7, 3, 6, 7, 2, 0, 3]])
+        >>> y1, y2 = jnp.asarray([6, 6]), jnp.asarray([0, 0])
+        >>> jax.eval_shape(batch_objective, zeros(2, 10, 10), prompts, y1, y2).losses.plan.shape
+        (2,)
     """
     _check(weights, tokens, y1, y2)
     return jax.lax.map(lambda prompt: objective(weights, *prompt), (tokens, y1, y2), batch_size=BLOCK)

@@ -75,7 +75,7 @@ def gradient_flow(coordinates: Coordinates, mixture: Mixture, spec: StarGraph, q
         >>> from circuits.flow.coordinates import coordinates, toeplitz
         >>> graphs = StarGraph(paths=2, nodes=3, labels=10)
         >>> field = gradient_flow(coordinates(graphs, position_1=toeplitz(10)), GOAL, graphs)
-        >>> int(field(jnp.zeros(10)).argmax())  # from zero, the weight of offset 1 grows fastest
+        >>> int(jax.jit(field)(jnp.zeros(10)).argmax())  # from zero, the weight of offset 1 grows fastest
         1
     """
     gradient = jax.grad(population_loss(coordinates, mixture, spec, query))

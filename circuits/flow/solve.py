@@ -83,8 +83,10 @@ def solve(
         RuntimeError: if the solver fails (under jit or vmap, ``succeeded`` is False instead).
 
     Example:
-        >>> flow = solve(lambda theta: jnp.exp(-theta), jnp.zeros(1), np.array([0.0, 1.0, 100.0]))
+        >>> flow = solve(lambda theta: jnp.exp(-theta), jnp.zeros(1), np.array([0.0, 1.0, 100.0]), dense=True)
         >>> bool(jnp.allclose(flow.states[:, 0], jnp.log1p(flow.times), atol=1e-6))  # theta = log(1 + t)
+        True
+        >>> bool(abs(evaluate(flow, 50.0)[0] - jnp.log(51.0)) < 1e-4)
         True
     """
     if not isinstance(times, Tracer):
@@ -104,7 +106,8 @@ def solve(
 def evaluate(solution: Solution, time: float | int | Scalar) -> State:
     """Return the state at any time, by cubic interpolation within a step of the solver.
 
-    That is less exact than the states at ``Solution.times``: about 1e-5 at the default tolerances, 1e-7 at 1e-10.
+    That is less exact than the states at ``Solution.times``: about 1e-5 at the default tolerances, 1e-7 at 1e-10. See
+    ``solve`` for an example.
 
     Args:
         solution: solved with ``dense=True``.
@@ -112,11 +115,6 @@ def evaluate(solution: Solution, time: float | int | Scalar) -> State:
 
     Raises:
         ValueError: for a solution without ``dense``, and for a time out of range.
-
-    Example:
-        >>> flow = solve(lambda theta: jnp.exp(-theta), jnp.zeros(1), np.array([100.0]), dense=True, max_steps=64)
-        >>> bool(abs(evaluate(flow, 50.0)[0] - jnp.log(51.0)) < 1e-4)
-        True
     """
     checks.require(solution.interpolation is not None, "solution", "must be solved with dense=True", None)
     assert solution.interpolation is not None

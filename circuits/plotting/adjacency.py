@@ -12,23 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from circuits import checks
+from circuits.plotting import style
 from circuits.plotting.bars import style_groups
 from circuits.plotting.cells import label_cells, mark_significant, write_values
 from circuits.plotting.lines import Line, LinePanel, line_panels
-from circuits.plotting.style import (
-    COLOURS,
-    GREY,
-    Curve,
-    InlineFigure,
-    Matrix,
-    add_colour_bar,
-    checked_curve,
-    escape_dollars,
-    finite_matrix,
-    label_texts,
-    panel_grid,
-    style_axes,
-)
+from circuits.plotting.style import COLOURS, GREY, Curve, InlineFigure, Matrix
 
 RAISED = str.maketrans("0123456789T", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ")
 MAX_NUMBERED = 20
@@ -92,7 +80,7 @@ def matrix_panels(
     }
     roots = [np.sqrt(np.abs(power)) for power in ordered["powers"]]
     across = max(len(matrices), len(powers))
-    figure, axes = panel_grid(2 * across, across, (3.1, 3.5), margin=(1.2, 0.0), title=_label(title))
+    figure, axes = style.panel_grid(2 * across, across, (3.1, 3.5), margin=(1.2, 0.0), title=_label(title))
     rows = (
         (axes[:across], matrices, [_scaled(one) for one in ordered["matrices"]], (-1.0, 1.0), "entry, row mean 0"),
         (axes[across:], powers, roots, (0.0, max(float(np.max(one)) for one in roots) or 1.0), "√ number of walks"),
@@ -101,7 +89,7 @@ def matrix_panels(
         images = [_draw(ax, one, name, along, limits) for ax, one, (name, _) in zip(line, values, panels, strict=False)]
         for spare in line[len(values) :]:
             spare.set_axis_off()  # not removed: the columns of both rows stay aligned
-        add_colour_bar(line, images[0], label)
+        style.add_colour_bar(line, images[0], label)
     return figure
 
 
@@ -136,8 +124,8 @@ def power_bars(
     """
     count = len(references)
     checks.require(count > 0, "references", "must hold at least one name", count)
-    heights = checked_curve("cosines", cosines, count)
-    low, high = (checked_curve(f"interval[{i}]", end, count) for i, end in enumerate(interval))
+    heights = style.checked_curve("cosines", cosines, count)
+    low, high = (style.checked_curve(f"interval[{i}]", end, count) for i, end in enumerate(interval))
     figure = InlineFigure(figsize=(max(6.0, 0.78 * count + 2.4), 4.3), layout="constrained")
     ax = figure.add_subplot()
     width = 0.84 / (1 + len(nulls))
@@ -152,7 +140,7 @@ def power_bars(
             checks.shape(f"nulls[{name!r}]", part, (count,))
         ax.bar(x, top - bottom, 0.9 * width, bottom, color=colour, alpha=0.45, label=f"{name}: 95% of draws")
         ax.hlines(mean, x - 0.45 * width, x + 0.45 * width, color=colour, linewidth=1.6)
-    style_axes(ax, _label(title), ylabel=SCORE)
+    style.style_axes(ax, _label(title), ylabel=SCORE)
     style_groups(ax, [_label(name).replace(" ", "\n") for name in references])
     ax.tick_params(axis="x", labelsize=9)
     ax.margins(y=0.08)
@@ -188,9 +176,9 @@ def power_heatmap(
         >>> [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
         ['A', 'A²']
     """
-    values = finite_matrix("cosines", cosines)
-    rows = label_texts("names", list(names), values.shape[0])
-    columns = label_texts("references", list(references), values.shape[1])
+    values = style.finite_matrix("cosines", cosines)
+    rows = style.label_texts("names", list(names), values.shape[0])
+    columns = style.label_texts("references", list(references), values.shape[1])
     few = len(rows) <= MAX_WRITTEN
     longest = max(map(len, rows))
     size = (0.62 * len(columns) + 0.075 * longest + 1.9, (0.3 if few else 0.15) * len(rows) + 2.6)
@@ -206,7 +194,7 @@ def power_heatmap(
         checks.shape("significant", significant, values.shape)
         mark_significant(ax, significant, "beyond every null", up=0.3 if few else 0.0, size=22 if few else 12)
     figure.suptitle(_label(title), fontsize=12, fontweight="bold")
-    return add_colour_bar([ax], image, SCORE)
+    return style.add_colour_bar([ax], image, SCORE)
 
 
 def powers_over_training(
@@ -241,7 +229,7 @@ def powers_over_training(
 
 
 def _square(argument: str, matrix: Matrix, nodes: int) -> np.ndarray:
-    values = finite_matrix(argument, matrix)
+    values = style.finite_matrix(argument, matrix)
     checks.shape(argument, values, (nodes, nodes))
     return values
 
@@ -267,4 +255,4 @@ def _draw(ax: Axes, values: np.ndarray, title: str, order: np.ndarray, limits: t
 
 def _label(text: str) -> str:
     """Return the text with raised powers, in which dollar signs do not start a formula."""
-    return escape_dollars(re.sub(r"\^([0-9]+|T)", lambda match: match[1].translate(RAISED), text))
+    return style.escape_dollars(re.sub(r"\^([0-9]+|T)", lambda match: match[1].translate(RAISED), text))

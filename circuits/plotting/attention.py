@@ -12,18 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch, Rectangle
 
 from circuits import checks
-from circuits.plotting.cells import (
-    draw_role_bands,
-    format_share,
-    hatch_background,
-    label_cells,
-    name_axes,
-    number_positions,
-    show_pattern,
-    ticks_above,
-    visible_whitespace,
-    write_values,
-)
+from circuits.plotting import cells
 from circuits.plotting.heatmaps import OUTLINE
 from circuits.plotting.style import GREY, InlineFigure, add_colour_bar, escape_dollars, panel_grid, role_colour
 from circuits.probes.attention.maps import AttentionMaps, check_maps
@@ -80,7 +69,7 @@ def attention_grid(
     axes = panel_grid(len(panels), columns, (side + width, side + height), margin=(1.2, 1.0), pad=0.06)[1]
     size, pad = (8, 8) if grid else (13, 18 if labelled else 27)
     for ax, (name, pattern) in zip(axes, panels, strict=True):
-        show_pattern(ax, pattern, causal=_causal(maps), norm=norm)
+        cells.show_pattern(ax, pattern, causal=_causal(maps), norm=norm)
         label_positions(ax, along, plain=grid)
         ax.set_title(name, fontsize=size, pad=pad)
         outline = {"fill": False, "edgecolor": OUTLINE, "linewidth": 1.4, "zorder": 4, "clip_on": False}
@@ -124,15 +113,15 @@ def query_heatmap(
     values = _select_head(maps, head, ("mean",))[:, row]
     future = np.broadcast_to(_causal(maps) & (np.arange(len(along.names)) > row), values.shape)
     ax = matrix_axes(*values.shape, extra=1.5)
-    hatch_background(ax)
+    cells.hatch_background(ax)
     image = ax.imshow(np.ma.masked_array(values, future), cmap="magma_r", norm=_norm(scale), aspect="auto")
     label_positions(ax, along, [str(layer) for layer in range(len(values))])
     if len(along.names) <= MAX_LABELLED:
         errors = None
         if maps.errors is not None and not _averages(maps, head):
             errors = maps.errors[:, 0 if isinstance(head, str) else head, row]
-        write_values(ax, image, values, format_share, errors=errors, size=8)
-    name_axes(ax, "layer", "key", pad=20)
+        cells.write_values(ax, image, values, cells.format_share, errors=errors, size=8)
+    cells.name_axes(ax, "layer", "key", pad=20)
     ax.yaxis.labelpad = 4
     reader = f"attention of query {along.positions[row]} “{along.names[row]}”"
     return finish([ax], image, along, f"{_title(maps, title, head)}\n{reader}", "attention")
@@ -156,18 +145,19 @@ def label_positions(
     square = rows is None
     few = len(along.names) <= MAX_LABELLED and not plain
     if few:
-        label_cells(ax, along.names if square else rows, along.names)
+        cells.label_cells(ax, along.names if square else rows, along.names)
         if numbered:
-            number_positions(ax, along.names, along.positions, rows=square)
+            cells.number_positions(ax, along.names, along.positions, rows=square)
     else:
         if not square:
-            label_cells(ax, rows, [""] * len(along.names))
-        ticks_above(ax)
+            cells.label_cells(ax, rows, [""] * len(along.names))
+        cells.ticks_above(ax)
         chosen = [] if plain else range(0, len(along.positions), ceil(len(along.positions) / 12))
         for axis in (ax.xaxis, ax.yaxis) if square else (ax.xaxis,):
             axis.set_ticks(chosen, [str(along.positions[index]) for index in chosen], fontsize=7, color=GREY)
     distance = None if few else 4.0 if plain else 20.0
-    draw_role_bands(ax, along.names, along.roles, colours=role_colour, words=False, rows=square, distance=distance)
+    bands = {"colours": role_colour, "words": False, "rows": square, "distance": distance}
+    cells.draw_role_bands(ax, along.names, along.roles, **bands)
 
 
 def finish(axes: Sequence[Axes], image: AxesImage, along: PositionAxis, title: str, label: str) -> Figure:
@@ -188,7 +178,7 @@ def _position_axis(maps: AttentionMaps) -> PositionAxis:
     check_maps(maps)
     positions = np.arange(len(maps.tokens)) if maps.positions is None else maps.positions
     checks.shape("positions", positions, (len(maps.tokens),))
-    names = [escape_dollars(visible_whitespace(token)) for token in maps.tokens]
+    names = [escape_dollars(cells.visible_whitespace(token)) for token in maps.tokens]
     return PositionAxis(names, list(maps.roles), positions.tolist())
 
 

@@ -8,16 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from circuits import checks
-from circuits.plotting.style import (
-    COLOURS,
-    Curve,
-    Labels,
-    check_colour,
-    checked_curve,
-    line_colour,
-    panel_grid,
-    style_axes,
-)
+from circuits.plotting import style
+from circuits.plotting.style import COLOURS, Curve, Labels
 
 
 class Bars(NamedTuple):
@@ -90,7 +82,7 @@ def bar_panels(
     checks.require(len(panels) > 0, "panels", "must hold at least one BarPanel", len(panels))
     for number, panel in enumerate(panels):
         check_bars(f"panels[{number}]", panel, len(categories))
-    figure, axes = panel_grid(len(panels), columns, size, title=title, note=note)
+    figure, axes = style.panel_grid(len(panels), columns, size, title=title, note=note)
     for ax, panel in zip(axes, panels, strict=True):
         draw_bars(ax, panel, [str(name) for name in categories], xlabel)
     return figure
@@ -101,19 +93,19 @@ def check_bars(argument: str, panel: BarPanel, categories: int) -> None:
     checks.require(len(panel.bars) > 0, argument, "must hold at least one Bars", len(panel.bars))
     for bars in panel.bars:
         name = f"{argument} bars {bars.name!r}"
-        check_colour(name, bars.colour)
+        style.check_colour(name, bars.colour)
         for part, values in (("heights", bars.heights), *zip(("low", "high"), bars.span or (), strict=False)):
-            checked_curve(f"{name} {part}", values, categories, gaps=True)
+            style.checked_curve(f"{name} {part}", values, categories, gaps=True)
 
 
 def draw_bars(ax: Axes, panel: BarPanel, categories: list[str], xlabel: str) -> None:
     """Draw a panel of bars into an axes."""
-    style_axes(ax, panel.title, xlabel, panel.ylabel)
+    style.style_axes(ax, panel.title, xlabel, panel.ylabel)
     groups, width = np.arange(len(categories)), 0.8 / len(panel.bars)
     for number, bars in enumerate(panel.bars):
         heights = np.asarray(bars.heights, float)
         x = groups + (number - (len(panel.bars) - 1) / 2) * width
-        ax.bar(x, heights, 0.92 * width, label=bars.name, color=line_colour(bars.colour))
+        ax.bar(x, heights, 0.92 * width, label=bars.name, color=style.line_colour(bars.colour))
         if bars.span is not None:
             low, high = (np.asarray(side, float) for side in bars.span)
             ends = heights - low, high - heights
@@ -139,12 +131,12 @@ def _compare_signs(ax: Axes, bars: Sequence[Bars]) -> None:
     ax.set_title(ax.get_title(loc="left"), fontsize=11, loc="left", pad=14 + 15 * len(bars))
     for row, each in enumerate(bars):
         up = 8 + 15 * (len(bars) - 1 - row)
-        style: dict[str, Any] = {"color": line_colour(each.colour), "va": "center", "annotation_clip": False}
-        style["textcoords"] = "offset points"
-        ax.annotate(each.name, (0, 1), (-6, up), xycoords="axes fraction", ha="right", fontsize=9, **style)
-        style |= {"xycoords": ("data", "axes fraction"), "ha": "center", "fontsize": 13, "fontweight": "bold"}
+        look: dict[str, Any] = {"color": style.line_colour(each.colour), "va": "center", "annotation_clip": False}
+        look["textcoords"] = "offset points"
+        ax.annotate(each.name, (0, 1), (-6, up), xycoords="axes fraction", ha="right", fontsize=9, **look)
+        look |= {"xycoords": ("data", "axes fraction"), "ha": "center", "fontsize": 13, "fontweight": "bold"}
         for group in np.flatnonzero(np.isfinite(signs[row])).tolist():
-            ax.annotate("−0+"[int(signs[row, group]) + 1], (group, 1), (0, up), **style)
+            ax.annotate("−0+"[int(signs[row, group]) + 1], (group, 1), (0, up), **look)
     for number, group in enumerate(signs.T):
         if len(set(group[~np.isnan(group)].tolist())) > 1:
             ax.axvspan(number - 0.5, number + 0.5, color=COLOURS[1], alpha=0.13, linewidth=0, zorder=0)

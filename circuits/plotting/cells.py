@@ -113,22 +113,22 @@ def write_values(
     text: Callable[[float], str],
     *,
     errors: np.ndarray | None = None,
-    size: float = 7.0,
-    min_written: float = MIN_WRITTEN,
+    size: float | int = 7,
+    min_written: float | int = MIN_WRITTEN,
 ) -> None:
     """Write values into cells, in black or white, and below them their standard errors if there are any."""
     brightness = image.to_rgba(values)[..., :3] @ np.array([0.3, 0.6, 0.1])
     largest = max(abs(bound) for bound in image.get_clim())
     for row, column in np.argwhere(np.abs(values) >= min_written * largest).tolist():
-        style: dict[str, Any] = {"ha": "center", "color": "black" if brightness[row, column] > 0.5 else "white"}
+        look: dict[str, Any] = {"ha": "center", "color": "black" if brightness[row, column] > 0.5 else "white"}
         aligned = "center" if errors is None else "bottom"
-        ax.text(column, row, text(values[row, column]), va=aligned, fontsize=size, **style)
+        ax.text(column, row, text(float(values[row, column])), va=aligned, fontsize=size, **look)
         if errors is not None:
-            ax.text(column, row + 0.1, f"±{text(errors[row, column])}", va="top", fontsize=5.5, **style)
+            ax.text(column, row + 0.1, f"±{text(float(errors[row, column]))}", va="top", fontsize=5.5, **look)
 
 
 def mark_significant(
-    ax: Axes, significant: Bool[np.ndarray, "_ _"], text: str, up: float = 0.32, size: float = 24.0
+    ax: Axes, significant: Bool[np.ndarray, "_ _"], text: str, up: float = 0.32, size: float | int = 24
 ) -> None:
     """Draw a dot in the right corner of significant cells, and what the dot means below the matrix."""
     rows, columns = np.nonzero(significant)

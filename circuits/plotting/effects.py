@@ -7,24 +7,9 @@ from jaxtyping import Bool
 from matplotlib.figure import Figure
 
 from circuits import checks
+from circuits.plotting import cells, style
 from circuits.plotting.attention import MAX_LABELLED, PositionAxis, finish, label_positions, matrix_axes
-from circuits.plotting.cells import (
-    MAX_ANNOTATED,
-    label_cells,
-    mark_significant,
-    name_axes,
-    visible_whitespace,
-    write_values,
-)
-from circuits.plotting.style import (
-    Labels,
-    Matrix,
-    add_colour_bar,
-    escape_dollars,
-    finite_matrix,
-    label_texts,
-    symmetric_limits,
-)
+from circuits.plotting.style import Labels, Matrix
 
 
 def head_score_heatmap(
@@ -56,22 +41,22 @@ def head_score_heatmap(
         >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
         ('head', 'layer')
     """
-    values = finite_matrix("scores", scores)
+    values = style.finite_matrix("scores", scores)
     diverging = bool(values.min() < 0) if limits is None else limits[0] < 0
     low, high = _limits(values, diverging) if limits is None else limits
     checks.require(low < high, "limits", "must increase", limits)
     ax = matrix_axes(*values.shape, extra=0.5)
     image = ax.imshow(values, cmap="RdBu_r" if diverging else "magma_r", vmin=low, vmax=high, aspect="auto")
     layers, heads = ([str(index) for index in range(count)] for count in values.shape)
-    label_cells(ax, layers, heads)
-    name_axes(ax, "layer", "head")
-    if max(values.shape) <= MAX_ANNOTATED:
-        write_values(ax, image, values, "{:.2f}".format)
+    cells.label_cells(ax, layers, heads)
+    cells.name_axes(ax, "layer", "head")
+    if max(values.shape) <= cells.MAX_ANNOTATED:
+        cells.write_values(ax, image, values, "{:.2f}".format)
     if significant is not None:
         checks.shape("significant", significant, values.shape)
-        mark_significant(ax, significant, "significant")
-    figure = add_colour_bar([ax], image, label)
-    figure.suptitle(escape_dollars(title), fontsize=12, fontweight="bold")
+        cells.mark_significant(ax, significant, "significant")
+    figure = style.add_colour_bar([ax], image, label)
+    figure.suptitle(style.escape_dollars(title), fontsize=12, fontweight="bold")
     return figure
 
 
@@ -112,26 +97,26 @@ def effect_heatmap(
         >>> [text.get_text() for text in figure.legends[0].get_texts()]
         ['start', 'goal']
     """
-    effects = finite_matrix("values", values)
-    rows = label_texts("row_labels", row_labels, effects.shape[0])
-    columns = label_texts("column_labels", column_labels, effects.shape[1])
-    bands = [""] * len(columns) if roles is None else label_texts("roles", roles, len(columns))
-    names = [escape_dollars(visible_whitespace(name)) for name in columns]
+    effects = style.finite_matrix("values", values)
+    rows = style.label_texts("row_labels", row_labels, effects.shape[0])
+    columns = style.label_texts("column_labels", column_labels, effects.shape[1])
+    bands = [""] * len(columns) if roles is None else style.label_texts("roles", roles, len(columns))
+    names = [style.escape_dollars(cells.visible_whitespace(name)) for name in columns]
     along = PositionAxis(names, bands, list(range(len(names))))
     low, high = _limits(effects, diverging)
     ax = matrix_axes(*effects.shape, extra=1.1)
     image = ax.imshow(effects, cmap="RdBu_r" if diverging else "magma_r", vmin=low, vmax=high, aspect="auto")
-    label_positions(ax, along, [escape_dollars(row) for row in rows], numbered=roles is not None)
+    label_positions(ax, along, [style.escape_dollars(row) for row in rows], numbered=roles is not None)
     if len(names) <= MAX_LABELLED:
         large = max(abs(low), abs(high)) >= 10
-        write_values(ax, image, effects, ("{:.3g}" if large else "{:.2f}").format, size=8)
-    name_axes(ax, row_name, column_name, pad=20 if any(bands) else 12)
+        cells.write_values(ax, image, effects, ("{:.3g}" if large else "{:.2f}").format, size=8)
+    cells.name_axes(ax, row_name, column_name, pad=20 if any(bands) else 12)
     ax.yaxis.labelpad = 4
     return finish([ax], image, along, title, label)
 
 
 def _limits(values: np.ndarray, diverging: bool) -> tuple[float, float]:
     if diverging:
-        return symmetric_limits(values)
+        return style.symmetric_limits(values)
     low = min(0.0, float(values.min()))
     return low, max(float(values.max()), low + 1e-9)

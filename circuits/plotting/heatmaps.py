@@ -10,29 +10,8 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from circuits import checks
-from circuits.plotting.cells import (
-    CELL,
-    MAX_ANNOTATED,
-    draw_role_bands,
-    format_share,
-    label_cells,
-    name_axes,
-    number_positions,
-    shift,
-    show_pattern,
-    write_values,
-)
-from circuits.plotting.style import (
-    COLOURS,
-    InlineFigure,
-    Labels,
-    Matrix,
-    add_colour_bar,
-    finite_matrix,
-    label_texts,
-    panel_grid,
-    symmetric_limits,
-)
+from circuits.plotting import cells, style
+from circuits.plotting.style import COLOURS, InlineFigure, Labels, Matrix
 
 Mark = tuple[int, int, str]
 """(row, column, text): a cell to outline, and its caption."""
@@ -75,10 +54,10 @@ def attention_heatmap(
         ('key', 'query')
     """
     pattern = _checked_pattern("attention", attention)
-    names = label_texts("tokens", tokens, len(pattern))
+    names = style.label_texts("tokens", tokens, len(pattern))
     target = _pattern_axes(1, 1, len(names))[0] if ax is None else ax
     image = _draw_pattern(target, pattern, names, title, roles, marks)
-    return add_colour_bar([target], image, "attention") if colour_bar else target.figure.figure
+    return style.add_colour_bar([target], image, "attention") if colour_bar else target.figure.figure
 
 
 def attention_heatmaps(
@@ -118,13 +97,13 @@ def attention_heatmaps(
     patterns = [_checked_pattern(f"panels[{number}]", attention) for number, (_, attention) in enumerate(panels)]
     for number, pattern in enumerate(patterns):
         checks.shape(f"panels[{number}]", pattern, patterns[0].shape)
-    names = label_texts("tokens", tokens, len(patterns[0]))
+    names = style.label_texts("tokens", tokens, len(patterns[0]))
     axes = _pattern_axes(len(panels), columns, len(names), title)
     images = [
         _draw_pattern(ax, pattern, names, name, roles, cells)
         for ax, pattern, (name, _), cells in zip(axes, patterns, panels, every_mark, strict=True)
     ]
-    return add_colour_bar(axes, images[0], "attention")
+    return style.add_colour_bar(axes, images[0], "attention")
 
 
 def weight_heatmap(
@@ -158,22 +137,22 @@ def weight_heatmap(
         >>> float(low), float(high)
         (-2.0, 2.0)
     """
-    values = finite_matrix("matrix", matrix)
-    rows = label_texts("row_labels", row_labels, values.shape[0])
-    columns = label_texts("column_labels", column_labels, values.shape[1])
-    figure = InlineFigure(figsize=(len(columns) * CELL + 2.2, len(rows) * CELL + 1.5), layout="constrained")
+    values = style.finite_matrix("matrix", matrix)
+    rows = style.label_texts("row_labels", row_labels, values.shape[0])
+    columns = style.label_texts("column_labels", column_labels, values.shape[1])
+    figure = InlineFigure(figsize=(len(columns) * cells.CELL + 2.2, len(rows) * cells.CELL + 1.5), layout="constrained")
     ax = figure.add_subplot()
-    low, high = symmetric_limits(values)
+    low, high = style.symmetric_limits(values)
     image = ax.imshow(values, cmap="RdBu_r", vmin=low, vmax=high)
-    label_cells(ax, rows, columns, title)
-    name_axes(ax, row_name, column_name)
-    if max(values.shape) <= MAX_ANNOTATED:
-        write_values(ax, image, values, "{:.2g}".format)
-    return add_colour_bar([ax], image, "")
+    cells.label_cells(ax, rows, columns, title)
+    cells.name_axes(ax, row_name, column_name)
+    if max(values.shape) <= cells.MAX_ANNOTATED:
+        cells.write_values(ax, image, values, "{:.2g}".format)
+    return style.add_colour_bar([ax], image, "")
 
 
 def _checked_pattern(argument: str, array: Matrix) -> np.ndarray:
-    values = finite_matrix(argument, array)
+    values = style.finite_matrix(argument, array)
     checks.shape(argument, values, (len(values), len(values)))
     checks.require(bool(np.all(values >= 0)), argument, "must not be negative", float(values.min()))
     future = float(np.max(np.triu(values, 1)))
@@ -186,8 +165,8 @@ def _checked_pattern(argument: str, array: Matrix) -> np.ndarray:
 
 
 def _pattern_axes(count: int, columns: int, length: int, title: str = "") -> list[Axes]:
-    size = length * CELL + 1.5, length * CELL + 2.5
-    return panel_grid(count, columns, size, margin=(0.8, 0.0), title=title, pad=0.15)[1]
+    size = length * cells.CELL + 1.5, length * cells.CELL + 2.5
+    return style.panel_grid(count, columns, size, margin=(0.8, 0.0), title=title, pad=0.15)[1]
 
 
 def _draw_pattern(
@@ -198,14 +177,14 @@ def _draw_pattern(
     roles: Sequence[str] | None,
     marks: Sequence[Mark],
 ) -> AxesImage:
-    image = show_pattern(ax, pattern, causal=True)
-    label_cells(ax, names, names, title)
-    if len(pattern) <= MAX_ANNOTATED:
-        write_values(ax, image, pattern, format_share)
-    number_positions(ax, names)
+    image = cells.show_pattern(ax, pattern, causal=True)
+    cells.label_cells(ax, names, names, title)
+    if len(pattern) <= cells.MAX_ANNOTATED:
+        cells.write_values(ax, image, pattern, cells.format_share)
+    cells.number_positions(ax, names)
     if roles is not None:
-        draw_role_bands(ax, names, label_texts("roles", roles, len(names)))
-    name_axes(ax, "query", "key", pad=4 if roles is None else 24)
+        cells.draw_role_bands(ax, names, style.label_texts("roles", roles, len(names)))
+    cells.name_axes(ax, "query", "key", pad=4 if roles is None else 24)
     _outline(ax, marks, len(names))
     return image
 
@@ -219,17 +198,17 @@ def _outline(ax: Axes, marks: Sequence[Mark], length: int) -> None:
     for row, column, text in marks:
         outline = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=OUTLINE, linewidth=2.2, zorder=4)
         ax.add_patch(outline)
-        style: dict[str, Any] = {"fontsize": 9, "color": OUTLINE, "annotation_clip": False, "zorder": 5}
-        style["arrowprops"] = {"arrowstyle": "-|>", "color": OUTLINE, "shrinkA": 1, "shrinkB": 1, "linewidth": 1.2}
-        if 0.066 * len(text) / CELL + 1.2 <= length - 1 - row:
+        look: dict[str, Any] = {"fontsize": 9, "color": OUTLINE, "annotation_clip": False, "zorder": 5}
+        look["arrowprops"] = {"arrowstyle": "-|>", "color": OUTLINE, "shrinkA": 1, "shrinkB": 1, "linewidth": 1.2}
+        if 0.066 * len(text) / cells.CELL + 1.2 <= length - 1 - row:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-            ax.annotate(text, (column + 0.5, row), (row + 1, row), va="center", bbox=box, **style)
+            ax.annotate(text, (column + 0.5, row), (row + 1, row), va="center", bbox=box, **look)
             continue
         side, to = ("center", 0.0)
         if column < length / 3:
             side, to = ("left", -0.5)
         elif column >= 0.6 * length:
             side, to = ("right", 0.5)
-        target = ax.get_xaxis_transform() + shift(ax, 0.0, -below)
-        ax.annotate(text, (column, row + 0.5), (column + to, 0), textcoords=target, ha=side, va="top", **style)
+        target = ax.get_xaxis_transform() + cells.shift(ax, 0.0, -below)
+        ax.annotate(text, (column, row + 0.5), (column + to, 0), textcoords=target, ha=side, va="top", **look)
         below += 15

@@ -9,17 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from circuits import checks
-from circuits.plotting.style import (
-    COLOURS,
-    GREY,
-    Curve,
-    check_colour,
-    checked_curve,
-    increasing,
-    line_colour,
-    panel_grid,
-    style_axes,
-)
+from circuits.plotting import style
+from circuits.plotting.style import COLOURS, GREY, Curve
 
 DASHES = {"exact": "-", "printed": (0, (5, 2)), "reference": (0, (1, 1.5))}
 """What a line is: a result of this library, a formula as the paper prints it, or a law to compare with."""
@@ -32,7 +23,7 @@ class Line(NamedTuple):
 
     Args:
         name: written at its right end; "" for no name.
-        x: increasing values.
+        x: style.increasing values.
         y: one value for each x, NaN where nothing is known.
         colour: an index into the palette, or None for grey.
         kind: "exact", "printed" (dashed) or "reference" (dotted and thin).
@@ -104,7 +95,7 @@ def line_panels(
         checks.require(len(panel.lines) > 0, f"panels[{number}]", "must hold at least one line", len(panel.lines))
         for line in panel.lines:
             _check_line(f"panels[{number}] line {line.name!r}", line, log_x, panel.log_y)
-    figure, axes = panel_grid(len(panels), columns, size, title=title, note=note)
+    figure, axes = style.panel_grid(len(panels), columns, size, title=title, note=note)
     for ax, panel in zip(axes, panels, strict=True):
         _draw_panel(ax, panel, xlabel, log_x, size[1])
     return figure
@@ -121,7 +112,7 @@ def lines_by_gamma(
     """Draw positive quantities against γ on a logarithmic axis.
 
     Args:
-        gammas: increasing values [G].
+        gammas: style.increasing values [G].
         lines: for each name, positive values [G].
         title: above the frame.
         ylabel: left of the frame.
@@ -139,18 +130,18 @@ def lines_by_gamma(
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['L2', '$e^{-\\\\gamma}$']
     """
-    x = increasing("gammas", gammas)
+    x = style.increasing("gammas", gammas)
     checks.require(len(lines) > 0, "lines", "must hold at least one line", len(lines))
     if reference is not None:
         checks.require(0 < reference < float("inf"), "reference", "must be positive and finite", reference)
-    figure, (ax,) = panel_grid(1, 1, (7.4, 4.2))
-    style_axes(ax, title, "γ", ylabel)
+    figure, (ax,) = style.panel_grid(1, 1, (7.4, 4.2))
+    style.style_axes(ax, title, "γ", ylabel)
     ax.set(yscale="log", xlim=(x[0], x[-1]))
     dashes = ("-", "--", "-.", ":")
     for number, (name, line) in enumerate(lines.items()):
-        values = checked_curve(f"lines[{name!r}]", line, len(x), positive=True)
-        style = {"color": COLOURS[number % len(COLOURS)], "linestyle": dashes[number % len(dashes)]}
-        ax.plot(x, values, label=name, linewidth=2, **style)
+        values = style.checked_curve(f"lines[{name!r}]", line, len(x), positive=True)
+        colour = COLOURS[number % len(COLOURS)]
+        ax.plot(x, values, label=name, linewidth=2, color=colour, linestyle=dashes[number % len(dashes)])
     if reference is not None:
         falling = np.exp(np.log(reference) - x)  # e^-γ itself underflows beyond 745
         name = r"$e^{-\gamma}$" if reference == 1 else rf"${reference:g}\,e^{{-\gamma}}$"
@@ -201,24 +192,25 @@ def _spread(heights: np.ndarray, gap: float) -> np.ndarray:
 
 
 def _check_line(name: str, line: Line, log_x: bool, log_y: bool) -> None:
-    x = increasing(f"{name} x", line.x, positive=log_x)
+    x = style.increasing(f"{name} x", line.x, positive=log_x)
     checks.choice(f"{name} kind", line.kind, tuple(DASHES))
-    check_colour(name, line.colour)
+    style.check_colour(name, line.colour)
     for part, values in (("y", line.y), *zip(("low", "high"), line.span or (), strict=False)):
-        checked_curve(f"{name} {part}", values, len(x), positive=log_y, gaps=True)
+        style.checked_curve(f"{name} {part}", values, len(x), positive=log_y, gaps=True)
 
 
 def _draw_panel(ax: Axes, panel: LinePanel, xlabel: str, log_x: bool, height: float) -> None:
-    style_axes(ax, panel.title, xlabel, panel.ylabel)
+    style.style_axes(ax, panel.title, xlabel, panel.ylabel)
     if log_x:
         ax.set_xscale("log")
         ax.xaxis.set_minor_formatter(NullFormatter())
     if panel.log_y:
         ax.set_yscale("log")
     for line in panel.lines:
-        x, colour = np.asarray(line.x, float), line_colour(line.colour)
-        style = {"color": colour, "linestyle": DASHES[line.kind], "linewidth": 1.2 if line.kind == "reference" else 2}
-        ax.plot(x, np.asarray(line.y, float), label=line.name or "_", **style)
+        x, colour = np.asarray(line.x, float), style.line_colour(line.colour)
+        width = 1.2 if line.kind == "reference" else 2
+        look = {"color": colour, "linestyle": DASHES[line.kind], "linewidth": width}
+        ax.plot(x, np.asarray(line.y, float), label=line.name or "_", **look)
         if line.span is not None:
             low, high = (np.asarray(side, float) for side in line.span)
             ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)

@@ -86,7 +86,8 @@ def mechanism_panels(
     for row, model in zip(rows, models, strict=False):
         axes = row.subplots(1, 4)
         for number, (ax, layer) in enumerate(zip(axes[:2], model.weights, strict=True), start=1):
-            _draw_blocks(ax, *layer, f"{next(letters)}{model.name}: $W^{{({number})}}$")
+            arrays = (np.asarray(block, float) for block in layer)
+            _draw_blocks(ax, *arrays, f"{next(letters)}{model.name}: $W^{{({number})}}$")
         for number, (ax, pattern) in enumerate(zip(axes[2:], model.attention, strict=True)):
             name = f"{next(letters)}{model.name}: attention in layer {number}"
             outlined = marks if number == 0 else ()
@@ -99,9 +100,8 @@ def mechanism_panels(
     return figure
 
 
-def _draw_blocks(ax: Axes, content: Matrix, position: Matrix, title: str) -> None:
+def _draw_blocks(ax: Axes, upper: np.ndarray, lower: np.ndarray, title: str) -> None:
     """Eq. 4: the content block above, the position block below; hatched what the reduced model holds at zero."""
-    upper, lower = np.asarray(content, float), np.asarray(position, float)
     labels, length = len(upper), len(lower)
     whole = np.full((labels + length, labels + length), np.nan)
     whole[:labels, :labels], whole[labels:, labels:] = upper, lower

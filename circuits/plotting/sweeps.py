@@ -168,8 +168,8 @@ def _draw_line(ax: Axes, line: SweepLine, offset: float, seed_offset: float) -> 
     x, low, high = offset * x, np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
     ax.plot(x, mean, label=line.name or "_", color=colour, linewidth=1.8, marker="o", markersize=4.5, zorder=3)
     ends = (mean[known] - low[known], high[known] - mean[known])
-    style = {"fmt": "none", "ecolor": colour, "elinewidth": 1.1, "capsize": 2.2, "label": "_", "zorder": 2}
-    ax.errorbar(x[known], mean[known], ends, **style)
+    look = {"fmt": "none", "ecolor": colour, "elinewidth": 1.1, "capsize": 2.2, "label": "_", "zorder": 2}
+    ax.errorbar(x[known], mean[known], ends, **look)
     seeds = np.array([(point.x, value) for point in line.points for value in point.seeds], float).reshape(-1, 2)
     ax.scatter(offset * seed_offset * seeds[:, 0], seeds[:, 1], s=8, color=colour, alpha=0.6, linewidth=0, zorder=2.5)
 

@@ -5,8 +5,10 @@ position. ``Layout.order`` sorts the edges of every problem into the same **alig
 start to goal, then the others by depth. Entry i of the aligned order is the same part of the graph in every problem.
 """
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
@@ -73,6 +75,7 @@ def query_position(format: TokenFormat, token: int | None = None) -> int:
     return format.prompt_length - 1 + token
 
 
+@partial(jax.jit, static_argnames=("format", "query"))
 def problem_layout(tokens: Int[AnyArray, " T"], format: TokenFormat, query: int) -> Layout:
     """Return where things stand in one problem. Works under jit and vmap.
 

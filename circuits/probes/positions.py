@@ -23,7 +23,7 @@ def position_names(nodes: int) -> tuple[str, ...]:
 def position_masks(layout: Layout) -> Bool[Array, "names Q"]:
     """The positions that each name stands for in one problem."""
     roles = layout.roles == jnp.arange(len(ROLES), dtype=layout.roles.dtype)[:, None]
-    single = jnp.stack(list(_single_positions(layout).values())).astype(jnp.int32)
+    single = jnp.stack(list(_single_positions(layout).values()))
     own = jnp.arange(len(layout.roles), dtype=jnp.int32)
     return jnp.concatenate([roles, own == single[:, None], jnp.ones((1, len(own)), bool)])
 
@@ -38,11 +38,11 @@ def position_of(layout: Layout, position: str | int) -> Int[Array, ""]:
         checks.choice("position", position, tuple(known))
         return known[position]
     checks.integer("position", position, min_value=0, max_value=layout.order.shape[0] - 1)
-    return layout.order[position]
+    return jnp.asarray(layout.order)[position]
 
 
 def _single_positions(layout: Layout) -> dict[str, Int[Array, ""]]:
     known = {"query": layout.query, "goal in query": layout.goal, "start in query": layout.start}
     for k in range(layout.parents.shape[0]):
         known |= {f"edge {k} parent": layout.parents[k], f"edge {k} child": layout.children[k]}
-    return known
+    return {name: jnp.asarray(position, jnp.int32) for name, position in known.items()}

@@ -9,7 +9,7 @@ NaN marks an entry that an example does not have: it is left out of the moments 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -88,6 +88,12 @@ def stream(
     if total is None:
         raise ValueError("examples: must hold at least one, got none")
     return total
+
+
+@cache
+def cached_partial(function: Callable[..., Tree], **options: Any) -> Callable[..., Tree]:
+    """The same partial function for the same options, so that its compiled program is reused."""
+    return partial(function, **options)
 
 
 def merge(first: Moments, second: Moments) -> Moments:

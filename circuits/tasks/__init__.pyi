@@ -58,8 +58,8 @@ from .walks.graphs import distances as distances
 from .walks.graphs import graph_from_edges as graph_from_edges
 from .walks.graphs import random_dag as random_dag
 from .walks.graphs import reachability as reachability
-from .walks.graphs import read_graph as read_graph
-from .walks.graphs import write_graph as write_graph
+from .walks.graph_files import read_graph as read_graph
+from .walks.graph_files import write_graph as write_graph
 from .walks.format import WalkFormat as WalkFormat
 from .walks.format import decode_walk as decode_walk
 from .walks.format import encode_walk as encode_walk

@@ -106,8 +106,8 @@ def _parse_block(
     stops = np.flatnonzero(~_is_digit(chars))
     starts = np.concatenate([[0], stops[:-1] + 1])
     newlines = np.flatnonzero(chars[stops] == ord("\n"))
-    separators = np.frombuffer((",|" * (format.family.edge_count - 1) + ",/,=").encode(), np.uint8)
-    separators = np.append(separators, np.frombuffer(("," * (format.family.nodes - 1) + "\n").encode(), np.uint8))
+    edges, nodes = format.family.edge_count, format.family.nodes
+    separators = np.frombuffer((",|" * (edges - 1) + ",/,=" + "," * (nodes - 1) + "\n").encode(), np.uint8)
     accepted = np.diff(newlines, prepend=-1) == len(separators)
     columns = newlines[accepted][:, None] + np.arange(1 - len(separators), 1)
     starts, stops = starts[columns], stops[columns]

@@ -212,7 +212,8 @@ def _on_all_processes(action: Callable[[], Any]) -> tuple[Any, str]:
     try:
         result = action()
     except Exception as error:  # orbax and its store raise errors of many kinds, and long ones
-        message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        message = message if len(message) <= 300 else f"{message[:150]} ... {message[-150:]}"
     if jax.process_count() > 1 and not np.all(multihost_utils.process_allgather(np.asarray(not message))):
         message = message or "another process failed"
     return result, message

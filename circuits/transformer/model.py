@@ -36,7 +36,7 @@ from circuits.one_layer.config import OneLayerConfig
 from circuits.one_layer.module import OneLayer
 from circuits.transformer.block import Block, KVCache, block_taps, empty_cache, run_blocks
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.heads import LinearHeads, SharedHeads, Streams, head_taps
+from circuits.transformer.heads import HeadContext, LinearHeads, SharedHeads, Streams, head_taps
 from circuits.transformer.layers import Norm
 from circuits.transformer.one_layer import one_layer_config
 from circuits.transformer.tap_shapes import TapShape, TapShapes, tap_axes
@@ -208,7 +208,8 @@ class Predictor(nnx.Module):
         inner = tap.within(f"heads.{head}")
 
         def step(state: Float[Array, "T d"], token: Float[Array, "T d"] | None):
-            output = self.heads.step(head, state, token, body.positions, None, self.transformer.norm, inner)
+            context = HeadContext(token, body.positions, None, inner)
+            output = self.heads.step(head, state, context, self.transformer.norm)
             return output.state, output.stream
 
         return step

@@ -1,6 +1,7 @@
 """A model from named tensors, such as those of a file, without drawing initial parameters."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -59,6 +60,7 @@ def predictor_from_tensors(
     return model
 
 
+@lru_cache(maxsize=16)  # tracing takes longer than reading a small file
 def _leaves(config: TransformerConfig) -> tuple[Any, dict[str, tuple[Any, Any]]]:
     """Return the model's graph, and path and abstract value of each parameter by name."""
     graph, abstract = nnx.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))

@@ -27,6 +27,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from circuits.transformer.block import KVCache
 from circuits.transformer.generate import check_request, pad_after_end
+from circuits.transformer.heads import HeadContext
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import UNTAPPED
 
@@ -180,7 +181,7 @@ def _draft(
         known = jax.lax.dynamic_slice(ids, (start + offset,), (width,))
         token = model.transformer.embed(known) if offset else None
         started = state if heads.chained else base
-        output = heads.step(head, started, token, positions, head_caches[head - 1], norm, UNTAPPED)
+        output = heads.step(head, started, HeadContext(token, positions, head_caches[head - 1], UNTAPPED), norm)
         state = output.state
         draft = _best(model, jax.lax.dynamic_slice_in_dim(output.stream, row, 1), head)
         ids = jax.lax.dynamic_update_slice(ids, draft, (start + row + head + 1,))

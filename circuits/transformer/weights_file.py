@@ -35,7 +35,7 @@ from circuits.tasks.token_format import TokenFormat
 from circuits.tasks.tokenizer import make_tokenizer
 from circuits.tasks.tree.graph import BinaryTree
 from circuits.tasks.walks.format import WalkFormat
-from circuits.tasks.walks.graphs import format_graph
+from circuits.tasks.walks.graph_files import format_graph
 from circuits.transformer.config import Dtype, TransformerConfig
 from circuits.transformer.model import Predictor
 from circuits.transformer.one_layer import transformer_config

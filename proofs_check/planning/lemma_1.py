@@ -82,7 +82,7 @@ def dimensions() -> Findings:
         return equal(logits, expected)
 
     def library_places(placement: Placement) -> Outcome:
-        ours, theirs = ([place(layer, l) for l, layer in numbered] for place in (placement.full, literal.placed))
+        ours, theirs = ([place(layer, l) for l, layer in numbered] for place in (placement.full, literal.place_blocks))
         return equal(ours, theirs)
 
     wrong_widths = {
@@ -98,7 +98,7 @@ def dimensions() -> Findings:
             Test("exact", width, fits, printed=tuple(printed), amended=tuple(amended), mutants=wrong_widths),
             Test("simulated", logits, factorises, amended=FOOTNOTE_2, intended=FOOTNOTE_2, mutants=wrong),
         ),
-        (CrossCheck("literal.placed = W^(l) by footnote 2", library_places, FOOTNOTE_2, OTHERS),),
+        (CrossCheck("literal.place_blocks = W^(l) by footnote 2", library_places, FOOTNOTE_2, OTHERS),),
         f"With N = T = {N}, W^(2) of Eq. 4 is {BASE} x {BASE}, but X^(1) has {2 * BASE} columns, so that "
         f"X^(1) W^(2) X^(1)^T is not defined; at Layers 3 and 4 the stream has {4 * BASE} and {8 * BASE} columns.",
     )

@@ -1,7 +1,7 @@
-"""Runs of standard transformers that are kept: their configs, and how often they are right at their end.
+"""Stored runs of standard transformers: their configs, and their accuracy at the end.
 
 ``measured/transformers/<set>/<run>/`` holds the config.json and metrics.jsonl that ``circuits train`` or ``circuits
-sweep`` left, and where there is one the evaluation.json of ``circuits evaluate``. Nothing is trained or decoded here.
+sweep`` wrote, and for some runs the evaluation.json of ``circuits evaluate``. Nothing is trained or decoded here.
 """
 
 import json
@@ -13,23 +13,21 @@ from typing import NamedTuple
 from circuits import checks
 from circuits.training.config import TrainConfig
 from circuits.training.run_folder import read_config, read_metrics
-from proofs_check.ledger import data
-from proofs_check.ledger.statistics import Counts, Intervals, Sample
+from proofs_check.ledger import Counts, Intervals, Sample, data
 
 UNMEASURED = Intervals(nan, nan, 1.0)
-"""What is known without runs: nothing, so that whatever rests on it is undecided."""
+"""The sample of no runs at all: whatever rests on it is undecided."""
 SEEDS = 3
-"""Of every cell of an experiment, as in Figure 2; as many as the plans in the registry count."""
+"""Number of seeds in every cell of an experiment, as in Figure 2; the plans in the registry count as many."""
 
 
 class Run(NamedTuple):
-    """One seed of a finished run, and how it stands at its end."""
+    """One seed of a finished run, and its accuracy at the end: right greedy answers, and problems."""
 
     name: str
     config: TrainConfig
     problems: int
     exact: int
-    """How many greedy answers to test problems are right."""
     train_problems: int
     train_exact: int
 
@@ -47,11 +45,11 @@ class Run(NamedTuple):
 
     @property
     def millions(self) -> float:
-        """Parameters of the blocks, 12 d² L for the usual widths: the number by which models are named."""
-        shape = self.config.model
-        shared = shape.key_heads * shape.head_width
-        mlp = (3 if shape.activation == "swiglu" else 2) * shape.width * shape.hidden
-        return shape.layers * (2 * shape.width**2 + 2 * shape.width * shared + mlp) / 1e6
+        """Parameters of the blocks, 12 d² L for the usual widths: the number that models are named by."""
+        model = self.config.model
+        shared = model.key_heads * model.head_width
+        mlp = (3 if model.activation == "swiglu" else 2) * model.width * model.hidden
+        return model.layers * (2 * model.width**2 + 2 * model.width * shared + mlp) / 1e6
 
 
 Cell = tuple[Run, ...]
@@ -59,7 +57,7 @@ Cell = tuple[Run, ...]
 
 
 class Setting(NamedTuple):
-    """What the paper says of an experiment, Appendix E. None: it is varied."""
+    """What Appendix E of the paper says about an experiment. None: it is varied."""
 
     graph: str
     paths: int
@@ -77,69 +75,68 @@ FIGURE_2_TREE = Setting("tree", 2, 5, 100, 256, 1e-4, None, None)
 
 
 def in_setting(folder: str, setting: Setting) -> tuple[Run, ...]:
-    """The finished runs of a set, all of the paper's setting; none as long as they are planned.
+    """Return the finished runs of a set, all in the paper's setting; none as long as they are planned.
 
-    Sizes of models may be off by 10%, epochs by 1%, for whole layers and batches. Raises ValueError naming the run.
+    To allow for whole layers and batches, sizes of models may be off by 10%, epochs by 1%. Raises ValueError naming the
+    run.
     """
     runs = finished(folder)
     for run in runs:
-        config, task = run.config, run.config.task
-        found = (task.graph, getattr(task, "paths", 2), task.nodes, config.batch, config.optimiser.learning_rate)
-        wanted = (star.graph, star.paths, star.nodes, star.batch, star.learning_rate)
-        rule = f"must have graph, paths, nodes, batch, learning rate {wanted}"
-        checks.require(found == wanted, f"{folder}/{run.name}", rule, found)
+        config, task, name = run.config, run.config.task, f"{folder}/{run.name}"
+        actual = (task.graph, getattr(task, "paths", 2), task.nodes, config.batch, config.optimiser.learning_rate)
+        wanted = (setting.graph, setting.paths, setting.nodes, setting.batch, setting.learning_rate)
+        checks.require(actual == wanted, name, f"must have graph, paths, nodes, batch, learning rate {wanted}", actual)
         epochs = config.steps * config.batch / max(run.examples, 1)
-        trained = abs(epochs - star.epochs) <= star.epochs / 100
-        checks.require(trained, f"{folder}/{run.name}", f"must be trained for {star.epochs} epochs", epochs)
-        fits = star.millions is None or abs(run.millions - star.millions) <= star.millions / 10
-        checks.require(fits, f"{folder}/{run.name}", f"must have {star.millions} million parameters", run.millions)
-        fits = star.examples in (None, run.examples)
-        checks.require(fits, f"{folder}/{run.name}", f"must have {star.examples} training problems", run.examples)
+        trained = abs(epochs - setting.epochs) <= setting.epochs / 100
+        checks.require(trained, name, f"must be trained for {setting.epochs} epochs", epochs)
+        fits = setting.millions is None or abs(run.millions - setting.millions) <= setting.millions / 10
+        checks.require(fits, name, f"must have {setting.millions} million parameters", run.millions)
+        fits = setting.examples in (None, run.examples)
+        checks.require(fits, name, f"must have {setting.examples} training problems", run.examples)
     return runs
 
 
 def whole(runs: Cell) -> Cell:
-    """The same runs if they are of ``SEEDS`` different seeds, else none: a cell is read once it is complete."""
+    """Return the runs if they have ``SEEDS`` different seeds, otherwise none: a cell is read once it is complete."""
     seeds = [run.seed for run in runs]
     checks.require(len(set(seeds)) == len(seeds) <= SEEDS, "runs", f"must be of {SEEDS} different seeds", seeds)
     return runs if len(seeds) == SEEDS else ()
 
 
 def wrong(runs: Cell) -> Sample:
-    """Shares of wrong answers to test problems."""
+    """Return the shares of wrong answers to test problems."""
     return _counts([(run.problems - run.exact, run.problems) for run in runs])
 
 
 def train_wrong(runs: Cell) -> Sample:
-    """Shares of wrong answers to training problems."""
+    """Return the shares of wrong answers to training problems."""
     return _counts([(run.train_problems - run.train_exact, run.train_problems) for run in runs])
 
 
 def right(runs: Cell, around: float) -> Sample:
-    """How far shares of right answers to test problems are from ``around``."""
+    """Return how far shares of right answers to test problems are from ``around``."""
     return _counts([(run.exact, run.problems) for run in runs], around)
 
 
 def train_right(runs: Cell, around: float) -> Sample:
-    """How far shares of right answers to training problems are from ``around``."""
+    """Return how far shares of right answers to training problems are from ``around``."""
     return _counts([(run.train_exact, run.train_problems) for run in runs], around)
 
 
-def _counts(found: list[tuple[int, int]], around: float | None = None) -> Sample:
-    if not found:
+def _counts(counted: list[tuple[int, int]], around: float | None = None) -> Sample:
+    if not counted:
         return UNMEASURED
-    trials = {problems for _, problems in found}
-    checks.require(len(trials) == 1, "runs", "must be evaluated on as many problems", sorted(trials))
-    return Counts([count for count, _ in found], trials.pop(), around)
+    trials = {problems for _, problems in counted}
+    checks.require(len(trials) == 1, "runs", "must be evaluated on the same number of problems", sorted(trials))
+    return Counts([count for count, _ in counted], trials.pop(), around)
 
 
 @cache
 def finished(folder: str, at: int = -1) -> tuple[Run, ...]:
-    """The runs of a set at an evaluation, the last if not said otherwise, in the order of their names.
+    """Return the runs of a set at an evaluation, by default the last, in the order of their names.
 
-    The last evaluation is that of evaluation.json where there is one: it has more problems. Raises ValueError for files
-    that the manifest does not bear out, a run that is not finished or has several seeds, or an evaluation of something
-    else.
+    If there is an evaluation.json, it is the last evaluation, because it has more problems. Raises ValueError for files
+    that differ from the manifest, a run that is not finished or has several seeds, or an evaluation of something else.
     """
     return tuple(_read(path, at) for path in data.verified_folders(f"transformers/{folder}"))
 
@@ -152,9 +149,9 @@ def _read(folder: Path, at: int) -> Run:
     exact, evaluation = last["test_exact"], folder / "evaluation.json"
     if at == -1 and evaluation.exists():
         final = json.loads(evaluation.read_text(encoding="utf-8"))[0]
-        of = final["notes"]["step"], final["notes"]["seed"], final["split"]
+        evaluated = final["notes"]["step"], final["notes"]["seed"], final["split"]
         wanted = config.steps, config.first_seed, "test"
-        checks.require(of == wanted, str(evaluation), f"must be of step, seed and split {wanted}", of)
+        checks.require(evaluated == wanted, str(evaluation), f"must be of step, seed and split {wanted}", evaluated)
         exact, problems = final["exact"], final["examples"]
     train = config.test_examples
     return Run(folder.name, config, problems, round(exact * problems), train, round(last["train_exact"] * train))

@@ -1,8 +1,8 @@
 """Theorem 2, Phase I, a proof of the limit: w(1) - w(k) -> infinity for every k != 1, and S1[t] -> e_{t-1} for t >= 2.
 
 The flow is w' = -E[dL2/dw] from w = 0, W0^(1) = 0, W1^(1)[i, j] = w(i - j), T = 10. With y_k = exp(w(k)), row T pays
-s_k = y_k / sum(y) at offset k, and L2 = -log of the attention at offsets 1 and T - t_end, where u_end is. "The gap grows
-throughout" is not enough, because what grows may converge.
+s_k = y_k / sum(y) at offset k, and L2 = -log of the attention at offsets 1 and T - t_end, where u_end is. "The gap
+grows throughout" is not enough, because what grows may converge.
 
 1. *Two gaps.* Where the even offsets share one weight w_e, and the odd ones and offset 0 another, w_o, each class moves
    as one. So this set is invariant, and w = 0 is in it. Let x = exp(w(1) - w_e) and z = exp(w(1) - w_o).

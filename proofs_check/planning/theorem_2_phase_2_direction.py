@@ -5,16 +5,16 @@ r"""Theorem 2, Phase II, a proof of the rates: the direction of the flow, from w
     t theta' -> theta*,     theta/log t -> theta*,     t L1a -> V = |theta*|^2 = 49/5,     r_1, r_3, r_5, r_7, r_10
                                                                                            converge.
 
-So r_9 -> -infinity, and r_2, r_4, r_6, r_8 -> infinity. theta* is the direction of the greatest margin, as in the
-implicit bias of gradient descent for separable data. L is no convex function here, but nearly one where it is small.
+So r_9 -> -infinity, and r_2, r_4, r_6, r_8 -> infinity. theta* is the direction of the largest margin, as in the
+implicit bias of gradient descent for separable data. L is not convex here, but nearly so where it is small.
 
-**Notation.** As there; steps are numbered on. C and c > 0 are constants, not always the same, and t is as late as need
-be. eps is the greatest 1 - q of all orders, G = |grad L|, z = sqrt(V) G/L. By steps 2 to 5, eps <= 18 L.
+**Notation.** As there; the numbering of steps continues. C and c > 0 are constants, not always the same, and t is as
+late as necessary. eps is the largest 1 - q of all orders, G = |grad L|, z = sqrt(V) G/L. By steps 2 to 5, eps <= 18 L.
 
 6. *theta*.* theta* = sum_c lambda_c phi_c, with lambda_c = 3/4 or 1/5, over gaps phi_c(theta) = l_{t_end} - l_j with j
-   even or 9, where j is a miss. Each of them is 1 at theta*. So V = sum_c lambda_c, and for any theta
+   even or 9, where j is a miss. Each of them is t at t theta*. So V = sum_c lambda_c, and for any theta
        <theta*, theta> = sum_c lambda_c phi_c(theta) >= V min_c phi_c(theta).                           ``margin``
-   At the least gap, L >= (1 - f)/12 >= s_j/12 = q e^(-gap)/12 >= e^(-gap)/24 on an order where j is a miss, so
+   At the smallest gap, L >= (1 - f)/12 >= s_j/12 = q e^(-gap)/12 >= e^(-gap)/24 on an order where j is a miss, so
        <theta*, theta> >= V (log(1/L) - log 24).
 7. *Below.* On each order f sum_j g_j l_j(theta*) >= (1 - f)(q - (f - q)/5), so -dL/dtheta* >= (1 - 6 eps/5) E[1 - f].
    And -log f <= (1 - f)/f, so L <= E[1 - f]/(1 - eps). Hence -dL/dtheta* >= (1 - C L) L, and z >= 1 - C L.  ``along``
@@ -40,11 +40,9 @@ from typing import Any, Final, NamedTuple
 
 import sympy
 
-from proofs_check.ledger.certified import nonnegative, same
-from proofs_check.ledger.evidence import Statement, Test
-from proofs_check.ledger.outcome import Outcome, at_least, equal
+from proofs_check.ledger import Outcome, Statement, Test, at_least, equal, nonnegative, same
 from proofs_check.methods.star import SELF, T
-from proofs_check.planning.theorem_2_phase_2_proof import ENDS, MASSES, dot, pull, split
+from proofs_check.planning.theorem_2_phase_2_masses import ENDS, MASSES, dot, pull, split
 from proofs_check.planning.theorem_2_phase_2_start import METRIC, Kind, kinds
 
 TENTH = Fraction(1, 10)
@@ -72,7 +70,7 @@ LIMIT: Final = Direction(
 MASK_ALONE: Final = Direction(
     (9 * TENTH, -TENTH), tuple(TENTH - (j == SELF) for j in range(T)), at_self=Fraction(9, 40)
 )
-"""The one whose r differs at 9 alone, with gaps of 1 and a sum of 0; its multipliers are right for a, b and r_9."""
+"""The direction whose r differs at 9 alone, with gaps of 1 and a sum of 0; its multipliers are right for a, b, r_9."""
 STEEPER: Final = LIMIT._replace(content=(Fraction(1), Fraction(-1, 9)))
 
 MARGIN: Final = "the direction of theta is a positive combination of gaps l_{t_end} - l_j, each 1 there (step 6)"
@@ -81,51 +79,36 @@ STRETCH: Final = "(9/4) less the squared norm of each l_i - l_j (step 8)"
 ELSEWHERE: Final = "gaps of theta* to the odd positions and T, which make their weights converge (step 11)"
 
 
-def steps(*of: Statement, intended: Direction | None = None) -> tuple[Test, ...]:
-    """Steps 6 to 8, as tests of these statements, which say theta*; ``intended`` may say another direction."""
-    stated: dict[str, Any] = dict.fromkeys(of, LIMIT)
+def steps(*statements: Statement, intended: Direction | None = None) -> tuple[Test, ...]:
+    """Return steps 6 to 8, as tests of these statements, which say theta*; ``intended`` may say another direction."""
+    theta: dict[str, Any] = dict.fromkeys(statements, LIMIT)
     if intended is not None:
-        stated["intended"] = intended
-    with_excess: dict[str, Any] = {statement: (theta, 2 * TENTH) for statement, theta in stated.items()}
+        theta["intended"] = intended
+    with_excess: dict[str, Any] = {statement: (direction, 2 * TENTH) for statement, direction in theta.items()}
+    wrong_margins = {
+        "multiplier 1/4 at T - 1": LIMIT._replace(at_self=Fraction(1, 4)),
+        "diagonal 1": STEEPER,
+        "even positions at rest": LIMIT._replace(row=tuple(-TENTH * 8 * (j == SELF) for j in range(T))),
+        "opposite": _opposite(LIMIT),
+    }
+    wrong_along = {"(f - q)/10 in place of (f - q)/5": (LIMIT, TENTH), "opposite": (_opposite(LIMIT), 2 * TENTH)}
+    norms: dict[str, Any] = dict.fromkeys(statements, Fraction(9, 4))
     return (
-        Test(
-            "symbolic",
-            MARGIN,
-            margin,
-            **stated,
-            mutants={
-                "multiplier 1/4 at T - 1": LIMIT._replace(at_self=Fraction(1, 4)),
-                "diagonal 1": STEEPER,
-                "even positions at rest": LIMIT._replace(row=tuple(-TENTH * 8 * (j == SELF) for j in range(T))),
-                "opposite": _opposite(LIMIT),
-            },
-        ),
-        Test(
-            "symbolic",
-            ALONG,
-            along,
-            **with_excess,
-            mutants={"(f - q)/10 in place of (f - q)/5": (LIMIT, TENTH), "opposite": (_opposite(LIMIT), 2 * TENTH)},
-        ),
-        Test(
-            "exact",
-            STRETCH,
-            stretch,
-            **dict.fromkeys(of, Fraction(9, 4)),
-            mutants={"2 in place of 9/4": Fraction(2)},
-        ),
+        Test("symbolic", MARGIN, margin, **theta, mutants=wrong_margins),
+        Test("symbolic", ALONG, along, **with_excess, mutants=wrong_along),
+        Test("exact", STRETCH, stretch, **norms, mutants={"2 in place of 9/4": Fraction(2)}),
     )
 
 
-def converge(*of: Statement) -> Test:
-    """Step 11."""
-    return Test("exact", ELSEWHERE, elsewhere, **dict.fromkeys(of, LIMIT), mutants={"diagonal 1": STEEPER})
+def converge(*statements: Statement) -> Test:
+    """Return step 11."""
+    return Test("exact", ELSEWHERE, elsewhere, **dict.fromkeys(statements, LIMIT), mutants={"diagonal 1": STEEPER})
 
 
 @cache
 def margin(direction: Direction) -> Outcome:
-    """Step 6: <theta*, theta> and sum_c lambda_c phi_c(theta), for all theta; each gap phi_c(theta*), and 1."""
-    theta = sympy.symbols(f"a b r1:{T + 1}")
+    """Step 6: <theta*, theta> and sum_c lambda_c phi_c(theta), for all theta; each gap phi_c(t theta*), and t."""
+    theta, time = sympy.symbols(f"a b r1:{T + 1}"), sympy.Symbol("t")
     chosen = [(kind, j) for kind, j in _misses() if j in TIGHT]
     weighed = [
         (direction.at_self if j == SELF else direction.at_even) * x * symbol
@@ -133,20 +116,20 @@ def margin(direction: Direction) -> Outcome:
         for x, symbol in zip(kind.gap(kind.end, j), theta, strict=True)
     ]
     lowered = [size * x * symbol for size, x, symbol in zip(METRIC, direction.theta, theta, strict=True)]
-    gaps = [(_gap(kind, j, direction), Fraction(1)) for kind, j in chosen]
+    gaps = [(_gap(kind, j, direction) * time, time) for kind, j in chosen]
     return same([(sympy.Add(*lowered), sympy.Add(*weighed)), *gaps])
 
 
 @cache
-def along(stated: tuple[Direction, Fraction]) -> Outcome:
+def along(variant: tuple[Direction, Fraction]) -> Outcome:
     """Step 7: f sum_j g_j l_j(theta*) - (1 - f)(q - (f - q)/5), homogeneous in s."""
-    direction, excess = stated
-    found = []
+    direction, excess = variant
+    polynomials = []
     for kind in kinds():
         (hit, missed), q = split(kind), MASSES[kind.end]
-        least = missed * (q - (hit - q) * sympy.QQ(*excess.as_integer_ratio()))
-        found.append(dot(pull(kind), kind.logits(direction.theta)) - least)
-    return nonnegative([polynomial.as_expr() for polynomial in found])
+        lower = missed * (q - (hit - q) * sympy.QQ(*excess.as_integer_ratio()))
+        polynomials.append(dot(pull(kind), kind.logits(direction.theta)) - lower)
+    return nonnegative([polynomial.as_expr() for polynomial in polynomials])
 
 
 @cache
@@ -159,7 +142,7 @@ def stretch(bound: Fraction) -> Outcome:
 
 @cache
 def elsewhere(direction: Direction) -> Outcome:
-    """Step 11: each gap of theta* to a position that is neither even nor 9, and 6/5."""
+    """Step 11: compare each gap of theta* to a position that is neither even nor 9 with 6/5."""
     gaps = [_gap(kind, j, direction) for kind in kinds() for j in range(T) if j not in TIGHT]
     return equal(gaps, [Fraction(6, 5)] * len(gaps))
 
@@ -175,5 +158,5 @@ def _opposite(direction: Direction) -> Direction:
 
 
 def _misses() -> Iterator[tuple[Kind, int]]:
-    """(t_end, j) where j is a miss on some order, each once, with a kind where it is."""
+    """Yield each (t_end, j) where j is a miss on some order once, with a kind where it is."""
     return iter({(kind.end, j): (kind, j) for kind in kinds() for j in range(T) if not kind.hits[j]}.values())

@@ -1,7 +1,7 @@
-"""Theorem 2, Phase II, on one graph: how fast the logits of t_end and of the other positions part.
+"""Theorem 2, Phase II, on one graph: how fast the logits of t_end and of the other positions move apart.
 
-The printed bounds are those of the loss -log S2[T, t_end], whose pull on the logits, e_{t_end} - s, is linear in s.
-So a linear inequality holds for all attention if it holds at the vertices of the simplex. L1a has more targets: see
+The printed bounds are those of the loss -log S2[T, t_end], whose pull on the logits, e_{t_end} - s, is linear in s. So
+a linear inequality holds for all attention if it holds at the vertices of the simplex. L1a has more targets: see
 ``theorem_2_phase_2``.
 """
 
@@ -9,8 +9,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
-from proofs_check.ledger.evidence import Findings, Test
-from proofs_check.ledger.outcome import Outcome, at_least, equal
+from proofs_check.ledger import Findings, Outcome, Test, at_least, equal
 from proofs_check.methods.exact import one_hot
 from proofs_check.methods.star import SELF, UNIFORM, Context, Row, T, contexts, describe_edges, pull, random_rows
 from proofs_check.planning import theorem_2_phase_2_direction as direction
@@ -21,7 +20,7 @@ Gap = Callable[[Context, Row], Fraction]
 
 
 class Bound(NamedTuple):
-    """A lower bound on d/dt (l_{t_end} - l_k): multiples of s_k and of s_{T-1}; W0^(2) takes part or not."""
+    """A lower bound on d/dt (l_{t_end} - l_k): multiples of s_k and of s_{T-1}, and whether W0^(2) takes part."""
 
     own: int
     prompt: int = 0
@@ -30,57 +29,48 @@ class Bound(NamedTuple):
 
 def distractor_gap() -> Findings:
     """d/dt (l_{t_end} - l_k) >= 2 s_k for every k whose label is not u_end, on the flow of one graph."""
+    all_pairs = [(c, k) for c in contexts() for k in c.distractors]
+    margins = {(c, k): _gap(c, k, _of_l1a(c, UNIFORM)) - 2 * UNIFORM[k] for c, k in all_pairs}
 
     def at_zero(chosen: Callable[[Context, int], bool]) -> Outcome:
-        """The gap's velocity less 2 s_k for L1a at zero weights, over chosen k."""
-        pairs = [(c, k) for c in contexts() for k in c.distractors if chosen(c, k)]
-        return at_least([_gap(c, k, _of_l1a(c, UNIFORM)) - 2 * UNIFORM[k] for c, k in pairs], 0)
+        """Measure the gap's velocity less 2 s_k for L1a at zero weights, over chosen k."""
+        return at_least([margin for (c, k), margin in margins.items() if chosen(c, k)], 0)
 
     def of_the_printed_loss(bound: Bound) -> Outcome:
-        """The gap's velocity less the bound for -log S2[T, t_end], on the vertices of the simplex."""
-        found = []
+        """Measure the gap's velocity less the bound for -log S2[T, t_end], on the vertices of the simplex."""
+        values = []
         for context in contexts():
             for s in (one_hot(T, j) for j in range(T)):
                 speeds = _of_printed_loss(context, s) if bound.content else _towards(context, s)
-                least = [bound.own * s[k] + bound.prompt * s[SELF] for k in context.distractors]
-                found.append([_gap(context, k, speeds) - x for k, x in zip(context.distractors, least, strict=True)])
-        return at_least([margin for margins in found for margin in margins], 0)
+                values += [
+                    _gap(context, k, speeds) - bound.own * s[k] - bound.prompt * s[SELF] for k in context.distractors
+                ]
+        return at_least(values, 0)
 
-    all_pairs = [(c, k) for c in contexts() for k in c.distractors]
-    margins = {(c, k): _gap(c, k, _of_l1a(c, UNIFORM)) - 2 * UNIFORM[k] for c, k in all_pairs}
+    wrong_k = {
+        "k where v is read": lambda c, k: c.reads_v[k],
+        "k after v": lambda c, k: k > 0 and c.tokens[k - 1] == c.v,
+        "every k but position 1": lambda c, k: k > 0,
+    }
+    wrong_bounds = {
+        "5 s_k": Bound(5),
+        "4 s_k + 2 s_{T-1}": Bound(4, prompt=2),
+        "4 s_k + s_{T-1}, W0^(2) at rest": Bound(4, prompt=1, content=False),
+    }
+    zero, bound = "d/dt gap - 2 s_k for L1a at zero weights", Bound(4, prompt=1)
+    printed_loss = "d/dt gap less its bound for -log S2[T, t_end], for all attention"
     (context, k), worst = min(margins.items(), key=lambda item: item[1])
     broken = sum(margin < 0 for margin in margins.values())
     return Findings(
         (
-            Test(
-                "exact",
-                "d/dt gap - 2 s_k for L1a at zero weights",
-                at_zero,
-                printed=lambda c, k: True,
-                amended=lambda c, k: not c.reads_v[k],
-                mutants={
-                    "k where v is read": lambda c, k: c.reads_v[k],
-                    "k after v": lambda c, k: k > 0 and c.tokens[k - 1] == c.v,
-                    "every k but position 1": lambda c, k: k > 0,
-                },
-            ),
-            Test(
-                "exact",
-                "d/dt gap less its bound for -log S2[T, t_end], for all attention",
-                of_the_printed_loss,
-                printed=Bound(2),
-                amended=Bound(4, prompt=1),
-                mutants={
-                    "5 s_k": Bound(5),
-                    "4 s_k + 2 s_{T-1}": Bound(4, prompt=2),
-                    "4 s_k + s_{T-1}, W0^(2) at rest": Bound(4, prompt=1, content=False),
-                },
-            ),
+            Test("exact", zero, at_zero, lambda c, k: True, lambda c, k: not c.reads_v[k], mutants=wrong_k),
+            Test("exact", printed_loss, of_the_printed_loss, Bound(2), bound, mutants=wrong_bounds),
             *proof.steps("intended"),
         ),
         (),
-        f"On {describe_edges(context)} at zero weights, k = {k + 1} also reads v: d/dt gap = {worst + 2 * UNIFORM[k]}, but "
-        f"2 s_k = {2 * UNIFORM[k]}. {broken} of {len(margins)} pairs of edge order and k break the bound.",
+        f"On {describe_edges(context)} at zero weights, k = {k + 1} (counted from 1) also reads v: d/dt gap = "
+        f"{worst + 2 * UNIFORM[k]}, but 2 s_k = {2 * UNIFORM[k]}. {broken} of {len(margins)} pairs of edge order and k "
+        "break the bound.",
     )
 
 
@@ -91,7 +81,7 @@ def self_gap() -> Findings:
         return 1 - s[context.at_end] + s[SELF]
 
     def corrected(context: Context, s: Row, read: bool | None = None) -> Fraction:
-        """By whether v is read at T - 1."""
+        """Distinguish whether v is read at T - 1."""
         f = sum((mass for mass, hit in zip(s, context.reads_v, strict=True) if hit), Fraction(0))
         if context.reads_v[SELF] if read is None else read:
             return (s[context.at_end] - s[SELF]) * (1 / f - 1)
@@ -99,54 +89,42 @@ def self_gap() -> Findings:
 
     def is_gap_of(speeds: Callable[[Context, Row], Row]) -> Callable[[Gap], Outcome]:
         pairs = [(c, s) for c in contexts() for s in ROWS]
-        found = [_gap(c, SELF, speeds(c, s)) for c, s in pairs]
-        return lambda formula: equal([formula(c, s) for c, s in pairs], found, nontrivial=[True] * len(pairs))
+        gaps = [_gap(c, SELF, speeds(c, s)) for c, s in pairs]
+        return lambda formula: equal([formula(c, s) for c, s in pairs], gaps, nontrivial=[True] * len(pairs))
 
-    example = next(c for c in contexts() if c.reads_v[SELF])
+    wrong_l1a = {
+        "v never read at T - 1": lambda c, s: corrected(c, s, read=False),
+        "v always read at T - 1": lambda c, s: corrected(c, s, read=True),
+        "sign flipped": lambda c, s: -corrected(c, s),
+    }
+    wrong_printed = {
+        "1 - s_end - s_self": lambda c, s: 1 - s[c.at_end] - s[SELF],
+        "position T for T - 1": lambda c, s: 1 - s[c.at_end] + s[T - 1],
+        "without s_self": lambda c, s: 1 - s[c.at_end],
+    }
+    example, single = next(c for c in contexts() if c.reads_v[SELF]), "d/dt gap for -log S2[T, t_end]"
     return Findings(
         (
-            Test(
-                "exact",
-                "d/dt gap for L1a",
-                is_gap_of(_of_l1a),
-                printed=printed,
-                amended=corrected,
-                mutants={
-                    "v never read at T - 1": lambda c, s: corrected(c, s, read=False),
-                    "v always read at T - 1": lambda c, s: corrected(c, s, read=True),
-                    "sign flipped": lambda c, s: -corrected(c, s),
-                },
-            ),
-            Test(
-                "exact",
-                "d/dt gap for -log S2[T, t_end]",
-                is_gap_of(_of_printed_loss),
-                printed=printed,
-                mutants={
-                    "1 - s_end - s_self": lambda c, s: 1 - s[c.at_end] - s[SELF],
-                    "position T for T - 1": lambda c, s: 1 - s[c.at_end] + s[T - 1],
-                    "without s_self": lambda c, s: 1 - s[c.at_end],
-                },
-            ),
+            Test("exact", "d/dt gap for L1a", is_gap_of(_of_l1a), printed, corrected, mutants=wrong_l1a),
+            Test("exact", single, is_gap_of(_of_printed_loss), printed=printed, mutants=wrong_printed),
             *proof.steps("intended"),
             *direction.steps("intended"),
         ),
         (),
-        f"On {describe_edges(example)} v is read at T - 1 = 9 too: at zero weights d/dt gap = 0, where the print says 1.",
+        f"On {describe_edges(example)} v is read at T - 1 = 9 too: at zero weights d/dt gap = 0, where the print says "
+        "1.",
     )
 
 
 def logit_velocity(context: Context, on_logits: Row) -> Row:
-    """How fast the logits of S2[T] move on one graph.
+    """Return how fast the logits of S2[T] move on one graph.
 
     The query is u_end, read at T - 1, so l_j = W0[u_end, z_j] + W1[T-1, j]: a pull on position i moves the content
     entry of its label, which all positions with that label share, and its own position entry.
     """
-    by_label = {
-        label: sum((g for g, token in zip(on_logits, context.tokens, strict=True) if token == label), Fraction(0))
-        for label in set(context.tokens)
-    }
-    return [by_label[token] + own for token, own in zip(context.tokens, on_logits, strict=True)]
+    pulls = list(zip(context.tokens, on_logits, strict=True))
+    by_label = {label: sum((g for token, g in pulls if token == label), Fraction(0)) for label in set(context.tokens)}
+    return [by_label[token] + own for token, own in pulls]
 
 
 def _of_l1a(context: Context, s: Row) -> Row:
@@ -158,7 +136,7 @@ def _of_printed_loss(context: Context, s: Row) -> Row:
 
 
 def _towards(context: Context, s: Row) -> Row:
-    """e_{t_end} - s: ``pull`` for the one target t_end, and defined where s[t_end] = 0."""
+    """e_{t_end} - s: ``pull`` for the one target t_end, also defined where s[t_end] = 0."""
     return [hit - mass for hit, mass in zip(context.only_end, s, strict=True)]
 
 

@@ -16,9 +16,7 @@ from circuits.disentangled.circuit import circuit
 from circuits.disentangled.weights import zeros
 from circuits.flow.coordinates import coordinates, free, orbits
 from circuits.flow.fields import PLAN, gradient_flow
-from proofs_check.ledger.certified import same
-from proofs_check.ledger.evidence import CrossCheck, Findings, Test
-from proofs_check.ledger.outcome import Outcome, equal, every
+from proofs_check.ledger import CrossCheck, Findings, Outcome, Test, equal, every, same
 from proofs_check.methods import star
 from proofs_check.methods.star import SELF, UNIFORM, N, T, contexts, mean_row, pull
 from proofs_check.planning import theorem_2_phase_2_direction as direction
@@ -27,7 +25,8 @@ from proofs_check.planning.theorem_2_phase_2_proof import FALLS, Falls
 from proofs_check.planning.theorem_2_phase_2_start import METRIC, kinds
 
 SATURATED = 800.0
-"""Logit of the predecessor at which float64 attention on it is exactly 1: e^-800 is 0."""
+"""Logit of the predecessor at which float64 attention to it is exactly 1: e^-800 is 0."""
+_A, _B = sympy.symbols("exp_a exp_b", positive=True)
 
 
 def diagonal() -> Findings:
@@ -50,28 +49,16 @@ def off_diagonal() -> Findings:
             pairs += [(x / ours[SELF], y / theirs[SELF]) for x, y in zip(ours, theirs, strict=True)]
         return same(pairs)
 
-    below_any_level, stays_above_one = Falls(), Falls(sign=-1)
     *steps, falls = proof.steps("amended", "intended")
     assert falls.quantity == FALLS
+    below, stays_above = Falls(), Falls(sign=-1)
+    name = "S2[T] with W0^(2) is that with a multiple of I, exp of the multiple being exp(a - b)"
+    wrong = {"the multiple a": _A, "the multiple a + b": _A * _B, "the multiple 2 (a - b)": (_A / _B) ** 2}
     return Findings(
         (
             *steps,
-            Test(
-                "symbolic",
-                FALLS,
-                proof.falls,
-                printed=stays_above_one,
-                amended=below_any_level,
-                intended=below_any_level,
-                mutants=falls.mutants,
-            ),
-            Test(
-                "symbolic",
-                "S2[T] with W0^(2) is that with a multiple of I, exp of the multiple being exp(a - b)",
-                acts_as,
-                intended=_A / _B,
-                mutants={"the multiple a": _A, "the multiple a + b": _A * _B, "the multiple 2 (a - b)": (_A / _B) ** 2},
-            ),
+            Test("symbolic", FALLS, proof.falls, stays_above, below, below, mutants=falls.mutants),
+            Test("symbolic", name, acts_as, intended=_A / _B, mutants=wrong),
         ),
         (),
         "10 a + 90 b is conserved, so b = -a/9 for all time, and b = -(1/10) log t + o(log t). The print's own "
@@ -81,12 +68,11 @@ def off_diagonal() -> Findings:
 
 def self_mask() -> Findings:
     """(W1^(2))_{T-1,T-1} -> -infinity: r_9 / log t -> -4/5."""
-    start = _row_at_zero()[SELF]
     return Findings(
         (*proof.steps("printed"), *direction.steps("printed")),
         (),
-        f"r_9 = -(4/5) log t + o(log t). It rises first: its velocity at zero is {start}, as v is read at 9 in a "
-        "quarter of the graphs.",
+        f"r_9 = -(4/5) log t + o(log t). It rises first: its velocity at zero is {row_at_zero()[SELF]}, as v is read "
+        "at 9 in a quarter of the graphs.",
     )
 
 
@@ -95,27 +81,22 @@ def other_positions() -> Findings:
     others = [j for j in range(T) if j != SELF]
 
     def rest_at_zero(combinations: list[list[int]]) -> Outcome:
-        """Whether combinations of the entries of row T - 1 have no velocity at zero weights."""
-        at_zero = _row_at_zero()
-        return every([sum(x * y for x, y in zip(chosen, at_zero, strict=True)) == 0 for chosen in combinations])
+        """Return whether combinations of the entries of row T - 1 have no velocity at zero weights."""
+        return every([sum(x * y for x, y in zip(each, row_at_zero(), strict=True)) == 0 for each in combinations])
 
+    single = [[int(i == j) for i in range(T)] for j in others]
+    name = "entries of row T - 1 with no velocity at zero weights"
     return Findings(
         (
-            Test(
-                "exact",
-                "entries of row T - 1 with no velocity at zero weights",
-                rest_at_zero,
-                printed=[[int(i == j) for i in range(T)] for j in others],
-                accepted={"their sum": [[1] * T]},
-            ),
+            Test("exact", name, rest_at_zero, printed=single, accepted={"their sum": [[1] * T]}),
             *proof.steps("amended", "intended"),
             *direction.steps("amended", intended=direction.MASK_ALONE),
             direction.converge("amended"),
         ),
         (),
-        "At zero weights row 9 of W1^(2) has velocities "
-        f"{', '.join(str(_row_at_zero()[j]) for j in others)} at positions 1 to 8 and 10. In the end its even entries "
-        "are (1/5) log t + o(log t), and those at odd positions and at 10 converge.",
+        f"At zero weights row 9 of W1^(2) has velocities {', '.join(str(row_at_zero()[j]) for j in others)} at "
+        "positions 1 to 8 and 10, counted from 1. In the end its even entries are (1/5) log t + o(log t), and those "
+        "at odd positions and at 10 converge.",
     )
 
 
@@ -124,49 +105,42 @@ def attention_limit() -> Findings:
     return Findings(proof.steps("printed"), (), "L1a = (49/5 + o(1))/t, and 1 - S2[T, t_end] <= 18 L1a.")
 
 
+def row_at_zero() -> list[Fraction]:
+    """Return r' at zero weights."""
+    return mean_row(pull(UNIFORM, context.reads_v) for context in contexts())
+
+
 def twin_velocity(theta: np.ndarray) -> np.ndarray:
-    """theta' in numpy."""
-    match, hits = _where()
+    """Return theta' in numpy."""
+    match, hits = _positions()
     logits = np.where(match, theta[0], theta[1]) + theta[2:]
     s = np.exp(logits - logits.max(axis=1, keepdims=True))
-    missed, found = (np.sum(s * part, axis=1, keepdims=True) for part in (~hits, hits))
-    g = s * np.where(hits, missed / found, -1.0) / (missed + found)
+    miss_mass, hit_mass = (np.sum(s * part, axis=1, keepdims=True) for part in (~hits, hits))
+    g = s * np.where(hits, miss_mass / hit_mass, -1.0) / (miss_mass + hit_mass)
     moved = [np.sum(g * match, axis=1).mean(), np.sum(g * ~match, axis=1).mean(), *g.mean(axis=0)]
     return np.array(moved) / METRIC
 
 
-_A, _B = sympy.symbols("exp_a exp_b", positive=True)
-
-
 @cache
-def _where() -> tuple[np.ndarray, np.ndarray]:
-    """On each edge order, where u_end stands and where v is read."""
+def _positions() -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of u_end, and those where v is read, on each edge order."""
     return np.array([c.holds_end for c in contexts()]), np.array([c.reads_v for c in contexts()])
 
 
-def _row_at_zero() -> list[Fraction]:
-    """r' at zero weights."""
-    return mean_row(pull(UNIFORM, context.reads_v) for context in contexts())
-
-
 def _library_agrees() -> CrossCheck:
-    """The library's velocity, which its solver follows, against the pulls written out."""
+    """Compare the library's velocity, which its solver follows, with the pulls written out."""
     row = np.zeros((T, T), bool)
     row[SELF] = True
     first, second = circuit(SATURATED, N, T)[0], zeros(2, N, T)[1]
-    found = coordinates(star.SPEC, content_2=orbits(N), position_2=free(row), at=(first, second))
+    space = coordinates(star.SPEC, content_2=orbits(N), position_2=free(row), at=(first, second))
     points = np.random.default_rng(0).normal(size=(4, 2 + T))
     points[0] = 0
-    field = jax.jit(gradient_flow(found, PLAN, star.SPEC))
+    field = jax.jit(gradient_flow(space, PLAN, star.SPEC))
     ours, twin = (np.array([velocity(point) for point in points]) for velocity in (field, twin_velocity))
-    return CrossCheck(
-        "library's gradient_flow of L1a in (a, b, r)",
-        lambda velocities: equal(velocities, twin),
-        ours,
-        {
-            "zero": 0 * ours,
-            "negated": -ours,
-            "a and b swapped": ours[:, [1, 0, *range(2, 2 + T)]],
-            "position 3 for 2": ours[:, [0, 1, 2, 4, 3, *range(5, 2 + T)]],
-        },
-    )
+    mutants = {
+        "zero": 0 * ours,
+        "negated": -ours,
+        "a and b swapped": ours[:, [1, 0, *range(2, 2 + T)]],
+        "position 3 for 2": ours[:, [0, 1, 2, 4, 3, *range(5, 2 + T)]],
+    }
+    return CrossCheck("library's gradient_flow of L1a in (a, b, r)", lambda values: equal(values, twin), ours, mutants)

@@ -1,17 +1,19 @@
 r"""Theorem 2, Phase II, a proof: S2[T] -> e_{t_end}, a -> infinity, b -> -infinity on the flow of L1a from zero.
 
-**Notation.** W0^(2) = a I + b (1 1^T - I), r is row T - 1 of W1^(2), theta = (a, b, r). Its product and the flow up to
-t_0 = 80 are those of ``theorem_2_phase_2_start``. On an edge order: l the logits, s = S2[T], q = s[t_end]; hits are the
-positions that read v, misses the others, f the mass on hits, g_j = s_j (hit_j/f - 1). The 24 orders are of 12 kinds,
-two each. t_end is 2, 4, 6 or 8, with three kinds each; position 1 is a hit if t_end = 2, else a miss. Q is q, and
-q + s_1 if t_end = 2. D = a - b. E is the mean over kinds, and L = L1a = E[-log f]. In polynomials the symbols are s_j
-or v_j = exp(l_j), with F and M their sums over hits and over misses, and f g_j is s_j M at a hit, -s_j F at a miss.
+**Notation.** W0^(2) = a I + b (1 1^T - I), r is row T - 1 of W1^(2), theta = (a, b, r). Its inner product and the flow
+up to t_0 = 80 are those of ``theorem_2_phase_2_start``. Positions count from 1. On an edge order: l the logits, s =
+S2[T], q = s[t_end]; hits are the positions that read v, misses the others, f the mass on hits, g_j = s_j (hit_j/f - 1).
+The 24 orders are of 12 kinds, two each. t_end is 2, 4, 6 or 8, with three kinds each; position 1 is a hit if t_end = 2,
+otherwise a miss. Q is q, and q + s_1 if t_end = 2. D = a - b. E is the mean over kinds, and L = L1a = E[-log f]. In
+polynomials the symbols are s_j or v_j = exp(l_j), with F and M their sums over hits and over misses, and f g_j is s_j M
+at a hit, -s_j F at a miss.
 
 0. *Flow.* Minus the gradient of L1a averages the pulls over labelings: label symmetry gives W0^(2) its form for all
    time. A labeling at random gives an order's pull to a certain entry on the diagonal with chance 1/10, off it with
    1/90 (``counts``). So theta' = -grad L: along a direction d, -dL/dd = E[sum_j g_j l_j(d)]. The other rows of W1^(2)
-   rest, as S1[T] is e_{T-1}. sum_j g_j = 0, so 10 a + 90 b and sum r keep their values, 0: a = (9/10) D, b = -a/9.
-   The field is smooth and bounded, so the flow exists for all time. L never rises.                  ``identities``
+   do not move, as S1[T] is e_{T-1}. sum_j g_j = 0, so 10 a + 90 b and sum r keep their values, 0: a = (9/10) D, b =
+   -a/9. The field is smooth and bounded, so the flow exists for all time. L never rises.
+   ``identities``
 1. *Start.* At t_0, L <= 1/5 and r_2 >= r_1. From here on t >= t_0, so L <= 1/5.                        ``numbers``
 2. *Shares.* For each t_end its three f have a sum of at most 1 + 2 Q, and their logarithms one of at least -12 L. By
    the inequality of the means e^(-4 L) <= (1 + 2 Q)/3, so that
@@ -32,7 +34,6 @@ limits of r, are in ``theorem_2_phase_2_direction``.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import permutations
@@ -42,32 +43,29 @@ import numpy as np
 import sympy
 from flint import arb
 
-from proofs_check.ledger.certified import Cell, balls_at_least, nonnegative, same
-from proofs_check.ledger.evidence import Statement, Test
-from proofs_check.ledger.outcome import Outcome, equal
+from proofs_check.ledger import Cell, Outcome, Statement, Test, balls_at_least, equal, nonnegative, same
 from proofs_check.methods.star import SELF, N, T, contexts
-from proofs_check.planning.theorem_2_phase_2_start import (
-    METRIC,
-    RATE,
-    UNTIL,
-    Kind,
-    kind_of,
-    kinds,
-    loss_and_row,
-    pivots,
+from proofs_check.planning import theorem_2_phase_2_start as start
+from proofs_check.planning.theorem_2_phase_2_masses import (
+    BASES,
+    ENDS,
+    MASSES,
+    crowded,
+    descent,
+    dot,
+    overtaking,
+    pull,
+    shares,
+    split,
+    total,
 )
+from proofs_check.planning.theorem_2_phase_2_start import METRIC, kinds
 
-ENDS = (1, 3, 5, 7)
-"""2, 4, 6, 8 counted from 0, where t_end may stand."""
-_, *_SYMBOLS = sympy.ring(f"A B s1:{T + 1} y1:3", sympy.QQ)
-BASES, MASSES, MORE = _SYMBOLS[:2], _SYMBOLS[2 : 2 + T], _SYMBOLS[2 + T :]
-"""e^a and e^b; the s_j or v_j; what one mass has more than another. Elements of a polynomial ring."""
 BETA, TAU = sympy.symbols("beta tau", positive=True)
-Polynomial = Any
 
 
 class Counts(NamedTuple):
-    """Entries of W0^(2) on and off the diagonal, which share a pull, and where u_end stands but at t_end."""
+    """Entries of W0^(2) on and off the diagonal, which share a pull, and the position of u_end other than t_end."""
 
     diagonal: int = N
     off: int = N * (N - 1)
@@ -82,14 +80,14 @@ class Shared(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """What ``numbers`` puts to the test, by steps.
+    """What ``numbers`` tests, by steps.
 
-    Step 1: the Lipschitz constant, t_0, the level of L, and which entry of r is ahead of which. Step 2: the least Q.
+    Step 1: the Lipschitz constant, t_0, the level of L, and which entry of r is ahead of which. Step 2: the smallest Q.
     Step 3: -log f over 1 - f. Step 4: the level of L.
     """
 
-    rate: Fraction = RATE
-    time: int = UNTIL
+    rate: Fraction = start.RATE
+    time: int = start.UNTIL
     level: Fraction = Fraction(1, 5)
     ahead: int = 1
     behind: int = 0
@@ -99,7 +97,7 @@ class Numbers(NamedTuple):
 
 
 class Inequalities(NamedTuple):
-    """Statement step 2, the multiple of Q; of step 3, w; of step 4, t_end; of step 5, position 1."""
+    """Of step 2, the multiple of Q; of step 3, w; of step 4, t_end; of step 5, position 1."""
 
     multiple: int = 2
     push: tuple[int, ...] = (12, 0, *((j == 0) - 12 * (j == SELF) for j in range(T)))
@@ -115,99 +113,80 @@ class Falls(NamedTuple):
     ceiling: Any = 1 / (5 + TAU)
 
 
-COUNTED: Final = "labelings and edge orders, counted (step 0)"
-IDENTITIES: Final = "theta' = -grad L1a, and what it conserves, at all weights (step 0)"
-NUMBERS: Final = "margins of the numbers in steps 1 to 4, among them L1a and r_2 - r_1 at t = 80"
-INEQUALITIES: Final = "what the masses make positive, for all masses (steps 2 to 5)"
 FALLS: Final = "18 L1a, which is more than exp(b - a) and 1 - S2[T, t_end], falls below any level"
 
 
-def steps(*of: Statement) -> tuple[Test, ...]:
-    """Steps 0 to 5, as tests of these statements."""
+def steps(*statements: Statement) -> tuple[Test, ...]:
+    """Return steps 0 to 5, as tests of these statements."""
     push = Inequalities().push
+    wrong_counts = {
+        "N^2 entries off the diagonal": Counts(off=N * N),
+        "one entry each": Counts(1, 1),
+        "u_end at T": Counts(prompt=T - 1),
+    }
+    wrong_identities = {
+        "100 entries off the diagonal": Shared((N, N * N, *[1] * T)),
+        "the sum of r except T conserved": Shared(conserved=((0, 0, *[1] * (T - 1), 0),)),
+        "b conserved": Shared(conserved=((0, 1, *[0] * T),)),
+    }
+    wrong_numbers = {
+        "Lipschitz constant 1/5": Numbers(rate=Fraction(1, 5)),
+        "L1a at t = 78": Numbers(time=78),
+        "r_1 - r_2": Numbers(ahead=0, behind=1),
+        "Q at least 1/5": Numbers(share=Fraction(1, 5)),
+        "-log f <= (5/2)(1 - f)": Numbers(chord=Fraction(5, 2)),
+        "L1a up to 3/10 in step 4": Numbers(crowd=Fraction(3, 10)),
+    }
+    wrong_inequalities = {
+        "sum of the three f at most 1 + Q": Inequalities(multiple=1),
+        "w without position 1": Inequalities(push=(*push[:2], 0, *push[3:])),
+        "one crowded position in place of two": Inequalities(crowded=ENDS[2:]),
+        "position 3 for 1": Inequalities(first=2),
+    }
+    wrong_falls = {"L1a stays at 1/5": Falls(ceiling=sympy.Rational(1, 5)), "at tau = 1/beta": Falls(time=1 / BETA)}
+    names = (
+        "labelings and edge orders, counted (step 0)",
+        "theta' = -grad L1a, and what it conserves, at all weights (step 0)",
+        "margins of the numbers in steps 1 to 4, among them L1a and r_2 - r_1 at t = 80",
+        "what the masses make positive, for all masses (steps 2 to 5)",
+    )
+
+    def stated(variant: Any) -> dict[str, Any]:
+        return dict.fromkeys(statements, variant)
+
     return (
-        Test(
-            "exhaustive",
-            COUNTED,
-            counts,
-            **dict.fromkeys(of, Counts()),
-            mutants={
-                "N^2 entries off the diagonal": Counts(off=N * N),
-                "one entry each": Counts(1, 1),
-                "u_end at T": Counts(prompt=T - 1),
-            },
-        ),
-        Test(
-            "symbolic",
-            IDENTITIES,
-            identities,
-            **dict.fromkeys(of, Shared()),
-            mutants={
-                "100 entries off the diagonal": Shared((N, N * N, *[1] * T)),
-                "the sum of r but for T conserved": Shared(conserved=((0, 0, *[1] * (T - 1), 0),)),
-                "b conserved": Shared(conserved=((0, 1, *[0] * T),)),
-            },
-        ),
-        Test(
-            "certified",
-            NUMBERS,
-            numbers,
-            **dict.fromkeys(of, Numbers()),
-            mutants={
-                "Lipschitz constant 1/5": Numbers(rate=Fraction(1, 5)),
-                "L1a at t = 78": Numbers(time=78),
-                "r_1 - r_2": Numbers(ahead=0, behind=1),
-                "Q at least 1/5": Numbers(share=Fraction(1, 5)),
-                "-log f <= (5/2)(1 - f)": Numbers(chord=Fraction(5, 2)),
-                "L1a up to 3/10 in step 4": Numbers(crowd=Fraction(3, 10)),
-            },
-        ),
-        Test(
-            "symbolic",
-            INEQUALITIES,
-            inequalities,
-            **dict.fromkeys(of, Inequalities()),
-            mutants={
-                "sum of the three f at most 1 + Q": Inequalities(multiple=1),
-                "w without position 1": Inequalities(push=(*push[:2], 0, *push[3:])),
-                "one crowded position in place of two": Inequalities(crowded=ENDS[2:]),
-                "position 3 for 1": Inequalities(first=2),
-            },
-        ),
-        Test(
-            "symbolic",
-            FALLS,
-            falls,
-            **dict.fromkeys(of, Falls()),
-            mutants={"L1a stays at 1/5": Falls(ceiling=sympy.Rational(1, 5)), "at tau = 1/beta": Falls(time=1 / BETA)},
-        ),
+        Test("exhaustive", names[0], counts, **stated(Counts()), mutants=wrong_counts),
+        Test("symbolic", names[1], identities, **stated(Shared()), mutants=wrong_identities),
+        Test("certified", names[2], numbers, **stated(Numbers()), mutants=wrong_numbers),
+        Test("symbolic", names[3], inequalities, **stated(Inequalities()), mutants=wrong_inequalities),
+        Test("symbolic", FALLS, falls, **stated(Falls()), mutants=wrong_falls),
     )
 
 
 @cache
-def counts(stated: Counts) -> Outcome:
-    """Step 0: for each label of a graph how many labelings give its pull to which entry of W0^(2).
+def counts(variant: Counts) -> Outcome:
+    """Step 0: for each label of a graph, how many labelings give its pull to which entry of W0^(2).
 
-    Then how many orders are of each kind, how many kinds have each t_end, and where u_end stands.
+    Then how many orders are of each kind, how many kinds have each t_end, and the positions of u_end.
     """
     labels = np.array(list(permutations(range(N), 5)))
     entries = [np.bincount(N * labels[:, 2] + labels[:, k], minlength=N * N).reshape(N, N) for k in range(5)]
-    diagonal = np.eye(N, dtype=int) * len(labels) // stated.diagonal
-    off = (1 - np.eye(N, dtype=int)) * len(labels) // stated.off
-    orders, ends = Counter(map(kind_of, contexts())), Counter(kind.end for kind in kinds())
-    stands = [[int(match) for match in kind.matches] for kind in kinds()]
-    stated_to_stand = [[int(j in (kind.end, stated.prompt)) for j in range(T)] for kind in kinds()]
+    diagonal = np.eye(N, dtype=int) * len(labels) // variant.diagonal
+    off = (1 - np.eye(N, dtype=int)) * len(labels) // variant.off
+    orders, ends = Counter(map(start.kind_of, contexts())), Counter(kind.end for kind in kinds())
+    matches = [[int(match) for match in kind.matches] for kind in kinds()]
+    stated = [[int(j in (kind.end, variant.prompt)) for j in range(T)] for kind in kinds()]
     return equal(
-        [*entries, np.array(list(orders.values())), np.array([ends[end] for end in ENDS]), np.array(stands)],
-        [*(diagonal if k == 2 else off for k in range(5)), np.full(12, 2), np.full(4, 3), np.array(stated_to_stand)],
+        [*entries, np.array(list(orders.values())), np.array([ends[end] for end in ENDS]), np.array(matches)],
+        [*(diagonal if k == 2 else off for k in range(5)), np.full(12, 2), np.full(4, 3), np.array(stated)],
     )
 
 
 @cache
-def identities(stated: Shared) -> Outcome:
+def identities(variant: Shared) -> Outcome:
     """Step 0, by kind: Z F theta' and its share of -Z F grad L; the parts of Z F <d, theta'> of hits, and of misses.
 
-    The weights are v_j = e^a s_j where u_end stands, and e^b s_j elsewhere, s_j for e^(r_j). A derivative of log f =
+    The weights are v_j = e^a s_j where u_end is, and e^b s_j elsewhere, s_j for e^(r_j). A derivative of log f =
     log F - log Z acts on such monomials.
     """
     units = np.eye(T + 2, dtype=int).tolist()
@@ -216,116 +195,51 @@ def identities(stated: Shared) -> Outcome:
         weights = [BASES[0 if match else 1] * mass for match, mass in zip(kind.matches, MASSES, strict=True)]
         hit, missed = split(kind, weights)
         on_logits = pull(kind, weights)
-        for unit, shared, size, base in zip(units, stated.entries, METRIC, (*BASES, *MASSES), strict=True):
+        for unit, shared, size, base in zip(units, variant.entries, METRIC, (*BASES, *MASSES), strict=True):
             slope = base * (hit.diff(base) * (hit + missed) - hit * (hit + missed).diff(base))
             pairs.append((dot(on_logits, kind.logits(unit)) / shared, slope / size))
-        for direction in stated.conserved:
+        for direction in variant.conserved:
             terms = [g * x for g, x in zip(pull(kind), kind.logits(direction), strict=True)]
-            pairs.append((_sum(terms, kind.hits), -_sum(terms, [not is_hit for is_hit in kind.hits])))
+            pairs.append((total(terms, kind.hits), -total(terms, [not is_hit for is_hit in kind.hits])))
     return same([(left.as_expr(), right.as_expr()) for left, right in pairs])
 
 
 @cache
-def numbers(stated: Numbers) -> Outcome:
-    """Each claimed to be at least 0. Those of L fall in L, and are taken at its level.
+def numbers(variant: Numbers) -> Outcome:
+    """Steps 1 to 4: numbers that must be at least 0. Those that depend on L decrease in L, and are taken at its level.
 
     Step 1: the pivots of the Lipschitz constant less 1/100, 1/5 - L and r_2 - r_1 at t_0. Step 2:
     (3 e^(-4 L) - 1)/2 - 1/6. Step 3: 8/3 - (12/5)/(1 - e^(-12/5)). Step 4: 3 log 3 - 12 L.
     """
-    loss, row = loss_and_row(stated.time)
-    level, total = _ball(stated.level), _ball(len(kinds()) * stated.level)
+    loss, row = start.loss_and_row(variant.time)
+    level, most = _ball(variant.level), _ball(len(kinds()) * variant.level)
     margins = [
-        *(_ball(pivot - Fraction(1, 100)) for pivot in pivots(stated.rate)),
+        *(_ball(pivot - Fraction(1, 100)) for pivot in start.pivots(variant.rate)),
         level - loss,
-        row[stated.ahead] - row[stated.behind],
-        (3 * (-4 * level).exp() - 1) / 2 - _ball(stated.share),
-        _ball(stated.chord) - total / (1 - (-total).exp()),
-        3 * arb(3).log() - _ball(len(kinds()) * stated.crowd),
+        row[variant.ahead] - row[variant.behind],
+        (3 * (-4 * level).exp() - 1) / 2 - _ball(variant.share),
+        _ball(variant.chord) - most / (1 - (-most).exp()),
+        3 * arb(3).log() - _ball(len(kinds()) * variant.crowd),
     ]
-    return balls_at_least([Cell(UNTIL, UNTIL, margin) for margin in margins], 0)
+    return balls_at_least([Cell(start.UNTIL, start.UNTIL, margin) for margin in margins], 0)
 
 
 @cache
-def inequalities(stated: Inequalities) -> Outcome:
-    """Each claimed not to be negative for any masses: steps 2 to 5."""
-    found = (
-        *_shares(stated.multiple),
-        *_descent(stated.push),
-        *_crowded(stated.crowded),
-        *_overtaking(stated.first),
+def inequalities(variant: Inequalities) -> Outcome:
+    """Steps 2 to 5: what is not negative for any masses."""
+    polynomials = (
+        *shares(variant.multiple),
+        *descent(variant.push),
+        *crowded(variant.crowded),
+        *overtaking(variant.first),
     )
-    return nonnegative([polynomial.as_expr() for polynomial in found])
+    return nonnegative([polynomial.as_expr() for polynomial in polynomials])
 
 
 @cache
-def falls(stated: Falls) -> Outcome:
+def falls(variant: Falls) -> Outcome:
     """beta - 18 L is not negative at tau = 18/beta, which is above 7 for beta < 1, however small beta is."""
-    return nonnegative([stated.sign * (BETA - 18 * stated.ceiling.subs(TAU, stated.time))])
-
-
-def pull(kind: Kind, weights: Sequence[Polynomial] = MASSES) -> list[Polynomial]:
-    """Z F g_j of weights v, or f g_j of masses s, made homogeneous: v_j M at a hit, -v_j F at a miss."""
-    hit, missed = split(kind, weights)
-    return [v * (missed if is_hit else -hit) for v, is_hit in zip(weights, kind.hits, strict=True)]
-
-
-def split(kind: Kind, weights: Sequence[Polynomial] = MASSES) -> tuple[Polynomial, Polynomial]:
-    """F and M."""
-    hit = _sum(weights, kind.hits)
-    return hit, sum(weights) - hit
-
-
-def dot(pulls: Sequence[Polynomial], logits: Sequence[Fraction | int]) -> Polynomial:
-    """sum_j g_j l_j."""
-    return sum(g * sympy.QQ(*Fraction(x).as_integer_ratio()) for g, x in zip(pulls, logits, strict=True))
-
-
-def _shares(multiple: int) -> Iterator[Polynomial]:
-    """Step 2: s_1 + .. + s_T + 2 Q less the three f, for each t_end."""
-    for end in ENDS:
-        yield sum(MASSES) + multiple * _sum(MASSES, _always(end)) - sum(split(kind)[0] for kind in _with(end))
-
-
-def _descent(push: Sequence[int]) -> Iterator[Polynomial]:
-    """Step 3: f (sum_j g_j l_j(w) - (1 - f)/6) less a multiple >= 0 of (1 - f)(Q - 1/6), made homogeneous."""
-    for kind in kinds():
-        (hit, missed), logits, always = split(kind), kind.logits(push), _always(kind.end)
-        spare = _sum(MASSES, always) - sum(MASSES) / 6
-        weight = max(0, min(logits[j] for j in range(T) if always[j]))
-        yield dot(pull(kind), logits) - hit * missed / 6 - weight * missed * spare
-
-
-def _crowded(ends: Sequence[int]) -> Iterator[Polynomial]:
-    """Step 4: s_1 + .. + s_T less the three f, where the others of r_4, r_6, r_8 have masses q + y."""
-    for end in ends:
-        others = [j for j in ends if j != end]
-        masses = list(MASSES)
-        for j, more in zip(others, MORE, strict=False):
-            masses[j] = MASSES[end] + more
-        yield sum(masses) - sum(split(kind, masses)[0] for kind in _with(end))
-
-
-def _overtaking(first: int, second: int = 1) -> Iterator[Polynomial]:
-    """Step 5: Z F (g_2 - g_1) where v_2 = v_1 + y if t_end = 2, and v_1 = v_2 + y elsewhere."""
-    for kind in kinds():
-        low, high = (first, second) if kind.end == second else (second, first)
-        weights = list(MASSES)
-        weights[high] = MASSES[low] + MORE[0]
-        on_logits = pull(kind, weights)
-        yield on_logits[second] - on_logits[first]
-
-
-def _with(end: int) -> list[Kind]:
-    return [kind for kind in kinds() if kind.end == end]
-
-
-def _always(end: int) -> list[bool]:
-    """The positions of Q, which are hits on all kinds with this t_end."""
-    return [all(kind.hits[j] for kind in _with(end)) for j in range(T)]
-
-
-def _sum(values: Iterable[Polynomial], chosen: Sequence[bool]) -> Polynomial:
-    return sum(value for value, is_chosen in zip(values, chosen, strict=True) if is_chosen)
+    return nonnegative([variant.sign * (BETA - 18 * variant.ceiling.subs(TAU, variant.time))])
 
 
 def _ball(value: Fraction | int) -> arb:

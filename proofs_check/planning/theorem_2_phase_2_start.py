@@ -1,21 +1,21 @@
-"""Theorem 2, Phase II: an enclosure of the flow at t = 80, where the proof of its limits sets in.
+"""Theorem 2, Phase II: an enclosure of the flow at t = 80, where the proof of its limits begins.
 
-The flow theta = (a, b, r) from zero is theta' = F(theta) = -grad L1a in the product
+The flow theta = (a, b, r) from zero is theta' = F(theta) = -grad L1a in the inner product
 
     <theta, theta'> = 10 a a' + 90 b b' + r . r'                    ``METRIC``
 
-the Frobenius product of the weights that (a, b, r) stand for. F comes from the pulls on the 24 edge orders.
+the Frobenius product of the weights that (a, b, r) represent. F comes from the pulls on the 24 edge orders.
 
 1. *It has a one-sided Lipschitz constant.* The Hessian of -log f in the logits is Cov - Cov_hits, the covariances under
    the attention and under its part on the hits. So for any direction d, as s_h s_k <= 1/4 for two parts of a whole,
 
        -Hess(d, d) <= E[sum over pairs of hits of (l_h(d) - l_k(d))^2 / 4] <= rate |d|^2              ``pivots``
 
-   where the last step says that a matrix of rationals is positive definite, which its pivots show.
+   where the last step states that a matrix of rationals is positive definite, which its pivots show.
 2. *A polynomial nearly solves it.* On [t, t + h] let y be a polynomial with coefficients of 64 bits. The Taylor
    coefficients of F(y) at t, and for the remainder its last one over the whole step, both in ball arithmetic, bound
    |y' - F(y)| <= defect.
-3. *Hence the flow stays near* (Gronwall): if e bounds |y - theta| at t, it is at most
+3. *Hence the flow stays near it* (Gronwall): if e bounds |y - theta| at t, it is at most
    e exp(rate h) + defect (exp(rate h) - 1)/rate at t + h.                                              ``enclosure``
 """
 
@@ -32,34 +32,34 @@ from flint import arb, arb_poly, arb_series
 from proofs_check.methods.star import Context, N, T, contexts
 
 METRIC = (N, N * (N - 1), *[1] * T)
-"""How many entries of the weights a, b and each entry of row T - 1 of W1^(2) stand for."""
+"""Number of entries of the weights that a, b and each entry of row T - 1 of W1^(2) represent."""
 RATE = Fraction(21, 100)
 """The one-sided Lipschitz constant of the flow."""
 UNTIL = 80
-"""Where the loss has fallen below 1/5."""
+"""A time at which the loss has fallen below 1/5."""
 STEP, DEGREE, BITS = 2, 20, 64
 
 
 class Kind(NamedTuple):
-    """What an edge order is to the flow: t_end, where u_end stands, where v is read. Each is that of two orders."""
+    """What matters of an edge order: t_end, the positions of u_end, those where v is read. Two orders have the same."""
 
     end: int
     matches: tuple[bool, ...]
     hits: tuple[bool, ...]
 
     def logits(self, direction: Sequence[Any]) -> list[Any]:
-        """Of S2[T], at (a, b, r); they are linear in it."""
+        """Return the logits of S2[T] at (a, b, r), which are linear in it."""
         a, b, *row = direction
         return [(a if match else b) + own for match, own in zip(self.matches, row, strict=True)]
 
     def gap(self, h: int, k: int) -> list[int]:
-        """The coefficients of l_h - l_k in (a, b, r)."""
+        """Return the coefficients of l_h - l_k in (a, b, r)."""
         match = self.matches[h] - self.matches[k]
         return [match, -match, *((j == h) - (j == k) for j in range(T))]
 
 
 class Step(NamedTuple):
-    """Of the integration: where it ends, the polynomial's value there, and the distance of the flow."""
+    """A step of the integration: its end, the polynomial's value there, and the distance of the flow."""
 
     time: int
     value: list[arb]
@@ -72,12 +72,12 @@ def kind_of(context: Context) -> Kind:
 
 @cache
 def kinds() -> tuple[Kind, ...]:
-    """The kinds of the 24 edge orders. All have the same number of orders, so the mean over kinds is the mean."""
+    """Return the kinds of the 24 edge orders. All have as many orders, so the mean over kinds is that over orders."""
     return tuple(dict.fromkeys(map(kind_of, contexts())))
 
 
 def pivots(rate: Fraction = RATE) -> list[Fraction]:
-    """Of the matrix of rate |d|^2 - E[sum over pairs of hits of (l_h(d) - l_k(d))^2 / 4]; claimed to be positive."""
+    """Return the pivots of rate |d|^2 - E[sum over pairs of hits of (l_h(d) - l_k(d))^2 / 4], all > 0 by claim."""
     size = len(METRIC)
     matrix = [[rate * METRIC[i] if i == j else Fraction(0) for j in range(size)] for i in range(size)]
     for kind in kinds():
@@ -91,7 +91,7 @@ def pivots(rate: Fraction = RATE) -> list[Fraction]:
 
 @cache
 def enclosure() -> tuple[Step, ...]:
-    """The steps from 0 to ``UNTIL``. At the end of each, the flow is within ``distance`` of ``value``."""
+    """Return the steps from 0 to ``UNTIL``. At the end of each, the flow is within ``distance`` of ``value``."""
     steps = [Step(0, [arb(0)] * len(METRIC), arb(0))]
     with _own_series(), flint.ctx.workprec(BITS):
         while steps[-1].time < UNTIL:
@@ -100,13 +100,13 @@ def enclosure() -> tuple[Step, ...]:
 
 
 def velocity(theta: Sequence[float]) -> list[arb]:
-    """theta' at a point, as the enclosure has it."""
+    """Return theta' at a point, as the enclosure has it."""
     with _own_series():
         return [series[0] for series in _field(_series([[arb(x)] for x in theta], 1))]
 
 
 def loss_and_row(time: int) -> tuple[arb, list[arb]]:
-    """L1a and r of the flow at the end of a step. An entry is off by at most distance/sqrt(its metric)."""
+    """Return L1a and r of the flow at the end of a step. An entry is off by at most distance/sqrt(its metric)."""
     step = enclosure()[time // STEP]
     error = arb(0, step.distance.upper())
     a, b, *row = (value + error / arb(size).sqrt() for value, size in zip(step.value, METRIC, strict=True))
@@ -140,7 +140,7 @@ def _step(last: Step) -> Step:
 
 @contextmanager
 def _own_series() -> Iterator[None]:
-    """python-flint holds the length of all power series in one global, which is put back."""
+    """Restore the length of all power series, which python-flint keeps in a global."""
     cap = flint.ctx.cap
     try:
         yield
@@ -154,22 +154,19 @@ def _series(rows: Sequence[list[arb]], length: int) -> list[arb_series]:
 
 
 def _field(theta: list[arb_series]) -> list[arb_series]:
-    """(a, b, r)' as power series in time: the mean of the pulls on what each entry moves, over its metric."""
+    """Return (a, b, r)' as power series in time: the mean of the pulls on what each entry moves, over its metric."""
     a, b, *row = theta
     zero = arb_series([0])
     weights = {match: [(start + own).exp() for own in row] for match, start in ((True, a), (False, b))}
     rates = {match: [zero] * T for match in weights}
     for kind in kinds():
-        here = [weights[match][j] for j, match in enumerate(kind.matches)]
-        hit = sum((w for w, is_hit in zip(here, kind.hits, strict=True) if is_hit), zero)
-        missed = sum((w for w, is_hit in zip(here, kind.hits, strict=True) if not is_hit), zero)
+        present = [(weights[match][j], is_hit) for j, (match, is_hit) in enumerate(zip(*kind[1:], strict=True))]
+        hit, missed = (sum((w for w, is_hit in present if is_hit == wanted), zero) for wanted in (True, False))
         on_miss = -1 / (hit + missed)
         on_hit = -on_miss * missed / hit
         for j, match in enumerate(kind.matches):
             rates[match][j] += on_hit if kind.hits[j] else on_miss
-    pulls = {
-        match: [w * g / len(kinds()) for w, g in zip(weights[match], rates[match], strict=True)] for match in weights
-    }
+    pulls = {k: [w * g / len(kinds()) for w, g in zip(weights[k], rates[k], strict=True)] for k in weights}
     own = [on + off for on, off in zip(pulls[True], pulls[False], strict=True)]
     moved = [sum(pulls[True], zero), sum(pulls[False], zero), *own]
     return [speed / size for speed, size in zip(moved, METRIC, strict=True)]
@@ -184,13 +181,13 @@ def _total(values: Iterable[arb]) -> arb:
 
 
 def _eliminated(matrix: list[list[Fraction]]) -> list[Fraction]:
-    """The pivots of Gauss's elimination without exchanges, until one is not positive."""
-    rows, found = [list(row) for row in matrix], []
+    """Return the pivots of Gaussian elimination without exchanges, until one is not positive."""
+    rows, eliminated = [list(row) for row in matrix], []
     for k in range(len(rows)):
-        found.append(rows[k][k])
+        eliminated.append(rows[k][k])
         if rows[k][k] <= 0:
             break
         for below in rows[k + 1 :]:
             factor = below[k] / rows[k][k]
             below[:] = [x - factor * y if y else x for x, y in zip(below, rows[k], strict=True)]
-    return found
+    return eliminated

@@ -4,7 +4,7 @@ A piece is a polynomial y of degree n in each w(k), about its own start. Its def
 coefficients of y' - F(y): up to order n - 1 at the start, of order n over the whole piece. The error
 e = max_k |w(k) - y_k| has e' <= m e + d as long as e <= TUBE, where m bounds the logarithmic norm
 J_aa + sum_{b != a} |J_ab| of the Jacobian within TUBE of y. So e grows on a piece of length h to at most
-exp(int max(m, 0)) (e + h d), and by the jump to the next piece. That it stays below TUBE is left for a test to judge.
+exp(int max(m, 0)) (e + h d), and by the jump to the next piece. Whether it stays below TUBE is left to a test.
 """
 
 from functools import cache
@@ -18,14 +18,14 @@ from proofs_check.planning.theorem_3_flow_field import Goals, Row, Shares, field
 
 TUBE = 1e-3
 DEGREE, PARTS = 8, 8
-"""Of a piece: its degree, and the subintervals over which the Jacobian is enclosed."""
+"""Degree of a piece, and number of subintervals over which the Jacobian is enclosed."""
 DEFECT = 1e-8
-"""What a piece may add to the error. Steps are as long as this allows."""
+"""What a piece may add to the error. Pieces are as long as this allows."""
 SHORTEST = 1e-3
 
 
 class Piece(NamedTuple):
-    """Where a piece starts and ends, the error at its end, and w there."""
+    """A piece: its start and end, the error at its end, and w there."""
 
     start: float
     end: float
@@ -35,77 +35,77 @@ class Piece(NamedTuple):
 
 @cache
 def path(shares: Shares, end: int) -> tuple[Piece, ...]:
-    """The flow from w = 0 to the time ``end``, in pieces."""
-    cap, of = ctx.cap, goals(shares)
+    """Return the flow from w = 0 to the time ``end``, in pieces."""
+    cap, targets = ctx.cap, goals(shares)
     try:
-        w, error, t, length, found = [arb(0)] * T, arb(0), 0.0, 1.0, []
+        w, error, t, length, pieces = [arb(0)] * T, arb(0), 0.0, 1.0, []
         while t < end:
-            y = _polynomial(w, of)
+            y = _polynomial(w, targets)
             length = min(1.5 * length, end - t)
-            while not (defect := _defect(y, length, of)) * length < DEFECT:
+            while not (defect := _defect(y, length, targets)) * length < DEFECT:
                 length *= 0.75
-                checks.require(length > SHORTEST, "step", f"must stay above {SHORTEST} to keep the defect down", length)
-            there = [_value(coefficients, arb(length)) for coefficients in y]
-            w = [each.mid() for each in there]
-            jump = _largest([a - b for a, b in zip(there, w, strict=True)])
-            error = (_growth(y, length, of).exp() * (error + length * defect) + jump).upper()
-            found.append(Piece(t, t + length, error, [each + arb(0, error) for each in w]))
+                checks.require(length > SHORTEST, "step", f"must stay above {SHORTEST} to limit the defect", length)
+            ends = [_value(coefficients, arb(length)) for coefficients in y]
+            w = [each.mid() for each in ends]
+            jump = _largest([a - b for a, b in zip(ends, w, strict=True)])
+            error = (_growth(y, length, targets).exp() * (error + length * defect) + jump).upper()
+            pieces.append(Piece(t, t + length, error, [each + arb(0, error) for each in w]))
             t += length
-        return tuple(found)
+        return tuple(pieces)
     finally:
         ctx.cap = cap
 
 
-def velocity(w: Row, of: Goals) -> Row:
-    """w' at w."""
-    return field([each.exp() for each in w], of)
+def velocity(w: Row, targets: Goals) -> Row:
+    """Return w' at w."""
+    return field([each.exp() for each in w], targets)
 
 
-def _polynomial(w: list[arb], of: Goals) -> list[list[arb]]:
-    """Coefficients of the solution through w by Picard's iteration, rounded: what they miss is in the defect."""
+def _polynomial(w: list[arb], targets: Goals) -> list[list[arb]]:
+    """Return coefficients of the solution through w by Picard iteration, rounded; the defect contains the rounding."""
     y = [[each] for each in w]
     for order in range(1, DEGREE + 1):
         ctx.cap = order
-        slopes = velocity([arb_series(each) for each in y], of)
+        slopes = velocity([arb_series(each) for each in y], targets)
         y = [[*each, (slope[order - 1] / order).mid()] for each, slope in zip(y, slopes, strict=True)]
     return y
 
 
 def _value(coefficients: list[arb], s: Any) -> Any:
-    found = coefficients[-1] + 0 * s
+    value = coefficients[-1] + 0 * s
     for coefficient in reversed(coefficients[:-1]):
-        found = found * s + coefficient
-    return found
+        value = value * s + coefficient
+    return value
 
 
-def _defect(y: list[list[arb]], length: float, of: Goals) -> arb:
+def _defect(y: list[list[arb]], length: float, targets: Goals) -> arb:
     bounds = [arb(0)] * T
     for center, orders in ((arb(0), range(DEGREE)), (arb(length / 2, length / 2), (DEGREE,))):
         ctx.cap = DEGREE + 2  # one order is lost to the derivative
         near = [_value(coefficients, arb_series([center, 1])) for coefficients in y]
         slopes = [each.derivative() for each in near]
         ctx.cap = DEGREE + 1
-        missed = [a - b for a, b in zip(slopes, velocity(near, of), strict=True)]
+        missed = [a - b for a, b in zip(slopes, velocity(near, targets), strict=True)]
         bounds = [a + sum(abs(b[i]) * arb(length) ** i for i in orders) for a, b in zip(bounds, missed, strict=True)]
     return _largest(bounds)
 
 
-def _growth(y: list[list[arb]], length: float, of: Goals) -> arb:
-    """The integral over the piece of the bound on the logarithmic norm, where positive."""
-    found, step = arb(0), length / PARTS
+def _growth(y: list[list[arb]], length: float, targets: Goals) -> arb:
+    """Return the integral over the piece of the bound on the logarithmic norm, where it is positive."""
+    integral, step = arb(0), length / PARTS
     for part in range(PARTS):
-        times = arb((part + 0.5) * step, step / 2 * (1 + 1e-9))  # a little wider, for the center is rounded
-        j = jacobian([(_value(each, times) + arb(0, TUBE)).exp() for each in y], of)
+        times = arb((part + 0.5) * step, step / 2 * (1 + 1e-9))  # slightly wider, because the center is rounded
+        j = jacobian([(_value(each, times) + arb(0, TUBE)).exp() for each in y], targets)
         sums = [j[a][a] + sum(abs(j[max(a, b)][min(a, b)]) for b in range(T) if b != a) for a in range(T)]
         norm = sums[0]
         for each in sums[1:]:
             norm = norm.max(each)
-        found += step * norm.max(arb(0))
-    return found
+        integral += step * norm.max(arb(0))
+    return integral
 
 
 def _largest(values: list[arb]) -> arb:
-    found = arb(0)
+    largest = arb(0)
     for value in values:
-        found = found.max(abs(value))
-    return found.upper()
+        largest = largest.max(abs(value))
+    return largest.upper()

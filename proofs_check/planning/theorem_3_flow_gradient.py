@@ -1,4 +1,4 @@
-"""Whether the field of ``theorem_3_flow_field`` is minus the gradient of the next-token losses, Layer 2 at zero."""
+"""Tests that the field of ``theorem_3_flow_field`` is minus the gradient of the next-token losses, Layer 2 at zero."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -13,109 +13,89 @@ from flint import fmpq, fmpq_series
 
 from circuits.flow.coordinates import coordinates, toeplitz
 from circuits.flow.fields import gradient_flow
-from proofs_check.ledger.evidence import CrossCheck, Test
-from proofs_check.ledger.outcome import Outcome, at_most, equal
+from proofs_check.ledger import CrossCheck, Outcome, Test, at_most, equal
 from proofs_check.methods import star
 from proofs_check.methods.star import T, edge_orders, goal, next_label, positions, replayed
-from proofs_check.planning.theorem_3_flow_field import (
-    NEXT_TOKEN,
-    PLAN,
-    Goals,
-    Row,
-    Shares,
-    attention,
-    field,
-    goals,
-    jacobian,
-    lam,
-    pulls,
-    received,
-    total,
-)
+from proofs_check.planning import theorem_3_flow_field as flow
+from proofs_check.planning.theorem_3_flow_field import NEXT_TOKEN, PLAN, Goals, Row, Shares, field, goals, pulls, total
 
 LOSSES: Final = {"(L1a + L1b)/2": NEXT_TOKEN, "L1a": PLAN}
 POINTS = 2
-"""Random points with integers for x = exp(w)."""
+"""Number of random points with integers for x = exp(w)."""
 Field = Callable[[Row, Goals], Row]
 
 
 def step() -> Test:
     """w(k)' = x_k G_k is minus the gradient, in fractions."""
 
-    def without_row_2(x: Row, of: Goals) -> Row:
-        return [a * g for a, g in zip(x, pulls(x, lam(attention(x), of), first=2), strict=True)]
+    def multiplied(x: Row, g: Row) -> Row:
+        return [a * b for a, b in zip(x, g, strict=True)]
 
-    def ratio_of_means(x: Row, of: Goals) -> Row:
+    def without_row_2(x: Row, targets: Goals) -> Row:
+        return multiplied(x, pulls(x, flow.lam(flow.attention(x), targets), first=2))
+
+    def ratio_of_means(x: Row, targets: Goals) -> Row:
         """E[u_j]/E[M] for lam_j, as the print has it."""
-        c = received(attention(x))
-        mean = sum(weight * sum(c[j] for j in where) for weight, where in of)
-        lams = [sum((weight * (j in where) for weight, where in of), Fraction(0)) / mean for j in range(T)]
-        return [a * g for a, g in zip(x, pulls(x, lams), strict=True)]
+        c = flow.received(flow.attention(x))
+        mean = sum(weight * sum(c[j] for j in where) for weight, where in targets)
+        lams = [sum((weight * (j in where) for weight, where in targets), Fraction(0)) / mean for j in range(T)]
+        return multiplied(x, pulls(x, lams))
 
-    return Test(
-        "exact",
-        "x_k G_k against -dL/dw(k) of the edge orders, L1a and (L1a + L1b)/2, at random weights",
-        descends,
-        amended=field,
-        mutants={
-            "E[u]/E[M] for E[u/M]": ratio_of_means,
-            "without row 2": without_row_2,
-            "negated": lambda x, of: [-each for each in field(x, of)],
-        },
-    )
+    mutants = {
+        "E[u]/E[M] for E[u/M]": ratio_of_means,
+        "without row 2": without_row_2,
+        "negated": lambda x, targets: [-each for each in field(x, targets)],
+    }
+    name = "x_k G_k against -dL/dw(k) of the edge orders, L1a and (L1a + L1b)/2, at random weights"
+    return Test("exact", name, descends, amended=field, mutants=mutants)
 
 
 @cache
-def descends(stated: Field) -> Outcome:
-    """At random points, for both losses."""
+def descends(formula: Field) -> Outcome:
+    """Compare at random points, for both losses."""
     cases = [(x, shares) for x in points() for shares in LOSSES.values()]
-    return equal([stated(x, goals(shares)) for x, shares in cases], [minus_gradient(x, shares) for x, shares in cases])
+    return equal([formula(x, goals(shares)) for x, shares in cases], [minus_gradient(x, shares) for x, shares in cases])
 
 
 def minus_gradient(x: Sequence[Fraction], shares: Shares) -> list[Fraction]:
-    """E[d log M/dw(k)], M from the tokens of every edge order, with x_k (1 + epsilon) for x_k."""
+    """Return E[d log M/dw(k)], with M from the tokens of every edge order, and x_k (1 + epsilon) for x_k."""
     hits = [
         (share / len(edge_orders()), hit)
         for z in edge_orders()
         for share, hit in zip(shares, (positions(z, next_label(z)), positions(replayed(z), goal(z))), strict=True)
     ]
-    found = []
+    slopes = []
     for dual in duals(x):
         rows = [[dual[r - j] / total(dual[: r + 1]) for j in range(r + 1)] for r in range(T)]
         by_position = [total([row[j] for row in rows[j:]]) for j in range(T)]
         masses = [(share, total([by_position[j] for j in range(T) if hit[j]])) for share, hit in hits]
-        found.append(sum((share * fraction(mass[1] / mass[0]) for share, mass in masses), Fraction(0)))
-    return found
+        slopes.append(sum((share * fraction(mass[1] / mass[0]) for share, mass in masses), Fraction(0)))
+    return slopes
 
 
 def jacobian_differentiates_the_field() -> CrossCheck:
-    """The error of the enclosed path rests on the Jacobian; in fractions."""
+    """Compare the Jacobian, on which the error of the enclosed path rests, with dual numbers, in fractions."""
     x = points()[0]
 
     def written(shares: Shares) -> list[Row]:
-        rows = jacobian(x, goals(shares))
+        rows = flow.jacobian(x, goals(shares))
         return [[rows[max(a, b)][min(a, b)] for b in range(T)] for a in range(T)]
 
     def differentiated(shares: Shares) -> list[Row]:
         columns = [[fraction(each[1]) for each in field(dual, goals(shares))] for dual in duals(x)]
         return [list(row) for row in zip(*columns, strict=True)]
 
-    expected = [differentiated(shares) for shares in LOSSES.values()]
-    found = [written(shares) for shares in LOSSES.values()]
-    return CrossCheck(
-        "the Jacobian of the flow against the derivative of its field by dual numbers",
-        lambda stated: equal(stated, expected),
-        found,
-        {
-            "negated": [[[-entry for entry in row] for row in matrix] for matrix in found],
-            "zero": [[[0 * entry for entry in row] for row in matrix] for matrix in found],
-            "the losses swapped": found[::-1],
-        },
-    )
+    def scaled(factor: int) -> list[list[Row]]:
+        return [[[factor * entry for entry in row] for row in matrix] for matrix in ours]
+
+    ours, expected = ([each(shares) for shares in LOSSES.values()] for each in (written, differentiated))
+    mutants = {"negated": scaled(-1), "zero": scaled(0), "the losses swapped": ours[::-1]}
+    name = "the Jacobian of the flow against the derivative of its field by dual numbers"
+    return CrossCheck(name, lambda matrices: equal(matrices, expected), ours, mutants)
 
 
 def library_has_the_field() -> CrossCheck:
-    """The library's gradient flow of both losses, at zero and at random weights, against x_k G_k."""
+    """Compare the library's gradient flow of both losses, at zero and at random weights, with x_k G_k."""
     at = [[Fraction(1)] * T, *points()]
     ours = np.array([[field(x, goals(shares)) for x in at] for shares in LOSSES.values()], float)
     space = coordinates(star.SPEC, position_1=toeplitz(T))
@@ -128,28 +108,28 @@ def library_has_the_field() -> CrossCheck:
     both = jax.vmap(jax.vmap(velocity, in_axes=(None, 0)), in_axes=(0, None))
     program: Callable[..., jax.Array] = jax.jit(both, compiler_options=options)
     library = np.asarray(program(jnp.array(list(LOSSES.values()), float), jnp.log(jnp.array(at, float))))
-    return CrossCheck(
-        "the library's gradient flow against x_k G_k",
-        lambda stated: at_most(np.abs(stated - ours), 1e-12, refuted_above=1e-6),
-        library,
-        {
-            "zero": 0 * library,
-            "negated": -library,
-            "w(1) and w(2) swapped": library[..., [0, 2, 1, *range(3, T)]],
-            "offsets reversed": library[..., ::-1],
-            "the losses swapped": library[::-1],
-        },
-    )
+    mutants = {
+        "zero": 0 * library,
+        "negated": -library,
+        "w(1) and w(2) swapped": library[..., [0, 2, 1, *range(3, T)]],
+        "offsets reversed": library[..., ::-1],
+        "the losses swapped": library[::-1],
+    }
+
+    def measure(values: np.ndarray) -> Outcome:
+        return at_most(np.abs(values - ours), 1e-12, refuted_above=1e-6)
+
+    return CrossCheck("the library's gradient flow against x_k G_k", measure, library, mutants)
 
 
 def points() -> list[list[Fraction]]:
-    """Random integers for x."""
+    """Return random integers for x."""
     random = Random(0)
     return [[Fraction(random.randint(1, 99)) for _ in range(T)] for _ in range(POINTS)]
 
 
 def duals(x: Sequence[Fraction]) -> list[Row]:
-    """x with x_k (1 + epsilon) for x_k, for each k; d/dw(k) is the coefficient of epsilon."""
+    """Return x with x_k (1 + epsilon) for x_k, for each k; d/dw(k) is the coefficient of epsilon."""
     values = [fmpq(value.numerator, value.denominator) for value in x]
     return [[fmpq_series([value, value * (j == k)], 2) for j, value in enumerate(values)] for k in range(T)]
 

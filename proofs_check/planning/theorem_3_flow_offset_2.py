@@ -1,16 +1,16 @@
-"""Theorem 3 for L1a alone, Layer 2 at zero, proved: no flow ends at the predecessor; that from w = 0 ends at offset 2.
+"""Theorem 3 for L1a alone, Layer 2 at zero, a proof: no flow ends at the predecessor; that from w = 0 ends at offset 2.
 
-Definitions, x_k, G_k and the path are those of ``theorem_3_flow_proof``. First, from any weights whatever, with x_1 = 1
+Definitions, x_k, G_k and the path are those of ``theorem_3_flow_proof``. First, from any weights, with x_1 = 1
 and g_k = w(1) - w(k) = -log x_k:
 
 1. Where x_k <= 1/256 for all k != 1: G_0 <= -c, and G_k >= c for k >= 2, with c = REPEL.                  ``repels``
-2. No flow stays there for ever. Suppose one did. |G_0| <= C, as G is continuous. u = w(2) - w(0) has
+2. No flow stays there forever. Suppose one did. |G_0| <= C, as G is continuous. u = w(2) - w(0) has
    u' >= c (x_0 + x_2) > 0, and g_2' <= C x_0 - 2 c x_2. If u stays bounded, int (x_0 + x_2) is finite, so g_2 is
    bounded above, x_2 away from 0, and int x_2 is infinite. So u -> infinity, and x_2/x_0 = exp(u) >= C/c from some time
    on. Then g_2' <= -c x_2, exp(g_2)' <= -c, and exp(g_2) = 1/x_2 would fall below 256. But where S1[T, T-1] >= 256/257,
    all x_k are at most 1/256. So S1[T, T-1] -> 1 for no initial weights.                                   ``leaves``
 
-Then the flow from zero. Now y_k = exp(w(k) - w(2)), h_k = w(2) - w(k). Row 1 sees the offsets 0 and 1 alone, rho and
+Then the flow from zero. Now y_k = exp(w(k) - w(2)), h_k = w(2) - w(k). Row 1 has the offsets 0 and 1 alone, rho and
 1 - rho. Let H_k be G_k without row 1, and K bound |lam_1 - lam_0|. Then                                ``first_row``
 
        w(k)' = y_k H_k + R ([k = 0] - [k = 1]),   R = rho (1 - rho) (lam_1 - lam_0),   w(2)' = -sum_{j != 2} y_j H_j
@@ -29,28 +29,17 @@ Then the flow from zero. Now y_k = exp(w(k) - w(2)), h_k = w(2) - w(k). Row 1 se
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import sympy
 from flint import arb
 
-from proofs_check.ledger.certified import Cell, balls_at_least, nonnegative, same
-from proofs_check.ledger.evidence import Test
-from proofs_check.ledger.outcome import Outcome
+from proofs_check.ledger import Cell, Outcome, Test, balls_at_least, nonnegative, same
 from proofs_check.methods.star import T
 from proofs_check.planning import theorem_3_flow_gradient as gradient
 from proofs_check.planning import theorem_3_flow_proof as proof
 from proofs_check.planning.theorem_3_flow_enclosure import path
-from proofs_check.planning.theorem_3_flow_field import (
-    NEXT_TOKEN,
-    PLAN,
-    Shares,
-    attend,
-    attention,
-    goals,
-    lam,
-    pulls,
-)
+from proofs_check.planning.theorem_3_flow_field import NEXT_TOKEN, PLAN, Shares, attend, attention, goals, lam, pulls
 from proofs_check.planning.theorem_3_flow_proof import END_PLAN, LEVEL, ball, boxes, symbolic
 
 NEAR = (Fraction(1, 256),) * T
@@ -61,7 +50,7 @@ RATES = (Fraction(1, 10), Fraction(1, 50), Fraction(0), *[Fraction(1, 250)] * (T
 FIRST_ROW = Fraction(1, 15)
 """K."""
 SPLITS, SHARES = 4, 16
-"""Parts of x_0 or y_0, and of rho."""
+"""Number of parts of x_0 or y_0, and of rho."""
 
 
 class Repels(NamedTuple):
@@ -102,83 +91,59 @@ class Ends(NamedTuple):
     rate: sympy.Expr = 3 * symbolic(min(RATES[:2]))
 
 
-REPELS: Final = "L1a: -G_0 - 1/50 and G_k - 1/50, k >= 2, near the predecessor, at all weights"
-LEAVES: Final = "L1a: what these G_k make positive near the predecessor"
-FIRST: Final = "L1a: what row 1 adds, and (y_0 + y_1)^2 - 4 y_0 y_1, at all weights"
-ENTERS: Final = "L1a: margins of the enclosed path and, at its end, of the gaps and of P"
-BASIN: Final = "L1a: -H_k less its rate, and 1/15 - |lam_1 - lam_0|, for all larger gaps"
-GAPS: Final = "L1a: what these H_k make positive, for all gaps"
-ENDS: Final = "L1a: level - S1[T, T-1] in the end, for any level"
-
-
 def steps() -> tuple[Test, ...]:
-    """Steps 1 to 5."""
+    """Return steps 1 to 5."""
+    to_box = proof.Enters(PLAN, END_PLAN, 2, BOX)
+    wrong_repels = {"(L1a + L1b)/2": Repels(NEXT_TOKEN), "1/2 for 1/50": Repels(rate=Fraction(1, 2))}
+    wrong_paths = {
+        "a millionth of the tube": Enters(to_box._replace(tube=1e-9)),
+        "the predecessor": Enters(to_box._replace(main=1)),
+        "40 pieces earlier": Enters(to_box._replace(pieces=-40)),
+        "K = 1": Enters(bound=Fraction(1)),
+    }
+    wrong_basins = {
+        "(L1a + L1b)/2": Basin(NEXT_TOKEN),
+        "ten times the rates": Basin(factor=10),
+        "1/100 for 1/15": Basin(bound=Fraction(1, 100)),
+    }
+    wrong_gaps = {"3 RATES_k y_k": Gaps(alone=3), "4 r (y_0 + y_1)": Gaps(together=4), "2 RATES_k e": Gaps(late=2)}
+    wrong_leaves, wrong_signs = {"C x_0 - 3 c x_2": (3, 1), "-2 c x_2": (2, 2)}, {"added to w(1)": -1, "added twice": 2}
+    names = (
+        "L1a: -G_0 - 1/50 and G_k - 1/50, k >= 2, near the predecessor, at all weights",
+        "L1a: what these G_k make positive near the predecessor",
+        "L1a: what row 1 adds, and (y_0 + y_1)^2 - 4 y_0 y_1, at all weights",
+        "L1a: margins of the enclosed path and, at its end, of the gaps and of P",
+        "L1a: -H_k less its rate, and 1/15 - |lam_1 - lam_0|, for all larger gaps",
+        "L1a: what these H_k make positive, for all gaps",
+    )
     return (
-        Test(
-            "certified",
-            REPELS,
-            repels,
-            amended=Repels(),
-            mutants={"(L1a + L1b)/2": Repels(NEXT_TOKEN), "1/2 for 1/50": Repels(rate=Fraction(1, 2))},
-        ),
-        Test("symbolic", LEAVES, leaves, amended=(2, 1), mutants={"C x_0 - 3 c x_2": (3, 1), "-2 c x_2": (2, 2)}),
-        Test("symbolic", FIRST, first_row, amended=1, mutants={"added to w(1)": -1, "added twice": 2}),
-        Test(
-            "certified",
-            ENTERS,
-            enters,
-            amended=Enters(),
-            mutants={
-                "a millionth of the tube": Enters(proof.Enters(PLAN, END_PLAN, 2, BOX, tube=1e-9)),
-                "the predecessor": Enters(proof.Enters(PLAN, END_PLAN, 1, BOX)),
-                "40 pieces earlier": Enters(proof.Enters(PLAN, END_PLAN, 2, BOX, pieces=-40)),
-                "K = 1": Enters(bound=Fraction(1)),
-            },
-        ),
-        Test(
-            "certified",
-            BASIN,
-            basin,
-            amended=Basin(),
-            mutants={
-                "(L1a + L1b)/2": Basin(NEXT_TOKEN),
-                "ten times the rates": Basin(factor=10),
-                "1/100 for 1/15": Basin(bound=Fraction(1, 100)),
-            },
-        ),
-        Test(
-            "symbolic",
-            GAPS,
-            gaps,
-            amended=Gaps(),
-            mutants={"3 RATES_k y_k": Gaps(alone=3), "4 r (y_0 + y_1)": Gaps(together=4), "2 RATES_k e": Gaps(late=2)},
-        ),
+        Test("certified", names[0], repels, amended=Repels(), mutants=wrong_repels),
+        Test("symbolic", names[1], leaves, amended=(2, 1), mutants=wrong_leaves),
+        Test("symbolic", names[2], first_row, amended=1, mutants=wrong_signs),
+        Test("certified", names[3], enters, amended=Enters(), mutants=wrong_paths),
+        Test("certified", names[4], basin, amended=Basin(), mutants=wrong_basins),
+        Test("symbolic", names[5], gaps, amended=Gaps(), mutants=wrong_gaps),
     )
 
 
 def limit() -> Test:
-    """Step 6."""
-    return Test(
-        "symbolic",
-        ENDS,
-        ends,
-        amended=Ends(),
-        intended=Ends(),
-        mutants={
-            "y_k, k >= 3, earlier": Ends(alone=100 / LEVEL),
-            "P earlier": Ends(product=20 / LEVEL**3),
-            "P that converges": Ends(rate=sympy.Integer(0)),
-        },
-    )
+    """Return step 6."""
+    mutants = {
+        "y_k, k >= 3, earlier": Ends(alone=100 / LEVEL),
+        "P earlier": Ends(product=20 / LEVEL**3),
+        "P that converges": Ends(rate=sympy.Integer(0)),
+    }
+    name = "L1a: level - S1[T, T-1] in the end, for any level"
+    return Test("symbolic", name, ends, amended=Ends(), intended=Ends(), mutants=mutants)
 
 
 @cache
-def repels(stated: Repels) -> Outcome:
+def repels(variant: Repels) -> Outcome:
     """Step 1: -c - G_0 and G_k - c, k >= 2, over the parts of x_0."""
     cells, ends = [], [float(NEAR[0] * part / SPLITS) for part in range(SPLITS + 1)]
     for low, high, x in zip(ends[:-1], ends[1:], boxes(NEAR, SPLITS), strict=True):
-        g = pulls(x, lam(attention(x), goals(stated.shares)))
-        cells += [Cell(low, high, (g[k] if k else -g[0]) - ball(stated.rate)) for k in range(T) if k != 1]
+        g = pulls(x, lam(attention(x), goals(variant.shares)))
+        cells += [Cell(low, high, (g[k] if k else -g[0]) - ball(variant.rate)) for k in range(T) if k != 1]
     return balls_at_least(cells, 0)
 
 
@@ -197,7 +162,7 @@ def leaves(multiples: tuple[int, int]) -> Outcome:
 
 @cache
 def first_row(sign: int) -> Outcome:
-    """What row 1 adds to w(0)' and w(1)': +-rho (1 - rho) (lam_1 - lam_0); and a square."""
+    """Compare what row 1 adds to w(0)' and w(1)': +-rho (1 - rho) (lam_1 - lam_0); and a square."""
     y, lams = sympy.symbols("y:2", positive=True), sympy.symbols("lam:2")
     rho, other = attend(list(y))
     pays = rho * lams[1] + other * lams[0]  # offset 0 is position 1
@@ -208,27 +173,27 @@ def first_row(sign: int) -> Outcome:
 
 
 @cache
-def enters(stated: Enters) -> Outcome:
+def enters(variant: Enters) -> Outcome:
     """Step 3: TUBE less the error of each piece; BOX_k - y_k and 2 RATES_k BOX_k^3 - K P_1 at the end."""
-    last = path(stated.path.shares, stated.path.end)[: stated.path.pieces][-1]
+    last = path(variant.path.shares, variant.path.end)[: variant.path.pieces][-1]
     product = (last.w[0] + last.w[1] - 2 * last.w[2]).exp()
-    sides = [2 * ball(RATES[k] * BOX[k] ** 3) - ball(stated.bound) * product for k in (0, 1)]
-    return balls_at_least([*proof.margins(stated.path), *(Cell(last.end, last.end, side) for side in sides)], 0)
+    sides = [2 * ball(RATES[k] * BOX[k] ** 3) - ball(variant.bound) * product for k in (0, 1)]
+    return balls_at_least([*proof.margins(variant.path), *(Cell(last.end, last.end, side) for side in sides)], 0)
 
 
 @cache
-def basin(stated: Basin) -> Outcome:
-    """Step 4: -RATES_k - H_k, k != 2, and K - |lam_1 - lam_0|. By step 5 it is so from t = END_PLAN on."""
+def basin(variant: Basin) -> Outcome:
+    """Step 4: -RATES_k - H_k, k != 2, and K - |lam_1 - lam_0|. By step 5 it holds from t = END_PLAN on."""
     cells = []
-    for y, lams in _lams(stated.shares):
+    for y, lams in _lams(variant.shares):
         h = pulls(y, lams, first=2)
-        cells += [Cell(END_PLAN, None, -ball(stated.factor * RATES[k]) - h[k]) for k in range(T) if k != 2]
-        cells.append(Cell(END_PLAN, None, ball(stated.bound) - abs(lams[1] - lams[0])))
+        cells += [Cell(END_PLAN, None, -ball(variant.factor * RATES[k]) - h[k]) for k in range(T) if k != 2]
+        cells.append(Cell(END_PLAN, None, ball(variant.bound) - abs(lams[1] - lams[0])))
     return balls_at_least(cells, 0)
 
 
 def _lams(shares: Shares) -> Iterator[tuple[list[arb], list[arb]]]:
-    """(y, lam) over the parts of y_0 and rho."""
+    """Yield (y, lam) over the parts of y_0 and rho."""
     for y in boxes(BOX, SPLITS, main=2):
         rows = [attend(y[: r + 1]) for r in range(2, T)]
         for number in range(SHARES):
@@ -237,7 +202,7 @@ def _lams(shares: Shares) -> Iterator[tuple[list[arb], list[arb]]]:
 
 
 @cache
-def gaps(stated: Gaps) -> Outcome:
+def gaps(variant: Gaps) -> Outcome:
     """Step 5, where H_k = -(RATES_k + m_k), and n is what the other offsets add to w(2)'.
 
     h_k' - 2 c y_k for k >= 3, with c for RATES_k; (h_0 + h_1)' - 3 r (y_0 + y_1). For step 6, k = 0 and 1, times
@@ -247,30 +212,21 @@ def gaps(stated: Gaps) -> Outcome:
     first = [symbolic(rate) for rate in RATES[:2]]
     sides, more = sympy.symbols("y0 y1", positive=True), sympy.symbols("m0 m1", positive=True)
     both = sum(side * (rate + extra) for side, rate, extra in zip(sides, first, more, strict=True))
-    late = [(2 * (e + d) * (rate + m) + n - stated.late * rate * e) * (e + d + y) ** 2 - rate * e**3 for rate in first]
-    return nonnegative(
-        [
-            2 * y * (c + m) + n - stated.alone * c * y,
-            3 * both + 2 * n - stated.together * min(first) * sum(sides),
-            *late,
-        ]
-    )
+    late = [(2 * (e + d) * (rate + m) + n - variant.late * rate * e) * (e + d + y) ** 2 - rate * e**3 for rate in first]
+    alone, together = variant.alone * c * y, variant.together * min(first) * sum(sides)
+    return nonnegative([2 * y * (c + m) + n - alone, 3 * both + 2 * n - together, *late])
 
 
 @cache
-def ends(stated: Ends) -> Outcome:
+def ends(variant: Ends) -> Outcome:
     """Step 6, at times after END_PLAN: level - y_k, k >= 3; and RATES_k e^3 - K P with e = level^2, k = 0 and 1.
 
     1/sqrt(P) is at least 1 + 3 r t. Once K P <= RATES_k e^3, y_k falls at the rate RATES_k e until it is below e.
-    Undecided if a step before is.
+    Undecided if an earlier step is.
     """
     rates: list[Any] = [symbolic(rate) for rate in RATES]
     bound = symbolic(FIRST_ROW)
-    root = 1 + stated.rate * stated.product
-    found = nonnegative(
-        [
-            *(LEVEL - 1 / (1 + 2 * rates[k] * stated.alone) for k in range(3, T)),
-            *(rates[k] * LEVEL**6 - bound / root**2 for k in (0, 1)),
-        ]
-    )
-    return proof.resting_on((gradient.step(), *steps()), found)
+    root = 1 + variant.rate * variant.product
+    alone = (LEVEL - 1 / (1 + 2 * rates[k] * variant.alone) for k in range(3, T))
+    outcome = nonnegative([*alone, *(rates[k] * LEVEL**6 - bound / root**2 for k in (0, 1))])
+    return proof.resting_on((gradient.step(), *steps()), outcome)

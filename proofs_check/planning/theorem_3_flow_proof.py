@@ -1,10 +1,10 @@
-"""Theorem 3 for (1/2)(L1a + L1b), Layer 2 at zero, proved: the flow from w = 0 takes S1[T, T-1] to 1.
+"""Theorem 3 for (1/2)(L1a + L1b), Layer 2 at zero, a proof: the flow from w = 0 takes S1[T, T-1] to 1.
 
-See ``theorem_3_flow_field`` for x, G, lam and M, and ``theorem_3_flow_enclosure`` for the path. Rows and positions are
-counted from 0. With x_1 = 1 the gaps are g_k = w(1) - w(k) = -log x_k.
+See ``theorem_3_flow_field`` for x, G, lam and M, and ``theorem_3_flow_enclosure`` for the path. Rows and positions
+count from 0. With x_1 = 1 the gaps are g_k = w(1) - w(k) = -log x_k.
 
 1. *Field.* w(k)' = x_k G_k is -dL/dw(k): see ``theorem_3_flow_gradient``.
-2. *Entry.* The error of the path stays below TUBE, as its proof supposes. At t = END, x_k <= BOX_k.     ``enters``
+2. *Entry.* The error of the path stays below TUBE, as its proof assumes. At t = END, x_k <= BOX_k.     ``enters``
 3. *Basin.* G_k <= -RATE for every k != 1 and all x in [0, BOX].                                          ``basin``
 4. *Gaps.* As sum_k x_k G_k = 0, g_k' = -x_k G_k - sum_{j != 1} x_j G_j. In the box this is at least 2 RATE x_k > 0, so
    every x_k falls, and the flow never leaves the box. Also (1/x_k)' = exp(g_k) g_k' >= 2 RATE, hence from t = END on
@@ -21,21 +21,19 @@ from typing import Any, Final, NamedTuple
 import sympy
 from flint import arb
 
-from proofs_check.ledger.certified import Cell, balls_at_least, nonnegative
-from proofs_check.ledger.evidence import Test
-from proofs_check.ledger.outcome import Outcome
+from proofs_check.ledger import Cell, Outcome, Test, balls_at_least, nonnegative
 from proofs_check.methods.star import T
 from proofs_check.planning import theorem_3_flow_gradient as gradient
 from proofs_check.planning.theorem_3_flow_enclosure import TUBE, path
 from proofs_check.planning.theorem_3_flow_field import NEXT_TOKEN, PLAN, Shares, attention, goals, lam, pulls
 
 END, END_PLAN = 700, 5000
-"""Where the paths of (1/2)(L1a + L1b) and of L1a end."""
+"""Times at which the paths of (1/2)(L1a + L1b) and of L1a end."""
 BOX = (Fraction(1, 40), Fraction(1), *[Fraction(3, 2000)] * (T - 2))
 """x_1 = 1."""
 RATE = Fraction(1, 200)
 SPLITS = 8
-"""Parts of x_0 over which G is enclosed."""
+"""Number of parts of x_0 over which G is enclosed."""
 LEVEL = sympy.Symbol("level", positive=True)
 
 
@@ -44,7 +42,7 @@ def symbolic(value: Fraction) -> Any:
 
 
 class Enters(NamedTuple):
-    """The path with these shares up to ``end``, or to a number of pieces; its box, with x_main = 1; the tube."""
+    """The path with these shares up to ``end``, or for a number of pieces; its box, with x_main = 1; the tube."""
 
     shares: Shares = NEXT_TOKEN
     end: int = END
@@ -55,7 +53,7 @@ class Enters(NamedTuple):
 
 
 class Basin(NamedTuple):
-    """The loss, and the rate that every -G_k is to exceed."""
+    """The loss, and the rate that every -G_k must exceed."""
 
     shares: Shares = NEXT_TOKEN
     rate: Fraction = RATE
@@ -76,120 +74,98 @@ class Ends(NamedTuple):
     rate: sympy.Expr = 2 * symbolic(RATE)
 
 
-ENTERS: Final = "(L1a + L1b)/2: margins of the enclosed path and, at its end, of the gaps"
-BASIN: Final = f"(L1a + L1b)/2: -G_k - {RATE}, for all larger gaps"
-GAPS: Final = "(L1a + L1b)/2: what these G_k make positive, for all gaps"
 ENDS: Final = "(L1a + L1b)/2: level - (1 - S1[T, T-1]) in the end, for any level"
 
 
 def steps() -> tuple[Test, ...]:
-    """Steps 2 to 4."""
+    """Return steps 2 to 4."""
+    wrong_paths = {
+        "a tenth of the tube": Enters(tube=TUBE / 10),
+        "x_0 <= 1/60": Enters(box=(Fraction(1, 60), *BOX[1:])),
+        "40 pieces earlier": Enters(pieces=-40),
+        "L1a": Enters(shares=PLAN, end=END_PLAN),
+    }
+    wrong_basins = {"L1a": Basin(shares=PLAN), "1/5 for 1/200": Basin(rate=Fraction(1, 5))}
+    wrong_gaps = {"3 RATE x_k": Gaps(multiple=3), "without offset 0": Gaps(own=0)}
+    names = (
+        "(L1a + L1b)/2: margins of the enclosed path and, at its end, of the gaps",
+        f"(L1a + L1b)/2: -G_k - {RATE}, for all larger gaps",
+        "(L1a + L1b)/2: what these G_k make positive, for all gaps",
+    )
     return (
-        Test(
-            "certified",
-            ENTERS,
-            enters,
-            amended=Enters(),
-            mutants={
-                "a tenth of the tube": Enters(tube=TUBE / 10),
-                "x_0 <= 1/60": Enters(box=(Fraction(1, 60), *BOX[1:])),
-                "40 pieces earlier": Enters(pieces=-40),
-                "L1a": Enters(shares=PLAN, end=END_PLAN),
-            },
-        ),
-        Test(
-            "certified",
-            BASIN,
-            basin,
-            amended=Basin(),
-            mutants={"L1a": Basin(shares=PLAN), "1/5 for 1/200": Basin(rate=Fraction(1, 5))},
-        ),
-        Test(
-            "symbolic",
-            GAPS,
-            gaps,
-            amended=Gaps(),
-            mutants={"3 RATE x_k": Gaps(multiple=3), "without offset 0": Gaps(own=0)},
-        ),
+        Test("certified", names[0], enters, amended=Enters(), mutants=wrong_paths),
+        Test("certified", names[1], basin, amended=Basin(), mutants=wrong_basins),
+        Test("symbolic", names[2], gaps, amended=Gaps(), mutants=wrong_gaps),
     )
 
 
 def limit() -> Test:
-    """Step 5. That S1[T, T-1] does not tend to 1 says that, at some level, the sign is the other one."""
-    return Test(
-        "symbolic",
-        ENDS,
-        ends,
-        amended=Ends(),
-        intended=Ends(sign=-1),
-        mutants={
-            "x_k that converge": Ends(rate=sympy.Integer(0)),
-            "a tenth of the time": Ends(time=90 / LEVEL),
-        },
-    )
+    """Return step 5. That S1[T, T-1] does not tend to 1 states that, at some level, the sign is the other one."""
+    mutants = {"x_k that converge": Ends(rate=sympy.Integer(0)), "a tenth of the time": Ends(time=90 / LEVEL)}
+    return Test("symbolic", ENDS, ends, amended=Ends(), intended=Ends(sign=-1), mutants=mutants)
 
 
 @cache
-def enters(stated: Enters) -> Outcome:
+def enters(variant: Enters) -> Outcome:
     """Step 2."""
-    return balls_at_least(margins(stated), 0)
+    return balls_at_least(margins(variant), 0)
 
 
-def margins(stated: Enters) -> list[Cell]:
-    """TUBE less the error of each piece; BOX_k - x_k at the end."""
-    pieces = path(stated.shares, stated.end)[: stated.pieces]
+def margins(variant: Enters) -> list[Cell]:
+    """Return TUBE less the error of each piece, and BOX_k - x_k at the end."""
+    pieces = path(variant.shares, variant.end)[: variant.pieces]
     last = pieces[-1]
-    x = [(each - last.w[stated.main]).exp() for each in last.w]
+    x = [(each - last.w[variant.main]).exp() for each in last.w]
     return [
-        *(Cell(piece.start, piece.end, stated.tube - piece.error) for piece in pieces),
-        *(Cell(last.end, last.end, ball(stated.box[k]) - x[k]) for k in range(T) if k != stated.main),
+        *(Cell(piece.start, piece.end, variant.tube - piece.error) for piece in pieces),
+        *(Cell(last.end, last.end, ball(variant.box[k]) - x[k]) for k in range(T) if k != variant.main),
     ]
 
 
 @cache
-def basin(stated: Basin) -> Outcome:
-    """Step 3: -RATE - G_k, k != 1, for each part of x_0. By step 4 it is so from t = END on."""
+def basin(variant: Basin) -> Outcome:
+    """Step 3: -RATE - G_k, k != 1, for each part of x_0. By step 4 it holds from t = END on."""
     cells = []
     for x in boxes(BOX, SPLITS):
-        g = pulls(x, lam(attention(x), goals(stated.shares)))
-        cells += [Cell(END, None, -ball(stated.rate) - g[k]) for k in range(T) if k != 1]
+        g = pulls(x, lam(attention(x), goals(variant.shares)))
+        cells += [Cell(END, None, -ball(variant.rate) - g[k]) for k in range(T) if k != 1]
     return balls_at_least(cells, 0)
 
 
 @cache
-def gaps(stated: Gaps) -> Outcome:
+def gaps(variant: Gaps) -> Outcome:
     """Step 4: g_k' - 2 c x_k, where G_k = -(c + m) and n is what the other offsets add.
 
     And x_0 + n - (1 - S1[r, r-1]), where n is the sum of x_k over the offsets k >= 2 of the row.
     """
     c, m, n, x = sympy.symbols("c m n x", positive=True)
-    return nonnegative([2 * x * (c + m) + n - stated.multiple * c * x, stated.own * x + n - (1 - 1 / (1 + x + n))])
+    return nonnegative([2 * x * (c + m) + n - variant.multiple * c * x, variant.own * x + n - (1 - 1 / (1 + x + n))])
 
 
 @cache
-def ends(stated: Ends) -> Outcome:
-    """Step 5: level less the bound on sum of x_k, at a time after END; undecided if a step before is."""
-    bounds = [1 / (1 / symbolic(each) + stated.rate * stated.time) for each in BOX]
-    found = nonnegative([stated.sign * (LEVEL - sum(bounds[:1] + bounds[2:]))])
-    return resting_on((gradient.step(), *steps()), found)
+def ends(variant: Ends) -> Outcome:
+    """Step 5: level less the bound on sum of x_k, at a time after END; undecided if an earlier step is."""
+    bounds = [1 / (1 / symbolic(each) + variant.rate * variant.time) for each in BOX]
+    outcome = nonnegative([variant.sign * (LEVEL - sum(bounds[:1] + bounds[2:]))])
+    return resting_on((gradient.step(), *steps()), outcome)
 
 
-def resting_on(before: Sequence[Test], found: Outcome) -> Outcome:
-    """The outcome of the last step of a proof: it shows nothing unless all steps before are supported."""
-    links: list[Any] = [test.measure(test.amended) for test in before]
-    supported = all(link.shows == "supports" for link in links)
-    return found if supported else replace(found, shows="undecided")
+def resting_on(earlier: Sequence[Test], outcome: Outcome) -> Outcome:
+    """Return the outcome of the last step of a proof, which shows nothing unless all earlier steps are supported."""
+    outcomes: list[Any] = [test.measure(test.amended) for test in earlier]
+    supported = all(each.shows == "supports" for each in outcomes)
+    return outcome if supported else replace(outcome, shows="undecided")
 
 
 def boxes(box: Sequence[Fraction], splits: int, main: int = 1) -> list[list[arb]]:
-    """x_k in [0, BOX_k], with x_0 in parts, and x_main = 1."""
-    found = []
+    """Return x_k in [0, BOX_k], with x_0 in parts, and x_main = 1."""
+    parts = []
     for part in range(splits):
         x = [ball(value).union(arb(0)) for value in box]
         x[0] = ball(box[0] * part / splits).union(ball(box[0] * (part + 1) / splits))
         x[main] = arb(1)
-        found.append(x)
-    return found
+        parts.append(x)
+    return parts
 
 
 def ball(value: Fraction) -> arb:

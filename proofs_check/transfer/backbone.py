@@ -4,11 +4,12 @@ With W^T = lambda A, A the adjacency of nodes (the end token has neither row nor
 
     dL_2/dW^V[j, k] = lambda sum over contexts c with target j of  N[c] p_2(S(k) | c) - N[c, S(k)]
 
-so what counts is not whether k was seen next, but whether a successor of k was seen two positions ahead. As W^V[j, k]
-tends to minus infinity the logits of all of S(k) do, and that of the end token stays at 0, so the gradient tends to
--lambda N[j, S(k)]. The same holds of W^M[i, k], with the current token in place of the target.
+so it does not matter whether k came next, but whether a successor of k came two positions ahead. As W^V[j, k] tends to
+minus infinity the logits of all of S(k) do, and that of the end token stays at 0, so the gradient tends to
+-lambda N[j, S(k)]. The same holds for W^M[i, k], with the current token in place of the target.
 
-The signs are proved in symbols on every DAG of three nodes, which nodes they lead to is listed on every DAG of four.
+The signs are proved in symbols on every DAG of three nodes; the nodes that they increase are listed on every DAG of
+four.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,15 +23,14 @@ import sympy
 from jaxtyping import Bool
 
 from circuits.tasks.walks.graphs import adjacency, graph_from_edges, reachability
-from proofs_check.ledger.certified import nonnegative, same
-from proofs_check.ledger.evidence import Findings, Test
-from proofs_check.ledger.outcome import Outcome, at_least, every
+from proofs_check.ledger import Findings, Outcome, Test, at_least, every, nonnegative, same
 from proofs_check.transfer import exact
 from proofs_check.transfer.exact import CONTEXTS, CURRENT, TARGET, Expression, exponential, weight
 from proofs_check.transfer.library import agreement
 
 SMALL, NODES = 3, 4
-"""Nodes of the graphs of the proofs in symbols, and of those on which lines are listed."""
+"""Number of nodes of the graphs of the proofs in symbols, and of those on which lines are listed."""
+LAMBDA = sympy.Symbol("lambda", positive=True)
 Edges = Bool[np.ndarray, "N N"]
 Held = Callable[[Edges], Bool[np.ndarray, "N V"]]
 """What the transfer matrix holds of a graph: rows of nodes, columns of nodes and the end token."""
@@ -60,8 +60,8 @@ class Gradient(NamedTuple):
     Args:
         matrix: "V" or "M".
         held: what W^T holds.
-        sign: of the gradient.
-        step: whose loss.
+        sign: sign of the gradient.
+        step: the step whose loss is differentiated.
     """
 
     matrix: str
@@ -74,120 +74,126 @@ class Gradient(NamedTuple):
         return [c for c in CONTEXTS if c[CURRENT if self.matrix == "M" else TARGET] == 0]
 
 
+class Lines(NamedTuple):
+    """What W^T holds: a matrix of the graph, or of the edges in the line alone."""
+
+    held: Held = of_graph
+    line_alone: bool = False
+
+
 def backbone_signs() -> Findings:
     """The signs of dL_2/dW^V and dL_2/dW^M with W^T = lambda A, and what they lead to."""
+
+    def all_reach(lines: Lines) -> Outcome:
+        return every(increased(TARGET, lines).linked)
+
+    def never_next(lines: Lines) -> Outcome:
+        return at_least([int(np.sum(~increased(TARGET, lines).next))], 1)
+
+    def unlinked(lines: Lines) -> Outcome:
+        return at_least([int(np.sum(~increased(CURRENT, lines).linked))], 1)
+
+    wrong_graph = {"W^T = lambda A^T": Lines(transposed), "edges to the end token": Lines(with_end)}
+    line = {"W^T holds the edges of the lines": Lines(line_alone=True)}
+    reached = "(d) W^V: the nodes that (c) increases reach the target"
+    unseen = "(c) W^V: nodes that no line to the target had as the next token, and that are increased"
+    price = "the price, W^M: nodes without an edge from the current token that are increased"
     return Findings(
         (
             *signs(),
             Test(
                 "exhaustive",
-                "(d) W^V: the nodes that (c) raises reach the target",
-                lambda given: every(raised(TARGET, given).linked),
+                "(d) W^V: the nodes that (c) increases reach the target",
+                all_reach,
                 Lines(),
-                mutants={"W^T = lambda A^T": Lines(transposed), "edges to the end token": Lines(with_end)},
+                mutants=wrong_graph,
             ),
-            Test(
-                "exhaustive",
-                "(c) W^V: nodes that no line to the target showed as the next token, and that are raised",
-                lambda given: at_least([int(np.sum(~raised(TARGET, given).next))], 1),
-                Lines(),
-                mutants={"W^T holds the edges of the lines": Lines(seen_alone=True)},
-            ),
-            Test(
-                "exhaustive",
-                "the price, W^M: nodes without an edge from the current token that are raised",
-                lambda given: at_least([int(np.sum(~raised(CURRENT, given).linked))], 1),
-                Lines(),
-                mutants={"W^T holds the edges of the lines": Lines(seen_alone=True)},
-            ),
+            Test("exhaustive", unseen, never_next, Lines(), mutants=line),
+            Test("exhaustive", price, unlinked, Lines(), mutants=line),
         ),
         (agreement(2, ("content", "value")),),
-        "Edges 0 -> 1, 1 -> 2, 2 -> 3, 4 -> 2, seen: the path 0 1 2 3. Node 4 was never on a path to 3, so the "
-        "next-token loss lowers W^V[3, 4] at all weights; the second step raises it, for 4 leads to 2, and 2 came two "
-        "positions ahead on the way to 3.",
+        "Edges 0 -> 1, 1 -> 2, 2 -> 3, 4 -> 2, and one line, the path 0 1 2 3. Node 4 was never on a path to 3, so the "
+        "next-token loss decreases W^V[3, 4] at all weights; the second step increases it, because 4 leads to 2, and 2 "
+        "came two positions ahead on the way to 3.",
     )
 
 
 def signs() -> tuple[Test, ...]:
-    """(a), (b) and (c) of W^V and its closed form; (c) of W^M."""
-    right, squared_graph = Gradient("V"), {"W^T = lambda A^2": Gradient("V", squared)}
-    wrong = {"W^T = lambda A^T": Gradient("V", transposed), "the next-token loss": Gradient("V", step=1)}
-    sign = {"the other sign": Gradient("V", sign=-1)}
-    end = {"edges to the end token": Gradient("V", with_end)}
+    """Test (a), (b) and (c) of W^V and its closed form, and (c) of W^M."""
+    value, content = Gradient("V"), Gradient("M")
+    wrong = {"W^T = lambda A^T": value._replace(held=transposed), "the next-token loss": value._replace(step=1)}
+    sign, end = {"the other sign": value._replace(sign=-1)}, {"edges to the end token": value._replace(held=with_end)}
     of_content = {
-        "W^T = lambda A^T": Gradient("M", transposed),
-        "W^T = lambda A^2": Gradient("M", squared),
-        "the other sign": Gradient("M", sign=-1),
+        "W^T = lambda A^T": content._replace(held=transposed),
+        "W^T = lambda A^2": content._replace(held=squared),
+        "the other sign": content._replace(sign=-1),
     }
     of_value = {name: each._replace(matrix="V") for name, each in of_content.items()}
-    where = "two positions ahead"
+    square, where = {"W^T = lambda A^2": value._replace(held=squared)}, "two positions ahead"
     return (
-        Test("symbolic", "(a) W^V: entries of nodes without a successor", zero, right, mutants=wrong | end),
-        Test("symbolic", f"(b) W^V: sign where no successor was seen {where}", positive, right, mutants=wrong | sign),
-        Test("symbolic", "(c) W^V: sign of the limit where a successor was", limit, right, mutants=of_value),
-        Test("symbolic", "W^V: the closed form", closed, right, mutants=squared_graph),
-        Test("symbolic", "(c) W^M: sign of the limit where a successor was", limit, Gradient("M"), mutants=of_content),
+        Test("symbolic", "(a) W^V: entries of nodes without a successor", zero, value, mutants=wrong | end),
+        Test("symbolic", f"(b) W^V: sign where no successor came {where}", positive, value, mutants=wrong | sign),
+        Test("symbolic", "(c) W^V: sign of the limit where a successor came", limit, value, mutants=of_value),
+        Test("symbolic", "W^V: the closed form", closed, value, mutants=square),
+        Test("symbolic", "(c) W^M: sign of the limit where a successor came", limit, content, mutants=of_content),
     )
 
 
-def zero(given: Gradient) -> Outcome:
-    """(a) Cases with an edge to the node tell A from its transpose."""
+def zero(gradient: Gradient) -> Outcome:
+    """(a) Cases with an edge to the node distinguish A from its transpose."""
     cases = [(edges, k) for edges in graphs(SMALL) for k in range(SMALL) if not edges[k].any()]
-    return every(
-        [entry(given, edges, k) == 0 for edges, k in cases],
-        nontrivial=[edges[:, k].any() for edges, k in cases],
-    )
+    entries = [entry(gradient, edges, k) == 0 for edges, k in cases]
+    return every(entries, nontrivial=[edges[:, k].any() for edges, k in cases])
 
 
-def positive(given: Gradient) -> Outcome:
-    """(b) One context at least occurs, and ends there; the first successor's exponentials are inverted."""
+def positive(gradient: Gradient) -> Outcome:
+    """(b) At least one context occurs, and ends there; the first successor's exponentials are inverted."""
+    counted = exact.table(gradient.contexts, SMALL + 1)
+    occurs = counted[gradient.contexts[0]][SMALL]
 
-    def one(edges: Edges, k: int) -> Expression:
-        to, found = np.flatnonzero(edges[k]), entry(given, edges, k)
-        counted = exact.table(given.contexts, SMALL + 1)
-        found = found.xreplace({counted[c][b]: sympy.Integer(0) for c in given.contexts for b in to})
-        occurs = counted[given.contexts[0]][SMALL]
+    def value(edges: Edges, k: int) -> Expression:
+        to = np.flatnonzero(edges[k])
+        none = {counted[c][b]: sympy.Integer(0) for c in gradient.contexts for b in to}
         before = np.flatnonzero(edges[:, to[0]])
-        powers = {_power(m, c[n], a) for c in given.contexts for n, m in enumerate("MV") for a in before}
-        return exact.inverted(found.xreplace({occurs: 1 + occurs}), powers)
+        powers = {_power(m, c[n], a) for c in gradient.contexts for n, m in enumerate("MV") for a in before}
+        return exact.inverted(entry(gradient, edges, k).xreplace(none).xreplace({occurs: 1 + occurs}), powers)
 
-    return nonnegative([one(edges, k) for edges, k in leading()], strictly=True)
-
-
-def limit(given: Gradient) -> Outcome:
-    """(c) A successor came two positions ahead; k itself was never seen next. The end token keeps its logit 0."""
-
-    def one(edges: Edges, k: int) -> Expression:
-        counted, first = exact.table(given.contexts, SMALL + 1), _next_counts(given.contexts)
-        seen = counted[given.contexts[0]][np.flatnonzero(edges[k])[0]]
-        never = {first[c][k]: sympy.Integer(0) for c in given.contexts}
-        found = entry(given, edges, k).xreplace({seen: 1 + seen} | never)
-        own = {_power(given.matrix, 0, k), exponential(weight(given.matrix, 0, k))}
-        return -found.xreplace({each: sympy.Integer(0) for each in own})
-
-    return nonnegative([one(edges, k) for edges, k in leading()], strictly=True)
+    return nonnegative([value(edges, k) for edges, k in leading()], strictly=True)
 
 
-def closed(given: Gradient) -> Outcome:
+def limit(gradient: Gradient) -> Outcome:
+    """(c) A successor came two positions ahead; k itself never came next. The end token keeps its logit 0."""
+    counted, first = exact.table(gradient.contexts, SMALL + 1), _next_counts(gradient.contexts)
+
+    def value(edges: Edges, k: int) -> Expression:
+        number = counted[gradient.contexts[0]][np.flatnonzero(edges[k])[0]]
+        never = {first[c][k]: sympy.Integer(0) for c in gradient.contexts}
+        own = {_power(gradient.matrix, 0, k), exponential(weight(gradient.matrix, 0, k))}
+        derivative = entry(gradient, edges, k).xreplace({number: 1 + number} | never)
+        return -derivative.xreplace({each: sympy.Integer(0) for each in own})
+
+    return nonnegative([value(edges, k) for edges, k in leading()], strictly=True)
+
+
+def closed(gradient: Gradient) -> Outcome:
     """The entry is the sum of N_c p_2(S_k | c) - N_c,S_k over the row's contexts, for lambda = 1 as a factor."""
 
     def formula(edges: Edges, k: int) -> Expression:
-        total, matrix = sympy.Integer(0), of_graph(edges)
-        for c, numbers in exact.table(given.contexts, SMALL + 1).items():
+        total, to = sympy.Integer(0), np.flatnonzero(edges[k])
+        for c, numbers in exact.table(gradient.contexts, SMALL + 1).items():
             odds = [
                 sympy.Mul(*(_power(m, c[n], a) for a in np.flatnonzero(column) for n, m in enumerate("MV")))
-                for column in matrix.T
+                for column in of_graph(edges).T
             ]
-            to = np.flatnonzero(edges[k])
             total += sum(numbers) * sum(odds[b] for b in to) / sum(odds) - sum(numbers[b] for b in to)
         return total
 
-    return same([(entry(given, edges, k), formula(edges, k)) for edges, k in leading()])
+    return same([(entry(gradient, edges, k), formula(edges, k)) for edges, k in leading()])
 
 
 @cache
 def graphs(nodes: int) -> tuple[Edges, ...]:
-    """Every DAG whose edges go from smaller to larger nodes."""
+    """Return every DAG whose edges go from smaller to larger nodes."""
     possible = list(combinations(range(nodes), 2))
     return tuple(
         adjacency(graph_from_edges(nodes, [edge for edge, kept in zip(possible, chosen, strict=True) if kept]))
@@ -196,26 +202,23 @@ def graphs(nodes: int) -> tuple[Edges, ...]:
 
 
 def leading() -> list[tuple[Edges, int]]:
-    """Graphs and nodes with a successor."""
+    """Return graphs and nodes with a successor."""
     return [(edges, k) for edges in graphs(SMALL) for k in range(SMALL) if edges[k].any()]
 
 
-LAMBDA = sympy.Symbol("lambda", positive=True)
-
-
-def entry(given: Gradient, edges: Edges, k: int) -> Expression:
-    """The derivative by entry k of row 0, divided by lambda."""
-    contexts, tokens, matrix = given.contexts, SMALL + 1, given.held(edges)
+def entry(gradient: Gradient, edges: Edges, k: int) -> Expression:
+    """Return the derivative by entry k of row 0, divided by lambda."""
+    contexts, tokens, matrix = gradient.contexts, SMALL + 1, gradient.held(edges)
 
     def logits(context: exact.Context) -> list[Expression]:
         x = exact.first_logits(context, tokens)
-        if given.step == 1:
+        if gradient.step == 1:
             return x
         return [sympy.expand(LAMBDA * sum((x[a] for a in np.flatnonzero(to)), sympy.Integer(0))) for to in matrix.T]
 
-    counted = _next_counts(contexts) if given.step == 1 else exact.table(contexts, tokens)
-    found = exact.derivative(exact.loss(counted, logits), weight(given.matrix, 0, k))
-    return given.sign * found.xreplace({LAMBDA: sympy.Integer(1)})
+    counted = _next_counts(contexts) if gradient.step == 1 else exact.table(contexts, tokens)
+    derivative = exact.derivative(exact.loss(counted, logits), weight(gradient.matrix, 0, k))
+    return gradient.sign * derivative.xreplace({LAMBDA: sympy.Integer(1)})
 
 
 def _power(matrix: str, row: int, column: int | np.integer) -> Expression:
@@ -223,26 +226,19 @@ def _power(matrix: str, row: int, column: int | np.integer) -> Expression:
 
 
 def _next_counts(contexts: list[exact.Context]) -> dict[exact.Context, list[Expression]]:
-    """What was seen next, of which the second step knows nothing."""
+    """Return symbols for the tokens that came next, of which the second step knows nothing."""
     return {
         c: [sympy.Symbol(f"next_{n}", nonnegative=True) for n in row]
         for c, row in exact.table(contexts, SMALL + 1).items()
     }
 
 
-class Lines(NamedTuple):
-    """What W^T holds: a matrix of the graph, or of the edges that the line itself shows."""
-
-    held: Held = of_graph
-    seen_alone: bool = False
-
-
-class Raised(NamedTuple):
-    """A row for each graph, line, token of the row, and node that (c) raises there.
+class Increased(NamedTuple):
+    """A row for each graph, line, token of the row, and node whose entry (c) increases there.
 
     Args:
-        linked: the target can be reached from the node; of W^M: there is an edge to it from the current token.
-        next: the line shows the node next, in a context of the row.
+        linked: the target can be reached from the node; for W^M: there is an edge to it from the current token.
+        next: the line has the node next, in a context of the row.
     """
 
     linked: Bool[np.ndarray, " n"]
@@ -250,21 +246,21 @@ class Raised(NamedTuple):
 
 
 @cache
-def raised(position: int, given: Lines) -> Raised:
-    """On every DAG of four nodes, each path of three nodes or more as the only line."""
+def increased(position: int, lines: Lines) -> Increased:
+    """On every DAG of four nodes, with each path of three nodes or more as the only line."""
     linked, after = [], []
     for edges, path in _paths():
-        matrix = given.held(_edges_of(path) if given.seen_alone else edges)
+        matrix = lines.held(_edges_of(path) if lines.line_alone else edges)
         reach = reachability(nx.from_numpy_array(edges, create_using=nx.DiGraph))
         whole = [*path, NODES]
         rows = [(path[-1], range(len(path)))] if position == TARGET else [(t, [n]) for n, t in enumerate(path)]
         for row, starts in rows:
-            seen, following = ({whole[n + s] for n in starts if n + s < len(whole)} for s in (2, 1))
+            second, following = ({whole[n + s] for n in starts if n + s < len(whole)} for s in (2, 1))
             for k in range(NODES):
-                if k != row and any(matrix[k, b] for b in seen):
+                if k != row and any(matrix[k, b] for b in second):
                     linked.append(reach[k, row] if position == TARGET else edges[row, k])
                     after.append(k in following)
-    return Raised(np.array(linked, bool), np.array(after, bool))
+    return Increased(np.array(linked, bool), np.array(after, bool))
 
 
 def _paths() -> Iterator[tuple[Edges, list[int]]]:
@@ -275,6 +271,6 @@ def _paths() -> Iterator[tuple[Edges, list[int]]]:
 
 
 def _edges_of(path: list[int]) -> Edges:
-    found = np.zeros((NODES, NODES), bool)
-    found[path[:-1], path[1:]] = True
-    return found
+    edges = np.zeros((NODES, NODES), bool)
+    edges[path[:-1], path[1:]] = True
+    return edges

@@ -1,11 +1,11 @@
-"""The losses of the one-layer model in symbols, and the derivatives that sympy takes of them.
+"""The losses of the one-layer model in symbols, their derivatives, and the signs that the theorems state of them.
 
-A data set is a table: N[c, b] says how often token b came in context c = (i, j), i the current token and j the target.
-The loss is -sum_c sum_b N[c, b] log softmax(x_c)[b]. Its derivatives are rational in the exponentials of the weights,
-and each of these becomes a symbol e_w that runs over all positive numbers. So
+A data set is a table: N[c, b] is the number of times that token b came in context c = (i, j), i the current token and j
+the target. The loss is -sum_c sum_b N[c, b] log softmax(x_c)[b]. Its derivatives are rational in the exponentials of
+the weights, and each of these becomes a symbol e_w that ranges over all positive numbers. So
 
 - a limit w -> -infinity is the value at e_w = 0, where no denominator vanishes, and
-- a sign holds at all weights if no coefficient speaks against it, which ``nonnegative`` of the ledger looks for.
+- a sign holds at all weights if no coefficient has the other sign, which ``nonnegative`` of the ledger checks.
 
 Two current tokens, two targets and three tokens are enough: each context adds a term of its own, and all tokens other
 than the one in question enter through the sum of their exponentials.
@@ -23,23 +23,23 @@ CONTEXTS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 Context = tuple[int, ...]
 Expression = Any
-"""Of sympy, which has no types."""
+"""An expression of sympy, which has no types."""
 Table = Mapping[Context, Sequence[Expression]]
 Logits = Callable[[Context], Sequence[Expression]]
 
 
 def weight(matrix: str, row: int, column: int) -> Expression:
-    """One entry of W^M, W^V or W^T."""
+    """Return one entry of W^M, W^V or W^T."""
     return sympy.Symbol(f"{matrix}_{row}_{column}", real=True)
 
 
 def exponential(of: Expression) -> Expression:
-    """The symbol that stands for exp of a weight, or of a symbol times a weight."""
+    """Return the symbol for exp of a weight, or of a symbol times a weight."""
     return sympy.Symbol(f"e({of})", positive=True)
 
 
 def table(contexts: Iterable[Context], tokens: int = TOKENS) -> dict[Context, list[Expression]]:
-    """Any numbers of each token in each context."""
+    """Return symbols for any numbers of each token in each context."""
     return {
         c: [sympy.Symbol(f"N_{'_'.join(map(str, c))}_{b}", nonnegative=True) for b in range(tokens)] for c in contexts
     }
@@ -51,7 +51,7 @@ def first_logits(context: Context, tokens: int = TOKENS) -> list[Expression]:
 
 
 def loss(counted: Table, logits: Logits) -> Expression:
-    """By definition, summed over contexts without a divisor."""
+    """Return the loss by definition, summed over contexts without a divisor."""
     total = sympy.Integer(0)
     for context, numbers in counted.items():
         x = logits(context)
@@ -63,16 +63,16 @@ def loss(counted: Table, logits: Logits) -> Expression:
 def derivative(of: Expression, by: Expression) -> Expression:
     """Differentiate a loss by a weight, and write exponentials as symbols."""
 
-    def product(found: Expression) -> Expression:
-        parts = [(term.as_coeff_Mul()) for term in sympy.Add.make_args(found.args[0])]
+    def product(power: Expression) -> Expression:
+        parts = [(term.as_coeff_Mul()) for term in sympy.Add.make_args(power.args[0])]
         return sympy.Mul(*(exponential(rest) ** number for number, rest in parts if rest != 1))
 
     return sympy.diff(of, by).replace(lambda e: isinstance(e, sympy.exp), product)
 
 
 def inverted(expression: Expression, exponentials: Iterable[Expression]) -> Expression:
-    """Replace exponentials by their inverses: these run over all positive numbers too.
+    """Replace exponentials by their inverses, which range over all positive numbers too.
 
-    Where the probability of one token is asked for, its exponentials are inverted, so that it is 1 / (1 + ..).
+    For the probability of one token its exponentials are inverted, so that it is 1 / (1 + ..).
     """
     return expression.xreplace({each: 1 / each for each in exponentials})

@@ -1,4 +1,4 @@
-"""The library's gradients of the one-layer model beside a naive twin, from lines of walks in random graphs."""
+"""The library's gradients of the one-layer model and a naive twin, on lines of walks in random graphs."""
 
 from collections.abc import Sequence
 from functools import cache, partial
@@ -15,27 +15,26 @@ from circuits.one_layer.counts import Counts, counts
 from circuits.one_layer.parameters import Options, Parameters
 from circuits.tasks.walks.format import WalkFormat, encode_walk
 from circuits.tasks.walks.graphs import random_dag
-from proofs_check.ledger.evidence import CrossCheck
-from proofs_check.ledger.outcome import Outcome, equal
+from proofs_check.ledger import CrossCheck, Outcome, equal
 
 NODES, PROBABILITY, LINES, SEEDS = 7, 0.6, 6, 3
 CAPACITY = 32
-"""Contexts are padded to it, so that all seeds share a compiled program."""
+"""Contexts are padded to this number, so that all seeds share a compiled program."""
 SCALE = 1.5
 """kappa, by which the next token is injected."""
 Blocks = dict[str, Float[np.ndarray, "S V V"]]
-"""Gradients in one matrix each, by name, for each seed."""
-Found = dict[tuple[int, str], Float[np.ndarray, "*S V V"]]
+"""The gradient in each matrix by name, for each seed."""
+Gradients = dict[tuple[int, str], Float[np.ndarray, "*S V V"]]
 """The same by step, 1 or 2, and name."""
 
 
 def agreement(step: int, blocks: Sequence[str], injection: bool = False) -> CrossCheck:
-    """The library's gradient of one step against the twin, block by block."""
+    """Compare the library's gradient of one step with the twin, block by block."""
     ours, twin = gradients(injection)
-    truth, expected = ({name: found[step, name] for name in blocks} for found in (ours, twin))
+    truth, expected = ({name: each[step, name] for name in blocks} for each in (ours, twin))
 
-    def measure(given: Blocks) -> Outcome:
-        return equal(given, expected)
+    def measure(values: Blocks) -> Outcome:
+        return equal(values, expected)
 
     mutants: dict[str, Blocks] = {}
     for name, right in truth.items():
@@ -46,52 +45,51 @@ def agreement(step: int, blocks: Sequence[str], injection: bool = False) -> Cros
 
 
 @cache
-def gradients(injection: bool) -> tuple[Found, Found]:
-    """The gradients of the summed losses by the library, and by the twin."""
-    runs: list[tuple[Found, Found]] = []
+def gradients(injection: bool) -> tuple[Gradients, Gradients]:
+    """Return the gradients of the summed losses by the library, and by the twin."""
+    runs: list[tuple[Gradients, Gradients]] = []
     for seed in range(SEEDS):
-        graph = random_dag(NODES, PROBABILITY, seed)
-        form = WalkFormat(NODES, NODES)
+        graph, format = random_dag(NODES, PROBABILITY, seed), WalkFormat(NODES, NODES)
         paths = (p for s, t in combinations(range(NODES), 2) for p in nx.all_simple_paths(graph, s, t) if len(p) > 2)
-        lines = np.stack([encode_walk(form, path) for path in islice(paths, LINES)])
-        drawn = np.random.default_rng(seed).normal(size=(3, form.vocab_size, form.vocab_size))
-        given = Parameters(*(jnp.asarray(part) for part in (drawn[0], drawn[1], drawn[2:], SCALE)))
-        data = counts(lines, form.vocab_size, 2, form.pad_token, injection, jnp.float64, CAPACITY)
-        found = _named(_library(given, data, Options(injection=injection)), float(data.divisor))
-        runs.append((found, naive(drawn, lines, form.pad_token, SCALE if injection else 0.0)))
+        lines = np.stack([encode_walk(format, path) for path in islice(paths, LINES)])
+        weights = np.random.default_rng(seed).normal(size=(3, format.vocab_size, format.vocab_size))
+        parameters = Parameters(*(jnp.asarray(part) for part in (weights[0], weights[1], weights[2:], SCALE)))
+        data = counts(lines, format.vocab_size, 2, format.pad_token, injection, jnp.float64, CAPACITY)
+        ours = _named(_library(parameters, data, Options(injection=injection)), float(data.divisor))
+        runs.append((ours, naive(weights, lines, format.pad_token, SCALE if injection else 0.0)))
     ours, twin = ({key: np.stack([run[n][key] for run in runs]) for key in runs[0][n]} for n in range(2))
     return ours, twin
 
 
 @partial(jax.jit, static_argnums=2)
 def _library(parameters: Parameters, data: Counts, options: Options) -> Parameters:
-    """The gradient of each step, along the first axis."""
+    """Return the gradient of each step, along the first axis."""
     steps = jnp.eye(len(data.steps))
     return jax.vmap(lambda weights: library.objective(parameters, data, options, weights).gradient)(steps)
 
 
-def _named(gradient: Parameters, divisor: float) -> Found:
+def _named(gradient: Parameters, divisor: float) -> Gradients:
     matrices = {"content": gradient.content, "value": gradient.value, "transfers": gradient.transfers[:, 0]}
     return {(n, name): np.asarray(each[n - 1]) * divisor for name, each in matrices.items() for n in (1, 2)}
 
 
-def naive(weights: Float[np.ndarray, "3 V V"], lines: Int[np.ndarray, "n T"], pad: int, scale: float) -> Found:
+def naive(weights: Float[np.ndarray, "3 V V"], lines: Int[np.ndarray, "n T"], pad: int, scale: float) -> Gradients:
     """Walk along every line and add up softmax(x_n) - e_b, carried back to each matrix."""
     content, value, transfer = weights
-    found = {(n, name): np.zeros_like(content) for n in (1, 2) for name in ("content", "value", "transfers")}
+    sums = {(n, name): np.zeros_like(content) for n in (1, 2) for name in ("content", "value", "transfers")}
     for _, target, *path in lines.tolist():
         for current, *ahead in zip(path, path[1:], [*path[2:], pad], strict=False):
             source = content[current] + value[target]
             for n, wanted in enumerate(ahead, start=1):
                 if wanted == pad:
                     continue
-                given = source + scale * np.eye(len(content))[ahead[0]]
-                logits = source if n == 1 else given @ transfer
+                injected = source + scale * np.eye(len(content))[ahead[0]]
+                logits = source if n == 1 else injected @ transfer
                 error = np.exp(logits) / np.exp(logits).sum()
                 error[wanted] -= 1
                 if n == 2:
-                    found[n, "transfers"] += np.outer(given, error)
+                    sums[n, "transfers"] += np.outer(injected, error)
                     error = transfer @ error
-                found[n, "content"][current] += error
-                found[n, "value"][target] += error
-    return found
+                sums[n, "content"][current] += error
+                sums[n, "value"][target] += error
+    return sums

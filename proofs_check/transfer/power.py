@@ -1,8 +1,8 @@
 """Which power of the adjacency matrix each transfer matrix of a trained one-layer model holds.
 
-Transfer matrices are compared with A, A^2, A^3 and A^4 by the cosine of their entries, rows centred because logits do
-not know a constant, the larger of the walks' numbers and their support. See ``circuits.probes.adjacency``. What was
-measured on new graphs is read; one graph is trained again.
+Transfer matrices are compared with A, A^2, A^3 and A^4 by the cosine of their entries, with rows centred because a
+constant has no effect on logits, and with the number of walks or their support, whichever gives the larger cosine. See
+``circuits.probes.adjacency``. The measurements on new graphs are read; one graph is trained again.
 """
 
 from collections.abc import Sequence
@@ -12,31 +12,28 @@ import numpy as np
 from jaxtyping import Float
 
 from circuits.tasks.walks.graphs import adjacency
-from proofs_check.ledger.evidence import CrossCheck, Findings, Test
-from proofs_check.ledger.outcome import Outcome, at_most
-from proofs_check.ledger.statistics import Intervals
+from proofs_check.ledger import CrossCheck, Findings, Intervals, Outcome, Test, at_most
 from proofs_check.transfer import training
-from proofs_check.transfer.measure import AHEAD, POWER_STEPS, SEEDS, VARIANTS, cosines
-from proofs_check.transfer.measured import graphs, half_length
+from proofs_check.transfer.measure import AHEAD, POWER_STEPS, SEEDS, VARIANTS, cosines, graphs, half_length
 
 COMPARISONS: Final = 144
-"""Cosines that were looked at: four variants after two lengths of training, three matrices, four powers; and those of
-the products of chained matrices."""
+"""Number of cosines that were measured: four variants after two lengths of training, three matrices, four powers; and
+those of the products of chained matrices."""
 LEVEL: Final = 1 - 0.05 / COMPARISONS
 RETRAINED: Final = 0.01
-"""Largest gap between cosines of a run and of the same run on another machine: training in float32 amplifies rounding,
-and this is a tenth of the margin that the claim asks for."""
+"""Largest gap between cosines of the same run on two machines: training in float32 amplifies rounding, and this is a
+tenth of the margin that the claim asks for."""
 ALONE, CHAINED = ("injected", "plain"), ("chained", "chained, injected")
 
 
 class Held(NamedTuple):
-    """What is said to be held.
+    """A statement about what matrices hold.
 
     Args:
-        variants: of the model.
+        variants: variants of the model.
         offset: the matrix of step n holds A^(n - offset).
-        steps: which n.
-        against: the graph whose powers are meant, or another one; "products" are those of chained matrices.
+        steps: the steps n.
+        against: the graph whose powers are meant, or a wrong one; "products" are those of chained matrices.
     """
 
     variants: tuple[str, ...]
@@ -47,11 +44,11 @@ class Held(NamedTuple):
 
 PRINTED: Final = (Held((*ALONE, *CHAINED), 0),)
 SUCCESSIVE: Final = (Held(ALONE, 1), Held(CHAINED, 1, against="products"))
-"""Of A to A^4 only A^(n-1) and A^n can rise with the step n = 2, 3, 4, and A^n is what is printed."""
+"""Of A to A^4 only A^(n-1) and A^n can go with the step n = 2, 3, 4, and A^n is what is printed."""
 
 
 def power() -> Findings:
-    """The matrix of step n: A^n or A^(n-1), and does it hold a power at all?"""
+    """Does the matrix of step n hold A^n or A^(n-1), and does it hold a power at all?"""
     first = Held(("injected", "chained, injected"), 1, (2,))
     wrong = {
         "A^2": [first._replace(offset=0)],
@@ -61,33 +58,27 @@ def power() -> Findings:
         "untrained matrices": [first._replace(against="untrained")],
     }
     right = {"injected: the matrix of step 2 and A": [first]}
-    return Findings(
-        tuple(
-            Test("statistical", name, measure, PRINTED, intended=SUCCESSIVE, mutants=wrong, accepted=right)
-            for name, measure in (("margin over every other power", margin), ("cosine with the power", cosine))
-        ),
-        (retrained(),),
-        _example(),
+    tests = tuple(
+        Test("statistical", name, measure, PRINTED, intended=SUCCESSIVE, mutants=wrong, accepted=right)
+        for name, measure in (("margin over every other power", margin), ("cosine with the power", cosine))
     )
+    return Findings(tests, (retrained(),), _example())
 
 
 def cosine(held: Sequence[Held]) -> Intervals:
-    """Of every matrix with the power that it is said to hold, over graphs."""
+    """Return the cosine of every matrix with the power that it is said to hold, over graphs."""
     return _intervals([measured[:, n, power] for measured, n, power in _cases(held)])
 
 
 def margin(held: Sequence[Held]) -> Intervals:
-    """The same, less the cosine with the nearest other power of A to A^4."""
-    return _intervals(
-        [
-            measured[:, n, power] - np.delete(measured[:, n], power, axis=1).max(axis=1)
-            for measured, n, power in _cases(held)
-        ]
-    )
+    """Return the same, less the cosine with the nearest other power of A to A^4."""
+    cases = _cases(held)
+    others = (np.delete(measured[:, n], power, axis=1).max(axis=1) for measured, n, power in cases)
+    return _intervals([m[:, n, power] - other for (m, n, power), other in zip(cases, others, strict=True)])
 
 
 def _cases(held: Sequence[Held]) -> list[tuple[Float[np.ndarray, "graphs n k"], int, int]]:
-    """(cosines, the matrix of step n + 2, the power less 1) of each matrix that something is said of."""
+    """Return (cosines, the matrix of step n + 2, the power less 1) of each matrix that a statement is about."""
     return [
         (table(name, steps, each.against), n, n + 1 - each.offset)
         for each in held
@@ -98,20 +89,20 @@ def _cases(held: Sequence[Held]) -> list[tuple[Float[np.ndarray, "graphs n k"], 
 
 
 def table(variant: str, steps: int, against: str) -> Float[np.ndarray, "graphs n k"]:
-    """The measured cosines: of each graph, the matrices of steps 2 to 4 with A to A^4."""
+    """Return the measured cosines: for each graph, the matrices of steps 2 to 4 with A to A^4."""
     if against == "untrained":
         return np.array([graph["untrained"] for graph in graphs("powers")])
     return np.array([graph[f"{variant}, {steps} steps"][against] for graph in graphs("powers")])
 
 
 def _intervals(values: list[Float[np.ndarray, " graphs"]]) -> Intervals:
-    found = np.stack(values, axis=1)
-    half = half_length(found, LEVEL)
-    return Intervals(found.mean(axis=0) - half, found.mean(axis=0) + half, LEVEL)
+    stacked = np.stack(values, axis=1)
+    half = half_length(stacked, LEVEL)
+    return Intervals(stacked.mean(axis=0) - half, stacked.mean(axis=0) + half, LEVEL)
 
 
 def retrained() -> CrossCheck:
-    """The first graph, trained again with injection, beside what was measured."""
+    """Train the first graph again with injection, and compare with what was measured."""
     seed, steps = SEEDS[0], POWER_STEPS[0]
     edges = adjacency(training.walks(seed).graph)
     again = np.array(cosines(training.trained(seed, AHEAD, VARIANTS["injected"], steps), edges))
@@ -121,9 +112,8 @@ def retrained() -> CrossCheck:
 
     mutants = {name: table("injected", steps, name)[0] for name in ("transposed", "rewired", "untrained")}
     mutants["without injection"] = table("plain", steps, "graph")[0]
-    return CrossCheck(
-        "cosines of one graph: measured and trained again", measure, table("injected", steps, "graph")[0], mutants
-    )
+    stored = table("injected", steps, "graph")[0]
+    return CrossCheck("cosines of one graph: measured and trained again", measure, stored, mutants)
 
 
 def _example() -> str:
@@ -132,5 +122,5 @@ def _example() -> str:
         return "; ".join(f"step {n}: " + " ".join(f"{x:.2f}" for x in row) for n, row in enumerate(mean, start=2))
 
     kinds = [(name, "graph") for name in VARIANTS] + [(name, "products") for name in CHAINED]
-    shown = ". ".join(f"{name}{', products' * (kind == 'products')}: {rows(name, kind)}" for name, kind in kinds)
-    return f"Cosine with A, A^2, A^3, A^4, mean of {len(SEEDS)} graphs, {POWER_STEPS[-1]} training steps. {shown}."
+    listed = ". ".join(f"{name}{', products' * (kind == 'products')}: {rows(name, kind)}" for name, kind in kinds)
+    return f"Cosine with A, A^2, A^3, A^4, mean of {len(SEEDS)} graphs, {POWER_STEPS[-1]} training steps. {listed}."

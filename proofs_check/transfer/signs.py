@@ -1,7 +1,7 @@
-"""Which way gradients of the one-layer model point: entries of W^M and W^V under the next-token loss, and of W^T.
+"""Signs of the gradients of the one-layer model: entries of W^M and W^V under the next-token loss, and of W^T.
 
 In our words, the theorems of arXiv:2405.09220 and arXiv:2509.23186 on the simplified model: one layer, one-hot
-embeddings, attention fixed on the target. Proved in symbols, see ``exact``.
+embeddings, attention fixed on the target. They are proved in symbols, see ``exact``.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 import sympy
 
-from proofs_check.ledger.certified import nonnegative, same
-from proofs_check.ledger.evidence import Findings, Test
-from proofs_check.ledger.outcome import Outcome, every
+from proofs_check.ledger import Findings, Outcome, Test, every, nonnegative, same
 from proofs_check.transfer import exact
 from proofs_check.transfer.exact import CONTEXTS, CURRENT, TARGET, TOKENS, Context, Expression, exponential, weight
 from proofs_check.transfer.library import agreement
@@ -20,9 +18,9 @@ from proofs_check.transfer.library import agreement
 ROWS = (0, 1)
 """Tokens that occur in a context."""
 NEXT = ((0, 0), (0, 1), (1, 2))
-"""Contexts of the second step: the next token, and a number that tells contexts apart."""
+"""Contexts of the second step: the next token, and a number that distinguishes contexts."""
+ENTRIES = [(row, column) for row in ROWS for column in range(TOKENS)]
 Entry = Callable[[int, int], Expression]
-Size = Callable[[Context], Expression]
 Mutants = dict[str, "Gradient"]
 
 
@@ -32,8 +30,8 @@ class Gradient(NamedTuple):
     Args:
         entry: the derivative in (row, column).
         counted: the numbers N.
-        position: where in a context the row's token is.
-        formula: the closed form of the registry for it.
+        position: position of the row's token in a context.
+        formula: the registry's closed form of the derivative.
         exponentials: (row, column) -> those that make up the probability of the column's token in the row's contexts,
             and of them those that fall to 0 with the entry itself.
     """
@@ -53,8 +51,8 @@ class Gradient(NamedTuple):
 
     def once(self, row: int, column: int) -> dict[Expression, Expression]:
         """This token came at least once in the first of the row's contexts."""
-        seen = self.counted[self.contexts(row)[0]][column]
-        return {seen: 1 + seen}
+        number = self.counted[self.contexts(row)[0]][column]
+        return {number: 1 + number}
 
 
 def next_token_signs() -> Findings:
@@ -73,24 +71,20 @@ def next_token_signs() -> Findings:
 
 def transfer_signs() -> Findings:
     """The same signs of W^T, where the logits of step 1 are one-hot at the next token; without that they fail."""
-    right = transfer(one_hot)
+    wrong = {"one-hot at another token": transfer(at_another)}
+    negative = {"logits of step 1 with a negative entry": transfer(against_another)}
     return Findings(
-        parts(
-            "W^T",
-            right,
-            {"one-hot at another token": transfer(at_another)},
-            {"logits of step 1 with a negative entry": transfer(against_another)},
-        ),
+        parts("W^T", transfer(one_hot), wrong, negative),
         (agreement(2, ("transfers",), injection=True),),
-        "Where the logits of step 1 are not one-hot, its sign is that of x_1[a] times what counts decide: one context, "
-        "next token 0, then token 1, x_1 = (1, -1, 0). At W^T = 0 row 1 of the gradient is -1/3, 2/3, -1/3 though "
-        "token 1 never was the next token: (a) would have 0.",
+        "Where the logits of step 1 are not one-hot, the sign is that of x_1[a] times what the counts decide: one "
+        "context, next token 0, then token 1, x_1 = (1, -1, 0). At W^T = 0 row 1 of the gradient is -1/3, 2/3, -1/3 "
+        "although token 1 never was the next token: (a) would have 0.",
     )
 
 
 @cache
 def first(matrix: str) -> Gradient:
-    """dL_1/dW^M or dL_1/dW^V."""
+    """Return dL_1/dW^M or dL_1/dW^V."""
     counted, other = exact.table(CONTEXTS), "V" if matrix == "M" else "M"
     whole = exact.loss(counted, exact.first_logits)
 
@@ -98,19 +92,22 @@ def first(matrix: str) -> Gradient:
         own = [exponential(weight(matrix, row, column))]
         return own + [exponential(weight(other, each, column)) for each in ROWS], own
 
-    entry = cache(lambda row, column: exact.derivative(whole, weight(matrix, row, column)))
-
     def odds(context: Context, column: int) -> Expression:
         return sympy.Mul(*(exponential(weight(m, context[n], column)) for n, m in enumerate("MV")))
 
+    entry = cache(lambda row, column: exact.derivative(whole, weight(matrix, row, column)))
     position = CURRENT if matrix == "M" else TARGET
-    return Gradient(
-        entry, counted, position, closed_form(counted, position, odds, lambda _: sympy.Integer(1)), exponentials
-    )
+    formula = closed_form(counted, position, odds, lambda _: sympy.Integer(1))
+    return Gradient(entry, counted, position, formula, exponentials)
 
 
-def closed_form(counted: exact.Table, position: int, odds: Callable[[Context, int], Expression], size: Size) -> Entry:
-    """(row, k) -> the sum over the row's contexts of size (N_c p(k | c) - N_ck)."""
+def closed_form(
+    counted: exact.Table,
+    position: int,
+    odds: Callable[[Context, int], Expression],
+    size: Callable[[Context], Expression],
+) -> Entry:
+    """Return (row, k) -> the sum over the row's contexts of size (N_c p(k | c) - N_ck)."""
 
     def formula(row: int, k: int) -> Expression:
         total = sympy.Integer(0)
@@ -124,7 +121,7 @@ def closed_form(counted: exact.Table, position: int, odds: Callable[[Context, in
 
 
 def one_hot(context: Context, token: int) -> Expression:
-    """x_1[token]: c at the next token, c > 0 in each context by itself, and 0 elsewhere."""
+    """x_1[token]: c at the next token, with its own c > 0 in each context, and 0 elsewhere."""
     return _size(context) if token == context[0] else sympy.Integer(0)
 
 
@@ -144,30 +141,28 @@ def _size(context: Context) -> Expression:
 
 @cache
 def transfer(logits: Callable[[Context, int], Expression]) -> Gradient:
-    """dL_2/dW^T, from x_2 = x_1 W^T, each row divided by the positive c of its first context."""
+    """Return dL_2/dW^T, from x_2 = x_1 W^T, each row divided by the positive c of its first context."""
     counted = exact.table(NEXT)
-    whole = exact.loss(
-        counted,
-        lambda c: [sum(logits(c, a) * weight("T", a, b) for a in range(TOKENS)) for b in range(TOKENS)],
-    )
-    firsts = {_size(next(c for c in NEXT if c[0] == row)): sympy.Integer(1) for row in ROWS}
+
+    def second_logits(context: Context) -> list[Expression]:
+        return [sum(logits(context, a) * weight("T", a, b) for a in range(TOKENS)) for b in range(TOKENS)]
 
     def exponentials(row: int, column: int) -> tuple[list[Expression], list[Expression]]:
         own = [exponential(_size(c) * weight("T", row, column)) for c in NEXT if c[0] == row]
         return own, own
 
+    def odds(context: Context, column: int) -> Expression:
+        return exponential(_size(context) * weight("T", context[0], column))
+
+    whole = exact.loss(counted, second_logits)
+    firsts = {_size(next(c for c in NEXT if c[0] == row)): sympy.Integer(1) for row in ROWS}
     entry = cache(lambda row, column: exact.derivative(whole, weight("T", row, column)).xreplace(firsts))
-    formula = closed_form(
-        counted,
-        0,
-        lambda c, b: exponential(_size(c) * weight("T", c[0], b)),
-        lambda c: _size(c).xreplace(firsts),
-    )
+    formula = closed_form(counted, 0, odds, lambda c: _size(c).xreplace(firsts))
     return Gradient(entry, counted, 0, formula, exponentials)
 
 
 def parts(name: str, right: Gradient, wrong: Mutants, of_zero: Mutants | None = None) -> tuple[Test, ...]:
-    """The three parts of the statement on one matrix, and the closed form."""
+    """Test the three parts of the statement on one matrix, and the closed form."""
     turned = {"transposed": right._replace(entry=lambda row, column: right.entry(column, row))}
     signed = turned | {"the other sign": right._replace(entry=lambda row, column: -right.entry(row, column))}
     zeros = turned | wrong | (of_zero or {})
@@ -179,34 +174,33 @@ def parts(name: str, right: Gradient, wrong: Mutants, of_zero: Mutants | None = 
     )
 
 
-def zero(given: Gradient) -> Outcome:
-    """(a) With nothing counted in the contexts of a row's token, every entry of the row is 0. With it, none is."""
-    entries = [(row, column) for row in ROWS for column in range(TOKENS)]
-    left = [given.entry(r, b).xreplace(given.without(r, *range(TOKENS))) for r, b in entries]
-    return every([each == 0 for each in left], nontrivial=[given.entry(r, b) != 0 for r, b in entries])
+def zero(gradient: Gradient) -> Outcome:
+    """(a) With no counts in the contexts of a row's token, every entry of the row is 0. With counts, none is."""
+    left = [gradient.entry(r, b).xreplace(gradient.without(r, *range(TOKENS))) for r, b in ENTRIES]
+    return every([each == 0 for each in left], nontrivial=[gradient.entry(r, b) != 0 for r, b in ENTRIES])
 
 
-def positive(given: Gradient) -> Outcome:
+def positive(gradient: Gradient) -> Outcome:
     """(b) A token that occurs and is never followed by k: the entry is positive."""
 
-    def one(row: int, k: int) -> Expression:
-        found = given.entry(row, k).xreplace(given.without(row, k)).xreplace(given.once(row, (k + 1) % TOKENS))
-        return exact.inverted(found, given.exponentials(row, k)[0])
+    def entry(row: int, k: int) -> Expression:
+        value = gradient.entry(row, k).xreplace(gradient.without(row, k)).xreplace(gradient.once(row, (k + 1) % TOKENS))
+        return exact.inverted(value, gradient.exponentials(row, k)[0])
 
-    return nonnegative([one(row, k) for row in ROWS for k in range(TOKENS)], strictly=True)
+    return nonnegative([entry(row, k) for row, k in ENTRIES], strictly=True)
 
 
-def limit(given: Gradient) -> Outcome:
+def limit(gradient: Gradient) -> Outcome:
     """(c) A token that is followed by k: the entry tends to a negative number as its own weight falls."""
 
-    def one(row: int, k: int) -> Expression:
-        found = given.entry(row, k).xreplace(given.once(row, k))
-        found = exact.inverted(found, given.exponentials(row, (k + 1) % TOKENS)[0])
-        return -found.xreplace({each: sympy.Integer(0) for each in given.exponentials(row, k)[1]})
+    def entry(row: int, k: int) -> Expression:
+        value = gradient.entry(row, k).xreplace(gradient.once(row, k))
+        value = exact.inverted(value, gradient.exponentials(row, (k + 1) % TOKENS)[0])
+        return -value.xreplace({each: sympy.Integer(0) for each in gradient.exponentials(row, k)[1]})
 
-    return nonnegative([one(row, k) for row in ROWS for k in range(TOKENS)], strictly=True)
+    return nonnegative([entry(row, k) for row, k in ENTRIES], strictly=True)
 
 
-def closed(given: Gradient) -> Outcome:
-    """The entry is sum of x (N_c p(k | c) - N_ck) over the row's contexts c, with x = 1 in the first step."""
-    return same([(given.entry(row, k), given.formula(row, k)) for row in ROWS for k in range(TOKENS)])
+def closed(gradient: Gradient) -> Outcome:
+    """The entry is the sum of x (N_c p(k | c) - N_ck) over the row's contexts c, with x = 1 in the first step."""
+    return same([(gradient.entry(row, k), gradient.formula(row, k)) for row, k in ENTRIES])

@@ -20,7 +20,8 @@ from circuits.probes.adjacency.node_space import NamedMatrices
 from circuits.probes.adjacency.references import graph_references
 from circuits.probes.adjacency.scores import compare_matrices
 from circuits.probes.adjacency.training import power_strength
-from circuits.tasks.walks.graphs import adjacency, random_dag, reachability, write_graph
+from circuits.tasks.walks.graph_files import write_graph
+from circuits.tasks.walks.graphs import adjacency, random_dag, reachability
 from circuits.training import run_folder
 from circuits.training.stored import read_run
 from circuits.tasks.task import build_task
@@ -217,7 +218,7 @@ def test_bad_usage_names_the_argument(refused, pairs, language, planted, run, gr
             "--graph",
             folder / "words",
         ),
-        (f"GraphML, got '{folder}/bytes' (must hold UTF-8 text", pairs, "--graph", folder / "bytes"),
+        (f"GraphML, got '{folder}/bytes' (must be UTF-8 text", pairs, "--graph", folder / "bytes"),
         ("node_tokens: must be given for a language model", language, *plain),
         ("node_tokens: must be left out for a model that was trained on labels", pairs, *plain, "--node-tokens", graph),
         (

@@ -55,12 +55,12 @@ def test_results_and_failures_so_far_are_shown(tmp_path, grid_file, capsys):
     out = tmp_path / "sweep"
     jobs = pool.prepare(out, grid_jobs(GRID))
     finish(out / "runs" / jobs[0].name, 0, test_exact=0.25)
-    (out / "failed" / f"{jobs[1].name}.txt").write_text("Traceback\nOSError: disk full\n")
+    (out / "failed" / f"{jobs[1].name}.txt").write_text("exit code 1: OSError: disk full\n\nTraceback\n")
     assert command(grid_file, "--out", out, "--workers", 0) == 1
     printed = capsys.readouterr().out
     assert "1 done, 0 running, 1 failed of 12" in printed
     assert re.search(r"25\.0 .* 1/3", printed)
-    assert f"{jobs[1].name}: OSError: disk full" in printed
+    assert f"{jobs[1].name}: exit code 1: OSError: disk full\n" in printed
 
 
 def test_the_default_is_a_worker_for_each_cpu_that_may_be_used(monkeypatch):

@@ -1,6 +1,5 @@
 """The printed fields against the literal matrices that they are printed with."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,9 +18,9 @@ def jacobian(s):
 
 
 def phase_1_twin(weights, length):
-    """The mean of J(s) (e_p + e_j) / (s_p + s_j) over the place j of u_end, with every offset k >= 2 as likely.
+    """The mean of J(s) (e_p + e_j) / (s_p + s_j) over the position j of u_end, with every offset k >= 2 as likely.
 
-    Places are offsets: 0 the query itself, 1 the query's u_end, 2 .. T - 1 the context.
+    Entries are offsets: 0 the query itself, 1 the query's u_end, 2 .. T - 1 the context.
     """
     p, c, q = weights
     s = softmax(np.array([q, p, *[c] * (length - 2)]))
@@ -35,11 +34,10 @@ def phase_1_twin(weights, length):
     return np.array([mean[1], mean[2], mean[0]])
 
 
-@pytest.mark.parametrize("length", [10, 6, 22])
+@pytest.mark.parametrize("length", [10, 6])
 def test_phase_1_is_a_softmax_jacobian(length):
-    for seed in range(4):
-        weights = 3 * jax.random.normal(jax.random.key(seed), (3,))
-        assert_close(phase_1(weights, length), phase_1_twin(np.asarray(weights), length), atol=1e-13)
+    for weights in 3 * np.random.default_rng(length).normal(size=(4, 3)):
+        assert_close(phase_1(jnp.asarray(weights), length), phase_1_twin(weights, length), atol=1e-13)
 
 
 def test_phase_1_at_zero():
@@ -56,11 +54,11 @@ def test_phase_1_of_large_weights_does_not_overflow():
 def test_phase_2_is_the_printed_matrix_product():
     for seed, tokens in enumerate([np.array(EXAMPLE), *(np.asarray(prompt(PAPER, seed)[0]) for seed in range(3))]):
         goal = tokens[-2]
-        place = int(np.flatnonzero(tokens[:8] == goal)[0])
-        s = softmax(2 * np.asarray(jax.random.normal(jax.random.key(seed), (10,))))
-        z, e = np.eye(10)[tokens], np.eye(10)[place]
-        towards = -jacobian(s) @ e / s[place]
-        found = phase_2(jnp.asarray(s), jnp.asarray(tokens), place, 10)
-        assert_close(found.content, np.outer(z.T @ towards, np.eye(10)[goal]), atol=1e-13)
-        assert_close(found.position, np.outer(towards, np.eye(10)[8]), atol=1e-13)
-        assert float(jnp.max(jnp.abs(found.content))) > 0.1
+        t_end = int(np.flatnonzero(tokens[:8] == goal)[0])
+        s = softmax(2 * np.random.default_rng(seed).normal(size=10))
+        z, e = np.eye(10)[tokens], np.eye(10)[t_end]
+        towards = -jacobian(s) @ e / s[t_end]
+        gradient = phase_2(jnp.asarray(s), jnp.asarray(tokens), t_end, 10)
+        assert_close(gradient.content, np.outer(z.T @ towards, np.eye(10)[goal]), atol=1e-13)
+        assert_close(gradient.position, np.outer(towards, np.eye(10)[8]), atol=1e-13)
+        assert float(jnp.max(jnp.abs(gradient.content))) > 0.1

@@ -24,14 +24,8 @@ def growing(theta):
     return jnp.exp(-theta)
 
 
-def turning_and_falling(state):
-    """A rotation by angle t, and decay at rate 1/2."""
-    x, y = state["turn"]
-    return {"turn": jnp.stack([-y, x]), "fall": -0.5 * state["fall"]}
-
-
 class Flow:
-    """A flow with its energy beside it: energy' = the square of the speed, so loss + energy is constant."""
+    """A flow together with its energy: energy' = the square of the speed, so loss + energy is constant."""
 
     def __init__(self, chart: Coordinates, mixture: Mixture):
         self.chart = chart
@@ -42,28 +36,28 @@ class Flow:
         velocity = self.field(state[0])
         return velocity, jnp.sum(self.chart.multiplicity * velocity**2)
 
-    def solved(self, start: Theta) -> Solution:
+    def solve(self, start: Theta) -> Solution:
         return solve(self.with_energy, (start, jnp.zeros(())), TIMES, rtol=1e-10, atol=1e-10)
 
 
-def require_energy_balance(flow: Flow, found: Solution) -> None:
+def require_energy_balance(flow: Flow, solution: Solution) -> None:
     """L(theta(t)) + energy(t) = L(theta(0))."""
-    theta, energy = found.states
+    theta, energy = solution.states
     losses = flow.loss(theta)
     assert_close(losses + energy, jnp.full(len(TIMES), losses[0]), atol=1e-8)
     assert float(energy[-1]) > 0.1
     assert float(jnp.min(jnp.diff(energy))) >= 0
 
 
-def require_row_sums(flow: Flow, found: Solution) -> None:
-    sums = jax.vmap(flow.chart.row_sums)(found.states[0])
+def require_row_sums(flow: Flow, solution: Solution) -> None:
+    sums = jax.vmap(flow.chart.row_sums)(solution.states[0])
     assert_close(sums, jnp.broadcast_to(sums[0], sums.shape), atol=1e-8)
 
 
-def require_radau(flow: Flow, found: Solution) -> None:
+def require_radau(flow: Flow, solution: Solution) -> None:
     """scipy's Radau, in plain time, on the same field, to a relative 1e-6 at t = 1e6."""
     jacobian = jax.jit(jax.jacfwd(flow.field))
-    start = found.states[0][0]
+    start = solution.states[0][0]
     oracle = solve_ivp(
         lambda _, y: np.asarray(flow.field(y)),
         (0, 1e6),
@@ -75,18 +69,22 @@ def require_radau(flow: Flow, found: Solution) -> None:
     )
     assert oracle.success
     assert TIMES[MILLION] == 1e6
-    assert_close(found.states[0][MILLION], oracle.y[:, -1], atol=0, rtol=1e-6)
+    assert_close(solution.states[0][MILLION], oracle.y[:, -1], atol=0, rtol=1e-6)
+
+
+def require_all(flow: Flow, solution: Solution) -> None:
+    require_radau(flow, solution)
+    require_energy_balance(flow, solution)
+    require_row_sums(flow, solution)
 
 
 def test_phase_1():
     """L2 over Toeplitz weights of Layer 1: the oracle, the energy, and every quantity that is conserved."""
     flow = Flow(coordinates(PAPER, position_1=toeplitz(10)), GOAL)
-    from_zero = flow.solved(jnp.zeros(10))
-    require_radau(flow, from_zero)
-    elsewhere = flow.solved(jax.random.normal(jax.random.key(0), (10,)))
-    for found in (from_zero, elsewhere):
-        require_energy_balance(flow, found)
-        require_row_sums(flow, found)
+    require_all(flow, flow.solve(jnp.zeros(10)))
+    elsewhere = flow.solve(jnp.asarray(np.random.default_rng(0).normal(size=10)))
+    require_energy_balance(flow, elsewhere)
+    require_row_sums(flow, elsewhere)
     # u_end is at offset 1 and at even ones. All others have w' = -s, so e^-w grows alike, by the integral of 1 / sum
     # e^w. The difference of two is conserved, to 1e-8 of the larger term, while each grows.
     inverse = np.exp(-np.asarray(elsewhere.states[0]))
@@ -99,53 +97,42 @@ def test_phase_1():
     assert abs((inverse[-1, 3] - inverse[-1, 2]) - (inverse[0, 3] - inverse[0, 2])) > 0.1
 
 
+@pytest.mark.slow
 def test_phase_2():
     """L1a over Layer 2, content and the row that the query reads, once Layer 1 is the circuit's."""
     row = np.zeros((10, 10), bool)
     row[8] = True
     at = circuit(800.0, 10, 10)[0], zeros(2, 10, 10)[1]
     flow = Flow(coordinates(PAPER, content_2=orbits(10), position_2=free(row), at=at), PLAN)
-    found = flow.solved(jnp.zeros(12))
-    require_radau(flow, found)
-    require_energy_balance(flow, found)
-    require_row_sums(flow, found)
+    require_all(flow, flow.solve(jnp.zeros(12)))
 
 
+@pytest.mark.slow
 def test_next_token_prediction():
     """(L1a + L1b) / 2 over Toeplitz weights of Layer 1, with Layer 2 at zero."""
     flow = Flow(coordinates(PAPER, position_1=toeplitz(10)), NEXT_TOKEN)
-    found = flow.solved(jnp.zeros(10))
-    require_radau(flow, found)
-    require_energy_balance(flow, found)
-    require_row_sums(flow, found)
+    require_all(flow, flow.solve(jnp.zeros(10)))
 
 
 def test_logarithmic_growth_to_1e8_and_errors_that_follow_the_tolerance():
     errors = []
     for tolerance in (1e-4, 1e-7, 1e-10):
-        found = solve(growing, jnp.array([1.0, -2.0]), TIMES, rtol=tolerance, atol=tolerance)
-        exact = jnp.log(jnp.exp(found.states[0]) + TIMES[:, None])
-        errors.append(float(jnp.max(jnp.abs(found.states - exact))))
+        solution = solve(growing, jnp.array([1.0, -2.0]), TIMES, rtol=tolerance, atol=tolerance)
+        exact = jnp.log(jnp.exp(solution.states[0]) + TIMES[:, None])
+        errors.append(float(jnp.max(jnp.abs(solution.states - exact))))
         assert errors[-1] < 100 * tolerance
-        assert bool(found.succeeded)
-        assert_close((found.times, found.end, found.final), (TIMES, 1e8, found.states[-1]), atol=1e-14, rtol=1e-14)
+        assert bool(solution.succeeded)
+        assert_close(
+            (solution.times, solution.end, solution.final), (TIMES, 1e8, solution.states[-1]), atol=1e-14, rtol=1e-14
+        )
     assert errors[0] > 30 * errors[1] > 900 * errors[2], errors
 
 
 def test_growth_from_zero_is_a_straight_line_in_log_time():
     """No error to estimate and Newton's first guess is right: a solver that asks for progress gets stuck here."""
-    found = solve(growing, jnp.zeros(2), TIMES)
-    assert_close(found.states[:, 0], np.log1p(TIMES), atol=1e-10)
-    assert int(found.steps) == len(TIMES) - 1
-
-
-def test_linear_fields_and_states_that_are_trees():
-    times = np.linspace(0.0, 20.0, 9)
-    start = {"turn": jnp.array([1.0, 0.0]), "fall": jnp.asarray(4.0)}
-    found = solve(turning_and_falling, start, times, rtol=1e-10, atol=1e-10)
-    exact = {"turn": np.stack([np.cos(times), np.sin(times)], axis=1), "fall": 4 * np.exp(-times / 2)}
-    assert_close(found.states, exact, atol=1e-7)
-    assert_close(jnp.linalg.norm(found.states["turn"], axis=1), np.ones(9), atol=1e-7)
+    solution = solve(growing, jnp.zeros(2), TIMES)
+    assert_close(solution.states[:, 0], np.log1p(TIMES), atol=1e-10)
+    assert int(solution.steps) == len(TIMES) - 1
 
 
 def test_the_flow_stops_at_an_event_and_is_dense_up_to_it():
@@ -155,23 +142,23 @@ def test_the_flow_stops_at_an_event_and_is_dense_up_to_it():
         return theta[1] - 5.0
 
     start = jnp.array([-2.0, 1.0])
-    found = solve(growing, start, TIMES, until=until, dense=True, most_steps=256)
+    solution = solve(growing, start, TIMES, until=until, dense=True, max_steps=256)
     end = np.exp(5.0) - np.exp(1.0)
-    assert_close(found.end, end, atol=0, rtol=1e-6)
-    assert_close(found.final, np.log(np.exp(start) + end), atol=1e-6)
-    assert_close(until(found.final), 0.0, atol=1e-10)
+    assert_close(solution.end, end, atol=0, rtol=1e-6)
+    assert_close(solution.final, np.log(np.exp(start) + end), atol=1e-6)
+    assert_close(until(solution.final), 0.0, atol=1e-10)
     before = end > TIMES
-    assert_close(found.times, np.where(before, TIMES, np.inf), atol=0)
-    assert not np.isfinite(found.states[~before]).any()
-    for time, state in zip(TIMES[before], found.states[before], strict=True):
-        assert_close(evaluate(found, time), state, atol=1e-12)
-        assert_close(evaluate(found, 1.3 * time), np.log(np.exp(start) + 1.3 * time), atol=2e-5)
-    assert_close(evaluate(found, 50), np.log(np.exp(start) + 50), atol=2e-5)
+    assert_close(solution.times, np.where(before, TIMES, np.inf), atol=0)
+    assert not np.isfinite(solution.states[~before]).any()
+    for time, state in zip(TIMES[before], solution.states[before], strict=True):
+        assert_close(evaluate(solution, time), state, atol=1e-12)
+        assert_close(evaluate(solution, 1.3 * time), np.log(np.exp(start) + 1.3 * time), atol=2e-5)
+    assert_close(evaluate(solution, 50), np.log(np.exp(start) + 50), atol=2e-5)
     for time in (-1.0, end + 1):
         with pytest.raises(ValueError, match=r"time: must be from 0 to 145.6.*, got"):
-            evaluate(found, time)
+            evaluate(solution, time)
     # The same program, where the event does not come before the end.
-    late = solve(growing, start, TIMES * 1e-7, until=until, dense=True, most_steps=256)
+    late = solve(growing, start, TIMES * 1e-7, until=until, dense=True, max_steps=256)
     assert_close(late.end, TIMES[-1] * 1e-7, atol=0, rtol=1e-14)
     assert np.isfinite(late.states).all()
 
@@ -187,29 +174,24 @@ def test_a_batch_of_starts_is_each_of_them_and_one_that_fails_leaves_the_others(
         solve(growing, starts[2], TIMES)
 
 
-def test_giving_up_is_an_error():
-    with pytest.raises(RuntimeError, match=r"the flow was not solved within most_steps = 5 steps; last times \[0"):
-        solve(growing, jnp.array([1.0, 2.0]), TIMES, most_steps=5)
-
-
 @pytest.mark.parametrize(
     "field",
     [
         pytest.param(lambda theta: jnp.where(theta > 2, jnp.nan, 1.0), id="NaN from t = 1"),
-        pytest.param(lambda theta: theta**2, id="infinite at t = 1"),
+        pytest.param(lambda theta: theta**2, id="infinite at t = 1, where steps get too small"),
     ],
 )
 def test_a_flow_that_ends_is_an_error_that_says_where(field):
     """The times reached are those before 1."""
-    with pytest.raises(RuntimeError, match=r"most_steps = 2048 steps; last times \[0\. +0\.1 +0\.9 +inf +inf\]"):
-        solve(field, jnp.ones(1), np.array([0.0, 0.1, 0.9, 1.1, 2.0]), most_steps=2048)
+    with pytest.raises(RuntimeError, match=r"max_steps = 2048 steps; last times \[0\. +0\.1 +0\.9 +inf +inf\]"):
+        solve(field, jnp.ones(1), np.array([0.0, 0.1, 0.9, 1.1, 2.0]), max_steps=2048)
 
 
 def test_errors():
     def attempt(times: Any = TIMES, **tolerances: Any) -> None:
         solve(growing, jnp.zeros(2), np.asarray(times, float), **tolerances)
 
-    rule = "times: must increase, from 0 or more, got"
+    rule = "times: must increase, from 0 or later"
     cases = [
         (lambda: attempt([1.0, 0.5]), rule),
         (lambda: attempt([1.0, 1.0]), rule),
@@ -217,9 +199,9 @@ def test_errors():
         (lambda: attempt([]), rule),
         (lambda: attempt([0.0, np.nan]), rule),
         (lambda: attempt([0.0, np.inf]), rule),
-        (lambda: attempt([0.0]), "times: must end after 0, got 0.0"),
-        (lambda: attempt(rtol=0.0), "rtol: must be between 0 and 1, got 0.0"),
-        (lambda: attempt(atol=1.0), "atol: must be between 0 and 1, got 1.0"),
+        (lambda: attempt([0.0]), "times: must end after 0"),
+        (lambda: attempt(rtol=0.0), "rtol: must be between 0 and 1"),
+        (lambda: attempt(atol=1.0), "atol: must be between 0 and 1"),
         (lambda: evaluate(solve(growing, jnp.zeros(2), TIMES), 1.0), "solution: must be solved with dense=True"),
     ]
     for call, message in cases:

@@ -309,7 +309,8 @@ def test_a_frame_of_a_notebook_in_the_dark_and_at_360_pixels(tmp_path):
     page = attention_page(maps)
     allowed = re.sub(r"'sha256-[^']*'", "'unsafe-inline'", page.html)
     allowed = allowed.replace("</body>", f"<script>{inner}</script></body>")
-    frame = AttentionPage(allowed)._repr_html_().replace("width: 100%", "width: 360px").replace('loading="lazy"', "")
+    frame = AttentionPage(allowed)._repr_html_().replace('style="width: 100%', 'style="width: 360px')
+    frame = frame.replace('loading="lazy"', "")
     around = f"""<!doctype html><html><head><meta name="color-scheme" content="light dark"></head><body><script>
       window.told = new Promise(done => addEventListener("message", event => done(event.data)));</script>
       {frame}</body></html>"""

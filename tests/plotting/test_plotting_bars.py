@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from circuits.plotting import BarPanel, Bars, Mechanism, bar_panels, mechanism_panels
-from tests.plotting.reading import bar_heights, bars, draw, image, outlines, texts, ticks, uniform
+from tests.plotting.reading import bar_heights, bars, image, outlines, texts, ticks, uniform
 
 CATEGORIES = ["Z", "I", "S"]
 BARS = Bars("ours", np.array([1.0, -2.0, 0.5]), 0)
@@ -82,7 +82,6 @@ def test_the_panels_of_figure_3():
         np.testing.assert_array_equal(image(panels[letter]).filled(0), pattern)
     assert [len(outlines(panels[letter])) for letter in "cdgh"] == [1, 0, 1, 0]
     assert bar_heights(panels["i"]) == bar_heights(panels["j"]) == [[1.0, -2.0, 0.5]]
-    draw(figure)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tokenizers import pre_tokenizers
 
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
-from tests.transformer.models import random_model
+from tests.transformer.models import LLAMA, random_model
 
 gguf = pytest.importorskip("gguf")
 
@@ -28,19 +28,13 @@ def config(**changes: Any) -> TransformerConfig:
         "heads": 4,
         "kv_heads": 2,
         "width": 32,
-        "mlp_width": 64,
-        "norm": "rms",
-        "position": "rotary",
-        "activation": "swiglu",
-        "tied": True,
-        "norm_epsilon": 0.5,
-        "rotary_base": 100.0,
     }
+    fields |= LLAMA | {"width": 32, "mlp_width": 64, "tied": True, "norm_epsilon": 0.5, "rotary_base": 100.0}
     return TransformerConfig(**(fields | changes))
 
 
 def metadata(shape: TransformerConfig) -> dict[str, tuple[str, Any]]:
-    """Keys with the name of their writer and their value."""
+    """Return for each key the name of its writer and its value."""
     whole = {
         "context_length": shape.positions,
         "embedding_length": shape.width,
@@ -65,14 +59,14 @@ def metadata(shape: TransformerConfig) -> dict[str, tuple[str, Any]]:
 
 
 def neighbours(matrix: np.ndarray, heads: int) -> np.ndarray:
-    """Rows as the converter orders them, by its own rule: row 2 i + s of a head is the model's row s h/2 + i."""
+    """Return rows in the order of the converter: row 2 i + s of a head is the model's row s h/2 + i."""
     width = len(matrix) // heads
     rows = [matrix[h * width + s * width // 2 + i] for h in range(heads) for i in range(width // 2) for s in range(2)]
     return np.stack(rows)
 
 
 def tensors(model: Predictor) -> dict[str, np.ndarray]:
-    """The model's parameters by the file's names, rows first."""
+    """Return the model's parameters by the file's names, rows first."""
     inner, shape = model.transformer, model.config
     found: dict[str, Any] = {"token_embd.weight": inner.tokens[...], "output_norm.weight": inner.norm.scale[...]}
     if not shape.tied:
@@ -100,7 +94,7 @@ def write(
     kinds: Mapping[str, str] | None = None,
     family: str = "llama",
 ) -> Path:
-    """A file of these tensors and metadata; a tensor with a kind holds bytes of it, [.., bytes of a row]."""
+    """Write a file of these tensors and metadata; a tensor with a kind is given in bytes, [.., bytes of a row]."""
     writer = gguf.GGUFWriter(file, family)
     for key, (kind, value) in pairs.items():
         getattr(writer, f"add_{kind}")(key, value)
@@ -115,6 +109,6 @@ def write(
 
 
 def tiny(file: Path, **changes: Any) -> tuple[Path, Predictor]:
-    """A file and the model in it."""
+    """Write a file, and return it with the model in it."""
     model = random_model(config(**changes))
     return write(file, tensors(model), metadata(model.config)), model

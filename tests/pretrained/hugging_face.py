@@ -52,7 +52,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def random_model(kind: str, settings: dict[str, Any], dtype: Any = None, seed: int = 0) -> Any:
-    """A model of transformers whose every parameter is noise, so that no bias is 0 and no scale 1."""
+    """Return a model of transformers whose every parameter is noise, so that no bias is 0 and no scale 1."""
     torch, transformers = (import_module(name) for name in ("torch", "transformers"))
     config = transformers.AutoConfig.for_model(kind, **settings)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
@@ -69,7 +69,7 @@ def tokens(length: int = LENGTH, seed: int = 0) -> np.ndarray:
 
 
 def outputs(model: Any, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [T, V] and attention patterns [L, H, T, T]."""
+    """Return logits [T, V] and attention patterns [L, H, T, T]."""
     torch = import_module("torch")
     with torch.no_grad():
         found = model(input_ids=torch.tensor(ids[None]).long(), output_attentions=True)
@@ -78,7 +78,7 @@ def outputs(model: Any, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @contextmanager
 def all_in_float64(patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """transformers computes rotary angles, RMSNorm and softmax in float32, whatever the model is in; not in here."""
+    """Compute in float64 what transformers computes in float32 for any model: rotary angles, RMSNorm and softmax."""
     torch = import_module("torch")
     with patch.context() as here:
         here.setattr(torch, "float", torch.float64)
@@ -88,6 +88,6 @@ def all_in_float64(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def save(model: Any, folder: Path, **options: Any) -> Path:
-    """As ``save_pretrained`` does; the folder."""
+    """Save a model, and return the folder."""
     model.save_pretrained(folder, **options)
     return folder

@@ -1,10 +1,10 @@
-"""Write the frozen references beside this file: small models of transformers, and what that library computes.
+"""Write the references: small models of transformers, and what that library computes.
 
     reference/<name>/config.json, model.safetensors    as save_pretrained writes them
     reference/<name>/expected.safetensors              tokens [T], logits [T, V], patterns [L, H, T, T] in float64
 
-Run as ``python -m tests.pretrained.make_reference`` where torch and transformers are installed. Every number in them is
-in float64: in the reference implementation too, which otherwise falls back to float32 in places.
+Run as ``python -m tests.pretrained.make_reference`` where torch and transformers are installed. All computation is in
+float64, also where the reference implementation normally falls back to float32.
 """
 
 from importlib import import_module
@@ -28,7 +28,7 @@ REFERENCES = {
 
 
 def write(name: str) -> None:
-    """One reference, its weights drawn in float32 and computed with in float64."""
+    """Write one reference, with weights drawn in float32 and computation in float64."""
     kind, settings = REFERENCES[name]
     plain = random_model(kind, settings)
     plain.save_pretrained(HERE / name)

@@ -1,4 +1,4 @@
-"""Damaged folders, each from a random number: of the tensor file, of the index and its shards, of the config."""
+"""Random damage to a folder: to the tensor file, to the index and its shards, to the config."""
 
 import json
 import random
@@ -9,51 +9,15 @@ from typing import Any
 
 SINGLE, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
 Mutant = Callable[[Path, random.Random], bool]
-"""Damages a folder; whether it may still be a model."""
+"""Damages a folder, and returns whether it may still be a model."""
 
-STRANGE: list[Any] = [
-    *(
-        None,
-        True,
-        False,
-        0,
-        -1,
-        0.5,
-        1e308,
-        -1e-320,
-        2**31,
-        2**63,
-        10**12,
-        10**400,
-        "",
-        "2",
-        "gelu",
-        [],
-        [2],
-        {},
-        {"a": 1},
-    ),
-    *([[[[]]]], "\0", "\ud800", "x" * 2000, list(range(50)), 1, 2, 3, 7, 1e-6),
-]
-RAW = [
-    *("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000, "[" * 100_000, '{"a":' * 50_000, "tru", "'x'", ""),
-    *('"\\ud800"', "0x10", "1.", "[1,]", '{"a": 1, "a": 2}', '"unclosed', "1e-999", "[" * 500 + "]" * 500),
-]
-NAMES = [
-    *(
-        "../outside.safetensors",
-        "/etc/passwd",
-        "..",
-        ".",
-        "",
-        "sub/x.safetensors",
-        "a\\b",
-        "x\0y",
-        "~",
-        "link.safetensors",
-    ),
-    *("directory", "absent.safetensors", "config.json", "é.safetensors", "x" * 300, "\ud800", "C:x", "%2e%2e", "pipe"),
-]
+STRANGE: list[Any] = [None, True, False, 0, -1, 0.5, 1e308, -1e-320, 2**31, 2**63, 10**12, 10**400, "", "2", "gelu"]
+STRANGE += [[], [2], {}, {"a": 1}, [[[[]]]], "\0", "\ud800", "x" * 2000, list(range(50)), 1, 2, 3, 7, 1e-6]
+RAW = ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000, "[" * 100_000, '{"a":' * 50_000, "tru", "'x'"]
+RAW += ["", '"\\ud800"', "0x10", "1.", "[1,]", '{"a": 1, "a": 2}', '"unclosed', "1e-999", "[" * 500 + "]" * 500]
+NAMES = ["../outside.safetensors", "/etc/passwd", "..", ".", "", "sub/x.safetensors", "a\\b", "x\0y", "~", "pipe"]
+NAMES += ["link.safetensors", "directory", "absent.safetensors", "config.json", "é.safetensors", "x" * 300, "\ud800"]
+NAMES += ["C:x", "%2e%2e"]
 
 
 def cut(folder: Path, rng: random.Random) -> bool:
@@ -65,7 +29,7 @@ def cut(folder: Path, rng: random.Random) -> bool:
 
 
 def lengthened(folder: Path, rng: random.Random) -> bool:
-    """Bytes after the end; a JSON document may have white space there."""
+    """Bytes after the end, where a JSON document may have white space."""
     path = rng.choice(_files(folder))
     tail = rng.choice([b"\0", b" " * 8, b"{}", bytes(100)])
     path.write_bytes(path.read_bytes() + tail)
@@ -83,7 +47,7 @@ def flipped(folder: Path, rng: random.Random) -> bool:
 
 
 def flipped_header(folder: Path, rng: random.Random) -> bool:
-    """A bit of the header or of its length. Only a name that nothing reads can change without being seen."""
+    """A bit of the header or of its length. Only a name that nothing reads can change unnoticed."""
     path = folder / SINGLE
     content = bytearray(path.read_bytes())
     (length,) = struct.unpack("<Q", content[:8])
@@ -93,7 +57,7 @@ def flipped_header(folder: Path, rng: random.Random) -> bool:
 
 
 def long_header(folder: Path, rng: random.Random) -> bool:
-    """A header that says that it is as long as anything."""
+    """A header that claims any length."""
     path = folder / SINGLE
     size = rng.choice([2**64 - 1, 2**63, 2**40, 2**31, path.stat().st_size, path.stat().st_size - 7, 0, 1, 7])
     path.write_bytes(struct.pack("<Q", size) + path.read_bytes()[8:])
@@ -109,23 +73,13 @@ def other_header(folder: Path, rng: random.Random) -> bool:
     other = header[rng.choice([key for key in header if key not in ("__metadata__", name)])]
     kind = rng.randrange(9)
     if kind == 0:
-        entry["shape"] = rng.choice(
-            [[10**12, 10**12], [2**62, 4], [-1], [-2, -3], [0], [1] * 40, [2.0], [True], "x", None, 3]
-        )
+        shapes = [[10**12, 10**12], [2**62, 4], [-1], [-2, -3], [0], [1] * 40, [2.0], [True], "x", None, 3]
+        entry["shape"] = rng.choice(shapes)
     elif kind == 1:
         entry["dtype"] = rng.choice(["F8_E4M3", "I64", "F64", "f32", "", None, 3, ["F32"], "BOOL", "object", "I4"])
     elif kind == 2:
-        offsets = [
-            [end, begin],
-            [-8, end],
-            [begin, 2**62],
-            [begin + 4, end + 4],
-            [begin],
-            [begin, end, end],
-            None,
-            "ab",
-        ]
-        entry["data_offsets"] = rng.choice([*offsets, [float(begin), float(end)]])
+        offsets = [[end, begin], [-8, end], [begin, 2**62], [begin + 4, end + 4], [begin], [begin, end, end], None]
+        entry["data_offsets"] = rng.choice([*offsets, "ab", [float(begin), float(end)]])
     elif kind == 3:
         entry["data_offsets"] = list(other["data_offsets"])
     elif kind == 4:
@@ -143,7 +97,7 @@ def other_header(folder: Path, rng: random.Random) -> bool:
 
 
 def raw_header(folder: Path, rng: random.Random) -> bool:
-    """Something that is no JSON, or no object, or has a name twice, or is deep."""
+    """A header that is not JSON, not an object, has a name twice, or is deeply nested."""
     header, data = _opened(folder)
     text = json.dumps(header)
     name = next(key for key in header if key != "__metadata__")
@@ -153,7 +107,7 @@ def raw_header(folder: Path, rng: random.Random) -> bool:
 
 
 def other_tensors(folder: Path, rng: random.Random) -> bool:
-    """A whole file, whose tensors are of another shape: two names exchanged."""
+    """A valid file with two names exchanged, so that tensors have the wrong shapes."""
     header, data = _opened(folder)
     names = [key for key in header if key != "__metadata__"]
     shapes = {key: header[key]["shape"] for key in names}
@@ -166,7 +120,7 @@ def other_tensors(folder: Path, rng: random.Random) -> bool:
 
 
 def config_value(folder: Path, rng: random.Random) -> bool:
-    """A strange value in a field, perhaps one of rope_parameters: what is left may still describe a model."""
+    """A strange value in a field, perhaps one of rope_parameters; the rest may still describe a model."""
     fields = json.loads((folder / CONFIG).read_text())
     inner = fields.get("rope_parameters")
     place = inner if isinstance(inner, dict) and rng.random() < 0.3 else fields
@@ -176,7 +130,7 @@ def config_value(folder: Path, rng: random.Random) -> bool:
 
 
 def config_huge(folder: Path, rng: random.Random) -> bool:
-    """A size of which nothing must be made."""
+    """A size for which nothing must be allocated."""
     sizes = {
         "gpt2": ["n_embd", "n_layer", "n_head", "n_positions", "n_inner", "vocab_size"],
         "gpt_neox": ["hidden_size", "num_hidden_layers", "intermediate_size", "vocab_size"],
@@ -189,7 +143,7 @@ def config_huge(folder: Path, rng: random.Random) -> bool:
 
 
 def config_missing(folder: Path, rng: random.Random) -> bool:
-    """A field taken out, or one twice."""
+    """A field removed, or one twice."""
     fields = json.loads((folder / CONFIG).read_text())
     name = rng.choice(list(fields))
     if rng.random() < 0.5:
@@ -202,44 +156,44 @@ def config_missing(folder: Path, rng: random.Random) -> bool:
 
 
 def config_raw(folder: Path, rng: random.Random) -> bool:
-    """Text that is no JSON in place of a value, or of all."""
+    """Text that is not JSON in place of a value, or of everything."""
     fields = json.loads((folder / CONFIG).read_text())
     raw = rng.choice(RAW)
     text = json.dumps(fields | {rng.choice(list(fields)): "HERE"}).replace('"HERE"', raw)
     (folder / CONFIG).write_text(rng.choice([text, text, raw]))
-    return True  # deep but whole arrays, a lone surrogate and a tiny number may stand where nothing reads
+    return True  # deep but valid arrays, a lone surrogate and a tiny number may be where nothing reads
 
 
 def index_name(folder: Path, rng: random.Random) -> bool:
-    """A shard of a name that leads out, or that is no tensor file."""
-    places = _sharded(folder)
+    """A shard name that leads out of the folder, or is not a tensor file."""
+    files = _sharded(folder)
     (folder / "link.safetensors").symlink_to(folder.parent / "outside.safetensors")
     (folder / "directory").mkdir()
-    some = rng.choice(list(places))
-    old, new = places[some], rng.choice(NAMES)
-    moved = {key: new if file == old and rng.random() < 0.9 else file for key, file in places.items()} | {some: new}
+    some = rng.choice(list(files))
+    old, new = files[some], rng.choice(NAMES)
+    moved = {key: new if file == old and rng.random() < 0.9 else file for key, file in files.items()} | {some: new}
     (folder / INDEX).write_text(json.dumps({"weight_map": moved}))
     return False
 
 
 def index_map(folder: Path, rng: random.Random) -> bool:
-    """A map that is none, or that lists other tensors than its files hold."""
-    places = _sharded(folder)
-    name = rng.choice(list(places))
-    other = next(file for file in places.values() if file != places[name])
-    del places[name]
-    maps: list[Any] = [places, places | {name: other}, places | {name: rng.choice(STRANGE)}, *STRANGE]
-    wrong = rng.choice([{"weight_map": rng.choice(maps)}, {"weight_map": places}, {}, rng.choice(STRANGE)])
+    """A map that is invalid, or lists other tensors than its files hold."""
+    files = _sharded(folder)
+    name = rng.choice(list(files))
+    other = next(file for file in files.values() if file != files[name])
+    del files[name]
+    maps: list[Any] = [files, files | {name: other}, files | {name: rng.choice(STRANGE)}, *STRANGE]
+    wrong = rng.choice([{"weight_map": rng.choice(maps)}, {"weight_map": files}, {}, rng.choice(STRANGE)])
     (folder / INDEX).write_text(json.dumps(wrong))
     return False
 
 
 def shard_twice(folder: Path, rng: random.Random) -> bool:
-    """A shard under two names, so that every tensor of it is there twice."""
-    places = _sharded(folder)
-    file = rng.choice(sorted(set(places.values())))
+    """A shard under two names, so that each of its tensors exists twice."""
+    files = _sharded(folder)
+    file = rng.choice(sorted(set(files.values())))
     (folder / "copy.safetensors").write_bytes((folder / file).read_bytes())
-    (folder / INDEX).write_text(json.dumps({"weight_map": places | {"more": "copy.safetensors"}}))
+    (folder / INDEX).write_text(json.dumps({"weight_map": files | {"more": "copy.safetensors"}}))
     return False
 
 
@@ -265,10 +219,10 @@ def _closed(folder: Path, header: str, data: bytes) -> None:
 
 
 def _sharded(folder: Path) -> dict[str, str]:
-    """The single file as two shards, which the index lists."""
+    """Split the file into two shards, and return which file holds each tensor."""
     header, data = _opened(folder)
     header.pop("__metadata__", None)
-    places = {}
+    files = {}
     for number in range(2):
         mine, parts, at = {}, [], 0
         for name in sorted(header)[number::2]:
@@ -279,6 +233,6 @@ def _sharded(folder: Path) -> dict[str, str]:
         file = f"model-{number}.safetensors"
         text = json.dumps(mine).encode()
         (folder / file).write_bytes(struct.pack("<Q", len(text)) + text + b"".join(parts))
-        places |= dict.fromkeys(mine, file)
+        files |= dict.fromkeys(mine, file)
     (folder / SINGLE).unlink()
-    return places
+    return files

@@ -16,8 +16,8 @@ from tests.transformer.models import random_model
 
 Damage = Callable[[random.Random, bytearray], bytearray]
 PER_KIND, QUICK = 40, 4
-ROOM = 2 * 2**20
-"""For what a load takes whatever the file is, in bytes: the shapes of a model are traced."""
+OVERHEAD = 2 * 2**20
+"""Bytes that any load takes, for tracing the shapes of a model."""
 HUGE = [0, 1, 2**16, 2**31, 2**32 - 1, 2**40, 2**62, 2**63, 2**64 - 1]
 NAMES = [b"token_embd.weight", b"output_norm.weight", *(b"blk.0.%s.weight" % part for part in (b"attn_q", b"attn_k", b"attn_v", b"ffn_up", b"ffn_down", b"ffn_norm"))]  # noqa: E501  # fmt: skip
 ARRAYS = [b"tokenizer.ggml.tokens", b"tokenizer.ggml.token_type", b"tokenizer.ggml.merges"]
@@ -25,17 +25,18 @@ KEYS = [f"llama.{key}".encode() for key in ("block_count", "embedding_length", "
 
 
 def after(data: bytearray, name: bytes) -> int:
-    """The place after a key or a tensor's name, with its length before it."""
+    """Return the position after a key or a tensor's name, which its length precedes."""
     return data.index(struct.pack("<Q", len(name)) + name) + 8 + len(name)
 
 
 def header(data: bytearray) -> int:
-    """Where the tensors' infos end, more or less."""
+    """Return roughly where the tensors' infos end."""
     return after(data, NAMES[-1]) + 24
 
 
-def put(data: bytearray, at: int, form: str, value: int) -> bytearray:
-    data[at : at + struct.calcsize(form)] = struct.pack(form, value % 2 ** (8 * struct.calcsize(form)))
+def put(data: bytearray, at: int, format: str, value: int) -> bytearray:
+    size = struct.calcsize(format)
+    data[at : at + size] = struct.pack(format, value % 2 ** (8 * size))
     return data
 
 
@@ -74,8 +75,8 @@ def length_of_an_array(rng: random.Random, data: bytearray) -> bytearray:
 
 def type_of_metadata(rng: random.Random, data: bytearray) -> bytearray:
     name = rng.choice(ARRAYS + KEYS)
-    place = after(data, name) + (4 if name in ARRAYS and rng.random() < 0.5 else 0)
-    return put(data, place, "<I", rng.choice([*range(14), 2**32 - 1]))
+    at = after(data, name) + (4 if name in ARRAYS and rng.random() < 0.5 else 0)
+    return put(data, at, "<I", rng.choice([*range(14), 2**32 - 1]))
 
 
 def setting(rng: random.Random, data: bytearray) -> bytearray:
@@ -83,32 +84,32 @@ def setting(rng: random.Random, data: bytearray) -> bytearray:
 
 
 def dimension(rng: random.Random, data: bytearray) -> bytearray:
-    place = after(data, rng.choice(NAMES))
+    at = after(data, rng.choice(NAMES))
     if rng.random() < 0.3:
-        return put(data, place, "<I", rng.choice(HUGE))
-    return put(data, place + 4, "<Q", rng.choice([*HUGE, 31, 33, 64]))
+        return put(data, at, "<I", rng.choice(HUGE))
+    return put(data, at + 4, "<Q", rng.choice([*HUGE, 31, 33, 64]))
 
 
 def type_of_a_tensor(rng: random.Random, data: bytearray) -> bytearray:
-    place = after(data, rng.choice(NAMES))
-    dimensions = struct.unpack_from("<I", data, place)[0]
-    return put(data, place + 4 + 8 * dimensions, "<I", rng.choice([*range(40), 2**31]))
+    at = after(data, rng.choice(NAMES))
+    dimensions = struct.unpack_from("<I", data, at)[0]
+    return put(data, at + 4 + 8 * dimensions, "<I", rng.choice([*range(40), 2**31]))
 
 
 def offset(rng: random.Random, data: bytearray) -> bytearray:
-    place = after(data, rng.choice(NAMES))
-    dimensions = struct.unpack_from("<I", data, place)[0]
+    at = after(data, rng.choice(NAMES))
+    dimensions = struct.unpack_from("<I", data, at)[0]
     values = [*HUGE, len(data) - 32, 2**64 - 32, 32, 64, 7]
-    return put(data, place + 8 + 8 * dimensions, "<Q", rng.choice(values))
+    return put(data, at + 8 + 8 * dimensions, "<Q", rng.choice(values))
 
 
 def name_of_a_tensor(rng: random.Random, data: bytearray) -> bytearray:
     old, new = rng.sample(
         [b"blk.0.attn_q.weight", b"blk.0.attn_k.weight", b"blk.0.attn_v.weight", b"blk.0.ffn_xx.weight"], 2
     )
-    place = data.find(old)
-    if place >= 0:
-        data[place : place + len(old)] = new
+    at = data.find(old)
+    if at >= 0:
+        data[at : at + len(old)] = new
     return data
 
 
@@ -138,7 +139,7 @@ KINDS: list[Damage] = [
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    """The bytes of a file, one matrix of it quantised, and where to put damaged ones."""
+    """Return the bytes of a file, with one quantised matrix, and a path for damaged ones."""
     shape, folder = config(layers=1), tmp_path_factory.mktemp("fuzz")
     arrays, name = tensors(random_model(shape)), "blk.0.ffn_up.weight"
     arrays[name] = gguf.quantize(arrays[name], gguf.GGMLQuantizationType.Q4_1)
@@ -148,7 +149,7 @@ def sound(tmp_path_factory):
 
 
 def outcome(sound, damage: Damage, seed: int) -> str:
-    """Load one damaged file: the error, or nothing for a model."""
+    """Load one damaged file, and return the error, or nothing for a model."""
     content, file = sound
     damaged = damage(random.Random(f"{damage.__name__} {seed}"), bytearray(content))
     file.write_bytes(damaged)
@@ -165,7 +166,7 @@ def outcome(sound, damage: Damage, seed: int) -> str:
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peak < 4 * len(damaged) + ROOM, f"{damage.__name__} {seed}: {peak} bytes for a file of {len(damaged)}"
+    assert peak < 4 * len(damaged) + OVERHEAD, f"{damage.__name__} {seed}: {peak} bytes for a file of {len(damaged)}"
     return error
 
 

@@ -1,4 +1,4 @@
-"""Models out of GGUF files: what was written is read, and what can not be read says why."""
+"""Models in GGUF files: what was written is read, and what cannot be read says why."""
 
 import struct
 import sys
@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from circuits.pretrained.gguf import halves, load_gguf
-from circuits.pretrained.gguf_file import KINDS, numbers, open_gguf, texts
+from circuits.pretrained.gguf_file import KINDS, numbers, open_gguf, strings
 from circuits.transformer.model import Predictor
+from circuits.transformer.taps import Recorder, Taps
 from tests.cases import assert_close
 from tests.pretrained.gguf_files import MERGES, TOKENS, TYPES, config, gguf, metadata, tensors, tiny, write
 from tests.transformer.models import random_model
@@ -32,7 +33,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(folder):
-    """A file, the model in it, and what is read."""
+    """Return a file, the model in it, and what is read."""
     file, model = tiny(folder / "tiny.gguf")
     return file, model, load_gguf(file)
 
@@ -58,7 +59,7 @@ def test_the_file_is_read_as_the_formats_own_reader_does(whole):
         truth = reader.fields[key].contents()
         if isinstance(truth, list):
             is_text = isinstance(truth[0], str)
-            assert (texts(file, key) if is_text else numbers(file, key).tolist()) == truth
+            assert (strings(file, key) if is_text else numbers(file, key).tolist()) == truth
         else:
             assert file.metadata[key] == truth
 
@@ -84,8 +85,8 @@ def test_types_of_tensors_have_the_sizes_of_the_format():
         assert (kind.name, gguf.GGML_QUANT_SIZES[kind]) == (name, (block, size))
 
 
-def test_rotary_positions_turn_the_pairs_they_were_written_for(whole):
-    """The file's own meaning: its neighbouring rows (2 i, 2 i + 1) turn by place · base^(-2 i / h)."""
+def test_rotary_positions_rotate_the_pairs_they_were_written_for(whole):
+    """The file's own convention: its neighbouring rows (2 i, 2 i + 1) rotate by position · base^(-2 i / h)."""
     _, model, read = whole
     shape, file = model.config, tensors(model)
     h, x = shape.head_width, np.random.default_rng(0).normal(size=(5, shape.width)).astype(np.float32)
@@ -93,35 +94,23 @@ def test_rotary_positions_turn_the_pairs_they_were_written_for(whole):
     def rotated(matrix: np.ndarray, heads: int) -> np.ndarray:
         rows = (x @ matrix.T).reshape(5, heads, h // 2, 2)
         angles = np.arange(5)[:, None] * shape.rotary_base ** (-2 * np.arange(h // 2) / h)
-        turned = (rows[..., 0] + 1j * rows[..., 1]) * np.exp(1j * angles)[:, None]
-        return np.stack([turned.real, turned.imag], axis=-1).reshape(5, heads, h)
+        pairs = (rows[..., 0] + 1j * rows[..., 1]) * np.exp(1j * angles)[:, None]
+        return np.stack([pairs.real, pairs.imag], axis=-1).reshape(5, heads, h)
 
     q, k = rotated(file["blk.0.attn_q.weight"], 4), np.repeat(rotated(file["blk.0.attn_k.weight"], 2), 2, axis=1)
     truth = np.einsum("thd,shd->hts", q, k) / np.sqrt(h)
 
     def ours(attention: Any) -> np.ndarray:
-        seen = {}
-
-        class Listener:
-            def __call__(self, name: str, value: Any) -> Any:
-                seen[name] = np.asarray(value)
-                return value
-
-            def within(self, prefix: str) -> "Listener":
-                return self
-
-            def wants(self, name: str) -> bool:
-                return True
-
-        attention(jnp.asarray(x), jnp.arange(5, dtype=jnp.int32), tap=Listener())
-        return seen["scores"]
+        recorder = Recorder(Taps(capture=("scores",)), ("q", "k", "v", "scores", "pattern", "z"))
+        attention(jnp.asarray(x), jnp.arange(5, dtype=jnp.int32), tap=recorder)
+        return np.asarray(recorder.cache["scores"])
 
     mask = np.tri(5, dtype=bool)
     assert_close(ours(read.model.transformer.blocks[0].attn)[:, mask], truth[:, mask], atol=1e-5)
     wrong = random_model(shape).transformer.blocks[0].attn
     wrong.query.kernel[...] = jnp.asarray(file["blk.0.attn_q.weight"].T)
     wrong.key.kernel[...] = jnp.asarray(file["blk.0.attn_k.weight"].T)
-    assert np.abs(ours(wrong)[:, mask] - truth[:, mask]).max() > 0.1, "rows as they stand in the file must not do"
+    assert np.abs(ours(wrong)[:, mask] - truth[:, mask]).max() > 0.1, "rows in the order of the file must be wrong"
 
 
 def test_halves_of_one_head():
@@ -131,7 +120,7 @@ def test_halves_of_one_head():
 
 
 @pytest.mark.parametrize("kind", [name for name, _, _ in KINDS.values() if name != "F32"])
-def test_quantised_weights_are_made_whole(folder, kind):
+def test_quantised_weights_are_dequantised(folder, kind):
     model = random_model(config(mlp_width=256, layers=1))
     arrays, name = tensors(model), "blk.0.ffn_down.weight"
     if kind.endswith("K"):  # random bytes, low enough for their scales to be finite
@@ -161,7 +150,7 @@ def test_other_dtypes_are_the_same_numbers_rounded(whole, dtype):
     assert (found.config.dtype, found.config.param_dtype, found.config.positions) == (dtype, dtype, 9)
     ours, truth = parameters(found), parameters(model)
     assert all(np.array_equal(ours[name], truth[name].astype(jnp.dtype(dtype))) for name in truth)
-    assert found(jnp.arange(9, dtype=jnp.int32)).dtype == dtype
+    assert jax.eval_shape(found, jnp.arange(9, dtype=jnp.int32)).dtype == dtype
 
 
 def test_notes(whole):
@@ -213,28 +202,28 @@ def test_other_tokenizers(folder, whole, name):
 
 U32, TEXT, ARRAY = "uint32", "string", "array"
 WRONG_METADATA: dict[str, tuple[dict[str, Any], str]] = {
-    "no layers": ({"llama.block_count": None}, "llama.block_count: must be an integer between 1 and 2147483647, got None"),  # noqa: E501
+    "no layers": ({"llama.block_count": None}, "llama.block_count: must be an integer between 1 and 2147483647"),
     "too many layers": ({"llama.block_count": (U32, 2**31)}, "llama.block_count: must be an integer between 1 and"),
-    "more layers than tensors": ({"llama.block_count": (U32, 10**6)}, "llama.block_count: must be at most the number of tensors, 20, got 1000000"),  # noqa: E501
-    "fewer layers": ({"llama.block_count": (U32, 1)}, r"blk.1.attn_k.weight: must be absent, got \(16, 32\)"),
+    "more layers than tensors": ({"llama.block_count": (U32, 10**6)}, "llama.block_count: must be at most the number of tensors, 20"),  # noqa: E501
+    "fewer layers": ({"llama.block_count": (U32, 1)}, r"blk.1.attn_k.weight: must be absent"),
     "layers as text": ({"llama.block_count": (TEXT, "2")}, "llama.block_count: must be an integer"),
-    "heads": ({"llama.attention.head_count": (U32, 5)}, "llama.attention.head_count: must divide the width 32, got 5"),
+    "heads": ({"llama.attention.head_count": (U32, 5)}, "llama.attention.head_count: must divide the width 32"),
     "key heads": ({"llama.attention.head_count_kv": (U32, 3)}, "kv_heads: must divide"),
-    "head width": ({"llama.attention.key_length": (U32, 16)}, "llama.attention.key_length: must be 8, the width of a head, got 16"),  # noqa: E501
+    "head width": ({"llama.attention.key_length": (U32, 16)}, "llama.attention.key_length: must be 8, the width of a head"),  # noqa: E501
     "part rotary": ({"llama.rope.dimension_count": (U32, 4)}, "llama.rope.dimension_count: must be 8"),
-    "scaled rotary": ({"llama.rope.scaling.type": (TEXT, "yarn")}, "llama.rope.scaling.type: must be absent or none, got 'yarn'"),  # noqa: E501
-    "experts": ({"llama.expert_count": (U32, 8)}, "llama.expert_count: must be absent or 0, got 8"),
-    "epsilon": ({"llama.attention.layer_norm_rms_epsilon": ("float32", float("nan"))}, "norm_epsilon: must be positive and finite, got nan"),  # noqa: E501
-    "base": ({"llama.rope.freq_base": (U32, 3)}, "llama.rope.freq_base: must be a real number, got 3"),
-    "hidden": ({"llama.feed_forward_length": (U32, 96)}, r"blk.0.ffn_down.weight: must be \(32, 96\), got \(32, 64\)"),
-    "too many tokens": ({"tokenizer.ggml.tokens": (ARRAY, [*TOKENS, "more"])}, "tokenizer.ggml.tokens: must be 1 to 264, the rows of embeddings, got 265"),  # noqa: E501
-    "equal tokens": ({"tokenizer.ggml.tokens": (ARRAY, [*TOKENS[:-1], TOKENS[0]])}, "tokenizer.ggml.tokens: must differ, got '1 that do not'"),  # noqa: E501
-    "no tokens": ({"tokenizer.ggml.tokens": None}, "tokenizer.ggml.tokens: must be an array, got None"),
+    "scaled rotary": ({"llama.rope.scaling.type": (TEXT, "yarn")}, "llama.rope.scaling.type: must be absent or none"),
+    "experts": ({"llama.expert_count": (U32, 8)}, "llama.expert_count: must be absent or 0"),
+    "epsilon": ({"llama.attention.layer_norm_rms_epsilon": ("float32", float("nan"))}, "norm_epsilon: must be positive and finite"),  # noqa: E501
+    "base": ({"llama.rope.freq_base": (U32, 3)}, "llama.rope.freq_base: must be a real number"),
+    "hidden": ({"llama.feed_forward_length": (U32, 96)}, r"blk.0.ffn_down.weight: must be \(32, 96\)"),
+    "too many tokens": ({"tokenizer.ggml.tokens": (ARRAY, [*TOKENS, "more"])}, "tokenizer.ggml.tokens: must be 1 to 264, the rows of embeddings"),  # noqa: E501
+    "equal tokens": ({"tokenizer.ggml.tokens": (ARRAY, [*TOKENS[:-1], TOKENS[0]])}, "tokenizer.ggml.tokens: must differ"),  # noqa: E501
+    "no tokens": ({"tokenizer.ggml.tokens": None}, "tokenizer.ggml.tokens: must be an array"),
     "tokens as numbers": ({"tokenizer.ggml.tokens": (ARRAY, [1, 2])}, "tokenizer.ggml.tokens: must be an array of strings"),  # noqa: E501
-    "types": ({"tokenizer.ggml.token_type": (ARRAY, TYPES[1:])}, "tokenizer.ggml.token_type: must be as many as the tokens, 264, got 263"),  # noqa: E501
-    "a merge of three": ({"tokenizer.ggml.merges": (ARRAY, ["t h e"])}, r"tokenizer.ggml.merges\[0\]: must be two tokens that make a third.*'t h e'"),  # noqa: E501
+    "types": ({"tokenizer.ggml.token_type": (ARRAY, TYPES[1:])}, "tokenizer.ggml.token_type: must be as many as the tokens, 264"),  # noqa: E501
+    "a merge of three": ({"tokenizer.ggml.merges": (ARRAY, ["t h e"])}, r"tokenizer.ggml.merges\[0\]: must be two tokens that join to a third.*'t h e'"),  # noqa: E501
     "a merge to nothing": ({"tokenizer.ggml.merges": (ARRAY, [*MERGES, "q q"])}, r"merges\[5\]: must be two tokens.*'q q'"),  # noqa: E501
-    "a start that is none": ({"tokenizer.ggml.add_bos_token": ("bool", True), "tokenizer.ggml.bos_token_id": (U32, 999)}, "bos_token_id: must be an integer between 0 and 263, got 999"),  # noqa: E501
+    "a start that is none": ({"tokenizer.ggml.add_bos_token": ("bool", True), "tokenizer.ggml.bos_token_id": (U32, 999)}, "bos_token_id: must be an integer between 0 and 263"),  # noqa: E501
 }  # fmt: skip
 
 
@@ -281,7 +270,7 @@ def test_positions(whole, positions):
         load_gguf(whole[0], positions=positions)
 
 
-def test_files_that_are_none(folder, tmp_path):
+def test_files_that_are_not_gguf(folder, tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "text").write_text("not a model at all, but long enough")
     (tmp_path / "old").write_bytes(b"GGUF" + struct.pack("<IQQ", 1, 0, 0))
@@ -307,9 +296,9 @@ def test_without_the_package(whole, monkeypatch):
         load_gguf(whole[0])
 
 
-def test_arrays_that_are_not_there(whole):
+def test_arrays_that_do_not_exist(whole):
     file = open_gguf(whole[0])
     with pytest.raises(ValueError, match=r"general\.name: must be an array, got 'tiny'"):
-        texts(file, "general.name")
+        strings(file, "general.name")
     with pytest.raises(ValueError, match=r"tokenizer\.ggml\.merges: must be an array of numbers, got 8"):
         numbers(file, "tokenizer.ggml.merges")

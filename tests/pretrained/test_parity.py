@@ -16,13 +16,13 @@ from tests.pretrained.hugging_face import CASES, GPT2, LLAMA, all_in_float64, ou
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
-# Other people's deprecations are not ours to mend.
+# Deprecations of other projects are not errors here.
 pytestmark = pytest.mark.filterwarnings("default")
 every_case = pytest.mark.parametrize(("kind", "settings"), CASES.values(), ids=CASES)
 
 
 def ours(folder, ids, **options):
-    """Logits [T, V] and patterns [L, H, T, T] of the folder's model."""
+    """Return logits [T, V] and patterns [L, H, T, T] of the folder's model."""
     model = load_pretrained(folder, **options).model
     taps = Taps(capture=("blocks.*.attn.pattern",))
     logits, cache = nnx.jit(lambda model, ids: model(ids, taps))(model, jnp.asarray(ids))
@@ -64,7 +64,7 @@ def test_shards(tmp_path, kind):
 @pytest.mark.parametrize("half", ["bfloat16", "float16"])
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gpt_neox"])
 def test_half_precision_weights(tmp_path, kind, half):
-    """The same weights in float32 on both sides: what is stored in half precision is computed with in full."""
+    """The same weights in float32 on both sides: weights in half precision are computed with in full precision."""
     model = random_model(*CASES[kind], dtype=getattr(torch, half))
     save(model, tmp_path)
     found = load_pretrained(tmp_path).model
@@ -79,7 +79,7 @@ def test_half_precision_weights(tmp_path, kind, half):
 
 
 def test_configs_of_transformers_4(tmp_path):
-    """The same functions said in the older fields, and names without the prefix, as the first GPT-2 files have them."""
+    """The same models described by the older fields."""
     for kind, settings, older in [
         ("llama 3", {}, {"rope_theta": 30.0, "rope_scaling": "rope_parameters"}),
         ("llama linear", {}, {"rope_theta": 50.0, "rope_scaling": {"type": "linear", "factor": 3.0}}),
@@ -111,7 +111,7 @@ def test_greedy_text(tmp_path, name):
     truth = model.generate(
         torch.tensor(prompt[None]).long(), max_new_tokens=8, do_sample=False, eos_token_id=None, pad_token_id=0
     )
-    text = nnx.jit(greedy, static_argnames="count")(found, jnp.asarray(prompt), count=8)
+    text = nnx.jit(greedy, static_argnames="max_new_tokens")(found, jnp.asarray(prompt), max_new_tokens=8)
     assert text.tolist() == truth[0, 5:].tolist()
 
 

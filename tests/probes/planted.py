@@ -1,6 +1,6 @@
-"""Models with a circuit put there by hand: Corollary 1's, and a standard transformer that walks backward.
+"""Models with a circuit planted by hand: Corollary 1's, and a standard transformer that walks backward.
 
-The transformer's stream has one-hot positions, then registers: one-hot labels, the first being the token itself. A
+The transformer's stream has one-hot positions, then registers: one-hot labels, the first of them the token itself. A
 planted head scores γ (W1[t, s] + Σ sign · register_t · register_s), as a layer of the disentangled transformer does,
 and copies a register of what it reads to another. The MLPs are zero. Before layer l the stream holds 2 + l ones at
 each position but the query, so the scale √((2 + l) / width) undoes its RMSNorm. A head that is not planted has zero
@@ -16,7 +16,6 @@ import numpy as np
 
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.closed_form import forward
-from circuits.probes.attention.scores import CircuitScores
 from circuits.probes.layout import start_goal_positions
 from circuits.tasks import StarGraph, TokenFormat, encode_problem
 from circuits.transformer.config import TransformerConfig
@@ -89,19 +88,18 @@ def backward_walk() -> dict[tuple[int, int], Head]:
     }
 
 
-SEEN: dict[str, set[tuple[int, ...]]] = {
+PLANTED: dict[str, set[tuple[int, ...]]] = {
     "predecessor": {(0, 0)},
     "goal": {(1, 0), (2, 0)},
     "goal_in_query": {(1, 0)},
     "start": {(1, 1)},
     "start_in_query": set(),
     "content_match": {(1, 1)},
-    "trace": {(2, 0, 0), (3, 0, 1)},
-    "astray": {(1, 1, 2), (3, 1, 2), (4, 0, 2)},
-    "link": {(1, 1, 0), (1, 1, 1), (1, 1, 2)},
+    "backward_trace": {(2, 0, 0), (3, 0, 1)},
+    "distractor_attention": {(1, 1, 2), (3, 1, 2), (4, 0, 2)},
+    "edge_attention_elsewhere": {(1, 1, 0), (1, 1, 1), (1, 1, 2)},
 }
-"""What is to be found in ``backward_walk``: by score, layer and head, or layer, head and hop from 0."""
-assert set(SEEN) == set(CircuitScores._fields)
+"""What is to be found in ``backward_walk``, by score: layer and head, or layer, head and hop."""
 
 
 @cache

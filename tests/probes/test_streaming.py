@@ -1,4 +1,4 @@
-"""Moments folded batch by batch, against numpy on all examples at once."""
+"""Moments accumulated batch by batch, against numpy on all examples at once."""
 
 import gc
 import weakref
@@ -16,9 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from circuits.probes.streaming import Interval, Moments, merge, stream
-from circuits.probes.streaming import standard_errors
-from circuits.probes.streaming import confidence_interval
+from circuits.probes.streaming import Interval, Moments, confidence_interval, merge, standard_errors, stream
 from tests.cases import assert_close, seeds
 
 
@@ -42,13 +40,13 @@ def data(seed: int, count: int, holes: bool = True) -> tuple[np.ndarray, np.ndar
 
 
 def naive_moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each entry over the first axis, NaN left out."""
+    """The moments of each entry over the first axis, NaN left out."""
     count, mean, squares = (np.zeros(values.shape[1:]) for _ in range(3))
     for place in np.ndindex(values.shape[1:]):
-        there = [value for value in values[:, *place].tolist() if value == value]
-        count[place] = len(there)
-        mean[place] = sum(there) / max(len(there), 1)
-        squares[place] = sum((value - mean[place]) ** 2 for value in there)
+        present = [value for value in values[:, *place].tolist() if value == value]
+        count[place] = len(present)
+        mean[place] = sum(present) / max(len(present), 1)
+        squares[place] = sum((value - mean[place]) ** 2 for value in present)
     return count, mean, squares
 
 
@@ -91,7 +89,7 @@ def test_float32_examples_are_summed_in_float64():
 
 @settings(max_examples=20)
 @given(seed=seeds)
-def test_merge_does_not_ask_for_an_order(seed):
+def test_merge_does_not_depend_on_the_order(seed):
     rng = np.random.default_rng(seed)
     parts = [rng.normal(size=(n, 4)) for n in rng.integers(0, 5, 3)]
     a, b, c = (Moments(*map(jnp.asarray, naive_moments(part))) for part in parts)
@@ -101,7 +99,7 @@ def test_merge_does_not_ask_for_an_order(seed):
     assert_close(merge(c, merge(b, a)), together, atol=1e-12)
 
 
-def test_what_no_example_has_stays_nothing():
+def test_what_no_example_has_is_nan():
     x, y = data(2, 6)
     x[:, 0, 1] = np.nan
     found = stream(scaled, Scale(), (x, y), chunk=4)
@@ -126,42 +124,39 @@ def test_the_function_is_compiled_for_a_chunk_and_for_the_rest():
     assert len(traced) == 2  # the other model has the same shape
 
 
-def test_show_counts_examples():
-    shown = []
-    stream(scaled, Scale(), data(0, 10), chunk=4, show=shown.append)
-    assert shown == [4, 8, 10]
-    again = []
-    stream(scaled, Scale(), iter([data(0, 3), data(1, 5)]), chunk=4, show=again.append)
+def test_progress_counts_examples():
+    done, again = [], []
+    stream(scaled, Scale(), data(0, 10), chunk=4, on_progress=done.append)
+    assert done == [4, 8, 10]
+    stream(scaled, Scale(), iter([data(0, 3), data(1, 5)]), chunk=4, on_progress=again.append)
     assert again == [3, 7, 8]
 
 
-@pytest.mark.parametrize("examples", [100, 10_000])
-def test_memory_does_not_grow_with_the_examples(examples):
+def test_memory_does_not_grow_with_the_examples():
     """No batch outlives its turn, and between batches there are never more arrays than at the start."""
     batches: list[weakref.ref] = []
     alive, held = [], []
 
     def fed() -> Iterator[tuple[np.ndarray]]:
-        for i in range(examples // 50):
+        for i in range(40):
             batch = np.full((50, 20), float(i))
             batches.append(weakref.ref(batch))
             yield (batch,)
 
     def watch(done: int) -> None:
-        if done in (100, examples // 2, examples):
+        if done in (100, 1000, 2000):
             gc.collect()
         alive.append(sum(ref() is not None for ref in batches[-10:]))
         held.append(sum(array.nbytes for array in jax.live_arrays()))
 
-    found = stream(lambda model, x: jnp.outer(x, x) * model.factor[...], Scale(), fed(), chunk=50, show=watch)
-    assert found.count.shape == (20, 20)
-    assert np.all(found.count == examples)
-    assert len(held) == examples // 50
+    found = stream(lambda model, x: jnp.outer(x, x) * model.factor[...], Scale(), fed(), chunk=50, on_progress=watch)
+    assert np.all(found.count == 2000)
+    assert len(held) == 40
     assert max(alive) <= 3
     assert max(held) <= held[0] + 3 * found.mean.nbytes * 3
 
 
-@pytest.mark.parametrize(("confidence", "tests"), [(0.95, 1), (0.8, 1), (0.9, 7)])
+@pytest.mark.parametrize(("confidence", "tests"), [(0.95, 1), (0.9, 7)])
 def test_intervals_are_students(confidence, tests):
     x, y = data(5, 9, holes=False)
     found = confidence_interval(stream(scaled, Scale(), (x, y)), confidence, tests)
@@ -196,21 +191,20 @@ def test_intervals_cover_as_often_as_they_say():
         return (reach.low <= 1.0) & (reach.high >= 1.0)
 
     assert 0.88 < covered(1).mean() < 0.92
-    families = covered(5).reshape(800, 5).all(axis=1).mean()
-    assert 0.87 < families < 0.94
+    assert 0.87 < covered(5).reshape(800, 5).all(axis=1).mean() < 0.94
     assert covered(1).reshape(800, 5).all(axis=1).mean() < 0.7  # without the correction it would not
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (partial(stream, scaled, Scale(), data(0, 3), chunk=0), "chunk: must be an integer at least 1, got 0"),
-        (partial(stream, scaled, Scale(), data(0, 0)), "examples: must hold at least one, got none"),
-        (partial(stream, scaled, Scale(), iter(())), "examples: must hold at least one, got none"),
-        (partial(confidence_interval, Moments(*[jnp.ones(2)] * 3), 1.0), "confidence: must lie between 0 and 1, got 1.0"),
-        (partial(confidence_interval, Moments(*[jnp.ones(2)] * 3), 0.9, 0), "tests: must be an integer at least 1, got 0"),
+        (partial(stream, scaled, Scale(), data(0, 3), chunk=0), "chunk: must be an integer at least 1"),
+        (partial(stream, scaled, Scale(), data(0, 0)), "examples: must hold at least one"),
+        (partial(stream, scaled, Scale(), iter(())), "examples: must hold at least one"),
+        (partial(confidence_interval, Moments(*[jnp.ones(2)] * 3), 1.0), "confidence: must lie between 0 and 1"),
+        (partial(confidence_interval, Moments(*[jnp.ones(2)] * 3), 0.9, 0), "tests: must be an integer at least 1"),
     ],
 )
 def test_errors(call, message):
-    with pytest.raises(ValueError, match=f"^{message}$"):
+    with pytest.raises(ValueError, match=f"^{message}"):
         call()

@@ -3,16 +3,23 @@ import re
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuits.tasks import BinaryTree, StarGraph, TokenFormat, decode_ids, encode_problem, encode_text, format_line
-from circuits.tasks import make_tokenizer
-from tests.tasks.star.naive_star import random_problem
-from tests.tasks.tree.naive_tree import random_tree
+from circuits.tasks import (
+    BinaryTree,
+    StarGraph,
+    TokenFormat,
+    decode_ids,
+    encode_problem,
+    encode_text,
+    format_line,
+    make_tokenizer,
+)
+from tests.tasks.draws import draw
 
 FORMAT = TokenFormat(StarGraph(2, 3, 13), "text", "start-goal")
-KINDS = st.sampled_from(["start-goal", "goal-start"])
+QUERIES = st.sampled_from(["start-goal", "goal-start"])
 
 
 @pytest.mark.parametrize(
@@ -32,23 +39,22 @@ def test_texts_by_hand(text, ids):
     assert make_tokenizer(FORMAT).encode(text).ids == ids
 
 
-@given(st.integers(2, 4), st.integers(2, 4), st.integers(0, 120), KINDS, st.integers(0, 2**32 - 1))
-def test_a_public_line_of_a_star_has_the_ids_of_its_tokens(paths, nodes, spare, query, seed):
+@settings(max_examples=30)
+@given(st.integers(2, 4), st.integers(2, 4), st.integers(0, 120), QUERIES, st.integers(0, 2**32 - 1))
+def test_a_public_line_of_a_star_has_the_ids_of_its_problem(paths, nodes, spare, query, seed):
     family = StarGraph(paths, nodes, paths * (nodes - 1) + 1 + spare)
-    problem = random_problem(paths, nodes, family.labels, seed)
-    format = TokenFormat(family, "text", query)
-    line = format_line(problem, query)
-    ids = encode_problem(format, problem)
+    format, problem = TokenFormat(family, "text", query), draw(family, seed)
+    line, ids = format_line(problem, query), encode_problem(format, problem)
     assert encode_text(format, line).tolist() == ids.tolist()
     assert encode_text(format, re.sub("([|/=])", r" \1 ", line).replace(",", " ")).tolist() == ids.tolist()
     assert decode_ids(format, ids) == " ".join(re.findall("[0-9]+|[|/=]", line))
 
 
-@given(st.sampled_from(["text", "pairs"]), KINDS, st.integers(0, 2**32 - 1))
-def test_the_tokens_of_a_tree_are_decoded_and_encoded_back(style, query, seed):
-    family = BinaryTree(4, 30)
-    format = TokenFormat(family, style, query)
-    ids = encode_problem(format, random_tree(4, 30, seed))
+@settings(max_examples=20)
+@given(st.sampled_from(["text", "pairs"]), QUERIES, st.integers(0, 2**32 - 1))
+def test_the_ids_of_a_tree_are_decoded_and_encoded_back(style, query, seed):
+    format = TokenFormat(BinaryTree(4, 30), style, query)
+    ids = encode_problem(format, draw(format.family, seed))
     text = decode_ids(format, ids)
     assert text.split() == [format.vocabulary[i] for i in ids.tolist()]
     assert encode_text(format, text).tolist() == ids.tolist()
@@ -66,13 +72,13 @@ def test_the_tokens_of_a_tree_are_decoded_and_encoded_back(style, query, seed):
         ("1,|2,3", "1,"),
         (",1", ",1"),
         ("1 <unk> 2", "<unk>"),
-        ("1 é", "é"),
         ("1 ٤", "٤"),
     ],
 )
-def test_an_unknown_word_is_named_and_not_hidden(text, word):
-    words = f"text: each word must be a label below N = 13 or one of | = / $, got {word!r}"
-    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+def test_an_unknown_word_is_named_and_not_omitted(text, word):
+    with pytest.raises(
+        ValueError, match=f"^text: each word must be a label below N = 13 .*, got {re.escape(repr(word))}$"
+    ):
         encode_text(FORMAT, text)
     with pytest.raises(Exception, match="WordLevel error"):
         make_tokenizer(FORMAT).encode(text)
@@ -92,9 +98,9 @@ def test_any_text_is_refused_or_split_as_by_hand(text):
 
 
 def test_the_vocabulary_of_the_tokenizer_is_that_of_the_format():
-    made = make_tokenizer(FORMAT)
-    assert made.get_vocab() == {word: i for i, word in enumerate(FORMAT.vocabulary)}
-    assert made.get_vocab_size() == FORMAT.vocab_size
+    tokenizer = make_tokenizer(FORMAT)
+    assert tokenizer.get_vocab() == {word: i for i, word in enumerate(FORMAT.vocabulary)}
+    assert tokenizer.get_vocab_size() == FORMAT.vocab_size
 
 
 @pytest.mark.parametrize("kind", [list, np.array, jnp.array])

@@ -15,7 +15,8 @@ from circuits.cli import main
 from circuits.one_layer.module import OneLayer
 from circuits.tasks.task import build_task
 from circuits.tasks.walks.config import DagConfig, DagWalks
-from circuits.tasks.walks.graphs import graph_from_edges, write_graph
+from circuits.tasks.walks.graph_files import write_graph
+from circuits.tasks.walks.graphs import graph_from_edges
 from circuits.training import loop, run_folder, tensorboard
 from circuits.training.config import TrainConfig
 from circuits.training.evaluation import score

@@ -1,4 +1,4 @@
-"""Tests of the transformer compile hundreds of small programs that compute little: optimising them would take longest."""
+"""The tests compile hundreds of small programs that compute little: optimising them would take the most time."""
 
 from collections.abc import Iterator
 

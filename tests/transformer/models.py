@@ -12,50 +12,20 @@ from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 
 VOCAB, POSITIONS = 11, 9
+LLAMA = {"norm": "rms", "position": "rotary", "activation": "swiglu"}
 CONFIGS: dict[str, dict[str, Any]] = {
     "gpt": {"norm": "layer", "position": "learned", "activation": "gelu"},
     "biased": {"activation": "relu", "bias": True, "mlp_width": 20, "prediction_heads": 3},
     "approximate": {"activation": "gelu-tanh", "kv_heads": 2, "norm_epsilon": 0.1, "tied": True},
-    "llama": {
-        "norm": "rms",
-        "position": "rotary",
-        "activation": "swiglu",
-        "kv_heads": 2,
-        "prediction_heads": 3,
-        "tied": True,
-    },
+    "llama": LLAMA | {"kv_heads": 2, "prediction_heads": 3, "tied": True},
     "one key head": {"position": "rotary", "kv_heads": 1, "bias": True, "rotary_base": 50.0, "layers": 3},
-    "all biased": {"norm": "rms", "position": "rotary", "activation": "swiglu", "bias": True, "heads": 2},
-    "neox": {
-        "position": "rotary",
-        "bias": True,
-        "parallel": True,
-        "head_dim": 8,
-        "rotary_fraction": 0.25,
-        "rotary_factor": 3.0,
-    },
-    "qwen": {
-        "norm": "rms",
-        "position": "rotary",
-        "activation": "swiglu",
-        "head_dim": 6,
-        "kv_heads": 2,
-        "qk_norm": True,
-        "qkv_bias": True,
-        "heads": 6,
-    },
-    "mistral": {
-        "norm": "rms",
-        "position": "rotary",
-        "activation": "swiglu",
-        "window": 3,
-        "kv_heads": 1,
-        "rotary_factor": 4.0,
-        "rotary_original": 20,
-        "rotary_base": 20.0,
-        "rotary_high": 3.0,
-        "width": 32,
-    },
+    "all biased": LLAMA | {"bias": True, "heads": 2},
+    "neox": {"position": "rotary", "bias": True, "parallel": True, "head_dim": 8}
+    | {"rotary_fraction": 0.25, "rotary_factor": 3.0},
+    "qwen": LLAMA | {"head_dim": 6, "kv_heads": 2, "qk_norm": True, "qkv_bias": True, "heads": 6},
+    "mistral": LLAMA
+    | {"window": 3, "kv_heads": 1, "width": 32}
+    | {"rotary_factor": 4.0, "rotary_original": 20, "rotary_base": 20.0, "rotary_high": 3.0},
     "windowed": {"window": 4, "parallel": True, "bias": True, "out_bias": False, "qk_norm": True, "norm_epsilon": 0.1},
     "biased mlp": {"mlp_bias": True, "out_bias": True, "rotary_fraction": 0.5, "position": "rotary", "window": 1},
 }

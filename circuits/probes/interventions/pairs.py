@@ -97,7 +97,7 @@ def planning_twin(
     return PlanningTwins(layout, tokens[query + 1], corrupt, routes[depth - 1, chosen])
 
 
-def _routes(tokens: Int[Array, " T"], format: TokenFormat) -> tuple[Int[Array, "M-1 E"], Bool[Array, " E"]]:
+def _routes(tokens: Int[Array, " T"], format: TokenFormat) -> tuple[Int[Array, "depths E"], Bool[Array, " E"]]:
     """The nodes at depths 1 .. M-1 on the way to each edge's child, and whether that child is a leaf.
 
     The routes to children that are not leaves have no meaning.

@@ -12,7 +12,7 @@ from circuits.tasks.blocksworld.plans import training_plans
 from circuits.tasks.blocksworld.world import make_blocksworld, plan_format
 from circuits.tasks.task import GRAPH_FILE, Task
 from circuits.tasks.walks.format import WalkFormat
-from circuits.tasks.walks.graphs import format_graph
+from circuits.tasks.walks.graph_files import format_graph
 from circuits.tasks.walks.pairs import Pairs
 from circuits.tasks.walks.task import walks_task
 

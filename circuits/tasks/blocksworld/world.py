@@ -80,7 +80,7 @@ def plan_format(world: Blocksworld, extra_moves: int = 2) -> WalkFormat:
 
     Example:
         >>> plan_format(make_blocksworld(3))
-        WalkFormat(nodes=13, longest=6)
+        WalkFormat(nodes=13, longest=7)
     """
     checks.integer("extra_moves", extra_moves, 0)
     return WalkFormat(len(world.states), nx.diameter(world.graph) + 1 + extra_moves)

@@ -16,15 +16,8 @@ from circuits.tasks.task import GRAPH_FILE, Report, Rows, Split, Task
 from circuits.tasks.walks.answers import is_valid_walk
 from circuits.tasks.walks.config import DagConfig, WalksConfig
 from circuits.tasks.walks.format import WalkFormat, walk_format
-from circuits.tasks.walks.graphs import (
-    adjacency,
-    check_dag,
-    distances,
-    format_graph,
-    random_dag,
-    reachability,
-    read_graph,
-)
+from circuits.tasks.walks.graph_files import format_graph, read_graph
+from circuits.tasks.walks.graphs import adjacency, check_dag, distances, random_dag, reachability
 from circuits.tasks.walks.pairs import (
     MAX_DEGREE,
     Observed,

@@ -1,15 +1,25 @@
-"""The jobs of a sweep, each in a process of its own, on this host or by Slurm. ``job`` describes the sweep's folder."""
+"""The jobs of a sweep, each in a process of its own, on this host or by Slurm.
 
+    runs/<job>/         the run folder, as ``transformer.train`` leaves it
+    logs/<job>.txt      what the job printed; locked while a process works on the job
+    failed/<job>.txt    why the last attempt failed
+
+Done, failed, running or waiting is the state of a job: done if its metrics hold the last step of each seed.
+"""
+
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent import futures
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -19,17 +29,8 @@ from circuits.files import write_text, writing
 from circuits.training import run_folder
 from circuits.training.config import TrainConfig
 from circuits.training.records import as_json
-from circuits.training.sweeps import job as job_process
 from circuits.training.sweeps.grid import Job
-
-STARTABLE = ("waiting", "failed")
-
-
-class Status(NamedTuple):
-    """What has become of a job: done, running, failed or waiting, and the steps in its metrics."""
-
-    state: str
-    steps: int
+from circuits.training.sweeps.job import TRAIN
 
 
 def prepare(folder: Path, jobs: list[Job]) -> list[Job]:
@@ -41,7 +42,7 @@ def prepare(folder: Path, jobs: list[Job]) -> list[Job]:
     with writing(folder):
         entries = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
         checks.require(not entries or "runs" in entries, "out", "must be new, empty, or hold a sweep", str(folder))
-        for name in job_process.FOLDERS:
+        for name in ("runs", "logs", "failed"):
             (folder / name).mkdir(exist_ok=True)
     names = {}
     for path in (folder / "runs").glob("*/config.json"):
@@ -51,24 +52,28 @@ def prepare(folder: Path, jobs: list[Job]) -> list[Job]:
     return [job._replace(name=names.get(job.config, job.name)) for job in jobs]
 
 
-def status(folder: Path, job: Job) -> Status:
-    """Return the status of a job: done if its metrics hold the last step of each seed, running if it is locked."""
-    seeds, steps = job.config.seeds, 0
-    with suppress(ValueError):  # of damaged metrics, which the run itself will report
-        last = [line["step"] for line in run_folder.read_metrics(folder / "runs" / job.name)][-seeds:]
-        steps = last[0] if last == last[:1] * seeds else 0
-    if steps >= job.config.steps:
-        return Status("done", steps)
+def state(folder: Path, job: Job) -> str:
+    """Return the state of a job."""
+    if steps_done(folder, job) >= job.config.steps:
+        return "done"
     if failure(folder, job):
-        return Status("failed", steps)
-    with job_process.locked(folder, job.name) as free:
-        return Status("waiting" if free else "running", steps)
+        return "failed"
+    with _log(folder, job) as log:
+        return "waiting" if _lock(log) else "running"
+
+
+def steps_done(folder: Path, job: Job) -> int:
+    """Return the steps of which a job's metrics are complete."""
+    with suppress(ValueError):  # of damaged metrics, which the run itself will report
+        last = [line["step"] for line in run_folder.read_metrics(folder / "runs" / job.name)][-job.config.seeds :]
+        return last[0] if len(last) == job.config.seeds and len({*last}) == 1 else 0
+    return 0
 
 
 def failure(folder: Path, job: Job) -> str:
-    """Return why the last attempt at a job failed, usually a traceback; "" if it did not."""
+    """Return why the last attempt at a job failed: a line, and what it printed. "" if it did not fail."""
     path = folder / "failed" / f"{job.name}.txt"
-    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def default_workers() -> int:
@@ -79,35 +84,57 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def run_jobs(screen: Console, folder: Path, jobs: Sequence[Job], workers: int, work: str = job_process.TRAIN) -> None:
+def run_jobs(screen: Console, folder: Path, jobs: Sequence[Job], workers: int, work: str = TRAIN) -> None:
     """Do the jobs that are not done, ``workers`` at a time, and show progress: on a terminal a bar, elsewhere lines.
 
-    Each job has a process, which ends with this one, however it ends.
+    Failed jobs are tried again. Each job has a process, which ends with this one, however it ends.
     """
     columns = BarColumn(bar_width=24), TextColumn("{task.percentage:.0f}%"), TimeElapsedColumn(), TimeRemainingColumn()
     bar = Progress(*columns, TextColumn("{task.description}"), console=screen, disable=not screen.is_terminal)
-    task, printed = bar.add_task("", total=sum(job.config.steps for job in jobs)), ""
-    read_end, write_end = os.pipe()  # the processes read, and end when there is nobody left to write
+    task, printed, processes = bar.add_task("", total=sum(job.config.steps for job in jobs)), "", []
+    for job in [job for job in jobs if workers and state(folder, job) == "failed"]:
+        screen.print(f"retrying {job.name}, which failed", soft_wrap=True, markup=False)
     with bar, futures.ThreadPoolExecutor(max(workers, 1)) as threads:
-        attempts = [threads.submit(_attempt, screen, folder, job, work, read_end) for job in jobs if workers]
+        attempts = [threads.submit(attempt, folder, job, work, processes) for job in jobs if workers]
         try:
             pending = True
             while pending:
                 pending = futures.wait(attempts, timeout=1.0).not_done
-                stati = [status(folder, job) for job in jobs]
-                counts = Counter(one.state for one in stati)
-                text = ", ".join(f"{counts[state]} {state}" for state in ("done", "running", "failed"))
-                bar.update(task, completed=sum(one.steps for one in stati), description=f"{text} of {len(jobs)}")
+                counts = Counter(state(folder, job) for job in jobs)
+                text = ", ".join(f"{counts[name]} {name}" for name in ("done", "running", "failed"))
+                text += f" of {len(jobs)}"
+                bar.update(task, completed=sum(steps_done(folder, job) for job in jobs), description=text)
                 if text != printed and not screen.is_terminal:
-                    screen.print(f"{text} of {len(jobs)}", soft_wrap=True, markup=False)
+                    screen.print(text, soft_wrap=True, markup=False)
                 printed = text
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
-            os.close(write_end)
-            threads.shutdown()
-            os.close(read_end)
-    for attempt in attempts:
-        attempt.result()  # raises what is a bug in this process
+            for process in processes:
+                process.terminate()
+    for each in attempts:
+        each.result()  # raises what is a bug in this process
+
+
+def attempt(folder: Path, job: Job, work: str, processes: list[subprocess.Popen[bytes]] | None = None) -> None:
+    """Do a job in a process of its own, unless it is done or another process works on it; record why it fails."""
+    with _log(folder, job) as log:
+        if steps_done(folder, job) >= job.config.steps or not _lock(log, patience=1.0):
+            return
+        failed, start = folder / "failed" / f"{job.name}.txt", log.tell()
+        failed.unlink(missing_ok=True)
+        arguments = work, json.dumps(as_json(job.config)), str(folder / "runs" / job.name), str(os.getpid())
+        command = [sys.executable, "-m", "circuits.training.sweeps.job", *arguments]
+        environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}  # jobs may share the memory of a GPU
+        # The process has the log as its output, and so keeps it locked should this process be killed.
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        if processes is not None:
+            processes.append(process)
+        code, steps = process.wait(), steps_done(folder, job)
+        if steps < job.config.steps and code != -signal.SIGTERM:
+            log.seek(start)
+            printed = log.read().decode(errors="replace").strip()
+            reason = f"exit code {code} at step {steps} of {job.config.steps}: {printed.rpartition(chr(10))[2]}"
+            write_text(failed, f"{reason}\n\n{printed}\n")
 
 
 def submit(
@@ -118,38 +145,31 @@ def submit(
     Raises ValueError where submitit or Slurm is missing.
     """
     folder = folder.resolve()
-    startable = [job for job in jobs if status(folder, job).state in STARTABLE]
-    configs, names = [as_json(job.config) for job in startable], [job.name for job in startable]
+    open_jobs = [job for job in jobs if state(folder, job) in ("waiting", "failed")]
     try:
         import submitit  # pyright: ignore[reportMissingImports]
 
         executor = submitit.AutoExecutor(folder=folder / "logs" / "slurm", cluster=cluster)
         limits = {"timeout_min": 60 * hours, "gpus_per_node": gpus, "slurm_array_parallelism": workers}
         executor.update_parameters(name="circuits", slurm_partition=partition, **limits)
-        tasks = executor.map_array(
-            job_process.perform, [job_process.TRAIN] * len(names), configs, [folder] * len(names), names
-        )
+        tasks = executor.map_array(attempt, [folder] * len(open_jobs), open_jobs, [TRAIN] * len(open_jobs))
     except (ImportError, RuntimeError, OSError) as error:
         rule = "must be a partition of Slurm, and needs submitit: pip install 'reverse-circuits[slurm]'"
         raise ValueError(f"slurm: {rule}, got {partition!r} ({error})") from error
     return [task.job_id for task in tasks]
 
 
-def _attempt(screen: Console, folder: Path, job: Job, work: str, stdin: int) -> None:
-    """Do a job in a process of its own, and record the failure of one that ends without saying why."""
-    code = job_process.BUSY
-    while code == job_process.BUSY and (state := status(folder, job).state) in STARTABLE:
-        if state == "failed":
-            screen.print(f"retrying {job.name}, which failed", soft_wrap=True, markup=False)
-        config = json.dumps(as_json(job.config))
-        command = [sys.executable, "-m", job_process.__name__, work, config, str(folder), job.name]
-        environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}  # jobs may share the memory of a GPU
-        with (folder / "logs" / f"{job.name}.txt").open("ab") as log:
-            process = subprocess.Popen(
-                command, env=environment, stdin=stdin, stdout=log, stderr=log, start_new_session=True
-            )
-        code = process.wait()
-    state, steps = status(folder, job)
-    if state == "waiting" and code != job_process.INTERRUPTED:
-        reason = f"the process ended at step {steps} of {job.config.steps} with exit code {code}"
-        write_text(folder / "failed" / f"{job.name}.txt", f"{reason}: see {folder / 'logs' / job.name}.txt\n")
+def _log(folder: Path, job: Job) -> IO[bytes]:
+    return (folder / "logs" / f"{job.name}.txt").open("a+b")
+
+
+def _lock(log: IO[bytes], patience: float = 0.0) -> bool:
+    """Lock a log for as long as this process or one that it started has it open; False if others do for long."""
+    give_up = time.monotonic() + patience  # a process that looks at the state of the job has it for a moment
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if time.monotonic() >= give_up:
+            return False
+        time.sleep(0.02)

@@ -16,14 +16,7 @@ next token is added to what a transfer head reads; in a chain, that of the last 
 from circuits.transformer.heads.linear import LinearHeads
 from circuits.transformer.heads.losses import head_losses, logit_losses, shared_losses
 from circuits.transformer.heads.shared import SharedHeads, head_taps
-from circuits.transformer.heads.streams import Streams
+from circuits.transformer.heads.streams import HeadContext, Streams
 
-__all__ = [
-    "LinearHeads",
-    "SharedHeads",
-    "Streams",
-    "head_losses",
-    "head_taps",
-    "logit_losses",
-    "shared_losses",
-]
+__all__ = ["HeadContext", "LinearHeads", "SharedHeads", "Streams"]
+__all__ += ["head_losses", "head_taps", "logit_losses", "shared_losses"]

@@ -2,13 +2,12 @@
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from circuits.transformer.block import KVCache
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.heads.streams import HeadOutput, Streams
+from circuits.transformer.heads.streams import HeadContext, HeadOutput, Streams
 from circuits.transformer.layers import Norm
-from circuits.transformer.taps import Tap
 
 
 class LinearHeads(nnx.Module):
@@ -42,16 +41,7 @@ class LinearHeads(nnx.Module):
         """Return how many positions ahead the token is that head 1 .. k - 1 reads; 0 if it reads none."""
         return 0
 
-    def step(
-        self,
-        head: int,
-        state: Float[Array, "T d"],
-        token: Float[Array, "T d"] | None,
-        positions: Int[Array, " T"],
-        kv_cache: KVCache | None,
-        norm: Norm,
-        tap: Tap,
-    ) -> HeadOutput:
+    def step(self, head: int, state: Float[Array, "T d"], context: HeadContext, norm: Norm) -> HeadOutput:
         """Return the stream of head 1 .. k - 1, which is the one of the first."""
         return HeadOutput(state, state, ())
 

@@ -1,11 +1,11 @@
 """Prediction heads that are one block each over a shared trunk."""
 
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from circuits.transformer.block import Block, KVCache, run_blocks
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.taps import Tap
+from circuits.transformer.heads.streams import HeadContext
 
 
 class MetaHead(nnx.Module):
@@ -18,12 +18,5 @@ class MetaHead(nnx.Module):
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.blocks = nnx.List([Block(config, rngs)])
 
-    def __call__(
-        self,
-        trunk: Float[Array, "T d"],
-        token: Float[Array, "T d"] | None,
-        positions: Int[Array, " T"],
-        kv_cache: KVCache | None,
-        tap: Tap,
-    ) -> tuple[Float[Array, "T d"], KVCache]:
-        return run_blocks(self.blocks, trunk, positions, kv_cache, tap)
+    def __call__(self, trunk: Float[Array, "T d"], context: HeadContext) -> tuple[Float[Array, "T d"], KVCache]:
+        return run_blocks(self.blocks, trunk, context.positions, context.kv_cache, context.tap)

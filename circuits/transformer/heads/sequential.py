@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from circuits.transformer.block import Block, KVCache, run_blocks
 from circuits.transformer.config import TransformerConfig
+from circuits.transformer.heads.streams import HeadContext
 from circuits.transformer.layers import Norm, linear
-from circuits.transformer.taps import Tap
 
 
 class SequentialHead(nnx.Module):
@@ -25,15 +25,8 @@ class SequentialHead(nnx.Module):
         self.project = linear(config, 2 * config.width, config.width, False, rngs)
         self.blocks = nnx.List([Block(config, rngs)])
 
-    def __call__(
-        self,
-        h: Float[Array, "T d"],
-        token: Float[Array, "T d"] | None,
-        positions: Int[Array, " T"],
-        kv_cache: KVCache | None,
-        tap: Tap,
-    ) -> tuple[Float[Array, "T d"], KVCache]:
-        assert token is not None  # SharedHeads.token_offset asks for one
-        injected = tap("injected", self.norm_token(token))
+    def __call__(self, h: Float[Array, "T d"], context: HeadContext) -> tuple[Float[Array, "T d"], KVCache]:
+        assert context.token is not None  # SharedHeads.token_offset asks for one
+        injected = context.tap("injected", self.norm_token(context.token))
         x = self.project(jnp.concatenate([self.norm_stream(h), injected], axis=-1))
-        return run_blocks(self.blocks, x, positions, kv_cache, tap)
+        return run_blocks(self.blocks, x, context.positions, context.kv_cache, context.tap)

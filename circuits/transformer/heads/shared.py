@@ -2,17 +2,16 @@
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from circuits.transformer.block import KVCache, block_taps, empty_cache
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.heads.linear import unembeddings
 from circuits.transformer.heads.meta import MetaHead
 from circuits.transformer.heads.sequential import SequentialHead
-from circuits.transformer.heads.streams import HeadOutput, Streams
+from circuits.transformer.heads.streams import HeadContext, HeadOutput, Streams
 from circuits.transformer.heads.transfer import Transfer, TransferBlocks, TransferMlp
 from circuits.transformer.layers import Norm
-from circuits.transformer.taps import Tap
 
 MODULES = {
     "meta": MetaHead,
@@ -60,26 +59,17 @@ class SharedHeads(nnx.Module):
             return head
         return (head if self.config.head_chain else 1) if self.config.injection else 0
 
-    def step(
-        self,
-        head: int,
-        state: Float[Array, "T d"],
-        token: Float[Array, "T d"] | None,
-        positions: Int[Array, " T"],
-        kv_cache: KVCache | None,
-        norm: Norm,
-        tap: Tap,
-    ) -> HeadOutput:
-        """Return what head 1 .. k - 1 makes of the stream from which it starts and the embedding of its token.
+    def step(self, head: int, state: Float[Array, "T d"], context: HeadContext, norm: Norm) -> HeadOutput:
+        """Return what head 1 .. k - 1 makes of the stream from which it starts.
 
-        ``norm`` is the final norm of the transformer, shared by heads of blocks. ``kv_cache`` belongs to the head's own
-        blocks.
+        ``norm`` is the final norm of the transformer, which heads of kind meta and sequential share.
         """
+        token = context.token
         if self.config.injection and token is not None:
-            state = state + tap("injected", self.kappa[head - 1].astype(token.dtype) * token)
-        state, layers = self.further[head - 1](state, token, positions, kv_cache, tap)
+            state = state + context.tap("injected", self.kappa[head - 1].astype(token.dtype) * token)
+        state, layers = self.further[head - 1](state, context)
         shared_norm = self.config.head_kind in ("meta", "sequential")
-        stream = tap("stream", norm(state) if shared_norm else state)
+        stream = context.tap("stream", norm(state) if shared_norm else state)
         return HeadOutput(state if shared_norm else stream, stream, layers)
 
     def empty_cache(self, capacity: int) -> tuple[KVCache, ...]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from jaxtyping import Array, Float, Int
 
 from circuits.transformer.block import KVCache
+from circuits.transformer.taps import Tap
 
 
 class Streams(NamedTuple):
@@ -14,6 +15,17 @@ class Streams(NamedTuple):
     after: Float[Array, "T d"]
     final: Float[Array, "T d"]
     positions: Int[Array, " T"]
+
+
+class HeadContext(NamedTuple):
+    """What a further prediction head gets besides the stream from which it starts: ``token`` is an embedding to read,
+    ``kv_cache`` that of the head's own blocks.
+    """
+
+    token: Float[Array, "T d"] | None
+    positions: Int[Array, " T"]
+    kv_cache: KVCache | None
+    tap: Tap
 
 
 class HeadOutput(NamedTuple):

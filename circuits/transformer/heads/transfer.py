@@ -1,12 +1,12 @@
 """Transfer heads: from the stream that predicts one token to the stream that predicts the token after it."""
 
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from circuits.transformer.block import Block, KVCache, run_blocks
 from circuits.transformer.config import TransformerConfig
+from circuits.transformer.heads.streams import HeadContext
 from circuits.transformer.layers import Mlp, Norm, linear
-from circuits.transformer.taps import Tap
 
 
 class Transfer(nnx.Module):
@@ -15,14 +15,7 @@ class Transfer(nnx.Module):
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.transfer = linear(config, config.width, config.width, False, rngs)
 
-    def __call__(
-        self,
-        h: Float[Array, "T d"],
-        token: Float[Array, "T d"] | None,
-        positions: Int[Array, " T"],
-        kv_cache: KVCache | None,
-        tap: Tap,
-    ) -> tuple[Float[Array, "T d"], KVCache]:
+    def __call__(self, h: Float[Array, "T d"], context: HeadContext) -> tuple[Float[Array, "T d"], KVCache]:
         return self.transfer(h), ()
 
 
@@ -32,15 +25,8 @@ class TransferMlp(nnx.Module):
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.mlp = Mlp(config, rngs)
 
-    def __call__(
-        self,
-        h: Float[Array, "T d"],
-        token: Float[Array, "T d"] | None,
-        positions: Int[Array, " T"],
-        kv_cache: KVCache | None,
-        tap: Tap,
-    ) -> tuple[Float[Array, "T d"], KVCache]:
-        return h + self.mlp(h, tap.within("mlp")), ()
+    def __call__(self, h: Float[Array, "T d"], context: HeadContext) -> tuple[Float[Array, "T d"], KVCache]:
+        return h + self.mlp(h, context.tap.within("mlp")), ()
 
 
 class TransferBlocks(nnx.Module):
@@ -50,13 +36,6 @@ class TransferBlocks(nnx.Module):
         self.blocks = nnx.List([Block(config, rngs) for _ in range(config.head_layers)])
         self.norm = Norm(config, rngs)
 
-    def __call__(
-        self,
-        h: Float[Array, "T d"],
-        token: Float[Array, "T d"] | None,
-        positions: Int[Array, " T"],
-        kv_cache: KVCache | None,
-        tap: Tap,
-    ) -> tuple[Float[Array, "T d"], KVCache]:
-        x, layers = run_blocks(self.blocks, h, positions, kv_cache, tap)
+    def __call__(self, h: Float[Array, "T d"], context: HeadContext) -> tuple[Float[Array, "T d"], KVCache]:
+        x, layers = run_blocks(self.blocks, h, context.positions, context.kv_cache, context.tap)
         return self.norm(x), layers

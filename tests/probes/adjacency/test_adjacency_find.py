@@ -73,7 +73,11 @@ def test_a_mixture_of_neighbours_is_not_told_apart():
     both = planted(given, 1, 0.0, 1) + planted(given, 2, 0.0, 1)
     found = find_powers(both + 0.5 * np.random.default_rng(0).normal(size=both.shape), given, draws=199)
     assert found.holds[0]
-    assert {*indistinguishable(found, 0), found.references[int(found.best[0])].candidate} == {"A", "A^2", "reachability"}
+    assert {*indistinguishable(found, 0), found.references[int(found.best[0])].candidate} == {
+        "A",
+        "A^2",
+        "reachability",
+    }
     assert (
         verdict(found, 0)
         == f"cannot tell {found.references[int(found.best[0])].name} from {', '.join(rivals(found, 0))}"

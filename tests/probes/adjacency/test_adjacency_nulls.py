@@ -27,7 +27,9 @@ def cosines(matrices: np.ndarray, edges: np.ndarray) -> np.ndarray:
     found = {r.name: r for r in graph_references(graph, 3)}
     # What the graph lacks is named alike in REFS; its cosine is 0, and a support that is its counts is these.
     found = {r.name: found.get(r.name, found.get(r.name.removesuffix(" support"))) for r in REFS}
-    each = [np.zeros(len(matrices)) if r is None else compare_matrices(matrices, [r]).cosine[:, 0] for r in found.values()]
+    each = [
+        np.zeros(len(matrices)) if r is None else compare_matrices(matrices, [r]).cosine[:, 0] for r in found.values()
+    ]
     return np.stack(each, axis=1)
 
 

@@ -12,25 +12,22 @@ from circuits.one_layer.config import OneLayerConfig
 from circuits.one_layer.logits import transferred_logits
 from circuits.one_layer.module import from_parameters
 from circuits.one_layer.parameters import Options, Parameters
-from circuits.probes.adjacency.gather import matrices_of_untrained
-from circuits.probes.adjacency.gather import select_matrices
-from circuits.probes.adjacency.gather import constant_matrices
-from circuits.probes.adjacency.gather import gather_matrices
-from circuits.probes.adjacency.gather import check_prediction_head
-from circuits.probes.adjacency.gather import default_sources
-from circuits.probes.adjacency.gather import JacobianInputs
+from circuits.probes.adjacency.gather import (
+    JacobianInputs,
+    check_prediction_head,
+    constant_matrices,
+    default_sources,
+    gather_matrices,
+    matrices_of_untrained,
+    select_matrices,
+)
 from circuits.probes.adjacency.jacobian import jacobians
-from circuits.probes.adjacency.node_space import node_unembedding
-from circuits.probes.adjacency.node_space import node_embedding
-from circuits.probes.adjacency.node_space import concatenate
-from circuits.probes.adjacency.node_space import NamedMatrices
+from circuits.probes.adjacency.node_space import NamedMatrices, concatenate, node_embedding, node_unembedding
 from circuits.probes.adjacency.sources import layer_maps, ov_circuits, transfer_matrices
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
-from tests.transformer.models import small_config
-from tests.transformer.models import random_tokens
-from tests.transformer.models import random_model
+from tests.transformer.models import random_model, random_tokens, small_config
 
 NODES = np.array([4, 0, 7, 2, 10])
 MODELS = {name: random_model(small_config(name)) for name in ("gpt", "llama", "all biased")}
@@ -251,7 +248,10 @@ def test_fresh_matrices_are_those_of_fresh_models():
         (lambda m: node_embedding(m, np.array([3, 3])), r"nodes: must be ids that differ, got \[3, 3\]"),
         (lambda m: node_unembedding(m, NODES, 1), "head: must be an integer between 0 and 0, got 1"),
         (lambda m: transfer_matrices(m, NODES), "head_kind: must be transfer, for there to be transfer matrices, got"),
-        (lambda m: gather_matrices(m, NODES, ("ov",)), "sources: must be one of heads, transfer, layers, jacobian, got 'ov'"),
+        (
+            lambda m: gather_matrices(m, NODES, ("ov",)),
+            "sources: must be one of heads, transfer, layers, jacobian, got 'ov'",
+        ),
         (lambda m: gather_matrices(m, NODES, ("jacobian",)), "sources: must not hold jacobian without sequences"),
         (lambda m: gather_matrices(m, NODES, ()), "sources: must hold at least one, got 0"),
         (lambda m: concatenate([]), "sources: must hold at least one, got 0"),

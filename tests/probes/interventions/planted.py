@@ -18,8 +18,7 @@ from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Taps
 from tests.probes.planted import rows
-from tests.transformer.models import small_config
-from tests.transformer.models import random_model
+from tests.transformer.models import random_model, small_config
 
 FORMAT = TokenFormat(StarGraph(2, 3, 6), "pairs", "goal-start")
 COPY = TokenFormat(StarGraph(2, 2, 5), "pairs", "goal-start")
@@ -27,7 +26,7 @@ COPY = TokenFormat(StarGraph(2, 2, 5), "pairs", "goal-start")
 
 
 @cache
-def random_model(name: str = "gpt", **changes: Any) -> Predictor:
+def tiny_model(name: str = "gpt", **changes: Any) -> Predictor:
     sizes = {"layers": 2, "heads": 2, "width": 8, "prediction_heads": 2} | changes
     return random_model(small_config(name, vocab=FORMAT.vocab_size, positions=FORMAT.length, **sizes))
 

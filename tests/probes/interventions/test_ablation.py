@@ -15,8 +15,8 @@ from tests.probes.interventions.planted import (
     edited,
     last,
     layers,
-    random_model,
     some_twins,
+    tiny_model,
 )
 
 EVERY_HEAD = np.ones((2, 1, 2), bool)
@@ -32,7 +32,7 @@ def losses(twins, logits):
 
 def test_zero_is_the_last_matrix_without_its_rows():
     """Of each head, its rows of the output projection; of each layer, the whole matrix."""
-    model, twins = random_model(), some_twins(COUNT)
+    model, twins = tiny_model(), some_twins(COUNT)
     graph, state = nnx.split(model)
     run = jax.jit(lambda state, ids: jax.vmap(nnx.merge(graph, state))(ids)[:, 0, -1])
     base, right = losses(twins, run(state, twins.clean_tokens))
@@ -58,7 +58,7 @@ def test_zero_is_the_last_matrix_without_its_rows():
 
 @pytest.mark.parametrize("aligned", [False, True])
 def test_mean_and_keep_only_a_set(aligned):
-    model, twins = random_model(), some_twins(COUNT)
+    model, twins = tiny_model(), some_twins(COUNT)
     keep = np.zeros((1, 2, 1, 2), bool)
     keep[0, 1, 0, 1] = True
     found = ablate(model, twins, "attn.z", "mean", masks=~keep, aligned=aligned)
@@ -78,7 +78,7 @@ def test_mean_and_keep_only_a_set(aligned):
 
 @pytest.mark.parametrize("aligned", [False, True])
 def test_resampling_takes_another_example(aligned):
-    model, pair = random_model(), some_twins(2)
+    model, pair = tiny_model(), some_twins(2)
     masks = np.stack([EVERY_HEAD, ~EVERY_HEAD])
     found = ablate(model, pair, "attn.z", "resample", masks=masks, aligned=aligned, key=jax.random.key(3))
     logits = []
@@ -124,4 +124,4 @@ def test_the_planted_head_is_found_and_no_other(method):
 )
 def test_bad_input(changes, message):
     with pytest.raises(ValueError, match=f"^{message}"):
-        ablate(random_model(), some_twins(1), **changes)
+        ablate(tiny_model(), some_twins(1), **changes)

@@ -12,7 +12,7 @@ from circuits.probes.layout import PATH, ROLES
 from circuits.probes.positions import position_masks, position_names
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
-from tests.probes.interventions.planted import copy_twins, copying_model, one, random_model, some_twins
+from tests.probes.interventions.planted import copy_twins, copying_model, one, some_twins, tiny_model
 
 COUNT = 4
 
@@ -51,7 +51,7 @@ def test_windows():
 
 
 def test_knock_out_is_the_softmax_over_what_remains():
-    model, twins = random_model(), some_twins(COUNT)
+    model, twins = tiny_model(), some_twins(COUNT)
     graph, state = nnx.split(model)
     queries, keys = ("query", "path", "any"), ("goal in query", "distractor", "edge 0 child", "any")
     masks = np.zeros((3, 2, 1, 2), bool)
@@ -86,7 +86,7 @@ def test_knock_out_is_the_softmax_over_what_remains():
 
 
 def test_a_role_that_is_not_there_changes_nothing():
-    found = knock_out(random_model(), some_twins(COUNT), ROLES, ROLES)
+    found = knock_out(tiny_model(), some_twins(COUNT), ROLES, ROLES)
     absent = [ROLES.index("answer"), ROLES.index("symbol")]
     assert_close(found.loss_change[absent], np.zeros((2, 6)), 1e-12)
     assert_close(found.loss_change[:, absent], np.zeros((6, 2)), 1e-12)
@@ -120,6 +120,6 @@ def test_gradients_are_finite():
 )
 def test_bad_input(queries, keys, masks, message):
     with pytest.raises(ValueError, match=f"^{message}"):
-        knock_out(random_model(), some_twins(COUNT), queries, keys, masks=masks)
+        knock_out(tiny_model(), some_twins(COUNT), queries, keys, masks=masks)
     with pytest.raises(ValueError, match="^width: must be an integer between 1 and 4"):
         layer_windows(4, 5)

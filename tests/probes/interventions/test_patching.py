@@ -17,8 +17,8 @@ from tests.probes.interventions.planted import (
     last,
     layers,
     one,
-    random_model,
     some_twins,
+    tiny_model,
 )
 
 
@@ -45,7 +45,7 @@ def naive(model, twins, site, layer, positions, heads, direction, head=0):
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_everything_at_the_bottom_gives_one_and_nothing_gives_zero(direction):
     masks = np.stack([np.ones((2, 1, 1), bool), np.zeros((2, 1, 1), bool)])
-    found = patch_masks(random_model(), some_twins(), "resid_pre", masks, direction=direction)
+    found = patch_masks(tiny_model(), some_twins(), "resid_pre", masks, direction=direction)
     assert_close(found.effect, np.array([1.0, 0.0]), 1e-12)
     assert_close(found.error, np.zeros(2), 1e-7)
     assert found.flips.tolist() == [float(found.counted > 0), 0.0]
@@ -61,7 +61,7 @@ def test_everything_at_the_bottom_gives_one_and_nothing_gives_zero(direction):
     ],
 )
 def test_a_sweep_is_the_loop_over_one_edit_at_a_time(site, by, direction, aligned):
-    model, twins = random_model(), some_twins(3)
+    model, twins = tiny_model(), some_twins(3)
     found = patch(model, twins, site, by, direction=direction, aligned=aligned, head=1, block=3)
     length = twins.corrupt_tokens.shape[1]
     sizes = {"layer": 2, "position": length, "head": 2}
@@ -87,7 +87,7 @@ def test_a_sweep_is_the_loop_over_one_edit_at_a_time(site, by, direction, aligne
 
 def test_chunks_and_blocks_do_not_matter():
     done = []
-    model, twins = random_model(), some_twins()
+    model, twins = tiny_model(), some_twins()
     whole = patch(model, twins, "attn_out", chunk=64, block=100)
     parts = patch(model, twins, "attn_out", chunk=2, block=7, on_progress=done.append)
     assert_close(parts, whole, 1e-7)
@@ -117,9 +117,9 @@ def test_a_model_that_ignores_the_goal_has_no_span_and_no_effect():
 
 
 def test_half_precision_and_gradients():
-    half = random_model(dtype="bfloat16", param_dtype="float32")
+    half = tiny_model(dtype="bfloat16", param_dtype="float32")
     assert np.isfinite(patch(half, some_twins(), "attn.z", ("layer",)).effect).all()
-    model, twin = random_model(), one(some_twins(), 0)
+    model, twin = tiny_model(), one(some_twins(), 0)
     mask = jnp.zeros((2, 1, 2), bool).at[0, 0, 1].set(True)
 
     @jax.jit
@@ -145,4 +145,4 @@ def test_half_precision_and_gradients():
 def test_bad_input(changes, message):
     arguments = {"site": "attn.z", "masks": np.ones((2, 1, 1), bool)} | changes
     with pytest.raises(ValueError, match=f"^{message}"):
-        patch_masks(random_model(), some_twins(), **arguments)
+        patch_masks(tiny_model(), some_twins(), **arguments)

@@ -10,7 +10,7 @@ import pytest
 from circuits.probes.interventions.path_patching import MLPS, Receiver, path_patch
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
-from tests.probes.interventions.planted import copy_twins, copying_model, last, random_model, run, some_twins
+from tests.probes.interventions.planted import copy_twins, copying_model, last, run, some_twins, tiny_model
 
 TWINS = 3
 SENDERS = np.array([(0, 1), (1, 0), (2, 1)])
@@ -18,7 +18,7 @@ RECEIVERS = (Receiver("k", 2, 0), Receiver("logits"), Receiver("q", 1, 1), Recei
 
 
 def model():
-    return random_model("llama", layers=3, heads=2, kv_heads=1, bias=True)
+    return tiny_model("llama", layers=3, heads=2, kv_heads=1, bias=True)
 
 
 def direct_stream(base, source, sender, below, mlps):

@@ -19,7 +19,7 @@ from circuits.probes.interventions.sites import (
 from circuits.probes.interventions.variants import flatten_variants, map_in_blocks
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
-from tests.probes.interventions.planted import layers, random_model, run
+from tests.probes.interventions.planted import layers, run, tiny_model
 from tests.transformer.models import small_config
 
 CONFIG = small_config(layers=3, heads=4, kv_heads=2)
@@ -49,7 +49,7 @@ def test_heads_of_sites():
 
 
 def test_an_edit_at_every_site_changes_what_the_mask_says_and_nothing_else():
-    model = random_model("llama", heads=4, kv_heads=2)
+    model = tiny_model("llama", heads=4, kv_heads=2)
     graph, state = nnx.split(model)
     tokens = np.arange(6, dtype=np.int32)
 

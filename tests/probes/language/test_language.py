@@ -10,21 +10,26 @@ from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuits.probes.language.heads import KINDS, duplicate_token_score, induction_score, previous_token_score, repeated_sequences
-from circuits.probes.language.heads import measure_language_heads
-from circuits.probes.language.heads import heads_above_nulls
-from circuits.probes.language.heads import shuffled_score
-from circuits.probes.language.heads import attention_on
-from circuits.probes.language.heads import target_mask
-from circuits.probes.language.heads import LanguageHead
-from circuits.probes.language.heads import HeadEvidence
-from circuits.probes.language.heads import RepeatedSequences
+from circuits.probes.language.heads import (
+    KINDS,
+    HeadEvidence,
+    LanguageHead,
+    RepeatedSequences,
+    attention_on,
+    duplicate_token_score,
+    heads_above_nulls,
+    induction_score,
+    measure_language_heads,
+    previous_token_score,
+    repeated_sequences,
+    shuffled_score,
+    target_mask,
+)
 from circuits.probes.patterns import attention_patterns
 from circuits.probes.streaming import Interval
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
-from tests.transformer.models import small_config
-from tests.transformer.models import random_model
+from tests.transformer.models import random_model, small_config
 
 N = 12
 PLANTED = {"previous": (0, 1), "duplicate": (1, 2), "induction": (2, 0)}
@@ -150,7 +155,8 @@ def test_intervals_are_those_of_student_over_sequences(evidence_of_planted):
     """By hand for one head, at 99% over 9 heads of 3 kinds: Student's t of 11 degrees at 1 - 0.01 / 54 is 5.052926."""
     scores = [
         float(
-            induction_score(planted(t, t.sum()), t)[0, 0] - shuffled_score(planted(t, t.sum()), target_mask("induction", t))[0, 0]
+            induction_score(planted(t, t.sum()), t)[0, 0]
+            - shuffled_score(planted(t, t.sum()), target_mask("induction", t))[0, 0]
         )
         for t in map(jnp.asarray, SEQUENCES.repeated)
     ]

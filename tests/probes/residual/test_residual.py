@@ -109,7 +109,10 @@ def test_a_planted_code_is_found_and_shuffled_labels_are_not():
     control = score_linear_probes(copying_model(), shuffled, test, places)
     assert control.accuracy.max() < 0.5
     untrained = copying_model(strength=0)
-    assert score_linear_probes(untrained, fit_linear_probes(untrained, train, places), test, places).accuracy[2, 0, 1] < 0.5
+    assert (
+        score_linear_probes(untrained, fit_linear_probes(untrained, train, places), test, places).accuracy[2, 0, 1]
+        < 0.5
+    )
 
 
 def test_a_stream_that_does_not_vary_gives_the_commonest_label():
@@ -139,7 +142,10 @@ ERRORS = [
     (lambda: logit_lens(MODEL, FORM, LAYOUTS, 10), "where: must be an integer between 0 and 9, got 10"),
     (lambda: fit_linear_probes(MODEL, LAYOUTS, ridge=0.0), r"ridge: must be positive and finite, got 0\.0"),
     (lambda: fit_linear_probes(MODEL, LAYOUTS, chunk=0), "chunk: must be an integer at least 1, got 0"),
-    (lambda: score_linear_probes(MODEL, bad_probes(), LAYOUTS), r"places: must be those of the probes, got \('query',\)"),
+    (
+        lambda: score_linear_probes(MODEL, bad_probes(), LAYOUTS),
+        r"places: must be those of the probes, got \('query',\)",
+    ),
     (lambda: wilson_interval(np.zeros(1), 0), "count: must be an integer at least 1, got 0"),
     (lambda: wilson_interval(np.zeros(1), 3, 1.0), r"confidence: must lie between 0 and 1, got 1\.0"),
 ]

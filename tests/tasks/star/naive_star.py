@@ -27,13 +27,13 @@ def walks(edges: Edges, start: int, goal: int) -> list[list[int]]:
     after: dict[int, list[int]] = {}
     for u, v in edges:
         after.setdefault(u, []).append(v)
-    found, unfinished = [], [[start]]
+    paths, unfinished = [], [[start]]
     while unfinished:
         walk = unfinished.pop()
         if walk[-1] == goal:
-            found.append(walk)
+            paths.append(walk)
         unfinished += [[*walk, v] for v in after.get(walk[-1], []) if v not in walk]
-    return found
+    return paths
 
 
 def star_leaves(edges: Edges, start: int) -> set[int]:
@@ -57,11 +57,11 @@ def star_leaves(edges: Edges, start: int) -> set[int]:
 @functools.cache
 def all_problems(paths: int, nodes: int, labels: int) -> frozenset[tuple[tuple[tuple[int, int], ...], int]]:
     """Every (ordered edge list, goal) that is a star of this family, out of all sets of directed edges."""
-    found = set()
+    problems = set()
     possible = list(itertools.permutations(range(labels), 2))
     for edges in itertools.combinations(possible, paths * (nodes - 1)):
         for start in {u for u, _ in edges}:
             leaves = star_leaves(list(edges), start)
             if len(leaves) == paths:
-                found |= {(order, goal) for order in itertools.permutations(edges) for goal in leaves}
-    return frozenset(found)
+                problems |= {(order, goal) for order in itertools.permutations(edges) for goal in leaves}
+    return frozenset(problems)

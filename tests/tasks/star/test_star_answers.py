@@ -61,11 +61,11 @@ def test_a_star_is_solved_as_by_brute_force(paths, nodes, spare, seed):
 
 def four_edges():
     """Edges into the nodes 1 to 4, from any other node, each once."""
-    return ([*zip(tails, (1, 2, 3, 4), strict=True)] for tails in itertools.product(range(5), repeat=4))
+    return [[*zip(tails, (1, 2, 3, 4), strict=True)] for tails in itertools.product(range(5), repeat=4)]
 
 
 def few_edges(count, labels):
-    return itertools.combinations_with_replacement(itertools.product(range(labels), repeat=2), count)
+    return list(itertools.combinations_with_replacement(itertools.product(range(labels), repeat=2), count))
 
 
 @pytest.mark.parametrize(("graphs", "stars"), [(few_edges(2, 4), 2), (few_edges(3, 4), 1), (four_edges(), 6 + 1)])

@@ -1,6 +1,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from circuits.tasks.sampling import CHUNK
 from tests.tasks.draws import FALSE_ALARM, excess, rows
 from tests.tasks.star.naive_star import all_problems, star_leaves, walks
 
-SPEC, KEY = StarGraph(2, 3, 10), jax.random.key(7)
+SPEC = StarGraph(2, 3, 10)
 EDGES = [[[5, 6], [4, 7], [6, 9], [5, 4]], [[9, 7], [0, 9], [0, 1], [1, 8]], [[9, 3], [0, 5], [8, 0], [8, 9]]]
 PATHS = [[5, 4, 7], [0, 9, 7], [8, 9, 3]]
 COUNT = CHUNK + 3616
@@ -88,11 +89,11 @@ def test_every_sample_is_a_star_with_its_answer_and_none_is_repeated_in_the_next
 
 def test_the_key_decides_the_sample_and_its_stream_never_changes():
     # Measured results were drawn from this stream.
-    drawn = sample(SPEC, KEY, 3)
+    key, other = jax.random.key(7), jax.random.key(8)
+    drawn = sample(SPEC, key, 3)
     assert drawn.edges.tolist() == EDGES
     assert drawn.path.tolist() == PATHS
-    other = jax.random.key(8)
-    mapped = jax.jit(jax.vmap(lambda key: sample(SPEC, key, 3)))(jax.numpy.stack([KEY, other]))
+    mapped = jax.jit(jax.vmap(lambda key: sample(SPEC, key, 3)))(jnp.stack([key, other]))
     first, second = (rows(Problem(*(part[i] for part in mapped))) for i in range(2))
     assert first == rows(drawn)
     assert second == rows(sample(SPEC, other, 3)) != first
@@ -101,10 +102,10 @@ def test_the_key_decides_the_sample_and_its_stream_never_changes():
 @pytest.mark.parametrize("count", [0, -1])
 def test_the_count_is_positive(count):
     with pytest.raises(ValueError, match=f"^count: must be an integer at least 1, got {count}$"):
-        sample(SPEC, KEY, count)
+        sample(SPEC, jax.random.key(0), count)
 
 
 @pytest.mark.parametrize("count", [1, CHUNK, CHUNK + 1, 10 * CHUNK - 3])
 def test_a_sample_has_its_count_as_the_first_axis(count):
-    shapes = jax.eval_shape(lambda key: sample(SPEC, key, count), KEY)
+    shapes = jax.eval_shape(lambda key: sample(SPEC, key, count), jax.random.key(0))
     assert [part.shape for part in shapes] == [(count, 4, 2), (count,), (count,), (count, 3)]

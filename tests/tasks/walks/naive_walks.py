@@ -9,10 +9,10 @@ Edges = set[tuple[int, int]]
 
 def powers(edges: np.ndarray) -> np.ndarray:
     """[n - 1, u, v]: there is a walk of exactly n edges from u to v, n = 1..N."""
-    step, found = edges.astype(np.int64), [edges.astype(bool)]
+    step, result = edges.astype(np.int64), [edges.astype(bool)]
     for _ in range(len(edges) - 1):
-        found.append((found[-1].astype(np.int64) @ step) > 0)
-    return np.stack(found)
+        result.append((result[-1].astype(np.int64) @ step) > 0)
+    return np.stack(result)
 
 
 def reach(edges: np.ndarray) -> np.ndarray:
@@ -20,7 +20,7 @@ def reach(edges: np.ndarray) -> np.ndarray:
 
 
 def distance(edges: np.ndarray, u: int, v: int) -> int | None:
-    """The least power of the matrix with an entry at (u, v), 0 on the diagonal."""
+    """The smallest power of the matrix with an entry at (u, v), 0 on the diagonal."""
     if u == v:
         return 0
     lengths = np.flatnonzero(powers(edges)[:, u, v])
@@ -28,33 +28,33 @@ def distance(edges: np.ndarray, u: int, v: int) -> int | None:
 
 
 def simple_paths(edges: Edges, source: int, target: int) -> list[list[int]]:
-    """Every path from source to target without a node twice."""
-    found, unfinished = [], [[source]]
+    """Every path from source to target without a repeated node."""
+    paths, unfinished = [], [[source]]
     while unfinished:
         path = unfinished.pop()
         if path[-1] == target:
-            found.append(path)
+            paths.append(path)
         else:
             unfinished += [[*path, v] for u, v in edges if u == path[-1] and v not in path]
-    return found
+    return paths
 
 
 def verdict(edges: Edges, source: int, target: int, answer: list[int], nodes: int) -> str:
-    """What ``check_walk`` should say, by taking the answer apart instead of reading it on."""
+    """What ``check_walk`` should return, from the whole answer at once instead of token by token."""
     if not answer or answer[0] != source:
         return "wrong start"
     path = list(itertools.takewhile(lambda token: token != nodes, answer))
-    wrong = [place for place, pair in enumerate(itertools.pairwise(path), start=1) if pair not in edges]
-    twice = [place for place, node in enumerate(path) if node in path[:place]]
-    if wrong or twice:
-        return "no such edge" if min(wrong, default=len(path)) <= min(twice, default=len(path)) else "node twice"
+    wrong = [i for i, pair in enumerate(itertools.pairwise(path), start=1) if pair not in edges]
+    repeated = [i for i, node in enumerate(path) if node in path[:i]]
+    if wrong or repeated:
+        return "no such edge" if min(wrong, default=len(path)) <= min(repeated, default=len(path)) else "repeated node"
     if len(path) == len(answer):
         return "no end"
     return "valid" if path[-1] == target else "wrong end"
 
 
 def seen(nodes: int, rows: list[list[int]]) -> tuple[Edges, Edges]:
-    """The edges that lines of ids show, and the pairs (u, t): u is in a walk to t after its first place."""
+    """The edges that lines of ids show, and the pairs (u, t): u is in a walk to t, but not its first node."""
     edges, reached = set(), set()
     for _, target, *answer in rows:
         path = [token for token in answer if token < nodes]
@@ -64,23 +64,23 @@ def seen(nodes: int, rows: list[list[int]]) -> tuple[Edges, Edges]:
 
 
 def degree(edges: np.ndarray, reached: Edges, source: int, target: int) -> int:
-    """By a search outwards from the source, a ring of nodes after the other."""
+    """By a search outwards from the source, one ring of nodes after the other."""
     ring = {source}
-    for level in range(3):
+    for distance in range(3):
         if any((u, target) in reached for u in ring):
-            return level
+            return distance
         ring = {int(v) for u in ring for v in np.flatnonzero(edges[u])}
     return 3
 
 
 def block_states(blocks: int) -> set[frozenset[tuple[int, ...]]]:
-    """Every set of stacks, by cutting every order of the blocks at every set of places."""
-    found = set()
+    """Every set of stacks, by cutting every order of the blocks at every set of positions."""
+    states = set()
     for order in itertools.permutations(range(blocks)):
         for cuts in itertools.product([False, True], repeat=blocks - 1):
-            places = [0, *(i + 1 for i, cut in enumerate(cuts) if cut), blocks]
-            found.add(frozenset(order[a:b] for a, b in itertools.pairwise(places)))
-    return found
+            bounds = [0, *(i + 1 for i, cut in enumerate(cuts) if cut), blocks]
+            states.add(frozenset(order[a:b] for a, b in itertools.pairwise(bounds)))
+    return states
 
 
 def supports(state: frozenset[tuple[int, ...]]) -> dict[int, int | None]:
@@ -89,7 +89,7 @@ def supports(state: frozenset[tuple[int, ...]]) -> dict[int, int | None]:
 
 
 def is_move(one: frozenset[tuple[int, ...]], other: frozenset[tuple[int, ...]]) -> bool:
-    """One block stands elsewhere, and nothing stands on it before or after, nor on what it comes to stand on."""
+    """One block has moved, and nothing stands on it before or after, nor on what it is put on."""
     before, after = supports(one), supports(other)
     moved = [block for block in before if before[block] != after[block]]
     if len(moved) != 1:

@@ -39,11 +39,12 @@ def read(tmp_path, text: str | bytes, nodes: int | None = None) -> nx.DiGraph:
 
 
 def random_matrix(nodes: int, density: float, seed: int) -> np.ndarray:
-    found = np.random.default_rng(seed).random((nodes, nodes)) < density
-    np.fill_diagonal(found, False)
-    return found
+    matrix = np.random.default_rng(seed).random((nodes, nodes)) < density
+    np.fill_diagonal(matrix, False)
+    return matrix
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 9), st.floats(0, 1), st.integers(0, 2**32 - 1))
 def test_matrices_of_any_graph_are_those_of_its_powers(nodes, density, seed):
     matrix = random_matrix(nodes, density, seed)
@@ -58,7 +59,7 @@ def test_matrices_of_any_graph_are_those_of_its_powers(nodes, density, seed):
     assert distances(graph).dtype == np.int32
 
 
-def test_matrices_do_not_depend_on_the_order_in_which_nodes_came():
+def test_matrices_do_not_depend_on_the_order_of_the_nodes():
     graph = nx.DiGraph()
     graph.add_nodes_from([2, 0, 1])
     graph.add_edge(2, 0, weight=0.0)
@@ -77,15 +78,15 @@ def test_a_random_dag_at_the_ends_of_the_range(nodes):
 
 
 def test_a_random_dag_has_each_edge_with_its_probability():
-    drawn = np.stack([adjacency(random_dag(12, 0.3, seed)) for seed in range(400)])
+    drawn = np.stack([adjacency(random_dag(12, 0.3, seed)) for seed in range(200)])
     assert not np.tril(drawn).any()
     shares = drawn.mean(axis=0)[np.triu_indices(12, k=1)]
-    # Each share has the standard deviation 0.023; 4.5 of them bound all 66. Their mean has 0.0028.
-    assert abs(shares - 0.3).max() < 0.103
-    assert abs(shares.mean() - 0.3) < 0.012
+    # Each share has the standard deviation 0.032; 4.5 of them bound all 66. Their mean has 0.0040.
+    assert abs(shares - 0.3).max() < 0.146
+    assert abs(shares.mean() - 0.3) < 0.018
     numbers = drawn.sum(axis=(1, 2))
-    # Independent edges: a binomial variance 13.9, of which 400 draws show 1.0.
-    assert abs(numbers.var() - 66 * 0.3 * 0.7) < 4.5
+    # Independent edges: a binomial variance 13.9, which 200 draws show with a standard deviation of 1.4.
+    assert abs(numbers.var() - 66 * 0.3 * 0.7) < 6.3
 
 
 def test_a_random_dag_is_that_of_its_seed():
@@ -94,49 +95,49 @@ def test_a_random_dag_is_that_of_its_seed():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ((0, 0.1, 0), "nodes: must be an integer between 1 and 16384, got 0"),
         ((16385, 0.1, 0), "nodes: must be an integer between 1 and 16384, got 16385"),
-        ((5, 1.5, 0), "probability: must lie in [0, 1], got 1.5"),
-        ((5, -0.1, 0), "probability: must lie in [0, 1], got -0.1"),
-        ((5, float("nan"), 0), "probability: must lie in [0, 1], got nan"),
+        ((5, 1.5, 0), "probability: must be in [0, 1], got 1.5"),
+        ((5, -0.1, 0), "probability: must be in [0, 1], got -0.1"),
+        ((5, float("nan"), 0), "probability: must be in [0, 1], got nan"),
         ((5, 0.1, -1), "seed: must be an integer at least 0, got -1"),
     ],
 )
-def test_a_random_dag_out_of_range(arguments, words):
-    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+def test_a_random_dag_out_of_range(arguments, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         random_dag(*arguments)
 
 
 @pytest.mark.parametrize(
-    ("edges", "words"),
+    ("edges", "message"),
     [
         ([(0, 3)], "edges: labels must be below N = 3, got (0, 3)"),
         ([(-1, 0)], "edges: labels must be below N = 3, got (-1, 0)"),
-        ([(1, 1)], "edges: must hold no self loop, got (1, 1)"),
-        ([(0, 1), (1, 2), (0, 1)], "edges: must hold no edge twice, got [(0, 1)]"),
+        ([(1, 1)], "edges: must have no self loop, got (1, 1)"),
+        ([(0, 1), (1, 2), (0, 1)], "edges: must have no duplicate edge, got [(0, 1)]"),
     ],
 )
-def test_edges_that_make_no_graph(edges, words):
-    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+def test_edges_that_do_not_form_a_graph(edges, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         graph_from_edges(3, edges)
 
 
 @pytest.mark.parametrize(
-    ("graph", "words"),
+    ("graph", "message"),
     [
         (nx.Graph([(0, 1)]), "it: must be a networkx.DiGraph, got 'Graph'"),
         (nx.MultiDiGraph([(0, 1)]), "it: must be a networkx.DiGraph, got 'MultiDiGraph'"),
         (nx.DiGraph(), "nodes of it: must be an integer between 1 and 16384, got 0"),
         (nx.DiGraph([(0, 2)]), "it: nodes must be the integers of range(2), got [2]"),
         (nx.DiGraph([("0", "1")]), "it: nodes must be the integers of range(2), got ['0']"),
-        (nx.DiGraph([(0, 1), (1, 1)]), "it: must hold no self loop, got [(1, 1)]"),
+        (nx.DiGraph([(0, 1), (1, 1)]), "it: must have no self loop, got [(1, 1)]"),
     ],
 )
-def test_another_graph_is_refused(graph, words):
+def test_another_graph_is_refused(graph, message):
     for check in (check_graph, check_dag):
-        with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             check("it", graph)
 
 
@@ -199,16 +200,16 @@ EXTERNAL = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>'
 
 
 @pytest.mark.parametrize(
-    ("text", "nodes", "words"),
+    ("text", "nodes", "message"),
     [
-        ("", None, "path: must hold an edge, or a header '# nodes: N', got "),
-        ("# nothing\n\n", None, "path: must hold an edge, or a header '# nodes: N', got "),
-        ("0 1\n1 2\n0 1\n", None, "line 3: must hold no edge twice, line 1 has it, got (0, 1)"),
-        ("0 1\n2 2\n", None, "path: edges: must hold no self loop, got (2, 2)"),
-        ("0 1 0.5", None, "line 1: must be an edge 'u v' of two labels, without a weight, got '0 1 0.5'"),
-        ("0 1\n\n2", None, "line 3: must be an edge 'u v' of two labels, without a weight, got '2'"),
+        ("", None, "path: must have an edge, or a header '# nodes: N'"),
+        ("# nothing\n\n", None, "path: must have an edge, or a header '# nodes: N'"),
+        ("0 1\n1 2\n0 1\n", None, "line 3: must not repeat the edge of line 1, got (0, 1)"),
+        ("0 1\n2 2\n", None, "path: edges: must have no self loop, got (2, 2)"),
+        ("0 1 0.5", None, "line 1: must be an edge 'u v'"),
+        ("0 1\n\n2", None, "line 3: must be an edge 'u v'"),
         ("0,1", None, "line 1: must be an edge 'u v'"),
-        ("0 x", None, "line 1: a label must be a whole number without sign or leading zero, below 10^9, got 'x'"),
+        ("0 x", None, "line 1: a label must be a whole number"),
         ("0 -1", None, "got '-1'"),
         ("0 01", None, "got '01'"),
         ("0 ٣", None, "got '٣'"),
@@ -217,36 +218,36 @@ EXTERNAL = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>'
         ("# nodes: 2\n0 2", None, "path: edges: labels must be below N = 2, got (0, 2)"),
         ("0 2", 2, "path: edges: labels must be below N = 2, got (0, 2)"),
         ("0 1", 0, "nodes: must be an integer between 1 and 16384, got 0"),
-        (b"0 1\n\xff", None, "path: must hold UTF-8 text, got "),
-        (graphml(NODES + EDGE + EDGE), None, "path: edges: must hold no edge twice, got [(0, 1)]"),
-        (graphml(NODES + EDGE.replace("0", "1")), None, "path: edges: must hold no self loop, got (1, 1)"),
+        (b"0 1\n\xff", None, "path: must be UTF-8 text"),
+        (graphml(NODES + EDGE + EDGE), None, "path: edges: must have no duplicate edge, got [(0, 1)]"),
+        (graphml(NODES + EDGE.replace("0", "1")), None, "path: edges: must have no self loop, got (1, 1)"),
         (graphml(NODES.replace("1", "3")), None, "path: nodes must be named 0..2, and one is missing, got [1]"),
-        (graphml(NODES), 2, "path: nodes must be named 0..1, and one is another, got [2]"),
-        (graphml(NODES.replace("1", "n1")), None, "path: a label must be a whole number without sign"),
+        (graphml(NODES), 2, "path: nodes must be named 0..1, and one is outside, got [2]"),
+        (graphml(NODES.replace("1", "n1")), None, "path: a label must be a whole number"),
         (graphml("<node/>"), None, "got 'None'"),
-        (graphml(""), None, "path: must hold an edge"),
-        (graphml(kind="undirected"), None, "path: must hold a directed graph, got 'edgedefault undirected'"),
-        (graphml(NODES + '<edge source="0" target="1" directed="false"/>'), None, "path: must hold GraphML, got Netw"),
-        (graphml(NODES + "<hyperedge/>"), None, "path: must hold GraphML, got NetworkXError"),
+        (graphml(""), None, "path: must have an edge"),
+        (graphml(kind="undirected"), None, "path: must have a directed graph"),
+        (graphml(NODES + '<edge source="0" target="1" directed="false"/>'), None, "path: must be GraphML, got Netw"),
+        (graphml(NODES + "<hyperedge/>"), None, "path: must be GraphML, got NetworkXError"),
         (graphml(WEIGHTED, key("double")), None, "path: edges must have no weight, got [('0', '1')]"),
-        (graphml(WEIGHTED.replace("2.0", "x"), key("double")), None, "path: must hold GraphML, got ValueError"),
-        (graphml(WEIGHTED), None, "path: must hold GraphML, got NetworkXError: Bad GraphML data: no key d"),
-        (graphml(before=key("strange")), None, "path: must hold GraphML, got KeyError"),
-        (graphml(before=key("boolean", "hue", "<default/>")), None, "path: must hold GraphML, got AttributeError"),
-        (graphml(before='<graph edgedefault="directed"/>'), None, "path: must hold one graph, got 2"),
-        (graphml(NODES + f'<node id="3"><graph>{NODES}</graph></node>'), None, "path: must hold one graph, got 2"),
-        (OPEN + "</graphml>", None, "path: must hold one graph, got 0"),
-        (graphml()[:-4], None, "path: must hold GraphML, got ParseError: unclosed token"),
-        ("<", None, "path: must hold GraphML, got ParseError"),
-        (graphml().replace(">", "&x;>", 1), None, "path: must hold GraphML, got ParseError"),
-        (graphml(NODES + "&b;"), None, "path: must hold GraphML, got ParseError: undefined entity"),
-        (BOMB + graphml(NODES + "&d;"), None, "path: must hold no document type, got '<!DOCTYPE'"),
-        (EXTERNAL + graphml(), None, "path: must hold no document type, got '<!DOCTYPE'"),
-        ((BOMB + graphml()).encode("utf-16"), None, "path: must hold UTF-8 text"),
+        (graphml(WEIGHTED.replace("2.0", "x"), key("double")), None, "path: must be GraphML, got ValueError"),
+        (graphml(WEIGHTED), None, "path: must be GraphML, got NetworkXError: Bad GraphML data: no key d"),
+        (graphml(before=key("strange")), None, "path: must be GraphML, got KeyError"),
+        (graphml(before=key("boolean", "hue", "<default/>")), None, "path: must be GraphML, got AttributeError"),
+        (graphml(before='<graph edgedefault="directed"/>'), None, "path: must have one graph, got 2"),
+        (graphml(NODES + f'<node id="3"><graph>{NODES}</graph></node>'), None, "path: must have one graph, got 2"),
+        (OPEN + "</graphml>", None, "path: must have one graph, got 0"),
+        (graphml()[:-4], None, "path: must be GraphML, got ParseError: unclosed token"),
+        ("<", None, "path: must be GraphML, got ParseError"),
+        (graphml().replace(">", "&x;>", 1), None, "path: must be GraphML, got ParseError"),
+        (graphml(NODES + "&b;"), None, "path: must be GraphML, got ParseError: undefined entity"),
+        (BOMB + graphml(NODES + "&d;"), None, "path: must have no document type"),
+        (EXTERNAL + graphml(), None, "path: must have no document type"),
+        ((BOMB + graphml()).encode("utf-16"), None, "path: must be UTF-8 text"),
     ],
 )
-def test_a_bad_file_is_refused(tmp_path, text, nodes, words):
-    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+def test_a_bad_file_is_refused(tmp_path, text, nodes, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
         read(tmp_path, text, nodes)
     assert str(caught.value).startswith(("path: ", "line ", "nodes: "))
 
@@ -254,7 +255,7 @@ def test_a_bad_file_is_refused(tmp_path, text, nodes, words):
 def test_a_document_type_cannot_hide_in_an_encoding_that_the_text_declares(tmp_path):
     hidden = (BOMB + graphml()).encode("utf-7").replace(b"<", b"+ADw-")
     assert b"<!DOCTYPE" not in hidden
-    with pytest.raises(ValueError, match=r"^path: must hold GraphML, got ParseError"):
+    with pytest.raises(ValueError, match=r"^path: must be GraphML, got ParseError"):
         read(tmp_path, b'<?xml version="1.0" encoding="utf-7"?>' + hidden)
 
 

@@ -14,7 +14,8 @@ from circuits.tasks.task import GRAPH_FILE, Task, build_task
 from circuits.tasks.walks import task as walk_task
 from circuits.tasks.walks.config import DagConfig, DagWalks
 from circuits.tasks.walks.format import WalkFormat, decode_walk
-from circuits.tasks.walks.graphs import graph_from_edges, write_graph
+from circuits.tasks.walks.graph_files import write_graph
+from circuits.tasks.walks.graphs import graph_from_edges
 from circuits.tasks.walks.pairs import degrees
 from circuits.tasks.walks.task import Groups, Judged, figures, groups_of, judge, optimal
 

@@ -4,10 +4,7 @@ import json
 import re
 from hashlib import sha256
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from circuits.training.records import as_json
 from circuits.training.sweeps.grid import grid_jobs, job_name, read_grid, shorthand
@@ -67,19 +64,15 @@ def test_invalid_grids_are_refused(grid, message):
         grid_jobs(grid)
 
 
-FIELDS = {
-    "task.examples": st.integers(1024, 10**6),
-    "optimiser.learning_rate": st.floats(1e-6, 1),
-    "objective": st.sampled_from(["ntp", "mtp2", "mtp3", "teacherless"]),
-    "seed": st.integers(0, 9),
-}
-
-
-@settings(max_examples=8)
-@given(st.fixed_dictionaries({name: st.lists(of, min_size=1, max_size=2, unique=True) for name, of in FIELDS.items()}))
-def test_names_are_unique_and_stable(varied):
+def test_names_are_unique_and_stable():
+    varied = {
+        "task.examples": [1024, 10**6],
+        "optimiser.learning_rate": [1e-6, 0.123456789],
+        "objective": ["mtp2", "teacherless"],
+        "seed": [0, 9],
+    }
     names = [job.name for job in grid_jobs({"preset": "tiny-ntp", "grid": varied})]
-    assert len(set(names)) == len(names) == np.prod([len(values) for values in varied.values()])
+    assert len(set(names)) == len(names) == 16
     turned = {name: varied[name][::-1] for name in reversed(varied)}
     assert {job.name for job in grid_jobs({"preset": "tiny-ntp", "grid": turned})} == set(names)
     assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,90}", name) for name in names)

@@ -1,9 +1,11 @@
 """Jobs run in processes of their own: one that fails leaves the others alone, and none survives its parent."""
 
+import fcntl
 import io
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +15,9 @@ import pytest
 from rich.console import Console
 
 from circuits.training import run_folder
-from circuits.training.records import as_json
-from circuits.training.sweeps import job as job_process
 from circuits.training.sweeps.grid import Job, grid_jobs
-from circuits.training.sweeps.pool import failure, prepare, run_jobs, status, submit
+from circuits.training.sweeps.job import TRAIN
+from circuits.training.sweeps.pool import attempt, failure, prepare, run_jobs, state, steps_done, submit
 from tests.training.sweeps.jobs import GRID, changed, finish
 
 PRETEND, SLEEP = "tests.training.sweeps.jobs:pretend", "tests.training.sweeps.jobs:sleep"
@@ -28,7 +29,7 @@ def prepared(folder: Path, seeds: list[int]) -> list[Job]:
 
 
 def states(folder: Path, jobs: list[Job]) -> list[str]:
-    return [status(folder, job).state for job in jobs]
+    return [state(folder, job) for job in jobs]
 
 
 def test_a_job_that_fails_or_is_killed_leaves_the_others_alone_and_is_retried(tmp_path):
@@ -36,10 +37,9 @@ def test_a_job_that_fails_or_is_killed_leaves_the_others_alone_and_is_retried(tm
     finish(tmp_path / "runs" / jobs[3].name, 3)
     run_jobs(screen, tmp_path, jobs, 2, PRETEND)
     assert states(tmp_path, jobs) == ["failed", "failed", "done", "done"]
-    assert failure(tmp_path, jobs[0]).endswith("KeyError: 'no luck'")
+    assert failure(tmp_path, jobs[0]).startswith("exit code 1 at step 0 of 2: KeyError: 'no luck'\n\nattempt at ntp")
     assert "Traceback" in failure(tmp_path, jobs[0])
-    assert "the process ended at step 0 of 2 with exit code -9" in failure(tmp_path, jobs[1])
-    assert (tmp_path / "logs" / f"{jobs[1].name}.txt").exists()
+    assert failure(tmp_path, jobs[1]).startswith("exit code -9 at step 0 of 2: ")
     lines = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
     assert sorted(name for name, _ in lines) == [job.name for job in jobs[:3]]  # a finished run is skipped
     assert len({pid for _, pid in lines}) == 3
@@ -88,12 +88,16 @@ def test_a_killed_sweep_leaves_no_process_and_is_resumed(tmp_path, how):
     assert states(tmp_path, jobs) == ["done", "done"]
 
 
-def test_a_job_that_another_process_has_is_left_alone(tmp_path):
+def test_a_job_of_another_sweep_is_left_alone_and_a_look_at_it_does_no_harm(tmp_path):
     (job,) = prepared(tmp_path, [2])
-    with job_process.locked(tmp_path, job.name), pytest.raises(SystemExit) as stop:
-        job_process.perform(PRETEND, {"first_seed": 2}, tmp_path, job.name)
-    assert stop.value.code == job_process.BUSY
-    assert states(tmp_path, [job]) == ["waiting"]
+    with (tmp_path / "logs" / f"{job.name}.txt").open("ab") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        assert states(tmp_path, [job]) == ["running"]
+        attempt(tmp_path, job, PRETEND)
+        assert not (tmp_path / "log").exists()
+        threading.Timer(0.2, lambda: fcntl.flock(log, fcntl.LOCK_UN)).start()
+        attempt(tmp_path, job, PRETEND)
+        assert states(tmp_path, [job]) == ["done"]
 
 
 def test_half_a_line_is_not_the_end_of_a_run(tmp_path):
@@ -104,7 +108,7 @@ def test_half_a_line_is_not_the_end_of_a_run(tmp_path):
     both, half, damaged = '{"step": 1}\n{"step": 1}\n', '{"step": 2}\n{"step": 2', '{"step": \n{"step": 2}\n'
     for text, steps in (("", 0), (both, 1), (both + half, 0), (both + half + "}\n", 2), (damaged, 0)):
         (run / "metrics.jsonl").write_text(text)
-        assert status(tmp_path, job) == ("done" if steps == 2 else "waiting", steps)
+        assert (steps_done(tmp_path, job), state(tmp_path, job)) == (steps, "done" if steps == 2 else "waiting")
 
 
 def test_runs_of_other_versions_are_found_by_their_config(tmp_path):
@@ -147,9 +151,7 @@ def test_jobs_are_submitted_to_slurm(tmp_path, monkeypatch):
     assert calls[0] == (tmp_path / "logs" / "slurm", "slurm")
     limits = {"timeout_min": 120, "gpus_per_node": 1, "slurm_array_parallelism": 5}
     assert calls[1] == {"name": "circuits", "slurm_partition": "gpu", **limits}
-    for (function, work, config, folder, name), job in zip(calls[2:], (jobs[0], jobs[2]), strict=True):
-        assert (function, work, folder, name) == (job_process.perform, job_process.TRAIN, tmp_path, job.name)
-        assert config == as_json(job.config)
+    assert calls[2:] == [(attempt, tmp_path, job, TRAIN) for job in (jobs[0], jobs[2])]
 
 
 def test_submitit_takes_what_it_is_given(tmp_path):

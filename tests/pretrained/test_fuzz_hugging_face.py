@@ -1,6 +1,6 @@
-"""Damaged folders: a ValueError that says what is wrong, or a model; no other error, no waste, nothing read outside.
+"""Damaged folders: a ValueError that says what is wrong, or a model; no other error, little memory, no file outside.
 
-Files that the process opens are seen by an audit hook, and what Python and numpy allocate is measured.
+An audit hook sees the files that the process opens, and tracemalloc what Python and numpy allocate.
 """
 
 import json
@@ -22,8 +22,8 @@ from tests.pretrained import mutants
 
 REFERENCE = Path(__file__).parent / "reference"
 FAMILIES = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3")
-SLACK = 12_000_000
-"""Bytes for what a model takes whatever its size: modules, shapes and traces of some tens of parameters."""
+OVERHEAD = 12_000_000
+"""Bytes that a model of any size takes: modules, shapes and traces of some tens of parameters."""
 opened: list[str] = []
 watching = [False]
 
@@ -33,7 +33,7 @@ def _watch(event: str, args: tuple) -> None:
         opened.append(str(args[0]))
 
 
-sys.addaudithook(_watch)  # there is no way to take it off again; it is silent unless asked
+sys.addaudithook(_watch)  # it cannot be removed, and does nothing unless watching
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -50,7 +50,7 @@ def test_many_damaged_folders(tmp_path, family, part):
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """jax looks at the machine when it is first asked for its devices, and at a cache where other tests left one on."""
+    """Keep jax from opening files: those that describe the machine at first use, and those of a compilation cache."""
     jax.devices()
     before = jax.config.values["jax_compilation_cache_dir"]
     _cache_in(None)
@@ -60,7 +60,7 @@ def _quiet() -> Iterator[None]:
 
 def _cache_in(folder: str | None) -> None:
     jax.config.update("jax_compilation_cache_dir", folder)
-    compilation_cache.reset_cache()  # whether there is one is looked up once
+    compilation_cache.reset_cache()  # jax looks up only once whether there is one
 
 
 def _run(tmp_path: Path, family: str, numbers: range) -> None:
@@ -79,7 +79,7 @@ def _run(tmp_path: Path, family: str, numbers: range) -> None:
 
 
 def _outcome(folder: Path, case: str) -> str | None:
-    """The error's message, or None for a model. Fails for another error, for waste, and for files from elsewhere."""
+    """Return the message of the ValueError, or None for a model; fail for memory and files that must not be used."""
     opened.clear()
     tracemalloc.start()
     watching[0] = True
@@ -95,7 +95,7 @@ def _outcome(folder: Path, case: str) -> str | None:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file() and not path.is_symlink())
-    assert peak < 4 * size + SLACK, f"{case}: {peak} bytes for {size}"
+    assert peak < 4 * size + OVERHEAD, f"{case}: {peak} bytes for {size}"
     code = tuple(entry for entry in (*sys.path, sys.prefix, sys.base_prefix) if entry)
     outside = [name for name in opened if not name.startswith((str(folder), *code))]
     assert not outside, f"{case}: {outside}"
@@ -103,7 +103,7 @@ def _outcome(folder: Path, case: str) -> str | None:
 
 
 def test_the_watch_sees_what_is_opened(tmp_path):
-    """A control: what a careless reader would open is noticed."""
+    """A control: a file that a careless reader would open is noticed."""
     opened.clear()
     watching[0] = True
     try:
@@ -114,7 +114,7 @@ def test_the_watch_sees_what_is_opened(tmp_path):
 
 
 def test_memory_follows_the_file(tmp_path):
-    """Of 8 MB of weights, so that the bound is one of the weights and not of what every model takes."""
+    """With 8 MB of weights, to bound the memory for weights and not the overhead of every model."""
     rng, width, vocab = np.random.default_rng(0), 256, 4096
     tensors = {"wte.weight": (vocab, width), "wpe.weight": (64, width), "ln_f.weight": (width,), "ln_f.bias": (width,)}
     for part, shape in {
@@ -131,7 +131,7 @@ def test_memory_follows_the_file(tmp_path):
     config = {"model_type": "gpt2", "n_embd": width, "n_layer": 1, "n_head": 4, "n_positions": 64, "vocab_size": vocab}
     (tmp_path / "config.json").write_text(json.dumps(config))
     size = sum(array.nbytes for array in values.values())
-    load_pretrained(tmp_path)  # what is compiled and imported on the way is not counted
+    load_pretrained(tmp_path)  # do not count what is compiled and imported
     tracemalloc.start()
     found = load_pretrained(tmp_path)
     _, peak = tracemalloc.get_traced_memory()

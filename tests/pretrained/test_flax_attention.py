@@ -1,4 +1,4 @@
-"""Attention of a user's own Flax model, against softmax written out; the model is left as it was."""
+"""Attention patterns of a user's own Flax model, against softmax by hand; the model stays unchanged."""
 
 from functools import partial
 from typing import Any
@@ -70,15 +70,15 @@ def bias_of(part: Any) -> Any:
 
 
 def by_hand(module: nnx.MultiHeadAttention, x: Any, y: Any, mask: np.ndarray | None = None) -> np.ndarray:
-    """softmax(q k / √h) of one sequence, one entry after the other."""
+    """Return softmax(q k / √h) of one sequence, entry by entry."""
     q, k = (
         np.einsum("td,dhe->the", np.asarray(a), np.asarray(part.kernel[...])) + np.asarray(bias_of(part))
         for part, a in ((module.query, x), (module.key, y))
     )
     weights = np.zeros((H, len(q), len(k)))
     for h, t, s in np.ndindex(*weights.shape):
-        seen = mask is None or mask[t, s]
-        weights[h, t, s] = np.exp(q[t, h] @ k[s, h] / np.sqrt(D // H)) if seen else 0
+        attended = mask is None or mask[t, s]
+        weights[h, t, s] = np.exp(q[t, h] @ k[s, h] / np.sqrt(D // H)) if attended else 0
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
@@ -121,7 +121,7 @@ def test_every_module_against_softmax_by_hand():
         (["*.2.*", "blocks.0*"], ["blocks.0.attn", "blocks.2.attn"]),
     ],
 )
-def test_only_the_paths_asked_for(paths, names):
+def test_only_the_chosen_paths(paths, names):
     model, x = Stack(), inputs(T)
     everything = capture_attention(model, lambda m: m(x))[1]
     found = capture_attention(model, lambda m: m(x), paths)[1]
@@ -200,7 +200,7 @@ def test_a_module_called_twice_has_two_patterns():
     assert_close(first, model(x), atol=2e-6)
 
 
-def test_what_an_earlier_call_left_in_the_model_is_not_taken_for_this_one():
+def test_weights_of_an_earlier_call_are_not_returned():
     model, x = Stack(), inputs(T)
     first: Any = model.blocks[0].attn
     with pytest.warns(DeprecationWarning, match="sow"):
@@ -247,9 +247,9 @@ def test_a_model_without_attention_says_what_it_has():
         capture_attention(nnx.Linear(D, D, rngs=nnx.Rngs(0)), lambda m: m(inputs(T)))
 
 
-def test_calls_that_can_not_be_seen():
+def test_calls_that_cannot_be_captured():
     model, x = Stack(), inputs(2, T)
-    with pytest.raises(ValueError, match=r"paths: must be paths of modules that the call runs.*'blocks.0.attn'"):
+    with pytest.raises(ValueError, match=r"paths: must be modules that the call runs.*'blocks.0.attn'"):
         capture_attention(model, lambda m: model(x))
     with pytest.raises(ValueError, match=r"that the call runs.*\['blocks.1.attn', 'blocks.2.attn'\]"):
         capture_attention(model, lambda m: m.blocks[0](x))
@@ -259,14 +259,14 @@ def test_calls_that_can_not_be_seen():
         "jax.jit": lambda m: jax.jit(lambda x: m(x))(x),
     }
     for call in over_rows.values():
-        with pytest.raises(ValueError, match="call: must run the model it is given as it is, with capture_attention"):
+        with pytest.raises(ValueError, match="call: must run the model"):
             capture_attention(model, call)
     nnx.split(model)
 
 
 def test_an_attention_function_that_hides_its_weights():
     model, x = Stack(attention_fn=hidden), inputs(T)
-    with pytest.raises(ValueError, match=r"attention_fn: must show its weights.*hidden"):
+    with pytest.raises(ValueError, match=r"attention_fn: must store its weights.*hidden"):
         capture_attention(model, lambda m: m(x))
     shown = Stack(attention_fn=partial(nnx.dot_product_attention, bias=jnp.ones((T, T), jnp.float32)))
     assert len(capture_attention(shown, lambda m: m(x))[1]) == 3
