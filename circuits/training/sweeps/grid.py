@@ -15,7 +15,6 @@ from circuits.tasks.config import ProblemsConfig
 from circuits.training.config import ObjectiveConfig, TrainConfig
 from circuits.training.presets import PRESETS
 from circuits.training.records import as_json, from_json
-from circuits.training.records import as_json, from_json
 
 
 class Job(NamedTuple):
