@@ -14,11 +14,11 @@ from circuits import checks
 from circuits.tasks.baselines import chance, clever_hans
 from circuits.tasks.config import MAX_SEED
 from circuits.tasks.intervals import percent, with_interval
-from circuits.tasks.sequence_files import read_sequences
+from circuits.tasks.sequence_files import edge_codes, read_sequences
 from circuits.tasks.splits import sample_split
 from circuits.tasks.star.graph import StarGraph
 from circuits.tasks.task import Report, Rows, Split, Task
-from circuits.tasks.token_format import TokenFormat, decode_problem, encode_problem
+from circuits.tasks.token_format import TokenFormat, encode_problem
 from circuits.tasks.tree.graph import BinaryTree
 
 TEST_SEED = MAX_SEED
@@ -103,15 +103,16 @@ def draw(format: TokenFormat, split: str, seed: int, count: int, one_in: int) ->
 @partial(jax.jit, static_argnums=(0, 1, 3, 4))
 def fresh(format: TokenFormat, split: str, key: Array, count: int, one_in: int) -> Int[Array, "n T"]:
     """Return random problems of a split as tokens; jittable."""
-    return jnp.asarray(jax.vmap(partial(encode_problem, format))(sample_split(format.family, split, key, count, one_in)))
+    problems = sample_split(format.family, split, key, count, one_in)
+    return jnp.asarray(jax.vmap(partial(encode_problem, format))(problems))
 
 
 def check_disjoint(format: TokenFormat, train: Rows, test: Rows) -> None:
     """Raise ValueError when a graph is in both sets, whatever the order of its edges and its goal."""
-    known = {_graph(format, row) for row in train}
-    for number, row in enumerate(test, start=1):
-        rule = "must share no graph with data"
-        checks.require(_graph(format, row) not in known, "task.test_data", rule, f"line {number}")
+    known = {codes.tobytes() for codes in edge_codes(format, train)}
+    for number, codes in enumerate(edge_codes(format, test), start=1):
+        fresh = codes.tobytes() not in known
+        checks.require(fresh, "task.test_data", "must share no graph with data", f"line {number}")
 
 
 def accuracies(format: TokenFormat, right: Bool[np.ndarray, "n A"], rows: Rows) -> dict[str, Any]:
@@ -120,9 +121,9 @@ def accuracies(format: TokenFormat, right: Bool[np.ndarray, "n A"], rows: Rows) 
     ``exact``: the whole answer is right. ``hard``: all its branching tokens are, absent where none needs look-ahead.
     ``by_token``: each token of the answer.
     """
-    branching = right[:, list(format.hard)]
+    branching = right[:, list(format.branching_positions)]
     found = {"exact": mean(right.all(axis=1))}
-    found |= {"hard": mean(branching.all(axis=1))} if format.hard else {}
+    found |= {"hard": mean(branching.all(axis=1))} if format.branching_positions else {}
     return found | {"by_token": mean(right)}
 
 
@@ -137,7 +138,7 @@ def accuracy_report(format: TokenFormat, figures: Mapping[str, Any], count: int)
     rows = []
     for position in range(format.answer_length):
         parts = figures["by_token"], guess.by_token, figures["forced"], follower.by_token
-        name = f"token {position}" + " (branching)" * (position in format.hard)
+        name = f"token {position}" + " (branching)" * (position in format.branching_positions)
         rows.append((name, *(percent(part[position]) for part in parts)))
     whole = with_interval(figures["exact"], count)
     rows.append((f"whole answer, {whole[1]}", whole[0], percent(guess.exact), "", ""))
@@ -147,10 +148,6 @@ def accuracy_report(format: TokenFormat, figures: Mapping[str, Any], count: int)
 
 def _fresh_training_problems(format: TokenFormat, one_in: int, key: Array, count: int) -> Int[Array, "n T"]:
     return fresh(format, "train", key, count, one_in)
-
-
-def _graph(format: TokenFormat, row: Int[np.ndarray, " T"]) -> frozenset[tuple[int, int]]:
-    return frozenset((int(u), int(v)) for u, v in np.asarray(decode_problem(format, row).edges))
 
 
 def _read(format: TokenFormat, name: str, path: Path) -> Rows:

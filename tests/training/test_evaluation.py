@@ -74,7 +74,7 @@ def test_shares_are_those_of_texts_compared_one_by_one(monkeypatch, name, teache
         seen = prompt + [task.dummy_token] * task.format.answer_length if teacherless else row
         guesses = best(model, seen[:-1])
         right["exact"].append(mine == answer)
-        right["hard"].append(all(mine[position] == answer[position] for position in task.format.hard))
+        right["hard"].append(all(mine[position] == answer[position] for position in task.format.branching_positions))
         right["by_token"].append([a == b for a, b in zip(mine, answer, strict=True)])
         right["forced"].append([a == b for a, b in zip(guesses[0][start - 1 :], answer, strict=True)])
         right["ahead"].append([guesses[m][start - 1] == answer[m] for m in range(HEADS)])
