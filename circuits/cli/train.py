@@ -116,7 +116,7 @@ def train(
         more = lambda report: None  # noqa: E731
         if preset is not None and preset.tensorboard and is_first_process():
             more = tensorboard.writer(out / tensorboard.FOLDER)
-        run = loop.open_run(prepare(config, task, devices), out, resume is not None or preset.resume)
+        run = loop.open_run(prepare(config, task, devices), out, preset is None or preset.resume)
     screen = console()
     screen.quiet = not is_first_process()
     code = run_and_show(run, screen, f"resume with: circuits train --resume {out}", more)

@@ -122,8 +122,8 @@ def accuracies(format: TokenFormat, right: Bool[np.ndarray, "n A"], rows: Rows) 
     ``by_token``: each token of the answer.
     """
     branching = right[:, list(format.branching_positions)]
-    found = {"exact": mean(right.all(axis=1))}
-    found |= {"hard": mean(branching.all(axis=1))} if format.branching_positions else {}
+    found = {"exact": mean(np.all(right, axis=1))}
+    found |= {"hard": mean(np.all(branching, axis=1))} if format.branching_positions else {}
     return found | {"by_token": mean(right)}
 
 

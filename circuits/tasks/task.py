@@ -22,14 +22,11 @@ from circuits.tasks.walks.config import DagConfig
 if TYPE_CHECKING:  # importing these takes seconds, and configs must be quick to import
     import networkx as nx
 
-    from circuits.tasks.token_format import TokenFormat
-    from circuits.tasks.walks.format import WalkFormat
     from circuits.tasks.walks.pairs import Observed
 
-    Format = TokenFormat | WalkFormat
     Graph = nx.DiGraph
 else:
-    Format = Graph = Observed = Any
+    Graph = Observed = Any
 
 TaskConfig = StarConfig | TreeConfig | DagConfig | BlocksworldConfig
 TASKS: dict[str, type] = {kind.graph: kind for kind in get_args(TaskConfig)}
@@ -56,7 +53,7 @@ class Task:
     Args:
         config: the record it was built from.
         words: the task in words, such as "star graphs".
-        format: how problems are written as tokens: vocabulary and lengths.
+        format: how problems are written as tokens, a ``TokenFormat`` or a ``WalkFormat``: vocabulary and lengths.
         training_set: the training problems as rows of tokens, a prompt and then its answer. None: an endless stream.
         draw: ``draw(key, n)`` returns n fresh training problems; jittable. None unless the stream is endless.
         problems: ``problems(split, n)`` returns up to n problems of a split (None: a number that suits the task).
@@ -76,7 +73,7 @@ class Task:
 
     config: TaskConfig
     words: str
-    format: Format
+    format: Any
     training_set: Callable[[], Rows] | None
     draw: Callable[[Any, int], Any] | None = None
     problems: Callable[[Split, int | None], Rows]

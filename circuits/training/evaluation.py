@@ -10,9 +10,10 @@ from jaxtyping import Array, Bool, Int
 from circuits.one_layer.module import OneLayer
 from circuits.tasks.planning import mean
 from circuits.tasks.task import Rows, Task
+from circuits.training.shapes import hide_answer
 from circuits.transformer.generate import greedy
 from circuits.transformer.model import Predictor
-from circuits.transformer.objectives import parallel_targets, teacherless_inputs
+from circuits.transformer.objectives import parallel_targets
 
 CHUNK = 256
 """Problems answered at once, which bounds the memory."""
@@ -68,7 +69,7 @@ def _answer(model: Any, task: Task, teacherless: bool, tokens: Int[Array, " T"])
     start, length = task.format.prompt_length, task.format.answer_length
     if not task.unique_answers:
         return Answers(task.judge(tokens, greedy(model, tokens[:start], length)), None, None)
-    inputs = teacherless_inputs(tokens, start, task.dummy_token) if teacherless else tokens
+    inputs = hide_answer(task, tokens) if teacherless else tokens
     best = jnp.argmax(model(inputs[:-1])[:, start - 1 :], axis=-1).astype(jnp.int32)
     answer = best[0] if teacherless else greedy(model, tokens[:start], length)
     targets = parallel_targets(tokens, best.shape[0], start - 1).tokens

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from circuits.training import run_folder
 from circuits.training.checkpoints import Checkpoints
-from circuits.training.parallel import device_name, on_first_process, replicated
+from circuits.training.parallel import device_name, on_first_process
 
 
 class Schedule(NamedTuple):
@@ -217,4 +217,4 @@ def largest_entry(state: Any) -> Float[Array, " S"]:
 
 def _replicated_like(state: Any) -> NamedSharding | None:
     sharding = jax.tree.leaves(state)[0].sharding
-    return replicated(sharding.mesh) if isinstance(sharding, NamedSharding) else None
+    return NamedSharding(sharding.mesh, PartitionSpec()) if isinstance(sharding, NamedSharding) else None

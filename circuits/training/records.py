@@ -55,9 +55,10 @@ def from_json(kind: Any, value: Any, name: str = "") -> Any:
         return tuple(from_json(options[0], part, name) for part in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    fits = isinstance(value, str) if kind is Path else type(value) is kind
-    checks.require(fits, name, f"must be of type {kind.__name__}", value)
-    return Path(value) if kind is Path else value
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    checks.require(type(value) is kind, name, f"must be of type {kind.__name__}", value)
+    return value
 
 
 def _task(value: Any, name: str) -> Any:

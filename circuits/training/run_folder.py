@@ -173,7 +173,7 @@ def _check_same_run(folder: Path, config: Any, growing: frozenset[str], files: M
     for name in sorted(before.keys() | after.keys()):
         if name not in FREE and name != SOURCE:
             stored, value = before.get(name), after.get(name)
-            same = value == stored or (name in growing and value > stored)
+            same = value == stored or (name in growing and stored is not None and value > stored)
             rule = f"must be {stored!r}{' or more' * (name in growing)}, as in {str(folder / CONFIG)!r}"
             checks.require(same, name, rule, value)
     for name, text in files.items():

@@ -2,10 +2,13 @@
 
 from dataclasses import fields
 
+from jaxtyping import Array, Int
+
 from circuits import checks
 from circuits.tasks.task import Task
 from circuits.training.config import TrainConfig
 from circuits.transformer.config import TransformerConfig
+from circuits.transformer.objectives import teacherless_inputs
 from circuits.transformer.one_layer import one_layer_config
 
 
@@ -32,6 +35,12 @@ def first_position(config: TrainConfig, task: Task) -> int:
 def tokens_per_step(config: TrainConfig, task: Task) -> int:
     """Return the number of tokens that all seeds' models read in a step."""
     return config.seeds * config.batch * (task.format.length - 1)
+
+
+def hide_answer(task: Task, row: Int[Array, " T"]) -> Int[Array, " T"]:
+    """Return a problem whose answer is replaced by dummies, the input of teacherless training."""
+    assert task.dummy_token is not None  # as ``check_fits`` requires
+    return teacherless_inputs(row, task.format.prompt_length, task.dummy_token)
 
 
 def check_fits(config: TrainConfig, task: Task) -> None:

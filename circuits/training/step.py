@@ -14,10 +14,10 @@ from circuits.tasks.task import Task
 from circuits.training.config import OptimiserConfig, TrainConfig
 from circuits.training.head_weights import weights_at
 from circuits.training.seeds import Seed, parameter_key
-from circuits.training.shapes import first_position, transformer_config
+from circuits.training.shapes import first_position, hide_answer, transformer_config
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor, build
-from circuits.transformer.objectives import batch_losses, target_shares, teacherless_inputs
+from circuits.transformer.objectives import batch_losses, target_shares
 
 Params = Any
 """Parameters: an ``nnx.State``."""
@@ -101,8 +101,7 @@ def _loss(
 ) -> tuple[Float[Array, ""], Float[Array, " k"]]:
     objective, first, inputs = config.objective, first_position(config, task), tokens
     if objective.name == "teacherless":
-        start, dummy = task.format.prompt_length, task.dummy_token
-        inputs = jax.vmap(lambda row: teacherless_inputs(row, start, dummy))(tokens)
+        inputs = jax.vmap(partial(hide_answer, task))(tokens)
     by_token = jnp.asarray(objective.token_weights, jnp.float32) if objective.token_weights else None
     each = batch_losses(model_of(config, task, params), inputs, tokens, first, by_token, task.pad_token)
     shares = target_shares(tokens, objective.heads, first, task.pad_token)

@@ -16,7 +16,7 @@ from circuits.training.evaluation import score
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 from tests.cases import assert_close
-from tests.transformer.models import drawn
+from tests.transformer.models import random_model
 from tests.transformer.naive_transformer import naive_logits
 
 TASKS = {
@@ -30,7 +30,7 @@ HEADS = 2
 def model_for(task: Task, heads: int = HEADS) -> Predictor:
     shape = {"layers": 1, "heads": 2, "width": 8, "activation": "relu", "dtype": "float64", "param_dtype": "float64"}
     sizes = {"vocab": task.format.vocab_size, "positions": task.format.length - 1}
-    return drawn(TransformerConfig(**shape, **sizes, prediction_heads=heads), seed=3)
+    return random_model(TransformerConfig(**shape, **sizes, prediction_heads=heads), seed=3)
 
 
 def best(model: Predictor, tokens: list[int]) -> list[list[int]]:

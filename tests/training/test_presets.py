@@ -7,6 +7,7 @@ import pytest
 
 from circuits.tasks.star.graph import StarGraph
 from circuits.tasks.task import build_task
+from circuits.tasks.walks.config import DagConfig
 from circuits.training.presets import PRESETS
 from circuits.training.shapes import check_fits
 from circuits.training.step import initial_state
@@ -70,6 +71,7 @@ def test_the_walks_of_the_paper():
     """arXiv:2509.23186: 100 nodes, edge probability 0.1, a tenth of the pairs, 20 walks each; one layer of one head."""
     config = PRESETS["dag-transfer"][1]
     assert (config.task.graph, config.task.labels) == ("dag", 100)
+    assert isinstance(config.task, DagConfig)
     walks = config.task.walks
     assert (walks.edge_probability, walks.train_share, walks.paths_a_pair) == (0.1, 0.1, 20)
     assert (config.model.layers, config.model.heads, config.model.width) == (1, 1, 120)

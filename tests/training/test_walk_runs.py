@@ -158,6 +158,7 @@ def test_the_one_layer_model_is_trained_and_stored_like_the_others(tmp_path, wal
 
 def on_file(walks: TrainConfig, path: Path) -> TrainConfig:
     """The same walks in the graph of a file."""
+    assert isinstance(walks.task, DagConfig)
     shares = {name: getattr(walks.task.walks, name) for name in ("train_share", "paths_a_pair")}
     return replace(walks, task=DagConfig(walks=DagWalks(file=path, **shares)))
 

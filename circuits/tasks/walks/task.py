@@ -72,7 +72,10 @@ class Judged(NamedTuple):
 def build(config: DagConfig, folder: Path | None = None) -> Task:
     """Build the task, in the graph of the folder, of the config's file, or a random one."""
     graph = nx.freeze(_graph(config, folder))
-    lines = partial(training_walks, paths_per_pair=config.walks.paths_a_pair, seed=config.walks.walk_seed)
+
+    def lines(format: WalkFormat, graph: nx.DiGraph, pairs: Pairs) -> Rows:
+        return training_walks(format, graph, pairs, config.walks.paths_a_pair, config.walks.walk_seed)
+
     return walks_task(config, config.walks, "walks in one directed acyclic graph", walk_format(graph), graph, lines)
 
 

@@ -182,7 +182,8 @@ def test_figures_are_shares_of_groups():
         by_degree.setdefault(int(found.degree[source, target]), []).append(exact[-1])
         by_hop.setdefault(nx.shortest_path_length(graph, source, target), []).append(exact[-1])
     got = task.figures(judged, rows)
-    assert 0.2 < got["exact"] == pytest.approx(np.mean(exact)) < 0.9
+    assert got["exact"] == pytest.approx(np.mean(exact))
+    assert 0.2 < got["exact"] < 0.9
     assert got["by_degree"] == [np.mean(by_degree[d]) if d in by_degree else None for d in range(4)]
     assert got["degree_pairs"] == [len(by_degree.get(d, [])) for d in range(4)]
     farthest = len(got["by_hop"])
