@@ -29,7 +29,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,6 @@ from measure import LocalSide, Side, peak_growth, report, seconds, serve, use_co
 SIZES = ((8, 128), (4, 256), (1, 1024))
 MEMORY_SIZES = ((8, 256), (1, 1024))
 TOLERANCE = 1e-4
-MODEL = Path(__file__).parents[1] / "checkpoints" / "star-2x5-mtp3"
 STREAMED, BATCH = (100, 10_000), 500
 WARM = (100, 1000)
 """Streamed first, so that every process has compiled the same programs and its allocator has settled."""
@@ -77,14 +75,15 @@ def streamed(count: int, warm: list[int]) -> dict[str, Any]:
     import jax
     import jax.numpy as jnp
 
+    from circuits.models import load_model
     from circuits.probes.patterns import attention_patterns
     from circuits.probes.streaming import stream
     from circuits.tasks.sampling import sample
     from circuits.tasks.token_format import encode_problem
-    from circuits.transformer.weights_file import load_saved_model
 
-    model, form, _ = load_saved_model(MODEL)
-    assert form is not None
+    loaded = load_model("star-2x5-mtp3")
+    assert loaded.task is not None
+    model, form = loaded.model, loaded.task.format
     encode = jax.jit(jax.vmap(partial(encode_problem, form)))
 
     def batches(count: int) -> Iterator[tuple[jax.Array]]:

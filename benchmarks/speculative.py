@@ -5,20 +5,17 @@ prompts whose tokens equal greedy's), then seconds per prompt, one prompt at a t
 where both loops run until the slowest prompt is done), then what explains those for one prompt: seconds of a pass of k
 tokens against a pass of one (``pass``), and of drafting against a pass of one (``draft``).
 
-Models are those of the folders given, saved models or runs: they answer problems of their own format that they were
-not trained on, walks up to the end token, and both ways of decoding stop there. Then, for each kind of prediction
+Models are the checkpoints given: they answer problems of their task that they were not trained on, walks up to the end
+token, and both ways of decoding stop there. Then, for each kind of prediction
 heads, a larger model with random parameters, whose drafts are right by chance or where its text repeats itself: there
 the numbers show the cost of drafting and verifying, not the gain.
 
-    python benchmarks/speculative.py [FOLDER ...] [--prompts 1000] [--width 256]
+    python benchmarks/speculative.py [CHECKPOINT ...] [--prompts 1000] [--width 256]
 """
 
 import argparse
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -27,16 +24,13 @@ import numpy as np
 from flax import nnx
 from measure import best_seconds, report
 
-from circuits.tasks.sampling import sample
-from circuits.tasks.token_format import encode_problem
-from circuits.tasks.task import Task
-from circuits.training.stored import read
+from circuits.models import held_out_problems, load_model
+from circuits.tasks.walks.format import WalkFormat
 from circuits.transformer import speculative as parts
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.generate import greedy
 from circuits.transformer.model import Predictor
 from circuits.transformer.speculative import acceptance_rates, speculative_greedy
-from circuits.transformer.weights_file import load_saved_model, save_model
 
 KINDS: dict[str, dict[str, Any]] = {
     "linear": {},
@@ -47,7 +41,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "transfer-block": {"head_kind": "transfer-block"},
     "sequential": {"head_kind": "sequential"},
 }
-CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "star-2x5-mtp3"
+CHECKPOINT = "star-2x5-mtp3"
 CHUNK, ALONE, REPEATS = 250, 8, 32
 """Prompts decoded side by side, prompts timed one after the other, and passes timed in one program."""
 
@@ -120,26 +114,15 @@ def _map(decode: Any, model: Predictor, prompts: jax.Array, side: int) -> Any:
     return jax.lax.map(lambda prompt: decode(model, prompt), prompts, batch_size=side if side > 1 else None)
 
 
-def of_folder(folder: Path, count: int) -> Iterator[Case]:
-    """Yield the trained models of a folder, with prompts that they were not trained on."""
-    for stored in read(folder):
-        if not isinstance(stored.model, Predictor):
-            raise SystemExit(f"{folder}: must hold a transformer with prediction heads")
-        task, form = stored.task, stored.task.format
-        request = {"end": form.end_token, "pad": form.pad_token} if task.graph is not None else {}
-        request["max_new_tokens"] = form.answer_length
-        yield Case(folder.name, stored.model, _prompts(task, count), request)
-
-
-def _prompts(task: Task, count: int) -> jax.Array:
-    """Test pairs of a graph, or fresh problems."""
-    if task.graph is not None:
-        rows = task.problems("test", count)
-    else:
-        rows = np.asarray(
-            jax.vmap(partial(encode_problem, task.format))(sample(task.format.family, jax.random.key(1), count))
-        )
-    return jnp.asarray(rows[:, : task.format.prompt_length], jnp.int32)
+def of_checkpoint(source: str, count: int) -> Case:
+    """Return a trained model, with prompts that it was not trained on."""
+    loaded = load_model(source)
+    if not isinstance(loaded.model, Predictor) or loaded.task is None:
+        raise SystemExit(f"{source}: must hold a transformer with prediction heads and its task")
+    form = loaded.task.format
+    request = {"end": form.end_token, "pad": form.pad_token} if isinstance(form, WalkFormat) else {}
+    prompts = jnp.asarray(held_out_problems(loaded, count)[:, : form.prompt_length])
+    return Case(loaded.name, loaded.model, prompts, {**request, "max_new_tokens": form.answer_length})
 
 
 def of_random(kind: str, width: int, count: int) -> Case:
@@ -153,20 +136,17 @@ def of_random(kind: str, width: int, count: int) -> Case:
 
 
 def toy() -> None:
-    """Compare on a saved model of one layer with random parameters, for the checkpoint's problems."""
-    model, form, notes = load_saved_model(CHECKPOINT)
-    small = Predictor(replace(model.config, layers=1, heads=2, width=16), nnx.Rngs(0))
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(folder, small, form, notes)
-        for case in of_folder(Path(folder), count=2):
-            compare(case._replace(name="toy"), budget=0)
+    """Compare on a model of one layer with random parameters, for the checkpoint's problems."""
+    case = of_checkpoint(CHECKPOINT, 2)
+    small = Predictor(replace(case.model.config, layers=1, heads=2, width=16), nnx.Rngs(0))
+    compare(case._replace(name="toy", model=small), budget=0)
     for kind in KINDS:
         of_random(kind, width=16, count=1)
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("folders", nargs="*", type=Path, default=[CHECKPOINT])
+    parser.add_argument("checkpoints", nargs="*", default=[CHECKPOINT], help="folders, or names of shipped ones")
     parser.add_argument("--prompts", type=int, default=1000)
     parser.add_argument("--width", type=int, default=256, help="of the random models; 0: none")
     parser.add_argument("--toy", action="store_true", help="two prompts and a model of a single layer")
@@ -174,9 +154,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.toy:
         toy()
         return
-    for folder in args.folders:
-        for case in of_folder(folder, args.prompts):
-            compare(case)
+    for source in args.checkpoints:
+        compare(of_checkpoint(source, args.prompts))
     for kind in KINDS if args.width else ():
         compare(of_random(kind, args.width, args.prompts))
 

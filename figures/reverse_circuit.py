@@ -8,16 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from common import FIGURES, command_line, save, stored
 
+from circuits.models import held_out_problems, load_model
 from circuits.plotting import effect_heatmap
 from circuits.probes.attention.extract import attention_maps
 from circuits.probes.attention.planning import problem_scores
 from circuits.probes.layout import problem_layout, query_position
 from circuits.probes.residual.linear import fit_linear_probes, score_linear_probes
 from circuits.probes.streaming import stream
-from circuits.tasks.planning import TEST_SEED, draw
-from circuits.transformer.weights_file import load_saved_model
 
-CHECKPOINT = FIGURES.parent / "checkpoints" / "star-2x5-mtp3-seed-1"
 PROBLEMS, HOPS = 512, 3
 
 
@@ -49,10 +47,11 @@ def main(toy: bool = False, out: Path = FIGURES) -> None:
 
 def compute(toy: bool) -> dict[str, np.ndarray]:
     """Return attention of the strongest head of each part, and the accuracy of linear probes after each layer."""
-    model, form, _ = load_saved_model(CHECKPOINT)
-    assert form is not None
+    loaded = load_model("star-2x5-mtp3-seed-1")
+    assert loaded.task is not None
+    model, form = loaded.model, loaded.task.format
     query, count = query_position(form), 16 if toy else PROBLEMS
-    problems = draw(form, "test", TEST_SEED, 2 * count, one_in=64)
+    problems = held_out_problems(loaded, 2 * count)
     first, others = problems[:count], problems[count:]
     scores = stream(partial(problem_scores, format=form, query=query), model, (first,)).mean
     trace = np.asarray(scores.backward_trace - scores.distractor_attention)

@@ -220,12 +220,12 @@ def _literal_program() -> Callable[..., Model]:
         acts = literal.forward(weights, tokens)
 
         def attention_1(first: Layer) -> Array:
-            return literal.attn(x0, literal.place_blocks(first, 1))[0]
+            return literal.attn(x0, literal.place_blocks(first, 0))[0]
 
         def loss_of_attention(s1: Array) -> Array:
             """L1 by Definitions 1 and 2 with the pattern of Layer 1 given."""
             stream = jnp.concatenate([x0, s1 @ x0], axis=1)
-            _, attended = literal.attn(stream, literal.place_blocks(weights[1], 2))
+            _, attended = literal.attn(stream, literal.place_blocks(weights[1], 1))
             return -jnp.log(attended[-1, x0.shape[1] :][target])
 
         def loss_of_logits(a1: Array) -> Array:
@@ -234,11 +234,11 @@ def _literal_program() -> Callable[..., Model]:
         return Model(
             acts.outputs,
             acts.attention,
-            acts.streams[1] @ literal.place_blocks(weights[1], 2) @ acts.streams[1].T,
+            acts.streams[1] @ literal.place_blocks(weights[1], 1) @ acts.streams[1].T,
             jax.grad(star.literal_loss)(weights, tokens, target),
             jax.grad(star.shallow_literal_loss)(weights, tokens, target),
             jax.grad(loss_of_attention)(acts.attention[0]),
-            jax.grad(loss_of_logits)(x0 @ literal.place_blocks(weights[0], 1) @ x0.T),
+            jax.grad(loss_of_logits)(x0 @ literal.place_blocks(weights[0], 0) @ x0.T),
             jax.jvp(attention_1, (weights[0],), (moved[0],))[1],
         )
 

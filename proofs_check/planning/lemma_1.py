@@ -66,7 +66,6 @@ def dimensions() -> Findings:
     tokens = cases.prompts()[0][:: star.DRAWS]
     deep = [tuple(cases.layer(draw((N, N)), draw((T, T))) for _ in DEPTHS) for _ in range(len(tokens))]
     streams = jax.eval_shape(literal.forward, deep[0], tokens[0]).streams
-    numbered = list(enumerate(deep[0], start=1))
 
     def fits(widths: tuple[int, ...]) -> Outcome:
         return equal(np.array(widths), np.array([stream.shape[1] for stream in streams[:-1]]))
@@ -82,8 +81,8 @@ def dimensions() -> Findings:
         return equal(logits, expected)
 
     def library_places(placement: Placement) -> Outcome:
-        ours, theirs = ([place(layer, l) for l, layer in numbered] for place in (placement.full, literal.place_blocks))
-        return equal(ours, theirs)
+        ours = [placement.full(layer, l) for l, layer in enumerate(deep[0], start=1)]
+        return equal(ours, [literal.place_blocks(layer, index) for index, layer in enumerate(deep[0])])
 
     wrong_widths = {
         "a stream that grows by N + T a layer": tuple(l * BASE for l in DEPTHS),

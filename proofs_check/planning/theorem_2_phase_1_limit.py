@@ -20,12 +20,13 @@ grows throughout" is not enough, because what grows may converge.
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import sympy
 
-from proofs_check.ledger import Findings, Outcome, Test, nonnegative, same
+from proofs_check.ledger import Findings, Outcome, nonnegative, same
 from proofs_check.methods.star import T, Tokens, edge_orders, goal, positions
+from proofs_check.methods.steps import step_test
 from proofs_check.planning.theorem_2_phase_1_flow import EVEN, OTHERS
 
 WEIGHTS = sympy.symbols(f"y:{T}", positive=True)
@@ -51,49 +52,24 @@ def one_earlier(tokens: Tokens) -> list[bool]:
     return [j == T - 2 or (j < T - 3 and hits[j + 1]) for j in range(T)]
 
 
-class Alike(NamedTuple):
-    """Which offsets move alike, and the positions of the answer."""
-
-    classes: tuple[tuple[int, ...], ...] = (EVEN, OTHERS)
-    hits: Hits = u_end
-
-
-class Rates(NamedTuple):
-    """Lower bounds of x' and z', the bound of all w(k)', and the positions of the answer."""
-
-    even: Fraction = Fraction(3, 8)
-    odd: Fraction = Fraction(1, 2)
-    bound: Fraction = Fraction(1)
-    hits: Hits = u_end
-
-
-class Levels(NamedTuple):
-    """Rates of X and Z, and the times at which X, Z and the rows' bound reach a level."""
-
-    rates: Rates = Rates()
-    x: sympy.Expr = sympy.Rational(8, 3) * LEVEL
-    z: sympy.Expr = 2 * LEVEL
-    rows: sympy.Expr = 21 / LEVEL
-
-
 def limit() -> Findings:
     """w(1) - w(k) -> infinity for every k != 1, and S1[t] -> e_{t-1} for every t >= 2."""
     wrong_classes = {
-        "3 and 8 swapped": Alike(((2, 4, 6, 3), (0, 8, 5, 7, 9))),
-        "all offsets except 1": Alike((EVEN + OTHERS,)),
-        "u_end at the position of v": Alike(hits=one_earlier),
+        "3 and 8 swapped": {"classes": ((2, 4, 6, 3), (0, 8, 5, 7, 9))},
+        "all offsets except 1": {"classes": (EVEN + OTHERS,)},
+        "u_end at the position of v": {"hits": one_earlier},
     }
     wrong_rates = {
-        "1/2 for even k": Rates(even=Fraction(1, 2)),
-        "2/3 for odd k": Rates(odd=Fraction(2, 3)),
-        "-1/2 <= w(k)' <= 1/2": Rates(bound=Fraction(1, 2)),
-        "u_end at t_end alone": Rates(hits=only_in_edge),
+        "1/2 for even k": {"even": Fraction(1, 2)},
+        "2/3 for odd k": {"odd": Fraction(2, 3)},
+        "-1/2 <= w(k)' <= 1/2": {"bound": Fraction(1, 2)},
+        "u_end at t_end alone": {"hits": only_in_edge},
     }
     wrong_levels = {
-        "a gap that grows and converges": Levels(Rates(odd=Fraction(0))),
-        "X earlier": Levels(x=2 * LEVEL),
-        "Z earlier": Levels(z=LEVEL),
-        "rows earlier": Levels(rows=20 / LEVEL),
+        "a gap that grows and converges": {"odd": Fraction(0)},
+        "X earlier": {"at_x": 2 * LEVEL},
+        "Z earlier": {"at_z": LEVEL},
+        "rows earlier": {"at_rows": 20 / LEVEL},
     }
     names = (
         "offsets that have the same velocity where they have the same weight (step 1)",
@@ -101,48 +77,51 @@ def limit() -> Findings:
         "4/x + 5/z less 1 - S1[t, t-1], for every t >= 2 and all gaps >= 0 (step 3)",
         "X and Z exceed any level, and 4/X + 5/Z falls below any (step 4)",
     )
-    return Findings(
-        (
-            Test("symbolic", names[0], alike, printed=Alike(), mutants=wrong_classes),
-            Test("symbolic", names[1], growth, printed=Rates(), mutants=wrong_rates),
-            Test("symbolic", names[2], rows, printed=(4, 5), mutants={"3/x": (3, 5), "4/z": (4, 4)}),
-            Test("symbolic", names[3], levels, printed=Levels(), mutants=wrong_levels),
-        ),
-        (),
-        "w(1) - w(k) >= log(1 + 3t/8) for even k, and >= log(1 + t/2) for odd k and 0.",
+    tests = (
+        step_test("symbolic", names[0], alike, ["printed"], wrong_classes),
+        step_test("symbolic", names[1], growth, ["printed"], wrong_rates),
+        step_test("symbolic", names[2], rows, ["printed"], {"3/x": {"even": 3}, "4/z": {"odd": 4}}),
+        step_test("symbolic", names[3], levels, ["printed"], wrong_levels),
     )
+    return Findings(tests, (), "w(1) - w(k) >= log(1 + 3t/8) for even k, and >= log(1 + t/2) for odd k and 0.")
 
 
 @cache
-def alike(variant: Alike) -> Outcome:
+def alike(classes: tuple[tuple[int, ...], ...] = (EVEN, OTHERS), hits: Hits = u_end) -> Outcome:
     """Step 1: compare the velocity of each offset with that of the first of its class, where a class has one weight."""
-    values = {WEIGHTS[k]: WEIGHTS[group[0]] for group in variant.classes for k in group}
-    speeds = [entry.subs(values) for entry in velocity(variant.hits)]
-    return same([(speeds[k], speeds[group[0]]) for group in variant.classes for k in group[1:]])
+    values = {WEIGHTS[k]: WEIGHTS[group[0]] for group in classes for k in group}
+    speeds = [entry.subs(values) for entry in velocity(hits)]
+    return same([(speeds[k], speeds[group[0]]) for group in classes for k in group[1:]])
 
 
 @cache
-def growth(variant: Rates) -> Outcome:
-    """Step 2: x' = x (w(1)' - w_e') and z' = z (w(1)' - w_o') less their bounds, and 1 +- w(k)'."""
-    even, main, odd = (velocity(variant.hits)[k].subs(_weights()) for k in (EVEN[0], 1, OTHERS[0]))
-    bound = _rational(variant.bound)
-    gaps = [(X * (main - even), _rational(variant.even)), (Z * (main - odd), _rational(variant.odd))]
-    return nonnegative([*gaps, *(bound + sign * each for each in (even, main, odd) for sign in (1, -1))])
+def growth(
+    even: Fraction = Fraction(3, 8), odd: Fraction = Fraction(1, 2), bound: Fraction = Fraction(1), hits: Hits = u_end
+) -> Outcome:
+    """Step 2: x' = x (w(1)' - w_e') and z' = z (w(1)' - w_o') against their bounds, and 1 +- w(k)'."""
+    w_even, main, w_odd = (velocity(hits)[k].subs(_weights()) for k in (EVEN[0], 1, OTHERS[0]))
+    gaps = [(X * (main - w_even), _rational(even)), (Z * (main - w_odd), _rational(odd))]
+    return nonnegative([*gaps, *(_rational(bound) + sign * w for w in (w_even, main, w_odd) for sign in (1, -1))])
 
 
 @cache
-def rows(numbers: tuple[int, int]) -> Outcome:
+def rows(even: int = 4, odd: int = 5) -> Outcome:
     """Step 3: 4/x + 5/z - (1 - S1[r, r-1]), for rows r = 2 .. T."""
-    bound, weights = numbers[0] / X + numbers[1] / Z, list(_weights().values())
+    bound, weights = even / X + odd / Z, list(_weights().values())
     return nonnegative([bound - 1 + 1 / sum(weights[:r]) for r in range(2, T + 1)])
 
 
 @cache
-def levels(variant: Levels) -> Outcome:
-    """Step 4: X and Z against the level at the stated times, and the level against 4/X + 5/Z."""
-    x, z = (1 + _rational(rate) * TIME for rate in (variant.rates.even, variant.rates.odd))
-    misses = (4 / x + 5 / z).subs(TIME, variant.rows)
-    return nonnegative([(x.subs(TIME, variant.x), LEVEL), (z.subs(TIME, variant.z), LEVEL), (LEVEL, misses)])
+def levels(
+    odd: Fraction = Fraction(1, 2),
+    at_x: sympy.Expr = 8 * LEVEL / 3,
+    at_z: sympy.Expr = 2 * LEVEL,
+    at_rows: sympy.Expr = 21 / LEVEL,
+) -> Outcome:
+    """Step 4: X and Z against the level at the times ``at_x`` and ``at_z``, and the level against 4/X + 5/Z."""
+    x, z = (1 + _rational(rate) * TIME for rate in (Fraction(3, 8), odd))
+    misses = (4 / x + 5 / z).subs(TIME, at_rows)
+    return nonnegative([(x.subs(TIME, at_x), LEVEL), (z.subs(TIME, at_z), LEVEL), (LEVEL, misses)])
 
 
 @cache

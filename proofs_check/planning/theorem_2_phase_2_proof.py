@@ -37,7 +37,7 @@ from collections import Counter
 from fractions import Fraction
 from functools import cache
 from itertools import permutations
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import sympy
@@ -45,6 +45,7 @@ from flint import arb
 
 from proofs_check.ledger import Cell, Outcome, Statement, Test, balls_at_least, equal, nonnegative, same
 from proofs_check.methods.star import SELF, N, T, contexts
+from proofs_check.methods.steps import step_test
 from proofs_check.planning import theorem_2_phase_2_start as start
 from proofs_check.planning.theorem_2_phase_2_masses import (
     BASES,
@@ -64,126 +65,75 @@ from proofs_check.planning.theorem_2_phase_2_start import METRIC, kinds
 BETA, TAU = sympy.symbols("beta tau", positive=True)
 
 
-class Counts(NamedTuple):
-    """Entries of W0^(2) on and off the diagonal, which share a pull, and the position of u_end other than t_end."""
-
-    diagonal: int = N
-    off: int = N * (N - 1)
-    prompt: int = SELF
-
-
-class Shared(NamedTuple):
-    """How many entries share the pull on each coordinate, and the directions along which theta keeps its value."""
-
-    entries: tuple[int, ...] = METRIC
-    conserved: tuple[tuple[int, ...], ...] = ((1, 1, *[0] * T), (0, 0, *[1] * T))
-
-
-class Numbers(NamedTuple):
-    """What ``numbers`` tests, by steps.
-
-    Step 1: the Lipschitz constant, t_0, the level of L, and which entry of r is ahead of which. Step 2: the smallest Q.
-    Step 3: -log f over 1 - f. Step 4: the level of L.
-    """
-
-    rate: Fraction = start.RATE
-    time: int = start.UNTIL
-    level: Fraction = Fraction(1, 5)
-    ahead: int = 1
-    behind: int = 0
-    share: Fraction = Fraction(1, 6)
-    chord: Fraction = Fraction(8, 3)
-    crowd: Fraction = Fraction(1, 5)
-
-
-class Inequalities(NamedTuple):
-    """Of step 2, the multiple of Q; of step 3, w; of step 4, t_end; of step 5, position 1."""
-
-    multiple: int = 2
-    push: tuple[int, ...] = (12, 0, *((j == 0) - 12 * (j == SELF) for j in range(T)))
-    crowded: tuple[int, ...] = ENDS[1:]
-    first: int = 0
-
-
-class Falls(NamedTuple):
-    """The sign of beta - 18 L at a time tau, where L is at most ``ceiling``."""
-
-    sign: int = 1
-    time: Any = 18 / BETA
-    ceiling: Any = 1 / (5 + TAU)
-
-
+PUSH: Final = (12, 0, *((j == 0) - 12 * (j == SELF) for j in range(T)))
+"""w of step 3."""
 FALLS: Final = "18 L1a, which is more than exp(b - a) and 1 - S2[T, t_end], falls below any level"
+WRONG_FALLS: Final = {"L1a stays at 1/5": {"ceiling": sympy.Rational(1, 5)}, "at tau = 1/beta": {"time": 1 / BETA}}
 
 
 def steps(*statements: Statement) -> tuple[Test, ...]:
     """Return steps 0 to 5, as tests of these statements."""
-    push = Inequalities().push
     wrong_counts = {
-        "N^2 entries off the diagonal": Counts(off=N * N),
-        "one entry each": Counts(1, 1),
-        "u_end at T": Counts(prompt=T - 1),
+        "N^2 entries off the diagonal": {"off": N * N},
+        "one entry each": {"diagonal": 1, "off": 1},
+        "u_end at T": {"prompt": T - 1},
     }
     wrong_identities = {
-        "100 entries off the diagonal": Shared((N, N * N, *[1] * T)),
-        "the sum of r except T conserved": Shared(conserved=((0, 0, *[1] * (T - 1), 0),)),
-        "b conserved": Shared(conserved=((0, 1, *[0] * T),)),
+        "100 entries off the diagonal": {"entries": (N, N * N, *[1] * T)},
+        "the sum of r except T conserved": {"conserved": ((0, 0, *[1] * (T - 1), 0),)},
+        "b conserved": {"conserved": ((0, 1, *[0] * T),)},
     }
     wrong_numbers = {
-        "Lipschitz constant 1/5": Numbers(rate=Fraction(1, 5)),
-        "L1a at t = 78": Numbers(time=78),
-        "r_1 - r_2": Numbers(ahead=0, behind=1),
-        "Q at least 1/5": Numbers(share=Fraction(1, 5)),
-        "-log f <= (5/2)(1 - f)": Numbers(chord=Fraction(5, 2)),
-        "L1a up to 3/10 in step 4": Numbers(crowd=Fraction(3, 10)),
+        "Lipschitz constant 1/5": {"rate": Fraction(1, 5)},
+        "L1a at t = 78": {"time": 78},
+        "r_1 - r_2": {"ahead": 0, "behind": 1},
+        "Q at least 1/5": {"share": Fraction(1, 5)},
+        "-log f <= (5/2)(1 - f)": {"chord": Fraction(5, 2)},
+        "L1a up to 3/10 in step 4": {"crowd": Fraction(3, 10)},
     }
     wrong_inequalities = {
-        "sum of the three f at most 1 + Q": Inequalities(multiple=1),
-        "w without position 1": Inequalities(push=(*push[:2], 0, *push[3:])),
-        "one crowded position in place of two": Inequalities(crowded=ENDS[2:]),
-        "position 3 for 1": Inequalities(first=2),
+        "sum of the three f at most 1 + Q": {"multiple": 1},
+        "w without position 1": {"push": (*PUSH[:2], 0, *PUSH[3:])},
+        "one crowded position in place of two": {"crowded_ends": ENDS[2:]},
+        "position 3 for 1": {"first": 2},
     }
-    wrong_falls = {"L1a stays at 1/5": Falls(ceiling=sympy.Rational(1, 5)), "at tau = 1/beta": Falls(time=1 / BETA)}
-    names = (
-        "labelings and edge orders, counted (step 0)",
-        "theta' = -grad L1a, and what it conserves, at all weights (step 0)",
-        "margins of the numbers in steps 1 to 4, among them L1a and r_2 - r_1 at t = 80",
-        "what the masses make positive, for all masses (steps 2 to 5)",
-    )
-
-    def stated(variant: Any) -> dict[str, Any]:
-        return dict.fromkeys(statements, variant)
-
+    numbers_name = "margins of the numbers in steps 1 to 4, among them L1a and r_2 - r_1 at t = 80"
+    identities_name = "theta' = -grad L1a, and what it conserves, at all weights (step 0)"
+    masses = "what the masses make positive, for all masses (steps 2 to 5)"
     return (
-        Test("exhaustive", names[0], counts, **stated(Counts()), mutants=wrong_counts),
-        Test("symbolic", names[1], identities, **stated(Shared()), mutants=wrong_identities),
-        Test("certified", names[2], numbers, **stated(Numbers()), mutants=wrong_numbers),
-        Test("symbolic", names[3], inequalities, **stated(Inequalities()), mutants=wrong_inequalities),
-        Test("symbolic", FALLS, falls, **stated(Falls()), mutants=wrong_falls),
+        step_test("exhaustive", "labelings and edge orders, counted (step 0)", counts, statements, wrong_counts),
+        step_test("symbolic", identities_name, identities, statements, wrong_identities),
+        step_test("certified", numbers_name, numbers, statements, wrong_numbers),
+        step_test("symbolic", masses, inequalities, statements, wrong_inequalities),
+        step_test("symbolic", FALLS, falls, statements, WRONG_FALLS),
     )
 
 
 @cache
-def counts(variant: Counts) -> Outcome:
+def counts(diagonal: int = N, off: int = N * (N - 1), prompt: int = SELF) -> Outcome:
     """Step 0: for each label of a graph, how many labelings give its pull to which entry of W0^(2).
 
-    Then how many orders are of each kind, how many kinds have each t_end, and the positions of u_end.
+    A pull is shared by the entries on, or off, the diagonal. Then how many orders are of each kind, how many kinds have
+    each t_end, and the positions of u_end.
     """
     labels = np.array(list(permutations(range(N), 5)))
     entries = [np.bincount(N * labels[:, 2] + labels[:, k], minlength=N * N).reshape(N, N) for k in range(5)]
-    diagonal = np.eye(N, dtype=int) * len(labels) // variant.diagonal
-    off = (1 - np.eye(N, dtype=int)) * len(labels) // variant.off
+    on_diagonal = np.eye(N, dtype=int) * len(labels) // diagonal
+    off_diagonal = (1 - np.eye(N, dtype=int)) * len(labels) // off
     orders, ends = Counter(map(start.kind_of, contexts())), Counter(kind.end for kind in kinds())
     matches = [[int(match) for match in kind.matches] for kind in kinds()]
-    stated = [[int(j in (kind.end, variant.prompt)) for j in range(T)] for kind in kinds()]
+    stated = [[int(j in (kind.end, prompt)) for j in range(T)] for kind in kinds()]
     return equal(
         [*entries, np.array(list(orders.values())), np.array([ends[end] for end in ENDS]), np.array(matches)],
-        [*(diagonal if k == 2 else off for k in range(5)), np.full(12, 2), np.full(4, 3), np.array(stated)],
+        [*(on_diagonal if k == 2 else off_diagonal for k in range(5)), np.full(12, 2), np.full(4, 3), np.array(stated)],
     )
 
 
 @cache
-def identities(variant: Shared) -> Outcome:
+def identities(
+    entries: tuple[int, ...] = METRIC,
+    conserved: tuple[tuple[int, ...], ...] = ((1, 1, *[0] * T), (0, 0, *[1] * T)),
+) -> Outcome:
     """Step 0, by kind: Z F theta' and its share of -Z F grad L; the parts of Z F <d, theta'> of hits, and of misses.
 
     The weights are v_j = e^a s_j where u_end is, and e^b s_j elsewhere, s_j for e^(r_j). A derivative of log f =
@@ -195,51 +145,57 @@ def identities(variant: Shared) -> Outcome:
         weights = [BASES[0 if match else 1] * mass for match, mass in zip(kind.matches, MASSES, strict=True)]
         hit, missed = split(kind, weights)
         on_logits = pull(kind, weights)
-        for unit, shared, size, base in zip(units, variant.entries, METRIC, (*BASES, *MASSES), strict=True):
+        for unit, shared, size, base in zip(units, entries, METRIC, (*BASES, *MASSES), strict=True):
             slope = base * (hit.diff(base) * (hit + missed) - hit * (hit + missed).diff(base))
             pairs.append((dot(on_logits, kind.logits(unit)) / shared, slope / size))
-        for direction in variant.conserved:
+        for direction in conserved:
             terms = [g * x for g, x in zip(pull(kind), kind.logits(direction), strict=True)]
             pairs.append((total(terms, kind.hits), -total(terms, [not is_hit for is_hit in kind.hits])))
     return same([(left.as_expr(), right.as_expr()) for left, right in pairs])
 
 
 @cache
-def numbers(variant: Numbers) -> Outcome:
+def numbers(
+    rate: Fraction = start.RATE,
+    time: int = start.UNTIL,
+    level: Fraction = Fraction(1, 5),
+    ahead: int = 1,
+    behind: int = 0,
+    share: Fraction = Fraction(1, 6),
+    chord: Fraction = Fraction(8, 3),
+    crowd: Fraction = Fraction(1, 5),
+) -> Outcome:
     """Steps 1 to 4: numbers that must be at least 0. Those that depend on L decrease in L, and are taken at its level.
 
     Step 1: the pivots of the Lipschitz constant less 1/100, 1/5 - L and r_2 - r_1 at t_0. Step 2:
     (3 e^(-4 L) - 1)/2 - 1/6. Step 3: 8/3 - (12/5)/(1 - e^(-12/5)). Step 4: 3 log 3 - 12 L.
     """
-    loss, row = start.loss_and_row(variant.time)
-    level, most = _ball(variant.level), _ball(len(kinds()) * variant.level)
+    loss, row = start.loss_and_row(time)
+    most = _ball(len(kinds()) * level)
     margins = [
-        *(_ball(pivot - Fraction(1, 100)) for pivot in start.pivots(variant.rate)),
-        level - loss,
-        row[variant.ahead] - row[variant.behind],
-        (3 * (-4 * level).exp() - 1) / 2 - _ball(variant.share),
-        _ball(variant.chord) - most / (1 - (-most).exp()),
-        3 * arb(3).log() - _ball(len(kinds()) * variant.crowd),
+        *(_ball(pivot - Fraction(1, 100)) for pivot in start.pivots(rate)),
+        _ball(level) - loss,
+        row[ahead] - row[behind],
+        (3 * (-4 * _ball(level)).exp() - 1) / 2 - _ball(share),
+        _ball(chord) - most / (1 - (-most).exp()),
+        3 * arb(3).log() - _ball(len(kinds()) * crowd),
     ]
     return balls_at_least([Cell(start.UNTIL, start.UNTIL, margin) for margin in margins], 0)
 
 
 @cache
-def inequalities(variant: Inequalities) -> Outcome:
-    """Steps 2 to 5: what is not negative for any masses."""
-    polynomials = (
-        *shares(variant.multiple),
-        *descent(variant.push),
-        *crowded(variant.crowded),
-        *overtaking(variant.first),
-    )
+def inequalities(
+    multiple: int = 2, push: tuple[int, ...] = PUSH, crowded_ends: tuple[int, ...] = ENDS[1:], first: int = 0
+) -> Outcome:
+    """Steps 2 to 5, with the multiple of Q, w, the t_end of step 4 and position 1: not negative for any masses."""
+    polynomials = (*shares(multiple), *descent(push), *crowded(crowded_ends), *overtaking(first))
     return nonnegative([polynomial.as_expr() for polynomial in polynomials])
 
 
 @cache
-def falls(variant: Falls) -> Outcome:
-    """beta - 18 L is not negative at tau = 18/beta, which is above 7 for beta < 1, however small beta is."""
-    return nonnegative([variant.sign * (BETA - 18 * variant.ceiling.subs(TAU, variant.time))])
+def falls(sign: int = 1, time: Any = 18 / BETA, ceiling: Any = 1 / (5 + TAU)) -> Outcome:
+    """beta - 18 L, with L at most ``ceiling``, is not negative at tau = 18/beta > 7, however small beta < 1 is."""
+    return nonnegative([sign * (BETA - 18 * ceiling.subs(TAU, time))])
 
 
 def _ball(value: Fraction | int) -> arb:

@@ -29,16 +29,17 @@ Then the flow from zero. Now y_k = exp(w(k) - w(2)), h_k = w(2) - w(k). Row 1 ha
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import sympy
 from flint import arb
 
 from proofs_check.ledger import Cell, Outcome, Test, balls_at_least, nonnegative, same
 from proofs_check.methods.star import T
+from proofs_check.methods.steps import step_test
 from proofs_check.planning import theorem_3_flow_gradient as gradient
 from proofs_check.planning import theorem_3_flow_proof as proof
-from proofs_check.planning.theorem_3_flow_enclosure import path
+from proofs_check.planning.theorem_3_flow_enclosure import TUBE, path
 from proofs_check.planning.theorem_3_flow_field import NEXT_TOKEN, PLAN, Shares, attend, attention, goals, lam, pulls
 from proofs_check.planning.theorem_3_flow_proof import END_PLAN, LEVEL, ball, boxes, symbolic
 
@@ -53,61 +54,23 @@ SPLITS, SHARES = 4, 16
 """Number of parts of x_0 or y_0, and of rho."""
 
 
-class Repels(NamedTuple):
-    """The loss, and c."""
-
-    shares: Shares = PLAN
-    rate: Fraction = REPEL
-
-
-class Enters(NamedTuple):
-    """The path and its box, and K."""
-
-    path: proof.Enters = proof.Enters(PLAN, END_PLAN, 2, BOX)
-    bound: Fraction = FIRST_ROW
-
-
-class Basin(NamedTuple):
-    """The loss, a factor of all RATES, and K."""
-
-    shares: Shares = PLAN
-    factor: int = 1
-    bound: Fraction = FIRST_ROW
-
-
-class Gaps(NamedTuple):
-    """The multiples of RATES_k y_k, of r (y_0 + y_1) and of RATES_k e."""
-
-    alone: int = 2
-    together: int = 3
-    late: int = 1
-
-
-class Ends(NamedTuple):
-    """The times at which y_k, k >= 3, and then P fall below a level, and the rate of P."""
-
-    alone: sympy.Expr = 125 / LEVEL
-    product: sympy.Expr = 31 / LEVEL**3
-    rate: sympy.Expr = 3 * symbolic(min(RATES[:2]))
-
-
 def steps() -> tuple[Test, ...]:
     """Return steps 1 to 5."""
-    to_box = proof.Enters(PLAN, END_PLAN, 2, BOX)
-    wrong_repels = {"(L1a + L1b)/2": Repels(NEXT_TOKEN), "1/2 for 1/50": Repels(rate=Fraction(1, 2))}
+    wrong_repels = {"(L1a + L1b)/2": {"shares": NEXT_TOKEN}, "1/2 for 1/50": {"rate": Fraction(1, 2)}}
+    wrong_leaves = {"C x_0 - 3 c x_2": {"first": 3}, "-2 c x_2": {"late": 2}}
+    wrong_signs = {"added to w(1)": {"sign": -1}, "added twice": {"sign": 2}}
     wrong_paths = {
-        "a millionth of the tube": Enters(to_box._replace(tube=1e-9)),
-        "the predecessor": Enters(to_box._replace(main=1)),
-        "40 pieces earlier": Enters(to_box._replace(pieces=-40)),
-        "K = 1": Enters(bound=Fraction(1)),
+        "a millionth of the tube": {"tube": 1e-9},
+        "the predecessor": {"main": 1},
+        "40 pieces earlier": {"pieces": -40},
+        "K = 1": {"bound": Fraction(1)},
     }
     wrong_basins = {
-        "(L1a + L1b)/2": Basin(NEXT_TOKEN),
-        "ten times the rates": Basin(factor=10),
-        "1/100 for 1/15": Basin(bound=Fraction(1, 100)),
+        "(L1a + L1b)/2": {"shares": NEXT_TOKEN},
+        "ten times the rates": {"factor": 10},
+        "1/100 for 1/15": {"bound": Fraction(1, 100)},
     }
-    wrong_gaps = {"3 RATES_k y_k": Gaps(alone=3), "4 r (y_0 + y_1)": Gaps(together=4), "2 RATES_k e": Gaps(late=2)}
-    wrong_leaves, wrong_signs = {"C x_0 - 3 c x_2": (3, 1), "-2 c x_2": (2, 2)}, {"added to w(1)": -1, "added twice": 2}
+    wrong_gaps = {"3 RATES_k y_k": {"alone": 3}, "4 r (y_0 + y_1)": {"together": 4}, "2 RATES_k e": {"late": 2}}
     names = (
         "L1a: -G_0 - 1/50 and G_k - 1/50, k >= 2, near the predecessor, at all weights",
         "L1a: what these G_k make positive near the predecessor",
@@ -117,38 +80,38 @@ def steps() -> tuple[Test, ...]:
         "L1a: what these H_k make positive, for all gaps",
     )
     return (
-        Test("certified", names[0], repels, amended=Repels(), mutants=wrong_repels),
-        Test("symbolic", names[1], leaves, amended=(2, 1), mutants=wrong_leaves),
-        Test("symbolic", names[2], first_row, amended=1, mutants=wrong_signs),
-        Test("certified", names[3], enters, amended=Enters(), mutants=wrong_paths),
-        Test("certified", names[4], basin, amended=Basin(), mutants=wrong_basins),
-        Test("symbolic", names[5], gaps, amended=Gaps(), mutants=wrong_gaps),
+        step_test("certified", names[0], repels, ["amended"], wrong_repels),
+        step_test("symbolic", names[1], leaves, ["amended"], wrong_leaves),
+        step_test("symbolic", names[2], first_row, ["amended"], wrong_signs),
+        step_test("certified", names[3], enters, ["amended"], wrong_paths),
+        step_test("certified", names[4], basin, ["amended"], wrong_basins),
+        step_test("symbolic", names[5], gaps, ["amended"], wrong_gaps),
     )
 
 
 def limit() -> Test:
     """Return step 6."""
     mutants = {
-        "y_k, k >= 3, earlier": Ends(alone=100 / LEVEL),
-        "P earlier": Ends(product=20 / LEVEL**3),
-        "P that converges": Ends(rate=sympy.Integer(0)),
+        "y_k, k >= 3, earlier": {"alone": 100 / LEVEL},
+        "P earlier": {"product": 20 / LEVEL**3},
+        "P that converges": {"rate": Fraction(0)},
     }
     name = "L1a: level - S1[T, T-1] in the end, for any level"
-    return Test("symbolic", name, ends, amended=Ends(), intended=Ends(), mutants=mutants)
+    return step_test("symbolic", name, ends, ["amended", "intended"], mutants)
 
 
 @cache
-def repels(variant: Repels) -> Outcome:
+def repels(shares: Shares = PLAN, rate: Fraction = REPEL) -> Outcome:
     """Step 1: -c - G_0 and G_k - c, k >= 2, over the parts of x_0."""
     cells, ends = [], [float(NEAR[0] * part / SPLITS) for part in range(SPLITS + 1)]
     for low, high, x in zip(ends[:-1], ends[1:], boxes(NEAR, SPLITS), strict=True):
-        g = pulls(x, lam(attention(x), goals(variant.shares)))
-        cells += [Cell(low, high, (g[k] if k else -g[0]) - ball(variant.rate)) for k in range(T) if k != 1]
+        g = pulls(x, lam(attention(x), goals(shares)))
+        cells += [Cell(low, high, (g[k] if k else -g[0]) - ball(rate)) for k in range(T) if k != 1]
     return balls_at_least(cells, 0)
 
 
 @cache
-def leaves(multiples: tuple[int, int]) -> Outcome:
+def leaves(first: int = 2, late: int = 1) -> Outcome:
     """Step 2, where G_0 = -(c + m_0), G_2 = c + m_2, C = c + m_0 + n, and p is what offsets k >= 3 take from g_2'.
 
     u' - c (x_0 + x_2); C x_0 - 2 c x_2 - g_2'; and -c x_2 - g_2' where c x_2 = C x_0 + q.
@@ -156,12 +119,12 @@ def leaves(multiples: tuple[int, int]) -> Outcome:
     c, m0, m2, n, p, q, x0, x2 = sympy.symbols("c m0 m2 n p q x0 x2", positive=True)
     up, down = x2 * (c + m2), x0 * (c + m0)
     slope, bound = down - 2 * up - p, c + m0 + n
-    late = (-multiples[1] * c * x2 - slope).subs(x2, (bound * x0 + q) / c)
-    return nonnegative([up + down - c * (x0 + x2), bound * x0 - multiples[0] * c * x2 - slope, sympy.expand(late * c)])
+    later = (-late * c * x2 - slope).subs(x2, (bound * x0 + q) / c)
+    return nonnegative([up + down - c * (x0 + x2), bound * x0 - first * c * x2 - slope, sympy.expand(later * c)])
 
 
 @cache
-def first_row(sign: int) -> Outcome:
+def first_row(sign: int = 1) -> Outcome:
     """Compare what row 1 adds to w(0)' and w(1)': +-rho (1 - rho) (lam_1 - lam_0); and a square."""
     y, lams = sympy.symbols("y:2", positive=True), sympy.symbols("lam:2")
     rho, other = attend(list(y))
@@ -173,22 +136,23 @@ def first_row(sign: int) -> Outcome:
 
 
 @cache
-def enters(variant: Enters) -> Outcome:
+def enters(main: int = 2, tube: float = TUBE, pieces: int | None = None, bound: Fraction = FIRST_ROW) -> Outcome:
     """Step 3: TUBE less the error of each piece; BOX_k - y_k and 2 RATES_k BOX_k^3 - K P_1 at the end."""
-    last = path(variant.path.shares, variant.path.end)[: variant.path.pieces][-1]
+    last = path(PLAN, END_PLAN)[:pieces][-1]
     product = (last.w[0] + last.w[1] - 2 * last.w[2]).exp()
-    sides = [2 * ball(RATES[k] * BOX[k] ** 3) - ball(variant.bound) * product for k in (0, 1)]
-    return balls_at_least([*proof.margins(variant.path), *(Cell(last.end, last.end, side) for side in sides)], 0)
+    sides = [2 * ball(RATES[k] * BOX[k] ** 3) - ball(bound) * product for k in (0, 1)]
+    margins = proof.margins(PLAN, END_PLAN, main, BOX, tube, pieces)
+    return balls_at_least([*margins, *(Cell(last.end, last.end, side) for side in sides)], 0)
 
 
 @cache
-def basin(variant: Basin) -> Outcome:
+def basin(shares: Shares = PLAN, factor: int = 1, bound: Fraction = FIRST_ROW) -> Outcome:
     """Step 4: -RATES_k - H_k, k != 2, and K - |lam_1 - lam_0|. By step 5 it holds from t = END_PLAN on."""
     cells = []
-    for y, lams in _lams(variant.shares):
+    for y, lams in _lams(shares):
         h = pulls(y, lams, first=2)
-        cells += [Cell(END_PLAN, None, -ball(variant.factor * RATES[k]) - h[k]) for k in range(T) if k != 2]
-        cells.append(Cell(END_PLAN, None, ball(variant.bound) - abs(lams[1] - lams[0])))
+        cells += [Cell(END_PLAN, None, -ball(factor * RATES[k]) - h[k]) for k in range(T) if k != 2]
+        cells.append(Cell(END_PLAN, None, ball(bound) - abs(lams[1] - lams[0])))
     return balls_at_least(cells, 0)
 
 
@@ -202,7 +166,7 @@ def _lams(shares: Shares) -> Iterator[tuple[list[arb], list[arb]]]:
 
 
 @cache
-def gaps(variant: Gaps) -> Outcome:
+def gaps(alone: int = 2, together: int = 3, late: int = 1) -> Outcome:
     """Step 5, where H_k = -(RATES_k + m_k), and n is what the other offsets add to w(2)'.
 
     h_k' - 2 c y_k for k >= 3, with c for RATES_k; (h_0 + h_1)' - 3 r (y_0 + y_1). For step 6, k = 0 and 1, times
@@ -212,13 +176,13 @@ def gaps(variant: Gaps) -> Outcome:
     first = [symbolic(rate) for rate in RATES[:2]]
     sides, more = sympy.symbols("y0 y1", positive=True), sympy.symbols("m0 m1", positive=True)
     both = sum(side * (rate + extra) for side, rate, extra in zip(sides, first, more, strict=True))
-    late = [(2 * (e + d) * (rate + m) + n - variant.late * rate * e) * (e + d + y) ** 2 - rate * e**3 for rate in first]
-    alone, together = variant.alone * c * y, variant.together * min(first) * sum(sides)
-    return nonnegative([2 * y * (c + m) + n - alone, 3 * both + 2 * n - together, *late])
+    later = [(2 * (e + d) * (rate + m) + n - late * rate * e) * (e + d + y) ** 2 - rate * e**3 for rate in first]
+    sums = 3 * both + 2 * n - together * min(first) * sum(sides)
+    return nonnegative([2 * y * (c + m) + n - alone * c * y, sums, *later])
 
 
 @cache
-def ends(variant: Ends) -> Outcome:
+def ends(alone: Any = 125 / LEVEL, product: Any = 31 / LEVEL**3, rate: Fraction = 3 * RATES[1]) -> Outcome:
     """Step 6, at times after END_PLAN: level - y_k, k >= 3; and RATES_k e^3 - K P with e = level^2, k = 0 and 1.
 
     1/sqrt(P) is at least 1 + 3 r t. Once K P <= RATES_k e^3, y_k falls at the rate RATES_k e until it is below e.
@@ -226,7 +190,7 @@ def ends(variant: Ends) -> Outcome:
     """
     rates: list[Any] = [symbolic(rate) for rate in RATES]
     bound = symbolic(FIRST_ROW)
-    root = 1 + variant.rate * variant.product
-    alone = (LEVEL - 1 / (1 + 2 * rates[k] * variant.alone) for k in range(3, T))
-    outcome = nonnegative([*alone, *(rates[k] * LEVEL**6 - bound / root**2 for k in (0, 1))])
+    root = 1 + symbolic(rate) * product
+    single = (LEVEL - 1 / (1 + 2 * rates[k] * alone) for k in range(3, T))
+    outcome = nonnegative([*single, *(rates[k] * LEVEL**6 - bound / root**2 for k in (0, 1))])
     return proof.resting_on((gradient.step(), *steps()), outcome)

@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sympy
 from flint import arb
 
 from proofs_check.ledger import Cell, Outcome, Test, balls_at_least, nonnegative
 from proofs_check.methods.star import T
+from proofs_check.methods.steps import step_test
 from proofs_check.planning import theorem_3_flow_gradient as gradient
 from proofs_check.planning.theorem_3_flow_enclosure import TUBE, path
 from proofs_check.planning.theorem_3_flow_field import NEXT_TOKEN, PLAN, Shares, attention, goals, lam, pulls
@@ -41,112 +42,85 @@ def symbolic(value: Fraction) -> Any:
     return sympy.Rational(value.numerator, value.denominator)
 
 
-class Enters(NamedTuple):
-    """The path with these shares up to ``end``, or for a number of pieces; its box, with x_main = 1; the tube."""
-
-    shares: Shares = NEXT_TOKEN
-    end: int = END
-    main: int = 1
-    box: tuple[Fraction, ...] = BOX
-    tube: float = TUBE
-    pieces: int | None = None
-
-
-class Basin(NamedTuple):
-    """The loss, and the rate that every -G_k must exceed."""
-
-    shares: Shares = NEXT_TOKEN
-    rate: Fraction = RATE
-
-
-class Gaps(NamedTuple):
-    """The multiple of RATE x_k, and that of x_0 in the bound on 1 - S1[r, r-1]."""
-
-    multiple: int = 2
-    own: int = 1
-
-
-class Ends(NamedTuple):
-    """The sign of level - sum of x_k, the time after END, and the rate of the 1/x_k."""
-
-    sign: int = 1
-    time: sympy.Expr = 9 / (2 * symbolic(RATE) * LEVEL)
-    rate: sympy.Expr = 2 * symbolic(RATE)
-
-
 ENDS: Final = "(L1a + L1b)/2: level - (1 - S1[T, T-1]) in the end, for any level"
 
 
 def steps() -> tuple[Test, ...]:
     """Return steps 2 to 4."""
     wrong_paths = {
-        "a tenth of the tube": Enters(tube=TUBE / 10),
-        "x_0 <= 1/60": Enters(box=(Fraction(1, 60), *BOX[1:])),
-        "40 pieces earlier": Enters(pieces=-40),
-        "L1a": Enters(shares=PLAN, end=END_PLAN),
+        "a tenth of the tube": {"tube": TUBE / 10},
+        "x_0 <= 1/60": {"box": (Fraction(1, 60), *BOX[1:])},
+        "40 pieces earlier": {"pieces": -40},
+        "L1a": {"shares": PLAN, "end": END_PLAN},
     }
-    wrong_basins = {"L1a": Basin(shares=PLAN), "1/5 for 1/200": Basin(rate=Fraction(1, 5))}
-    wrong_gaps = {"3 RATE x_k": Gaps(multiple=3), "without offset 0": Gaps(own=0)}
-    names = (
-        "(L1a + L1b)/2: margins of the enclosed path and, at its end, of the gaps",
-        f"(L1a + L1b)/2: -G_k - {RATE}, for all larger gaps",
-        "(L1a + L1b)/2: what these G_k make positive, for all gaps",
-    )
+    wrong_basins = {"L1a": {"shares": PLAN}, "1/5 for 1/200": {"rate": Fraction(1, 5)}}
+    wrong_gaps = {"3 RATE x_k": {"multiple": 3}, "without offset 0": {"own": 0}}
+    path_name = "(L1a + L1b)/2: margins of the enclosed path and, at its end, of the gaps"
+    gaps_name = "(L1a + L1b)/2: what these G_k make positive, for all gaps"
+    basin_name = f"(L1a + L1b)/2: -G_k - {RATE}, for all larger gaps"
     return (
-        Test("certified", names[0], enters, amended=Enters(), mutants=wrong_paths),
-        Test("certified", names[1], basin, amended=Basin(), mutants=wrong_basins),
-        Test("symbolic", names[2], gaps, amended=Gaps(), mutants=wrong_gaps),
+        step_test("certified", path_name, enters, ["amended"], wrong_paths),
+        step_test("certified", basin_name, basin, ["amended"], wrong_basins),
+        step_test("symbolic", gaps_name, gaps, ["amended"], wrong_gaps),
     )
 
 
 def limit() -> Test:
     """Return step 5. That S1[T, T-1] does not tend to 1 states that, at some level, the sign is the other one."""
-    mutants = {"x_k that converge": Ends(rate=sympy.Integer(0)), "a tenth of the time": Ends(time=90 / LEVEL)}
-    return Test("symbolic", ENDS, ends, amended=Ends(), intended=Ends(sign=-1), mutants=mutants)
+    mutants = {"x_k that converge": {"rate": Fraction(0)}, "a tenth of the time": {"time": 90 / LEVEL}}
+    return step_test("symbolic", ENDS, ends, ["amended"], mutants, intended={"sign": -1})
 
 
 @cache
-def enters(variant: Enters) -> Outcome:
+def enters(
+    shares: Shares = NEXT_TOKEN,
+    end: int = END,
+    box: tuple[Fraction, ...] = BOX,
+    tube: float = TUBE,
+    pieces: int | None = None,
+) -> Outcome:
     """Step 2."""
-    return balls_at_least(margins(variant), 0)
+    return balls_at_least(margins(shares, end, 1, box, tube, pieces), 0)
 
 
-def margins(variant: Enters) -> list[Cell]:
-    """Return TUBE less the error of each piece, and BOX_k - x_k at the end."""
-    pieces = path(variant.shares, variant.end)[: variant.pieces]
+def margins(
+    shares: Shares, end: int, main: int, box: Sequence[Fraction], tube: float, number: int | None
+) -> list[Cell]:
+    """Return the tube less the error of each piece, up to ``end`` or a number of pieces, and BOX_k - x_k at its end."""
+    pieces = path(shares, end)[:number]
     last = pieces[-1]
-    x = [(each - last.w[variant.main]).exp() for each in last.w]
+    x = [(each - last.w[main]).exp() for each in last.w]
     return [
-        *(Cell(piece.start, piece.end, variant.tube - piece.error) for piece in pieces),
-        *(Cell(last.end, last.end, ball(variant.box[k]) - x[k]) for k in range(T) if k != variant.main),
+        *(Cell(piece.start, piece.end, tube - piece.error) for piece in pieces),
+        *(Cell(last.end, last.end, ball(box[k]) - x[k]) for k in range(T) if k != main),
     ]
 
 
 @cache
-def basin(variant: Basin) -> Outcome:
+def basin(shares: Shares = NEXT_TOKEN, rate: Fraction = RATE) -> Outcome:
     """Step 3: -RATE - G_k, k != 1, for each part of x_0. By step 4 it holds from t = END on."""
     cells = []
     for x in boxes(BOX, SPLITS):
-        g = pulls(x, lam(attention(x), goals(variant.shares)))
-        cells += [Cell(END, None, -ball(variant.rate) - g[k]) for k in range(T) if k != 1]
+        g = pulls(x, lam(attention(x), goals(shares)))
+        cells += [Cell(END, None, -ball(rate) - g[k]) for k in range(T) if k != 1]
     return balls_at_least(cells, 0)
 
 
 @cache
-def gaps(variant: Gaps) -> Outcome:
+def gaps(multiple: int = 2, own: int = 1) -> Outcome:
     """Step 4: g_k' - 2 c x_k, where G_k = -(c + m) and n is what the other offsets add.
 
     And x_0 + n - (1 - S1[r, r-1]), where n is the sum of x_k over the offsets k >= 2 of the row.
     """
     c, m, n, x = sympy.symbols("c m n x", positive=True)
-    return nonnegative([2 * x * (c + m) + n - variant.multiple * c * x, variant.own * x + n - (1 - 1 / (1 + x + n))])
+    return nonnegative([2 * x * (c + m) + n - multiple * c * x, own * x + n - (1 - 1 / (1 + x + n))])
 
 
 @cache
-def ends(variant: Ends) -> Outcome:
+def ends(sign: int = 1, time: Any = 900 / LEVEL, rate: Fraction = 2 * RATE) -> Outcome:
     """Step 5: level less the bound on sum of x_k, at a time after END; undecided if an earlier step is."""
-    bounds = [1 / (1 / symbolic(each) + variant.rate * variant.time) for each in BOX]
-    outcome = nonnegative([variant.sign * (LEVEL - sum(bounds[:1] + bounds[2:]))])
+    bounds = [1 / (1 / symbolic(each) + symbolic(rate) * time) for each in BOX]
+    outcome = nonnegative([sign * (LEVEL - sum(bounds[:1] + bounds[2:]))])
     return resting_on((gradient.step(), *steps()), outcome)
 
 

@@ -50,8 +50,9 @@ def expected_tokens() -> Findings:
     )
     return Findings(
         tests,
-        example=f"1 + 0.7 + 0.28 + 0.056 = {float(in_order(RATES))}. If the rates were those of each position by itself, "
-        f"not given that those before were accepted, it would be 1 + 0.7 + 0.4 + 0.2 = {float(1 + sum(RATES))}.",
+        example=f"1 + 0.7 + 0.28 + 0.056 = {float(in_order(RATES))}. If the rates were those of each position by "
+        "itself, not given that those before were accepted, it would be 1 + 0.7 + 0.4 + 0.2 = "
+        f"{float(1 + sum(RATES))}.",
     )
 
 

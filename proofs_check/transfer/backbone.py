@@ -101,13 +101,7 @@ def backbone_signs() -> Findings:
     return Findings(
         (
             *signs(),
-            Test(
-                "exhaustive",
-                "(d) W^V: the nodes that (c) increases reach the target",
-                all_reach,
-                Lines(),
-                mutants=wrong_graph,
-            ),
+            Test("exhaustive", reached, all_reach, Lines(), mutants=wrong_graph),
             Test("exhaustive", unseen, never_next, Lines(), mutants=line),
             Test("exhaustive", price, unlinked, Lines(), mutants=line),
         ),

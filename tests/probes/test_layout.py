@@ -149,7 +149,7 @@ def test_bad_input(call, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         call()
     layout = one(layouts(PAIRS, rows(PAIRS, 1), 9), 0)
-    with pytest.raises(ValueError, match="^position: must be one of query, goal in query"):
+    with pytest.raises(ValueError, match=r"^position: must be one of query, goal in query"):
         position_of(layout, "end")
-    with pytest.raises(ValueError, match="^position: must be an integer between 0 and 9"):
+    with pytest.raises(ValueError, match=r"^position: must be an integer between 0 and 9"):
         position_of(layout, 10)

@@ -62,7 +62,7 @@ def test_edge_attention_that_no_position_can_pay_is_left_out():
 
 
 def test_no_checkpoint():
-    with pytest.raises(ValueError, match="^scores: must hold at least one checkpoint"):
+    with pytest.raises(ValueError, match=r"^scores: must hold at least one checkpoint"):
         circuit_strengths([])
 
 

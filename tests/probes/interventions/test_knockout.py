@@ -121,5 +121,5 @@ def test_gradients_are_finite():
 def test_bad_input(queries, keys, masks, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         knock_out(tiny_model(), some_twins(COUNT), queries, keys, masks=masks)
-    with pytest.raises(ValueError, match="^width: must be an integer between 1 and 4"):
+    with pytest.raises(ValueError, match=r"^width: must be an integer between 1 and 4"):
         layer_windows(4, 5)

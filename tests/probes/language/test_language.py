@@ -1,5 +1,6 @@
 """Probes of language models: planted patterns are found where they were planted, and nowhere else."""
 
+from functools import cache
 from typing import Any
 
 import jax
@@ -38,43 +39,50 @@ L, H = 3, 3
 
 def naive_targets(kind: str, tokens: list[int]) -> list[set[int]]:
     """For each t the s of the rules, one after the other."""
-    found = []
+    targets = []
     for t, token in enumerate(tokens):
         if kind == "previous":
-            found.append({t - 1} if t else set())
+            targets.append({t - 1} if t else set())
         elif kind == "duplicate":
-            found.append({s for s in range(t) if tokens[s] == token})
+            targets.append({s for s in range(t) if tokens[s] == token})
         else:
-            found.append({s for s in range(1, t + 1) if tokens[s - 1] == token})
-    return found
+            targets.append({s for s in range(1, t + 1) if tokens[s - 1] == token})
+    return targets
 
 
-def rows_at_random(rng: np.random.Generator, length: int, heads: tuple[int, ...] = (2, 3)) -> np.ndarray:
+def random_patterns(rng: np.random.Generator, length: int, heads: tuple[int, ...] = (2, 3)) -> np.ndarray:
     rows = np.tril(rng.exponential(size=(*heads, length, length)))
     return rows / rows.sum(axis=-1, keepdims=True)
 
 
-texts_of_few = st.lists(st.integers(0, 4), min_size=9, max_size=9)  # of one length, so that nothing compiles anew
+mask, score_on, score_shuffled = (
+    jax.jit(target_mask, static_argnums=0),
+    jax.jit(attention_on),
+    jax.jit(shuffled_score),
+)
 
 
-@given(tokens=texts_of_few, kind=st.sampled_from(KINDS), seed=st.integers(0, 99))
+@given(
+    tokens=st.lists(st.integers(0, 4), min_size=9, max_size=9),  # of one length, so that nothing compiles anew
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 99),
+)
 def test_targets_and_scores_against_the_rules_in_words(tokens, kind, seed):
-    wanted, patterns = naive_targets(kind, tokens), rows_at_random(np.random.default_rng(seed), len(tokens))
-    found = np.asarray(target_mask(kind, np.asarray(tokens)))
+    wanted, patterns = naive_targets(kind, tokens), random_patterns(np.random.default_rng(seed), len(tokens))
+    found = np.asarray(mask(kind, np.asarray(tokens)))
     assert [set(np.flatnonzero(row).tolist()) for row in found] == wanted
-    asked = [t for t, places in enumerate(wanted) if places]
-    scores = attention_on(patterns, found)
+    asked = [t for t, targets in enumerate(wanted) if targets]
+    scores = score_on(patterns, found)
     if not asked:
         assert bool(jnp.isnan(scores).all())
         return
     truth = sum(patterns[:, :, t, sorted(wanted[t])].sum(axis=-1) for t in asked) / len(asked)
     assert_close(scores, truth, atol=1e-12)
-    assert bool((np.asarray(scores) >= 0).all() and (np.asarray(scores) <= 1 + 1e-12).all())
 
 
 def test_named_scores_on_a_sequence_written_twice():
     """The offsets of the definition: t - 1, t - n, t - (n - 1), the last two for the second half alone."""
-    patterns, tokens = rows_at_random(np.random.default_rng(0), 2 * N), repeated_sequences(50, N, 1, 0).repeated[0]
+    patterns, tokens = random_patterns(np.random.default_rng(0), 2 * N), repeated_sequences(50, N, 1, 0).repeated[0]
     second = range(N, 2 * N)
     truth = {
         "previous": np.mean([patterns[:, :, t, t - 1] for t in range(1, 2 * N)], axis=0),
@@ -87,27 +95,24 @@ def test_named_scores_on_a_sequence_written_twice():
         "induction": induction_score(patterns, tokens),
     }
     assert_close(found, truth, atol=1e-12)
-    wrong = np.mean([patterns[:, :, t, t - (N - 2)] for t in second], axis=0)
-    assert np.abs(np.asarray(found["induction"]) - wrong).max() > 0.01
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_shuffled_score_is_the_mean_over_targets_drawn_at_random(kind):
     rng = np.random.default_rng(1)
     tokens = np.concatenate([rng.permutation(6), rng.permutation(6)])
-    patterns, wanted = rows_at_random(rng, 12), np.asarray(target_mask(kind, tokens))
+    patterns, wanted = random_patterns(rng, 12), np.asarray(mask(kind, tokens))
     draws = []
-    for _ in range(4000):
+    for _ in range(1500):
         moved = np.zeros_like(wanted)
         for t in np.flatnonzero(wanted.any(axis=1)):
             others = [s for s in range(t + 1) if not wanted[t, s]]
             moved[t, rng.choice(others, wanted[t].sum(), replace=False)] = True
         draws.append(np.where(moved, patterns, 0).sum(axis=(2, 3)) / wanted.any(axis=1).sum())
     error = np.std(draws, axis=0) / np.sqrt(len(draws))
-    assert (np.abs(np.asarray(shuffled_score(patterns, wanted)) - np.mean(draws, axis=0)) < 5 * error).all()
-    uniform = np.tri(12) / np.arange(1, 13)[:, None]
-    flat = jnp.asarray(np.broadcast_to(uniform, (1, 1, 12, 12)))
-    assert_close(shuffled_score(flat, wanted), attention_on(flat, wanted), atol=1e-12)
+    assert (np.abs(np.asarray(score_shuffled(patterns, wanted)) - np.mean(draws, axis=0)) < 5 * error).all()
+    even = np.broadcast_to(np.tri(12) / np.arange(1, 13)[:, None], (2, 3, 12, 12))
+    assert_close(score_shuffled(even, wanted), score_on(even, wanted), atol=1e-12)
 
 
 def planted(tokens: Any, seed: Any) -> jax.Array:
@@ -132,15 +137,15 @@ class Nothing(nnx.Module):
 SEQUENCES = repeated_sequences(100, N, 12, seed=0)
 
 
-@pytest.fixture(scope="module")
-def evidence_of_planted():
+@cache
+def evidence_of_planted() -> dict[str, HeadEvidence]:
     return measure_language_heads(Nothing(), SEQUENCES, patterns_of=lambda _, tokens: planted(tokens, tokens.sum()))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_planted_heads_are_found_and_no_others(evidence_of_planted, kind):
-    found, (layer, head) = evidence_of_planted[kind], PLANTED[kind]
-    assert [place[:2] for place in heads_above_nulls(found)] == [(layer, head)]
+def test_planted_heads_are_found_and_no_others(kind):
+    found, (layer, head) = evidence_of_planted()[kind], PLANTED[kind]
+    assert [one[:2] for one in heads_above_nulls(found)] == [(layer, head)]
     assert found.score.mean[layer, head] == pytest.approx(1)
     others = np.ones((L, H), bool)
     others[layer, head] = False
@@ -151,23 +156,23 @@ def test_planted_heads_are_found_and_no_others(evidence_of_planted, kind):
     assert np.abs(np.delete(found.over_shuffled.mean.ravel(), 3 * layer + head)).mean() < 0.12
 
 
-def test_intervals_are_those_of_student_over_sequences(evidence_of_planted):
+def test_intervals_are_those_of_student_over_sequences():
     """By hand for one head, at 99% over 9 heads of 3 kinds: Student's t of 11 degrees at 1 - 0.01 / 54 is 5.052926."""
-    scores = [
-        float(
-            induction_score(planted(t, t.sum()), t)[0, 0]
-            - shuffled_score(planted(t, t.sum()), target_mask("induction", t))[0, 0]
-        )
-        for t in map(jnp.asarray, SEQUENCES.repeated)
-    ]
+
+    @jax.jit
+    def excess(tokens):
+        patterns, wanted = planted(tokens, tokens.sum()), target_mask("induction", tokens)
+        return (attention_on(patterns, wanted) - shuffled_score(patterns, wanted))[0, 0]
+
+    scores = [float(excess(tokens)) for tokens in SEQUENCES.repeated]
     half = 5.052926 * np.std(scores, ddof=1) / np.sqrt(12)
-    found = evidence_of_planted["induction"].over_shuffled
+    found = evidence_of_planted()["induction"].over_shuffled
     ends = [np.mean(scores), np.mean(scores) - half, np.mean(scores) + half]
     assert_close([part[0, 0] for part in found], ends, atol=1e-5)
 
 
 def test_heads_that_do_the_same_without_the_repetition_are_not_induction():
-    """A head that looks n - 1 places back whatever stands there: its score is 1, and its excess over fresh tokens 0."""
+    """A head that looks n - 1 positions back whatever stands there: its score is 1, its excess over fresh tokens 0."""
 
     def back(_: Any, tokens: Any) -> jax.Array:
         return jnp.eye(len(tokens), k=-(N - 1)).at[: N - 1, 0].set(1)[None, None]
@@ -180,18 +185,16 @@ def test_heads_that_do_the_same_without_the_repetition_are_not_induction():
     assert heads_above_nulls(found) == []
 
 
-@pytest.mark.parametrize("where", ["uniform", "first", "shifted"])
-def test_what_is_no_head_of_any_kind(where):
+def test_what_is_no_head_of_any_kind():
+    """Even attention, attention to the first position, and to one that is two off."""
     length = 2 * N
-    patterns = {
-        "uniform": jnp.asarray(np.tri(length) / np.arange(1, length + 1)[:, None]),
-        "first": jnp.zeros((length, length)).at[:, 0].set(1),
-        "shifted": jnp.eye(length, k=-(N - 3)).at[: N - 3, 0].set(1),
-    }[where]
-    found = measure_language_heads(Nothing(), SEQUENCES, patterns_of=lambda *_: patterns[None, None])
+    even = jnp.asarray(np.tri(length) / np.arange(1, length + 1)[:, None])
+    first = jnp.zeros((length, length)).at[:, 0].set(1)
+    shifted = jnp.eye(length, k=-(N - 3)).at[: N - 3, 0].set(1)
+    patterns = jnp.stack([even, first, shifted])[None]
+    found = measure_language_heads(Nothing(), SEQUENCES, patterns_of=lambda *_: patterns)
     assert {kind: heads_above_nulls(found[kind]) for kind in KINDS} == {kind: [] for kind in KINDS}
-    if where == "shifted":
-        assert found["induction"].score.mean.item() == 0
+    assert found["induction"].score.mean[0, 2] == 0
 
 
 @given(length=st.integers(1, 8), count=st.integers(1, 4), seed=st.integers(0, 2**31), start=st.sampled_from([None, 99]))
@@ -225,29 +228,28 @@ def test_a_model_is_measured_as_its_sequences_are_one_by_one():
     patterns, cache = run(jnp.asarray(sequences.repeated))
     for i in range(2):
         assert_close(patterns[:, i], cache[f"blocks.{i}.attn.pattern"], atol=1e-12)
-    each = [induction_score(p, row) for p, row in zip(patterns, sequences.repeated, strict=True)]
+    each = jax.jit(jax.vmap(induction_score))(patterns, jnp.asarray(sequences.repeated))
     assert_close(found["induction"].score.mean, np.mean(each, axis=0), atol=1e-9)
     assert heads_above_nulls(found["induction"]) == []
 
 
-def test_strongest_first_and_both_nulls_have_to_go():
+def test_strongest_first_and_above_both_nulls():
     mean = np.array([[0.5, 0.9, 0.8]])
     high = Interval(mean, mean - 0.05, mean + 0.05)
-    over_fresh = Interval(mean, np.array([[0.4, 0.7, 0.05]]), mean)
-    record = HeadEvidence(high, high, over_fresh)
+    record = HeadEvidence(high, high, Interval(mean, np.array([[0.4, 0.7, 0.05]]), mean))
     assert heads_above_nulls(record) == [LanguageHead(0, 1, 0.9), LanguageHead(0, 0, 0.5)]
-    assert heads_above_nulls(record, least=0.5) == [LanguageHead(0, 1, 0.9)]
+    assert heads_above_nulls(record, margin=0.5) == [LanguageHead(0, 1, 0.9)]
     assert [head[:2] for head in heads_above_nulls(record._replace(over_fresh=None))] == [(0, 1), (0, 2), (0, 0)]
 
 
 REFUSED = {
-    "length: must be an integer at least 1, got 0": lambda: repeated_sequences(9, 0, 1, 0),
-    "count: must be an integer at least 1, got 0": lambda: repeated_sequences(9, 1, 0, 0),
-    "length: must be at most half of the 9 ids, got 5": lambda: repeated_sequences(9, 5, 1, 0),
-    r"ids: must differ, got \[1, 2, 1\]": lambda: repeated_sequences([1, 2, 1], 1, 1, 0),
-    "kind: must be one of previous, duplicate, induction, got 'next'": lambda: target_mask("next", np.arange(3)),
-    "sequences: must be at least 2, got 1": lambda: measure_language_heads(Nothing(), repeated_sequences(9, 2, 1, 0)),
-    r"sequences.fresh: must have shape \(12, 24\), got \(11, 24\)": lambda: measure_language_heads(
+    "length: must be an integer at least 1": lambda: repeated_sequences(9, 0, 1, 0),
+    "count: must be an integer at least 1": lambda: repeated_sequences(9, 1, 0, 0),
+    "length: must be at most half of the 9 ids": lambda: repeated_sequences(9, 5, 1, 0),
+    "ids: must differ": lambda: repeated_sequences([1, 2, 1], 1, 1, 0),
+    "kind: must be one of previous, duplicate, induction": lambda: target_mask("next", np.arange(3)),
+    "sequences: must be at least 2": lambda: measure_language_heads(Nothing(), repeated_sequences(9, 2, 1, 0)),
+    r"sequences.fresh: must have shape \(12, 24\)": lambda: measure_language_heads(
         Nothing(), RepeatedSequences(SEQUENCES.repeated, SEQUENCES.fresh[1:])
     ),
 }
@@ -255,5 +257,5 @@ REFUSED = {
 
 @pytest.mark.parametrize("message", REFUSED)
 def test_what_is_refused(message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{message}"):
         REFUSED[message]()

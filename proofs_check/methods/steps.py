@@ -1,0 +1,28 @@
+"""Tests of the steps of a proof: functions whose default arguments are what the proof states."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from proofs_check.ledger import Outcome, Test
+from proofs_check.ledger.evidence import Kind, Statement
+
+Changes = dict[str, Any]
+"""A variant of a step: the arguments that differ from its defaults."""
+
+
+def varied(step: Callable[..., Outcome]) -> Callable[[Changes], Outcome]:
+    """Return the measure of a test whose variants change arguments of a step."""
+    return lambda changes: step(**changes)
+
+
+def step_test(
+    kind: Kind,
+    quantity: str,
+    step: Callable[..., Outcome],
+    statements: Iterable[Statement],
+    mutants: Mapping[str, Changes],
+    **others: Changes,
+) -> Test:
+    """Return the test of a step as one or several statements; ``others`` states variants of it."""
+    stated: dict[str, Any] = {**{name: {} for name in statements}, **others}
+    return Test(kind, quantity, varied(step), **stated, mutants=mutants)
