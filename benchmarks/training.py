@@ -67,12 +67,14 @@ def our_step(setting: Setting) -> tuple[Any, Any, Callable[..., Any]]:
     """Return (state, tokens, step) with ``state, loss = step(state, tokens)``: the step of ``circuits train``."""
     import jax
 
-    from circuits.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, TrainConfig
+    from circuits.tasks.star.config import StarConfig
+    from circuits.tasks.task import build_task
+    from circuits.training.config import ObjectiveConfig, OptimiserConfig, TrainConfig
     from circuits.training.step import initial_state, update
     from circuits.transformer.config import Architecture
 
     config = TrainConfig(
-        task=TaskConfig(),  # 2-path 5-node stars of 20 labels as text: 31 tokens are read, 24 are known
+        task=StarConfig(),  # 2-path 5-node stars of 20 labels as text: 31 tokens are read, 24 are known
         objective=ObjectiveConfig(name="mtp", heads=HEADS),
         model=Architecture(
             layers=setting.layers, width=setting.width, heads=setting.heads, activation=setting.activation
@@ -81,11 +83,12 @@ def our_step(setting: Setting) -> tuple[Any, Any, Callable[..., Any]]:
         batch=setting.batch,
         accumulate=setting.parts,
     )
-    form = config.task.format
+    task = build_task(config.task)
+    form = task.format
     assert (form.length - 1, form.vocab_size, form.answer_length) == (LENGTH, VOCAB, ANSWER)
     tokens = jax.random.randint(jax.random.key(1), (setting.batch, LENGTH + 1), 0, VOCAB, "int32")
-    step = jax.jit(lambda state, tokens: update(config, state, tokens, 0), donate_argnums=0)
-    return initial_state(config, 0), tokens, step
+    step = jax.jit(lambda state, tokens: update(config, task, state, tokens, 0), donate_argnums=0)
+    return initial_state(config, task, 0), tokens, step
 
 
 def peer(setting: Setting) -> tuple[Callable[[], Any], str]:

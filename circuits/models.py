@@ -15,12 +15,10 @@ from circuits.disentangled.files import load_weights
 from circuits.pretrained.gguf import load_gguf
 from circuits.pretrained.hugging_face import load_pretrained
 from circuits.pretrained.safe_files import read_json
-from circuits.training import data
-from circuits.training.config import TaskConfig
-from circuits.training.run_graph import read_task
-from circuits.training.scoring import score, scoring
-from circuits.training.stored import read_run
-from circuits.transformer.weights_file import CONFIG, GRAPH, WEIGHTS, load_saved_model, tokenizer_of
+from circuits.tasks.task import Task
+from circuits.training.evaluation import score
+from circuits.training.stored import noted_task, read_run
+from circuits.transformer.weights_file import CONFIG, WEIGHTS, load_saved_model, tokenizer_of
 
 PACKAGE = Path(str(files("circuits")))
 INSTALLED = PACKAGE / "checkpoints"
@@ -42,7 +40,7 @@ class LoadedModel(NamedTuple):
 
     name: str
     model: Any
-    task: TaskConfig | None
+    task: Task | None
     tokenizer: Tokenizer | None
     notes: dict[str, Any]
 
@@ -65,7 +63,7 @@ def load_model(source: str | Path, *, step: int | None = None, seed: int | None 
 
     Example:
         >>> loaded = load_model("star-2x5-mtp3")
-        >>> loaded.model.config.prediction_heads, loaded.task.graph, loaded.notes["step"]
+        >>> loaded.model.config.prediction_heads, loaded.task.config.graph, loaded.notes["step"]
         (3, 'star', 1500)
     """
     path = checkpoint_path(source)
@@ -132,7 +130,7 @@ def held_out_problems(loaded: LoadedModel, count: int) -> Int[np.ndarray, "n T"]
         (4, 22)
     """
     checks.integer("count", count, min_value=1)
-    return np.asarray(data.problems(_task(loaded), "test", count), np.int32)
+    return np.asarray(_task(loaded).problems("test", count), np.int32)
 
 
 def accuracy(loaded: LoadedModel, problems: Int[np.ndarray, "n T"] | int) -> dict[str, Any]:
@@ -154,7 +152,7 @@ def accuracy(loaded: LoadedModel, problems: Int[np.ndarray, "n T"] | int) -> dic
     """
     rows = held_out_problems(loaded, problems) if isinstance(problems, int) else problems
     teacherless = loaded.notes.get("objective") == "teacherless"
-    return score(scoring(_task(loaded), teacherless), loaded.model, rows)
+    return score(loaded.model, _task(loaded), rows, teacherless)
 
 
 def _shipped() -> dict[str, Path]:
@@ -177,9 +175,9 @@ def _one_model(step: int | None, seed: int | None) -> None:
 
 def _saved_model(folder: Path, step: int | None, seed: int | None) -> LoadedModel:
     model, format, notes = load_saved_model(folder)
-    graph, own_seed = folder / GRAPH, notes.get("seed")
+    own_seed = notes.get("seed")
     _one_model(step, None if seed == own_seed else seed)
-    task = read_task(notes["task"], graph if graph.exists() else None) if "task" in notes else None
+    task = noted_task(folder, notes) if "task" in notes else None
     return LoadedModel(folder.name, model, task, None if format is None else tokenizer_of(format), notes)
 
 
@@ -191,7 +189,7 @@ def _run_model(folder: Path, step: int | None, seed: int | None) -> LoadedModel:
     return LoadedModel(stored.name, stored.model, stored.task, tokenizer_of(stored.task.format), stored.notes)
 
 
-def _task(loaded: LoadedModel) -> TaskConfig:
+def _task(loaded: LoadedModel) -> Task:
     if loaded.task is None:
         raise ValueError(f"loaded: must be a model with a task of its own, got {loaded.name!r}")
     return loaded.task

@@ -31,7 +31,7 @@ from circuits import held_out_problems, load_model
 from circuits.models import CHECKPOINTS
 from circuits.plotting.lines import Line, LinePanel, line_panels
 from circuits.tasks import chance, decode_ids
-from circuits.training.evaluation import accuracy
+from circuits.training.evaluation import score
 from circuits.training.run_folder import read_metrics
 from circuits.transformer.taps import Taps
 
@@ -48,9 +48,9 @@ form
 problems = held_out_problems(loaded["NTP"], 512)
 print(decode_ids(form, problems[0]))
 
-for name, (_, model, *_) in loaded.items():
-    found = accuracy(model, form, jnp.asarray(problems))
-    print(f"{name}: whole path {float(found.exact):.1%}, each token {np.round(np.asarray(found.by_token), 3)}")
+for name, (_, model, task, *_) in loaded.items():
+    found = score(model, task, problems)
+    print(f"{name}: whole path {found['exact']:.1%}, each token {np.round(found['by_token'], 3)}")
 print("chance:", chance(form, sees_goal=True).exact)
 
 # %% [markdown]
@@ -58,9 +58,9 @@ print("chance:", chance(form, sees_goal=True).exact)
 # on all that follow, which is why its loss could fall so far:
 
 # %%
-for name, (_, model, *_) in loaded.items():
-    found = accuracy(model, form, jnp.asarray(problems))
-    print(f"{name}: given the true tokens before it {np.round(np.asarray(found.forced), 3)}")
+for name, (_, model, task, *_) in loaded.items():
+    found = score(model, task, problems)
+    print(f"{name}: given the true tokens before it {np.round(found['forced'], 3)}")
 
 # %% [markdown]
 # ## How they came to it

@@ -32,7 +32,7 @@ from circuits.probes import Receiver, ablate, knock_out, patch, path_patch, plan
 from circuits.probes.layout import aligned_names
 from circuits.probes.residual.linear import fit_linear_probes, score_linear_probes
 from circuits.tasks import decode_ids
-from circuits.training.data import TEST_SEED, draw
+from circuits.tasks.planning import TEST_SEED, draw
 
 loaded = load_model("star-2x5-mtp3-seed-1")
 mtp, ntp, form = loaded.model, load_model("star-2x5-ntp-seed-1").model, loaded.task.format

@@ -155,14 +155,13 @@ from pathlib import Path
 
 from circuits.probes.adjacency.sources import layer_maps, ov_circuits, transfer_matrices
 from circuits.training.stored import read
-from circuits.training.walk_data import walks_of
 
 (stored,) = read(Path("checkpoints/dag-injection"))
-walked, ids = walks_of(stored.task), np.arange(100)
+task, ids = stored.task, np.arange(100)
 parts = [source(stored.model, ids) for source in (transfer_matrices, ov_circuits, layer_maps)]
 names = [name for part in parts for name in part.names]
 values = np.concatenate([np.asarray(part.values, np.float64) for part in parts])
-found = find_powers(values, graph_references(walked.graph, 4), draws=100)
+found = find_powers(values, graph_references(task.graph, 4), draws=100)
 for m, name in enumerate(names):
     print(f"{name}: {verdict(found, m)}, cosine {found.scores.cosine[m, found.best[m]]:.2f}")
 
@@ -176,8 +175,8 @@ for m, name in enumerate(names):
 from circuits.transformer.generate import greedy
 from circuits.transformer.speculative import acceptance_rates, speculative_greedy
 
-task, prompts = stored.task.format, jnp.asarray(walked.pairs.test[:200], jnp.int32)
-count, end, pad = task.answer_length, task.end_token, task.pad_token
+form, prompts = task.format, jnp.asarray(task.problems("test", 200)[:, :2], jnp.int32)
+count, end, pad = form.answer_length, form.end_token, form.pad_token
 plain = jax.jit(jax.vmap(lambda prompt: greedy(stored.model, prompt, count, end, pad)))(prompts)
 drafted = jax.jit(jax.vmap(lambda prompt: speculative_greedy(stored.model, prompt, count, end, pad)))(prompts)
 assert jnp.array_equal(plain, drafted.tokens)

@@ -15,19 +15,23 @@ from circuits import models
 from circuits.models import accuracy, held_out_problems, load_model, shipped_checkpoints
 from circuits.pretrained import load_pretrained
 from circuits.tasks.splits import is_test
+from circuits.tasks.star.config import StarConfig
+from circuits.tasks.task import build_task
 from circuits.tasks.token_format import decode_problem
 from circuits.training import run_folder
 from circuits.training.checkpoints import Checkpoints
-from circuits.training.config import TaskConfig, TrainConfig
-from circuits.training.loop import fresh_state
+from circuits.training.config import TrainConfig
+from circuits.training.records import as_json
 from circuits.training.stored import read_run
+from circuits.training.transformer import initial_states
 from circuits.transformer.config import Architecture, TransformerConfig
 from circuits.transformer.weights_file import load_saved_model, save_model
 from tests.cases import assert_close
 from tests.transformer.models import random_model
 
 REFERENCE = Path(__file__).parent / "pretrained" / "reference"
-TASK = TaskConfig(paths=2, nodes=3, labels=7, style="pairs", query="goal-start", one_in=8)
+STARS = StarConfig(paths=2, nodes=3, labels=7, style="pairs", query="goal-start", one_in=8)
+TASK = build_task(STARS)
 SHIPPED = ["dag-injection", "dag-ntp", "dag-transfer", "disentangled-mtp", "disentangled-ntp"]
 SHIPPED += [f"star-2x5-{kind}{seed}" for kind in ("mtp3", "ntp") for seed in ("", "-seed-1", "-seed-2")]
 
@@ -47,7 +51,7 @@ def saved(tmp_path_factory) -> Path:
     config = TransformerConfig(
         vocab=format.vocab_size, positions=format.length, layers=1, heads=2, width=8, prediction_heads=2
     )
-    notes = {"task": run_folder.as_json(TASK), "objective": "mtp", "seed": 4, "step": 7}
+    notes = {"task": as_json(STARS), "objective": "mtp", "seed": 4, "step": 7}
     save_model(folder, random_model(config), format, notes)
     return folder
 
@@ -57,11 +61,11 @@ def run(tmp_path_factory) -> Path:
     """Return a run of two seeds with three checkpoints, of random parameters."""
     folder, rng = tmp_path_factory.mktemp("runs") / "small", np.random.default_rng(0)
     config = TrainConfig(
-        task=TASK, model=Architecture(layers=1, heads=2, width=8), steps=6, batch=8, seeds=2, first_seed=5,
+        task=STARS, model=Architecture(layers=1, heads=2, width=8), steps=6, batch=8, seeds=2, first_seed=5,
         evaluate_every=6, checkpoint_every=2, keep=3, test_examples=8,
     )  # fmt: skip
     run_folder.claim(folder, config, resume=False)
-    shapes = jax.eval_shape(lambda: fresh_state(config))
+    shapes = jax.eval_shape(lambda: initial_states(config, TASK))
     with Checkpoints(folder / run_folder.CHECKPOINTS, config.keep, 0) as checkpoints:
         for step in (2, 4, 6):
             state = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape).astype(leaf.dtype)), shapes)
@@ -89,7 +93,7 @@ def test_a_shipped_checkpoint_loads_by_name_bit_for_bit_from_anywhere(name, tmp_
     else:
         stored, ours = load_file(models.CHECKPOINTS / name / "model.safetensors"), tensors(loaded.model)
         assert loaded.task is not None
-        assert loaded.task.graph == name.split("-")[0]
+        assert loaded.task.config.graph == name.split("-")[0]
         assert loaded.tokenizer is not None
         assert loaded.tokenizer.get_vocab_size() == loaded.model.config.vocab
     assert ours.keys() == stored.keys()
@@ -97,14 +101,17 @@ def test_a_shipped_checkpoint_loads_by_name_bit_for_bit_from_anywhere(name, tmp_
 
 
 def test_tasks_of_shipped_models_have_the_defaults_of_fields_added_since():
-    assert load_model("star-2x5-ntp").task == TaskConfig(labels=12, style="pairs", query="goal-start")
+    task = load_model("star-2x5-ntp").task
+    assert task is not None
+    assert task.config == StarConfig(labels=12, style="pairs", query="goal-start")
 
 
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_saved_model(saved, kind):
     loaded = load_model(kind(saved))
     same(loaded.model, load_saved_model(saved).model)
-    assert (loaded.name, loaded.task, loaded.notes["step"]) == ("pairs", TASK, 7)
+    assert loaded.task is not None
+    assert (loaded.name, loaded.task.config, loaded.notes["step"]) == ("pairs", STARS, 7)
     assert load_model(saved, seed=4).name == "pairs"
     assert load_model(saved / "model.safetensors").name == "pairs"
 
@@ -124,7 +131,8 @@ def test_a_run_gives_the_chosen_step_and_seed(run, step, seed, name):
     loaded = load_model(str(run), step=step, seed=seed)
     truth = {stored.seed: stored.model for stored in read_run(run, step or 6)}
     same(loaded.model, truth[seed or 5])
-    assert (loaded.name, loaded.task) == (name, TASK)
+    assert loaded.task is not None
+    assert (loaded.name, loaded.task.config) == (name, STARS)
 
 
 def test_steps_and_seeds_of_the_run_differ(run):

@@ -31,8 +31,8 @@ def planning_format(loaded: LoadedModel) -> TokenFormat:
     if loaded.task is None:
         raise ValueError(f"checkpoint: must be a model trained on planning problems, got {loaded.name!r}")
     rule = "must be a model trained on star graphs or binary trees"
-    checks.require(not loaded.task.is_walks, "checkpoint", rule, loaded.task.words)
-    return loaded.task.problem_format
+    checks.require(isinstance(loaded.task.format, TokenFormat), "checkpoint", rule, loaded.task.words)
+    return loaded.task.format
 
 
 @contextmanager

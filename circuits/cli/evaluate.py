@@ -4,18 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-import jax
-from rich.console import Console
 from tyro.conf import Positional, arg
-
-from circuits import checks
-from circuits.cli import usage
-from circuits.files import check_writable, write_text
-from circuits.training import data
-from circuits.training.parallel import where
-from circuits.training.scoring import score, scoring
-from circuits.training.stored import read
-from circuits.training.tables import accuracy_table, walk_table
 
 
 def evaluate(
@@ -27,31 +16,48 @@ def evaluate(
 ) -> int:
     """Answer problems with a trained model, and show how often it is right.
 
-    Beside answers to star graphs and trees stands what guessing gives. Of walks every valid one is right; they are
-    shown by the degree and the distance of their pair.
+    Answers to star graphs and trees are shown next to the accuracy of guessing. Every valid walk counts as right; walks
+    are shown by the degree and the distance of their pair.
 
     Args:
         checkpoint: folder of a run, or of a saved model.
-        examples: how many problems, at most. If left out, 4096 star graphs or trees, or all pairs of a task of walks.
-        split: train are those that the model was trained on, or fresh ones like them if they were a stream; test
-            problems share no graph with them, and walks no pair of source and target.
+        examples: maximum number of problems; if left out, 4096 star graphs or trees, or all pairs of a task of walks.
+        split: train are problems that the model was trained on, or fresh ones like them for an endless stream; test
+            problems share no graph with them, and test walks no pair of source and target.
         step: of the run; the latest if left out.
-        json_file: write the figures there too.
+        json_file: also write the figures to this file.
     """
+    import jax
+    from rich.console import Console
+    from rich.table import Table
+
+    from circuits import checks
+    from circuits.cli import usage
+    from circuits.files import check_writable, write_text
+    from circuits.training.evaluation import score
+    from circuits.training.parallel import device_name
+    from circuits.training.stored import read
+
     with usage():
         if examples is not None:
             checks.integer("examples", examples, min_value=1)
         if json_file is not None:
             check_writable("json", json_file)
         models = read(checkpoint, step)
+        problems = models[0].task.problems(split, examples)
     screen, rows = Console(highlight=False), []
     for stored in models:
-        with usage():
-            problems = data.problems(stored.task, split, examples)
-        figures = score(scoring(stored.task, stored.teacherless), stored.model, problems)
-        table = walk_table if stored.task.is_walks else accuracy_table
-        screen.print(table(stored, figures, len(problems), split))
-        about = {"model": stored.name, "notes": stored.notes, "device": where(), "jax": jax.__version__}
+        figures = score(stored.model, stored.task, problems, stored.teacherless)
+        report = stored.task.report(figures, len(problems))
+        table = Table(title=f"{stored.name}: {len(problems)} {split} {report.title}")
+        for column in report.columns:
+            table.add_column(column, justify="right" if column else "left")
+        for section in report.sections:
+            for row in section:
+                table.add_row(*row)
+            table.add_section()
+        screen.print(table)
+        about = {"model": stored.name, "notes": stored.notes, "device": device_name(), "jax": jax.__version__}
         rows.append(about | {"examples": len(problems), "split": split} | figures)
     if json_file is not None:
         write_text(json_file, json.dumps(rows, indent=2) + "\n")

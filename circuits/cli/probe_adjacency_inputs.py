@@ -22,10 +22,9 @@ from circuits.probes.adjacency.gather import (
     gather_matrices,
 )
 from circuits.probes.adjacency.references import absent_powers
+from circuits.tasks.task import Task
 from circuits.tasks.walks.graph_files import read_graph
 from circuits.tasks.walks.pairs import Observed
-from circuits.training.task_config import TaskConfig
-from circuits.training.walk_data import walks_of
 
 UNTRAINED = 39
 """The default number of untrained models: the smallest p-value is 1/40."""
@@ -101,17 +100,16 @@ def _graph(opened: LoadedModel, path: Path | None) -> tuple[nx.DiGraph, Observed
     if path is not None:
         with _naming_file("graph", "must hold an edge list or GraphML", path):
             return read_graph(path), None
-    if opened.task is None or not opened.task.is_walks:
+    if opened.task is None or opened.task.graph is None or opened.task.observed is None:
         raise ValueError(f"graph: must be given for a model that was not trained on one graph, got {opened.name!r}")
-    walks = walks_of(opened.task)
-    return walks.graph, walks.observed
+    return opened.task.graph, opened.task.observed()
 
 
 def _check_size(opened: LoadedModel, count: int, labels: int | None) -> None:
     """Labels of walks are the nodes of one graph; of other labels the nodes may be the first."""
     if opened.task is None or labels is None:
         return
-    if opened.task.is_walks:
+    if opened.task.graph is not None:
         checks.require(count == labels, "graph", f"must have {labels} nodes, those of the walks of this model", count)
     checks.require(count <= labels, "graph", f"must have at most {labels} nodes, the labels of this model", count)
 
@@ -130,8 +128,8 @@ def _nodes(opened: LoadedModel, path: Path | None, count: int) -> Int[np.ndarray
         return _token_ids(opened.tokenizer, path, count)
 
 
-def _labels(task: TaskConfig) -> int:
-    return task.walk_format.nodes if task.is_walks else task.labels
+def _labels(task: Task) -> int:
+    return len(task.graph) if task.graph is not None else task.format.family.labels
 
 
 def _token_ids(tokenizer: Tokenizer, path: Path, count: int) -> Int[np.ndarray, " N"]:
@@ -155,8 +153,8 @@ def _jacobian_inputs(opened: LoadedModel, examples: int) -> JacobianInputs:
         raise ValueError(f"sources: must not hold jacobian for a language model, got {opened.name!r}")
     tokens = held_out_problems(opened, examples)[:, : opened.model.config.positions]
     checks.require(len(tokens) > 0, "sources", "must not hold jacobian for a task without test problems", len(tokens))
-    if not task.is_walks:
-        position = task.problem_format.prompt_length - 1
+    if task.graph is None:
+        position = task.format.prompt_length - 1
         return JacobianInputs(tokens, position, (position,))
-    position = task.walk_format.prompt_length  # the source is repeated here; from here on nodes follow edges
+    position = task.format.prompt_length  # the source is repeated here; from here on nodes follow edges
     return JacobianInputs(tokens, position, (position, position - 1))

@@ -23,6 +23,7 @@ from circuits.probes.attention.scores import FILE_KEYS
 from circuits.probes.nulls import untrained_scores
 from circuits.training import run_folder
 from circuits.training.config import TrainConfig
+from circuits.training.records import as_json
 from circuits.training.stored import kept_steps
 
 ARRAYS = "development.npz"
@@ -124,7 +125,7 @@ def _write_scores(options: DevelopmentOptions, first: LoadedModel, scored: dict[
 
 def _about(options: DevelopmentOptions, first: LoadedModel) -> str:
     """Which run, seed and problems. Runs of one name differ in their config; how long they trained does not count."""
-    config = run_folder.as_json(run_folder.read_config(options.run, TrainConfig))
+    config = as_json(run_folder.read_config(options.run, TrainConfig))
     trained = {name: config[name] for name in ("task", "objective", "model", "optimiser", "batch")}
     digest = checksum(json.dumps(trained, sort_keys=True).encode())
     about = {"run": options.run.name, "seed": first.notes["seed"], "examples": options.examples}

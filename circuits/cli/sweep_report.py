@@ -9,6 +9,7 @@ from circuits import checks
 from circuits.plotting.style import COLOURS
 from circuits.plotting.sweeps import SweepLine, SweepPanel, SweepPoint, accuracy_panels, short_number
 from circuits.tasks.baselines import chance
+from circuits.tasks.task import build_task
 from circuits.training.sweeps.grid import Job, shorthand
 from circuits.training.sweeps.results import PARAMETERS, Cell, Estimate, num_parameters, table
 
@@ -21,7 +22,7 @@ def as_table(cells: Sequence[Cell]) -> Table:
         drawn.add_column(name, justify="right", no_wrap=name not in titles.values())
     for cell in cells:
         row = [*map(str, cell.values.values()), short_number(num_parameters(cell.config))]
-        row += [_percent(cell.measures[name]) if cell.n else "" for name in titles]
+        row += [_percent(cell.measures[name]) if name in cell.measures else "" for name in titles]
         drawn.add_row(*row, f"{cell.n}" if cell.n == cell.seeds else f"{cell.n}/{cell.seeds}")
     return drawn
 
@@ -48,7 +49,7 @@ def sweep_figure(cells: Sequence[Cell], x: str) -> Figure | None:
     panels = []
     for name in dict.fromkeys(_panel(cell, x) for cell in finished):
         inside = [cell for cell in finished if _panel(cell, x) == name]
-        guesses = {float(chance(cell.config.task.format, sees_goal=True).exact) for cell in inside}
+        guesses = {float(chance(build_task(cell.config.task).format, sees_goal=True).exact) for cell in inside}
         lines = [_line(inside, objective, number, x) for number, objective in enumerate(objectives)]
         lines = [line for line in lines if line.points]
         panels.append(SweepPanel(name, lines, guesses.pop() if len(guesses) == 1 else None))

@@ -1,48 +1,46 @@
-"""``circuits train``: train a standard transformer."""
+"""``circuits train``: train a transformer."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import jax
-from rich.console import Console
 from tyro import MISSING
-from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, arg, configure
+from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, arg, configure, subcommand
 from tyro.extras import subcommand_type_from_defaults
 
-from circuits.cli import usage
-from circuits.training import loop, progress, tensorboard
+from circuits.cli import UsageError, usage
+from circuits.tasks.star.config import StarConfig
+from circuits.tasks.task import TaskConfig
 from circuits.training.config import TrainConfig
-from circuits.training.parallel import Devices, start
+from circuits.training.devices import Devices
 from circuits.training.presets import PRESETS
 
 Folder = Annotated[Path, arg(metavar="DIR")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked(TrainConfig):
+class Config(TrainConfig):
     """A config from flags, where a value out of range is bad usage.
 
-    tyro makes a message of a ValueError for each record, but not for one whose flags have no prefix.
+    tyro turns the ValueError of a record into a message, but not that of a record whose flags have no prefix.
     """
+
+    task: Annotated[TaskConfig, AvoidSubcommands] = field(default_factory=StarConfig)
 
     def __post_init__(self) -> None:
         with usage():
             super().__post_init__()
 
 
-def _as(kind: type[TrainConfig], config: TrainConfig) -> Any:
-    return kind(**{part.name: getattr(config, part.name) for part in fields(TrainConfig)})
-
-
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class New:
     """What to train, and where.
 
     Args:
-        out: folder of the run; made if it is not there.
-        resume: go on with the run in the folder.
-        tensorboard: write the metrics for TensorBoard too, into the folder's ``tensorboard``.
+        out: folder of the run; made if it does not exist.
+        resume: continue the run in the folder, if there is one.
+        tensorboard: also write the metrics for TensorBoard, into the folder's ``tensorboard``.
+        graph: train on another kind of graphs, with the fields of the preset's task that it has.
         devices: where to compute.
         config: what to train.
     """
@@ -50,54 +48,78 @@ class Run:
     out: Folder
     resume: bool = False
     tensorboard: bool = False
+    graph: Annotated[Literal["star", "tree", "dag", "blocksworld"] | None, arg(name="task.graph")] = None
     devices: Devices = field(default_factory=Devices)
-    config: Annotated[Asked, arg(name="")] = field(default_factory=Asked)
+    config: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
 
-def _asked_for(config: TrainConfig) -> Run:
-    """A run whose folder the user has to name."""
-    run = Run(out=Path(), config=_as(Asked, config))
-    object.__setattr__(run, "out", MISSING)  # no path, which a check of types at run time would not let pass
+def _new(config: TrainConfig) -> New:
+    """Return a run whose folder the user has to name."""
+    run = New(out=Path(), config=_as(Config, config))
+    object.__setattr__(run, "out", MISSING)  # not a path, which a type check at run time would reject
     return run
 
 
+def _as(kind: type[TrainConfig], config: TrainConfig) -> Any:
+    return kind(**{part.name: getattr(config, part.name) for part in fields(TrainConfig)})
+
+
 if TYPE_CHECKING:
-    Preset = Run
+    Preset = New
 else:
     Preset = subcommand_type_from_defaults(
-        {name: _asked_for(config) for name, (_, config) in PRESETS.items()},
+        {name: _new(config) for name, (_, config) in PRESETS.items()},
         {name: text for name, (text, _) in PRESETS.items()},
     )
 
 
-@configure(OmitSubcommandPrefixes, FlagCreatePairsOff)
-def train(run: Annotated[Preset, arg(name="")]) -> int:
-    """Train a standard transformer on planning graphs, from a preset and what is changed about it.
+Nothing = Annotated[None, subcommand("none", description="no preset: continue the run that --resume names")]
 
-    Writes config.json, metrics.jsonl, checkpoints, and of walks graph.txt. A run that was stopped goes on with
-    --resume, and ends with the same bits. Exit code 0: done. 1: a loss became infinite, or the disk is full. 2: bad
-    usage. 130: interrupted.
+
+@configure(FlagCreatePairsOff)
+def train(
+    preset: Annotated[Preset | Nothing, arg(name="")] = None,
+    resume: Annotated[Path | None, arg(metavar="RUN")] = None,
+) -> int:
+    """Train a transformer from a preset and what is changed about it, or resume a run.
+
+    Writes config.json, metrics.jsonl, checkpoints, and graph.txt for walks in one graph. A run that was stopped is
+    resumed by --resume RUN, or by its command with --resume, and ends with the same bits. Exit code 0: done. 1: a loss
+    became infinite, or the disk is full. 2: bad usage. 130: interrupted.
 
     Args:
-        run: the preset, and what is changed about it.
+        preset: the preset, and what is changed about it.
+        resume: folder of a run to continue as it began; needs no preset.
     """
+    if (preset is None) == (resume is None):
+        raise UsageError(f"train: needs one of these presets, or --resume RUN: {', '.join(PRESETS)}")
+    from circuits.cli.training import run_and_show
+    from circuits.tasks.task import build_task
+    from circuits.training import loop, tensorboard
+    from circuits.training.parallel import is_first_process, start
+    from circuits.training.progress import console
+    from circuits.training.records import as_json, from_json
+    from circuits.training.stored import run_task
+    from circuits.training.transformer import prepare
+
     with usage():
-        start(run.devices)
-    screen = Console(highlight=False)
-    screen.quiet = jax.process_index() > 0
-    try:
-        with progress.shown(screen, run.config) as show, usage():
-            shows = [show]
-            if run.tensorboard and jax.process_index() == 0:
-                shows.append(tensorboard.writer(run.out / tensorboard.FOLDER))
-
-            def show_all(report: loop.Report) -> None:
-                for each in shows:
-                    each(report)
-
-            loop.train(_as(TrainConfig, run.config), run.out, run.devices, run.resume, show_all)
-    except (ArithmeticError, OSError) as error:
-        screen.print(f"circuits: {error}", style="red", soft_wrap=True, markup=False)
-        return 1
-    screen.print(f"wrote {run.out}", soft_wrap=True, markup=False)
-    return 0
+        if preset is None:
+            assert resume is not None
+            devices, out = Devices(), resume
+            config, task = run_task(out)
+        else:
+            devices, out, config = preset.devices, preset.out, _as(TrainConfig, preset.config)
+            if preset.graph is not None:
+                config = replace(config, task=from_json(TaskConfig, as_json(config.task) | {"graph": preset.graph}))
+            start(devices)
+            task = build_task(config.task)
+        more = lambda report: None  # noqa: E731
+        if preset is not None and preset.tensorboard and is_first_process():
+            more = tensorboard.writer(out / tensorboard.FOLDER)
+        run = loop.open_run(prepare(config, task, devices), out, preset is None or preset.resume)
+    screen = console()
+    screen.quiet = not is_first_process()
+    code = run_and_show(run, screen, f"resume with: circuits train --resume {out}", more)
+    if code == 0:
+        screen.print(f"wrote {out}", soft_wrap=True, markup=False)
+    return code

@@ -1,41 +1,44 @@
-"""``circuits train-disentangled``: train, show how it goes, and leave a run in a folder."""
+"""``circuits train-disentangled``: train the paper's disentangled transformers."""
 
 from pathlib import Path
 from typing import Annotated
 
-from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
 
-from circuits.cli import usage
-from circuits.training.disentangled import loop, progress
-from circuits.training.disentangled.config import TrainConfig
+from circuits.training.disentangled.config import DisentangledConfig
 
 Folder = Annotated[Path, arg(metavar="DIR")]
-DEFAULT = TrainConfig()
+DEFAULT = DisentangledConfig()
 
 
-def train_disentangled(out: Folder, config: OmitArgPrefixes[FlagCreatePairsOff[TrainConfig]] = DEFAULT) -> int:
+def train_disentangled(out: Folder, config: OmitArgPrefixes[FlagCreatePairsOff[DisentangledConfig]] = DEFAULT) -> int:
     """Train the paper's disentangled transformers on random star graphs, several seeds side by side.
 
-    Writes config.json, metrics.npz and checkpoint.npz. A run that was stopped goes on when it is started again.
-    Exit code 0: done. 1: a loss became infinite. 2: bad usage. 130: interrupted.
+    Writes config.json, metrics.jsonl, snapshots and checkpoints. The same command resumes a run that was stopped.
+    Exit code 0: done. 1: a loss became infinite, or the disk is full. 2: bad usage. 130: interrupted.
 
     Args:
-        out: folder of the run; made if it is not there.
+        out: folder of the run; made if it does not exist.
         config: what to train.
     """
-    screen = progress.console()
+    from rich.table import Table
+
+    from circuits.cli import usage
+    from circuits.cli.training import run_and_show
+    from circuits.training import loop, run_folder
+    from circuits.training.disentangled.training import prepare
+    from circuits.training.progress import console
+
+    screen = console()
     with usage():
-        loop.begin(config, out)  # another run's folder, or a damaged one
-    try:
-        with progress.shown(screen, config) as show:
-            history = loop.train(config, out, show)
-    except ArithmeticError as error:
-        screen.print(f"circuits: {error}", style="red", soft_wrap=True)
-        return 1
-    table = Table("at the last step", "mean", "least", "greatest", title=f"{config.seeds} seeds")
-    for name, *values in progress.summary(history):
-        table.add_row(name, *(f"{value:.4f}" for value in values))
-    screen.print(table)
-    screen.print(f"wrote {out}", soft_wrap=True, markup=False)
-    return 0
+        run = loop.open_run(prepare(config), out, resume=True)
+    code = run_and_show(run, screen, "the same command resumes it")
+    if code == 0:
+        last = run_folder.read_metrics(out)[-config.seeds :]
+        table = Table("at the last step", "mean", "min", "max", title=f"{config.seeds} seeds")
+        for name in (name for name, value in last[0].items() if isinstance(value, float)):
+            values = [record[name] for record in last]
+            table.add_row(name, *(f"{value:.4f}" for value in (sum(values) / len(values), min(values), max(values))))
+        screen.print(table)
+        screen.print(f"wrote {out}", soft_wrap=True, markup=False)
+    return code

@@ -1,38 +1,39 @@
-"""What is predicted from what: a frozen record, checked when it is made."""
+"""The config of the training objective."""
 
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
 from circuits import checks
-from circuits.training.task_config import check_unused
+from circuits.tasks.config import check_unused
 from circuits.transformer.config import HeadKind
-from circuits.transformer.objectives import ObjectiveName
 
+ObjectiveName = Literal["ntp", "mtp", "teacherless"]
 WeightSchedule = Literal["constant", "power", "switch"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """What is predicted from what; see ``circuits.transformer.objectives``.
+    """The training objective, see ``circuits.transformer.objectives``.
 
-    The weight of the first head never changes. Those of the others follow ``weight_schedule``, see ``head_weights``.
+    The weight of prediction head 0 is constant; those of further heads follow ``weight_schedule``, see
+    ``head_weights``.
 
     Args:
-        name: next-token (one head), multi-token (k heads), or teacherless (one head, the answer's inputs hidden).
-        heads: k; at least 2 for mtp, 1 otherwise.
-        head_weights: w_1 .. w_k of Eq. 2. Empty: 1 each.
-        count: the answer's tokens alone, or every token of the sequence.
-        head_kind: what heads 2..k are made of.
-        head_layers: layers of such a head, where its kind has any.
-        head_chain: each head reads what the one before it made.
-        injection: each head is also given the token before the one it predicts.
-        weight_schedule: what heads 2..k weigh in the course of training.
-        weight_power: alpha of "power".
-        switch_at: share of the steps after which "switch" changes the weights.
+        name: next-token (one head), multi-token (k heads), or teacherless (one head, the answer hidden from the input).
+        heads: number of prediction heads, k; at least 2 for mtp, 1 otherwise.
+        head_weights: w_1 .. w_k of Eq. 2, for heads 0 to k - 1. Empty: 1 each.
+        count: whether the loss counts only the answer's tokens, or every token of the sequence.
+        head_kind: kind of the further heads.
+        head_layers: layers of a further head, where its kind has any.
+        head_chain: each further head reads the stream of the head before it.
+        injection: each further head is also given the token before the one it predicts.
+        weight_schedule: how the weights of further heads change during training.
+        weight_power: the exponent alpha of "power".
+        switch_at: fraction of the steps after which "switch" changes the weights.
         switch_to: factor of the weights from there on. DeepSeek-V3 goes from 0.3 to 0.1 at 0.68 of its tokens.
-        curriculum: the steps, counted from 0, from which heads 2..k are trained. Empty: all from the start.
-        token_weights: of the vocabulary's tokens as targets, in order of their ids. Empty: 1 each.
+        curriculum: the step, counted from 0, from which each further head is trained. Empty: all from the start.
+        token_weights: weight of each token of the vocabulary as a target, in order of their ids. Empty: 1 each.
     """
 
     name: ObjectiveName = "ntp"
@@ -53,8 +54,8 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         checks.choice("name", self.name, get_args(ObjectiveName))
         checks.choice("count", self.count, ("answer", "all"))
-        least, most = (2, None) if self.name == "mtp" else (1, 1)
-        checks.integer("heads", self.heads, least, most)
+        min_heads, max_heads = (2, None) if self.name == "mtp" else (1, 1)
+        checks.integer("heads", self.heads, min_heads, max_heads)
         fits = len(self.head_weights) in (0, self.heads)
         checks.require(fits, "head_weights", f"must be empty or {self.heads} weights", self.head_weights)
         useful = self.name != "teacherless" or self.count == "answer"
@@ -69,7 +70,7 @@ class ObjectiveConfig:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """One weight a head, before any schedule."""
+        """The weight of each head before any schedule."""
         return self.head_weights or (1.0,) * self.heads
 
 
@@ -83,7 +84,9 @@ def _check_schedule(objective: ObjectiveConfig) -> None:
         checks.require(0 <= value < float("inf"), name, "must be finite and at least 0", value)
     checks.require(0 <= objective.switch_at <= 1, "switch_at", "must be in [0, 1]", objective.switch_at)
     steps, others = objective.curriculum, objective.heads - 1
-    checks.require(len(steps) in (0, others), "curriculum", f"must be empty or {others} steps, of heads 2 to k", steps)
+    checks.require(
+        len(steps) in (0, others), "curriculum", f"must be empty or {others} steps, one for each further head", steps
+    )
     for step in steps:
         checks.integer("curriculum", step, min_value=0)
     rising = all(before <= after for before, after in pairwise(steps))

@@ -1,53 +1,29 @@
-"""Devices: how many, over how many processes, and what lies where.
+"""Devices, processes and shardings.
 
-A mesh has two axes. Over ``data`` the batch is split, over ``model`` the last axis of each matrix that it divides; the
-compiler does the rest. One device is a mesh of one, so there is no other code path.
+A mesh has two axes: the batch is split over ``data``, the last axis of each matrix over ``model`` where that divides
+it, and the compiler does the rest. A single device is a mesh of one, so there is no other code path.
 """
 
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from circuits import checks
-
-
-@dataclass(frozen=True, kw_only=True)
-class Devices:
-    """Where a run is computed. It changes results by rounding alone.
-
-    Args:
-        cpu_devices: devices that a process makes of its CPU, if that is all it has.
-        model_axis: devices over which each matrix is split; the other factor of their number splits the batch.
-        coordinator: address HOST:PORT of process 0, for several processes.
-        processes: how many there are.
-        process: which one this is, from 0.
-    """
-
-    cpu_devices: int = 1
-    model_axis: int = 1
-    coordinator: str = ""
-    processes: int = 1
-    process: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("cpu_devices", "model_axis", "processes"):
-            checks.integer(name, getattr(self, name), min_value=1)
-        checks.integer("process", self.process, min_value=0, max_value=self.processes - 1)
-        addressed = self.processes == 1 or ":" in self.coordinator
-        checks.require(addressed, "coordinator", "must be HOST:PORT for several processes", self.coordinator)
+from circuits.training.devices import Devices
 
 
 def start(devices: Devices) -> None:
-    """Make the devices, and join the other processes if there are any; once, before anything is computed."""
+    """Create the devices and join the other processes, if any. Call it once, before anything is computed."""
     if devices.cpu_devices > 1:
-        # Devices of one CPU share one pool of threads, and one that waits for the others in a sum holds a thread: with
-        # as few threads as cores, all can come to wait. XLA takes the size of its pool from this variable.
+        # Devices of one CPU share a pool of threads, and a device that waits for others in a collective holds a thread:
+        # with only as many threads as cores, all of them can deadlock. XLA reads the size of its pool from here.
         os.environ.setdefault("NPROC", str(16 * devices.cpu_devices))
         jax.config.update("jax_num_cpu_devices", devices.cpu_devices)
     if devices.processes > 1:
@@ -60,17 +36,17 @@ def start(devices: Devices) -> None:
         )
 
 
-def where() -> str:
-    """The devices of all processes in words, for logs: how many, and of what kind."""
+def device_name() -> str:
+    """Return number and kind of the devices of all processes, for logs."""
     kind = jax.devices()[0].device_kind
     named = f"{platform.machine()} cpu" if kind == "cpu" else kind
     return f"{jax.device_count()} x {named}"
 
 
 def mesh(devices: Devices, batch: int) -> Mesh:
-    """All devices of all processes, as (data, model).
+    """Return all devices of all processes as a mesh (data, model), in the order that suits their topology.
 
-    Raises ValueError when the model axis does not divide their number, or the data axis not the batch.
+    Raises ValueError when the model axis does not divide their number, or the data axis does not divide the batch.
     """
     count = jax.device_count()
     checks.require(
@@ -79,25 +55,48 @@ def mesh(devices: Devices, batch: int) -> Mesh:
     data = count // devices.model_axis
     rule = f"must be a multiple of the {data} devices that share it"
     checks.require(batch % data == 0, "batch / accumulate", rule, batch)
-    grid = np.asarray(jax.devices()).reshape(data, devices.model_axis)
-    return Mesh(grid, ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
+    return jax.make_mesh((data, devices.model_axis), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
-def state_shardings(on: Mesh, state: Any) -> Any:
-    """For each leaf [S, ...] of S seeds' states: the last axis of a matrix over ``model``, where that divides it."""
+def state_shardings(mesh: Mesh, state: Any) -> Any:
+    """Return the sharding of each leaf [S, ...] of S seeds' states: matrices split along their last axis."""
 
-    def one(leaf: Any) -> NamedSharding:
-        split = len(leaf.shape) > 2 and leaf.shape[-1] % on.shape["model"] == 0
-        return NamedSharding(on, P(*(None,) * (len(leaf.shape) - 1), "model") if split else P())
+    def sharding(leaf: Any) -> NamedSharding:
+        split = len(leaf.shape) > 2 and leaf.shape[-1] % mesh.shape["model"] == 0
+        return NamedSharding(mesh, P(*(None,) * (len(leaf.shape) - 1), "model") if split else P())
 
-    return jax.tree.map(one, state)
-
-
-def everywhere(on: Mesh) -> NamedSharding:
-    """A whole copy on each device."""
-    return NamedSharding(on, P())
+    return jax.tree.map(sharding, state)
 
 
-def batch_sharding(on: Mesh) -> NamedSharding:
-    """Tokens [S, B, T], the batch over ``data``."""
-    return NamedSharding(on, P(None, "data"))
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Return the sharding with a whole copy on each device."""
+    return NamedSharding(mesh, P())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Return the sharding of tokens [S, B, T], the batch over ``data``."""
+    return NamedSharding(mesh, P(None, "data"))
+
+
+def on_first_process(argument: str, action: Callable[[], None]) -> None:
+    """Run an action on process 0 only. If it fails, all processes stop: the others would wait for it forever.
+
+    Raises what the action raised, and on other processes ValueError naming the argument.
+    """
+    error: Exception | None = None
+    if jax.process_index() == 0:
+        try:
+            action()
+        except Exception as caught:
+            error = caught
+    failed = error is not None
+    if jax.process_count() > 1:
+        failed = bool(multihost_utils.broadcast_one_to_all(np.int32(failed)))
+    if error is not None:
+        raise error
+    checks.require(not failed, argument, "must be usable by process 0", "an error there")
+
+
+def is_first_process() -> bool:
+    """Return whether this process writes the run's files and prints."""
+    return jax.process_index() == 0

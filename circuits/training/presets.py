@@ -1,15 +1,19 @@
-"""Runs by name."""
+"""Training runs by name."""
 
 from dataclasses import replace
 
-from circuits.training.config import ObjectiveConfig, OptimiserConfig, TaskConfig, TrainConfig
+from circuits.tasks.blocksworld.config import BlocksworldConfig
+from circuits.tasks.star.config import StarConfig
+from circuits.tasks.tree.config import TreeConfig
+from circuits.tasks.walks.config import DagConfig
+from circuits.training.config import ObjectiveConfig, OptimiserConfig, TrainConfig
 from circuits.transformer.config import Architecture
 
 NTP, TEACHERLESS = ObjectiveConfig(), ObjectiveConfig(name="teacherless")
 MTP = ObjectiveConfig(name="mtp", heads=3)
 
 E3 = TrainConfig(
-    task=TaskConfig(paths=5, labels=100, examples=1_000_000),
+    task=StarConfig(paths=5, labels=100, examples=1_000_000),
     optimiser=OptimiserConfig(learning_rate=1e-4),
     steps=40 * 976,  # 40 epochs of whole batches
     batch=1024,
@@ -17,7 +21,7 @@ E3 = TrainConfig(
     checkpoint_every=976,
 )
 FIGURE_2 = TrainConfig(
-    task=TaskConfig(labels=100, examples=500_000),
+    task=StarConfig(labels=100, examples=500_000),
     model=Architecture(layers=8, heads=8, width=408),  # 16M
     optimiser=OptimiserConfig(learning_rate=1e-4),
     steps=100 * 1953,
@@ -25,8 +29,8 @@ FIGURE_2 = TrainConfig(
     checkpoint_every=1953,
 )
 STAR = TrainConfig(
-    task=TaskConfig(labels=12, style="pairs", query="goal-start"),
-    # With embeddings as small as GPT-2's, NTP stays for thousands of steps on a plateau before it follows edges.
+    task=StarConfig(labels=12, style="pairs", query="goal-start"),
+    # With embeddings as small as GPT-2's, NTP stays on a plateau for thousands of steps before it follows edges.
     model=Architecture(width=64, activation="relu", embed_scale=0.3),
     optimiser=OptimiserConfig(learning_rate=3e-3, warmup=200, schedule="cosine", b2=0.99),
     steps=1500,
@@ -34,7 +38,7 @@ STAR = TrainConfig(
 )
 TINY = replace(
     STAR,
-    task=TaskConfig(nodes=4, labels=10, style="pairs", query="goal-start"),
+    task=StarConfig(nodes=4, labels=10, style="pairs", query="goal-start"),
     model=Architecture(layers=4, heads=4, width=64, activation="relu", embed_scale=0.3),
     optimiser=OptimiserConfig(learning_rate=3e-3, warmup=200, b2=0.99),
     steps=1000,
@@ -42,9 +46,9 @@ TINY = replace(
     checkpoint_every=200,
     accumulate=1,
 )
-TREE = replace(STAR, task=replace(STAR.task, graph="tree", nodes=4, labels=16))
+TREE = replace(STAR, task=TreeConfig(nodes=4, labels=16, style="pairs", query="goal-start"))
 DAG = TrainConfig(
-    task=TaskConfig(graph="dag", labels=100),
+    task=DagConfig(labels=100),
     model=Architecture(layers=1, heads=1, width=120),
     optimiser=OptimiserConfig(learning_rate=3e-3, warmup=200, schedule="cosine", final_share=0.01, b2=0.99),
     steps=6000,
@@ -52,7 +56,7 @@ DAG = TrainConfig(
     evaluate_every=500,
     checkpoint_every=1000,
 )
-BLOCKS = replace(DAG, task=TaskConfig(graph="blocksworld"))
+BLOCKS = replace(DAG, task=BlocksworldConfig())
 ONE_LAYER = replace(
     DAG,
     model=Architecture(kind="one-layer"),
@@ -99,4 +103,4 @@ PRESETS: dict[str, tuple[str, TrainConfig]] = {
     "blocks-ntp": ("plans of Blocksworld with 4 blocks, 1 layer, next-token", _with(BLOCKS, NTP)),
     "blocks-transfer": ("the same with 2-token prediction through a transfer layer", _with(BLOCKS, TRANSFER)),
 }
-"""From a name to what it is, and the config."""
+"""Description and config of each run."""

@@ -1,4 +1,4 @@
-"""How a run appears while it trains: a bar on a terminal, a line an evaluation in a file or a pipe."""
+"""The progress display of training: a bar on a terminal, one line per evaluation in a file or a pipe."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,44 +8,48 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from circuits.training.config import TrainConfig
-from circuits.training.loop import Report
+from circuits.training.loop import Report, Training
+
+MIN_WIDTH = 110
+"""A file or a pipe has no width of its own, and lines should not be folded early there."""
+
+
+def console() -> Console:
+    """Return the standard output."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=max(MIN_WIDTH, plain.width))
 
 
 @contextmanager
-def shown(out: Console, config: TrainConfig) -> Iterator[Callable[[Report], None]]:
-    """What to call after each evaluation."""
+def shown(out: Console, training: Training) -> Iterator[Callable[[Report], None]]:
+    """Yield what to call after each evaluation."""
+    steps, legend = training.config.steps, training.legend
     columns = BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     bar = Progress(*columns, TextColumn("{task.description}"), console=out, disable=not out.is_terminal)
-    told: set[str] = set()
+    printed: set[str] = set()
     with bar:
-        task = bar.add_task("compiling", total=config.steps)
+        task = bar.add_task("compiling", total=steps)
 
         def show(report: Report) -> None:
-            for note in (note for note in report.notes if note not in told):
-                out.print(note, style="yellow", soft_wrap=True, markup=False)
-            told.update(report.notes)
-            bar.update(task, completed=report.step, description=now(report))
+            for note in (note for note in (*report.notes, legend) if note not in printed):
+                out.print(note, style="dim" if note == legend else "yellow", soft_wrap=True, markup=False)
+                printed.add(note)
+            line = training.status(report.records)
+            bar.update(task, completed=report.step, description=line)
             if not out.is_terminal:
-                out.print(f"step {report.step:>7}/{config.steps}  {now(report)}", soft_wrap=True, markup=False)
+                out.print(f"step {report.step:>7}/{steps}  {line}", soft_wrap=True, markup=False)
 
         yield show
 
 
-def now(report: Report) -> str:
-    """The last evaluation in a line: means over seeds, and tokens a second."""
-    names = ("loss", "test_exact", "train_exact", "tokens_per_second")
-    mean = {name: np.mean([record[name] for record in report.records]) for name in names}
-    test = f"test {mean['test_exact']:.1%} ({_details(report.records)})"
-    return (
-        f"loss {mean['loss']:.4f}  {test}  train {mean['train_exact']:.1%}  {mean['tokens_per_second']:,.0f} tokens/s"
-    )
+def means(records: list[dict[str, Any]], prefix: str = "") -> dict[str, Any]:
+    """Return the mean over seeds of each metric with a prefix, entry by entry; None where a seed has None."""
+    names = [name for name in records[0] if name.startswith(prefix)]
+    return {name.removeprefix(prefix): _mean([record[name] for record in records]) for name in names}
 
 
-def _details(records: list[dict[str, Any]]) -> str:
-    """The tokens that need look-ahead, or walks by the degree of their pair."""
-    if "test_hard" in records[0]:
-        return f"hard {np.mean([record['test_hard'] for record in records]):.1%}"
-    degrees = zip(*(record["test_by_degree"] for record in records), strict=True)
-    shares = ["-" if None in each else f"{100 * np.mean(each):.0f}" for each in degrees]
-    return f"by degree {'/'.join(shares)}%"
+def _mean(values: list[Any]) -> Any:
+    if isinstance(values[0], list):
+        return [_mean(list(entries)) for entries in zip(*values, strict=True)]
+    numbers = all(isinstance(value, int | float) for value in values)
+    return float(np.mean(values)) if numbers else None

@@ -33,7 +33,7 @@ def writer(folder: Path) -> Callable[[Report], None]:
 
 
 def scalars(record: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a record by name; entry i of a list is ``name/i``, counted from 1. Step and seed are left out.
+    """The numbers of a record by name; entry i of a list is ``name/i``, counted from 0. Step and seed are left out.
 
     So is None, the share of a group in which there is nothing.
     """
@@ -42,7 +42,7 @@ def scalars(record: dict[str, Any]) -> dict[str, float]:
         if name in ("step", "seed"):
             continue
         if isinstance(value, list):
-            entries = {f"{name}/{place}": entry for place, entry in enumerate(value, start=1)}
+            entries = {f"{name}/{place}": entry for place, entry in enumerate(value)}
             found |= {place: float(entry) for place, entry in entries.items() if entry is not None}
         elif isinstance(value, int | float):
             found[name] = float(value)

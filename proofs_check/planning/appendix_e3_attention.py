@@ -29,8 +29,7 @@ from circuits.models import CHECKPOINTS
 from circuits.probes.layout import query_position, start_goal_positions
 from circuits.probes.patterns import PATTERNS
 from circuits.tasks.token_format import TokenFormat
-from circuits.training import data
-from circuits.training.config import TaskConfig
+from circuits.tasks.task import Task
 from circuits.training.stored import read
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor, Transformer, tap_names
@@ -195,8 +194,8 @@ def trunk_of(model: Predictor) -> Any:
 
 
 @cache
-def _problems(task: TaskConfig) -> Int[Array, "n T"]:
-    return jnp.asarray(data.problems(task, "test", PROBLEMS), jnp.int32)
+def _problems(task: Task) -> Int[Array, "n T"]:
+    return jnp.asarray(task.problems("test", PROBLEMS), jnp.int32)
 
 
 def intervals(

@@ -46,7 +46,7 @@ class Run(NamedTuple):
     @property
     def millions(self) -> float:
         """Parameters of the blocks, 12 d² L for the usual widths: the number that models are named by."""
-        model = self.config.transformer
+        model = self.config.model
         shared = model.key_heads * model.head_width
         mlp = (3 if model.activation == "swiglu" else 2) * model.width * model.hidden
         return model.layers * (2 * model.width**2 + 2 * model.width * shared + mlp) / 1e6
@@ -83,7 +83,7 @@ def in_setting(folder: str, setting: Setting) -> tuple[Run, ...]:
     runs = finished(folder)
     for run in runs:
         config, task, name = run.config, run.config.task, f"{folder}/{run.name}"
-        actual = (task.graph, task.paths, task.nodes, config.batch, config.optimiser.learning_rate)
+        actual = (task.graph, getattr(task, "paths", 2), task.nodes, config.batch, config.optimiser.learning_rate)
         wanted = (setting.graph, setting.paths, setting.nodes, setting.batch, setting.learning_rate)
         checks.require(actual == wanted, name, f"must have graph, paths, nodes, batch, learning rate {wanted}", actual)
         epochs = config.steps * config.batch / max(run.examples, 1)

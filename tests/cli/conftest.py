@@ -17,16 +17,21 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from circuits.cli import main
-from circuits.training import loop, run_folder
+from circuits.tasks.star.config import StarConfig
+from circuits.tasks.task import Task, build_task
+from circuits.training import run_folder
 from circuits.training.checkpoints import Checkpoints
-from circuits.training.config import TaskConfig, TrainConfig
+from circuits.training.config import TrainConfig
+from circuits.training.records import as_json
+from circuits.training.transformer import initial_states
 from circuits.transformer.config import Architecture, TransformerConfig
 from circuits.transformer.weights_file import save_model
 from tests.transformer.models import random_model
 
 REFERENCE = Path(__file__).parents[1] / "pretrained" / "reference"
-TASK = TaskConfig(nodes=3, labels=8, style="pairs", query="goal-start", one_in=8)
-TEXT = replace(TASK, style="text", query="start-goal")
+STARS = StarConfig(nodes=3, labels=8, style="pairs", query="goal-start", one_in=8)
+TASK = build_task(STARS)
+TEXT = build_task(replace(STARS, style="text", query="start-goal"))
 WORDS = ("the", "cat", "sat", "on", "mat", "and", "a", "dog", "ran", "to", "it", "by", "in", "of", "so", "up")
 """Ids 0 to 15 of the language model's 19."""
 
@@ -66,13 +71,13 @@ def rendered() -> None:
     """Asks for real figures."""
 
 
-def save_tiny(folder: Path, task: TaskConfig) -> Path:
+def save_tiny(folder: Path, task: Task) -> Path:
     """Two layers of two heads of noise."""
     form = task.format
     config = TransformerConfig(
         vocab=form.vocab_size, positions=form.length, layers=2, heads=2, width=8, mlp_width=8, prediction_heads=2
     )
-    notes = {"task": run_folder.as_json(task), "objective": "mtp", "seed": 4, "step": 7}
+    notes = {"task": as_json(task.config), "objective": "mtp", "seed": 4, "step": 7}
     save_model(folder, random_model(config, seed=len(folder.name)), form, notes)
     return folder
 
@@ -103,7 +108,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two seeds with three checkpoints, as training leaves it, but of noise: there is nothing to compile."""
     folder = tmp_path_factory.mktemp("runs") / "small"
     config = TrainConfig(
-        task=TASK,
+        task=STARS,
         model=Architecture(layers=1, heads=2, width=8, activation="relu"),
         steps=6,
         batch=8,
@@ -116,7 +121,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         test_examples=8,
     )
     run_folder.claim(folder, config, resume=False)
-    shapes = jax.eval_shape(lambda: loop.fresh_state(config))
+    shapes = jax.eval_shape(lambda: initial_states(config, TASK))
     rng = np.random.default_rng(0)
 
     def noise(leaf: jax.ShapeDtypeStruct) -> jax.Array:

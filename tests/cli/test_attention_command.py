@@ -16,7 +16,7 @@ from circuits.cli import attention as module
 from circuits.cli import main
 from circuits.cli.checkpoint import Opened, open_checkpoint
 from circuits.cli.checkpoint import test_problems as held_out
-from circuits.training.config import TaskConfig
+from circuits.tasks.task import Task
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
 from tests.cli.conftest import TASK, TEXT
@@ -47,7 +47,7 @@ def reader(opened: Opened) -> Callable[[np.ndarray], np.ndarray]:
 
 
 @cache
-def one_by_one(folder: Path, task: TaskConfig, query: int, aligned: bool) -> np.ndarray:
+def one_by_one(folder: Path, task: Task, query: int, aligned: bool) -> np.ndarray:
     """The pattern of each problem, [n, L, H, T, T], put in order by a reader of its words."""
     patterns, found = reader(open_checkpoint(folder)), []
     for row in held_out(task, COUNT):

@@ -17,8 +17,11 @@ from circuits.pretrained.hugging_face import load_pretrained
 from circuits.tasks import decode_problem
 from circuits.training import run_folder
 from circuits.training.checkpoints import Checkpoints
-from circuits.training.config import TaskConfig, TrainConfig, WalksConfig
-from circuits.training.loop import fresh_state
+from circuits.tasks.star.config import StarConfig
+from circuits.tasks.task import build_task
+from circuits.tasks.walks.config import DagConfig, DagWalks
+from circuits.training.config import TrainConfig
+from circuits.training.transformer import initial_states
 from circuits.training.stored import read_run
 from circuits.transformer.config import Architecture
 from circuits.transformer.model import Predictor
@@ -35,8 +38,9 @@ def same(ours, truth):
 def test_a_saved_model_is_that_of_the_library_and_knows_its_task(pairs):
     found = open_checkpoint(pairs)
     same(found.model, load_saved_model(pairs).model)
-    assert (found.name, found.task, found.tokenizer) == ("pairs", TASK, None)
-    assert planning_task(found) == (TASK, TASK.format)
+    assert found.task is not None
+    assert (found.name, found.task.config, found.tokenizer) == ("pairs", TASK.config, None)
+    assert planning_task(found) == (found.task, TASK.format)
     same(open_checkpoint(pairs, seed=4).model, found.model)
 
 
@@ -48,7 +52,8 @@ def test_a_run_gives_the_step_and_seed_asked_for(run, step, seed, name):
     found = open_checkpoint(run, step, seed)
     truth = next(one for one in read_run(run, step or 6) if one.seed == (seed or 5))
     same(found.model, truth.model)
-    assert (found.name, found.task) == (name, TASK)
+    assert found.task is not None
+    assert (found.name, found.task.config) == (name, TASK.config)
 
 
 def test_steps_and_seeds_of_a_run_differ(run):
@@ -191,7 +196,8 @@ def test_the_language_model_runs(language):
     assert bool(jnp.all(jnp.isfinite(logits)))
 
 
-WALKS = TaskConfig(graph="dag", labels=8, walks=WalksConfig(edge_probability=0.4, train_share=0.2, paths_a_pair=1))
+DAG = DagConfig(labels=8, walks=DagWalks(edge_probability=0.4, train_share=0.2, paths_a_pair=1))
+WALKS = build_task(DAG)
 
 
 @pytest.fixture
@@ -201,7 +207,8 @@ def walks(tmp_path_factory):
 
 def test_a_model_of_walks_opens_with_its_task_and_what_is_of_stars_refuses_it(walks, run, refused, tmp_path):
     found = open_checkpoint(walks)
-    assert (found.task, found.tokenizer) == (WALKS, None)
+    assert found.task is not None
+    assert (found.task.config, found.tokenizer) == (WALKS.config, None)
     assert isinstance(found.model, Predictor)
     message = "checkpoint: must be a model trained on star graphs or binary trees here, got 'walks in one directed"
     for ask in (lambda: planning_task(found), lambda: held_out(WALKS, 3)):
@@ -216,10 +223,10 @@ def test_a_model_of_walks_opens_with_its_task_and_what_is_of_stars_refuses_it(wa
 def test_a_run_on_walks_has_no_development_of_the_circuit_of_stars(tmp_path_factory, refused, tmp_path):
     folder = tmp_path_factory.mktemp("run")
     config = TrainConfig(
-        task=WALKS, model=Architecture(layers=1, heads=2, width=8), batch=4, steps=2, checkpoint_every=1, keep=2
+        task=DAG, model=Architecture(layers=1, heads=2, width=8), batch=4, steps=2, checkpoint_every=1, keep=2
     )
     run_folder.claim(folder, config, resume=False)
-    state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(lambda: fresh_state(config)))
+    state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(lambda: initial_states(config, WALKS)))
     with Checkpoints(folder / run_folder.CHECKPOINTS, 2, 0) as checkpoints:
         for step in (1, 2):
             checkpoints.save(step, state)
@@ -232,5 +239,6 @@ def test_the_shipped_models_open_though_their_tasks_lack_later_fields(name):
     folder = Path(__file__).parents[2] / "checkpoints" / name
     assert '"walks"' not in (folder / "config.json").read_text()
     found = open_checkpoint(folder)
-    assert found.task == TaskConfig(labels=12, style="pairs", query="goal-start")
+    assert found.task is not None
+    assert found.task.config == StarConfig(labels=12, style="pairs", query="goal-start")
     assert planning_task(found)[1].vocab_size == 16

@@ -24,7 +24,9 @@ from circuits.tasks.walks.graph_files import write_graph
 from circuits.tasks.walks.graphs import adjacency, random_dag, reachability
 from circuits.training import run_folder
 from circuits.training.stored import read_run
-from circuits.training.task_config import TaskConfig, WalksConfig
+from circuits.tasks.task import build_task
+from circuits.tasks.walks.config import DagConfig, DagWalks
+from circuits.training.records import as_json
 from circuits.transformer.weights_file import save_model
 from tests.cases import assert_close
 from tests.cli.conftest import WORDS
@@ -32,7 +34,7 @@ from tests.cli.conftest import WORDS
 DAG = random_dag(8, 0.5, 1)
 pytestmark = pytest.mark.usefixtures("no_saving")
 FIGURES = {"cosines", "matrices", "powers"}
-WALKS = TaskConfig(graph="dag", labels=10, walks=WalksConfig(edge_probability=0.4, graph_seed=2, paths_a_pair=2))
+WALKS = DagConfig(labels=10, walks=DagWalks(edge_probability=0.4, graph_seed=2, paths_a_pair=2))
 
 
 @pytest.fixture
@@ -45,15 +47,17 @@ def graph(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory) -> Path:
     """A one-layer model of walks whose content is A, whose value is reachability, and whose transfers are A and A^2."""
-    form, edges = WALKS.walk_format, adjacency(WALKS.walk_graph).astype(float)
+    task = build_task(WALKS)
+    assert task.graph is not None
+    form, edges = task.format, adjacency(task.graph).astype(float)
     config = OneLayerConfig(vocab=form.vocab_size, positions=form.length - 1, prediction_heads=3)
     rng = np.random.default_rng(0)
-    held = [edges, reachability(WALKS.walk_graph).T.astype(float), edges, edges @ edges]
+    held = [edges, reachability(task.graph).T.astype(float), edges, edges @ edges]
     noisy = [np.pad(4 * one, (0, 2)) + 0.2 * rng.normal(size=(form.vocab_size, form.vocab_size)) for one in held]
     content, value, *transfers = (jnp.asarray(one, jnp.float32) for one in noisy)
     folder = tmp_path_factory.mktemp("saved") / "planted"
     model = from_parameters(config, Parameters(content, value, jnp.stack(transfers), jnp.ones((), jnp.float32)))
-    save_model(folder, model, form, {"task": run_folder.as_json(WALKS), "objective": "mtp", "seed": 0})
+    save_model(folder, model, form, {"task": as_json(WALKS), "objective": "mtp", "seed": 0})
     return folder
 
 
@@ -100,7 +104,7 @@ def test_numbers_are_those_of_direct_calls(pairs, tmp_path, capsys):
     assert report["model"] in " ".join(capsys.readouterr().out.split())
     opened, given = open_checkpoint(pairs), graph_references(small, 6)
     assert opened.task is not None
-    place = opened.task.problem_format.prompt_length - 1
+    place = opened.task.format.prompt_length - 1
     read = JacobianInputs(held_out(opened.task, 3), place, (place,))
     named = gather_matrices(opened.model, np.arange(6), ("heads", "jacobian"), read, head=1)
     truth = find_powers(np.asarray(named.values, np.float64), given, draws=40)

@@ -1,4 +1,4 @@
-"""Tiny runs. They compile much and compute little: without most optimisations, and each program once a session."""
+"""Tiny runs. They compile much and compute little, so they compile without most optimisations, each program once."""
 
 import os
 import socket
@@ -12,18 +12,15 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from circuits.training import loop
-from circuits.training.config import (
-    ObjectiveConfig,
-    OptimiserConfig,
-    TaskConfig,
-    TrainConfig,
-    WalksConfig,
-)
+from circuits.tasks.star.config import StarConfig
+from circuits.tasks.walks.config import DagConfig, DagWalks
+from circuits.training.config import ObjectiveConfig, OptimiserConfig, TrainConfig
+from circuits.training.step import State
 from circuits.training.stored import Stored, read_run
+from circuits.training.transformer import train
 from circuits.transformer.config import Architecture
 
-TASK = TaskConfig(nodes=3, labels=8, style="pairs", query="goal-start")
+TASK = StarConfig(nodes=3, labels=8, style="pairs", query="goal-start")
 TINY = TrainConfig(
     task=TASK,
     model=Architecture(layers=1, heads=2, width=8, activation="relu"),
@@ -36,9 +33,7 @@ TINY = TrainConfig(
 )
 WALKS = replace(
     TINY,
-    task=TaskConfig(
-        graph="dag", labels=10, walks=WalksConfig(edge_probability=0.3, train_share=0.3, paths_a_pair=2, graph_seed=1)
-    ),
+    task=DagConfig(labels=10, walks=DagWalks(edge_probability=0.3, train_share=0.3, paths_a_pair=2, graph_seed=1)),
     objective=ObjectiveConfig(
         name="mtp",
         heads=2,
@@ -62,14 +57,12 @@ FLAGS = [
 ]
 FLAGS += ["--optimiser.learning-rate=0.01", "--optimiser.warmup=0", "--optimiser.b2=0.999", "--steps=8", "--batch=8"]
 FLAGS += ["--evaluate-every=3", "--checkpoint-every=4", "--test-examples=16"]
-"""What makes TINY of the preset tiny-ntp."""
+"""Flags that turn the preset tiny-ntp into TINY."""
 CACHE = {
     "jax_disable_most_optimizations": True,
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
-
-AFTER = {"jax_disable_most_optimizations": False, "jax_compilation_cache_dir": None}
 
 
 @pytest.fixture(scope="session")
@@ -77,13 +70,17 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("compiled")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _compile_once(_cache: Path) -> Iterator[None]:
-    for values in (CACHE | {"jax_compilation_cache_dir": str(_cache)}, AFTER):
+@pytest.fixture(scope="module", autouse=True)
+def _compile_fast(_cache: Path) -> Iterator[None]:
+    """Compile without optimisations and keep programs on disk; afterwards nothing of this is left to other tests."""
+    changes = CACHE | {"jax_compilation_cache_dir": str(_cache)}
+    before = {name: jax.config.values[name] for name in changes}
+    for values in (changes, before):
         for name, value in values.items():
             jax.config.update(name, value)
         compilation_cache.reset_cache()  # whether there is one is looked up once
-        if values is not AFTER:
+        jax.clear_caches()  # programs that were compiled under the other flags
+        if values is changes:
             yield
 
 
@@ -98,16 +95,16 @@ def flags() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfig, loop.State]:
-    """A run of two seeds with two heads that nobody may change, its config and its last state."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfig, State]:
+    """A run of two seeds with two heads that no test may change, its config and its last state."""
     folder = tmp_path_factory.mktemp("finished") / "run"
     objective = ObjectiveConfig(name="mtp", heads=2)
     config = replace(TINY, seeds=2, first_seed=5, objective=objective, task=replace(TASK, one_in=32))
-    return folder, config, loop.train(config, folder)
+    return folder, config, train(config, folder)
 
 
 @pytest.fixture(scope="session")
-def stored(finished: tuple[Path, TrainConfig, loop.State]) -> list[Stored]:
+def stored(finished: tuple[Path, TrainConfig, State]) -> list[Stored]:
     return read_run(finished[0])
 
 
@@ -117,10 +114,10 @@ def walks() -> TrainConfig:
 
 
 @pytest.fixture(scope="session")
-def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, loop.State]:
-    """A run on walks that nobody may change, and its last state."""
+def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, State]:
+    """A run on walks that no test may change, and its last state."""
     folder = tmp_path_factory.mktemp("walked") / "run"
-    return folder, loop.train(WALKS, folder)
+    return folder, train(WALKS, folder)
 
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -128,7 +125,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(_cache: Path) -> Iterator[Start]:
-    """Start a Python process: ``circuits`` with the arguments, or ``code``. What is left at the end is killed."""
+    """Start a Python process: ``circuits`` with the arguments, or ``code``. What still runs at the end is killed."""
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(_cache)}
     environment |= {name.upper(): str(value) for name, value in CACHE.items()}
     running: list[subprocess.Popen[str]] = []
@@ -149,7 +146,7 @@ def start(_cache: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def address() -> str:
-    """Where nothing listens."""
+    """An address at which nothing listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{free.getsockname()[1]}"

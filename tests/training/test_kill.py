@@ -14,17 +14,17 @@ import pytest
 
 from circuits.training import run_folder
 from circuits.training.checkpoints import WRITING, Checkpoints
-from circuits.training.config import TrainConfig
-from circuits.training.loop import fresh_state, train
+from circuits.training.stored import run_task
+from circuits.training.transformer import initial_states, train
 
 SAVES, EVALUATIONS = 4, 16
 
 
 def bits(folder: Path) -> tuple[int, list[bytes]]:
     """Step, parameters and optimiser of the last checkpoint, in a run that passed over none."""
-    config = run_folder.read_config(folder, TrainConfig)
+    config, task = run_task(folder)
     with Checkpoints(folder / "checkpoints") as kept:
-        found = kept.restore(jax.eval_shape(lambda: fresh_state(config)))
+        found = kept.restore(jax.eval_shape(lambda: initial_states(config, task)))
     assert found.passed_over == []
     return found.step, [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(found.state)]
 
@@ -85,7 +85,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(tmp_path, tiny, fl
     assert reached[-1] < steps
     reports = []
     train(config, folder, resume=True, show=reports.append)
-    assert not [note for report in reports for note in report.notes if "passed over" in note]
+    assert not [note for report in reports for note in report.notes if "damaged" in note]
     assert bits(folder) == unbroken
     assert unbroken[0] == steps
     written = [line["step"] for line in run_folder.read_metrics(folder)]

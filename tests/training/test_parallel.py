@@ -6,9 +6,10 @@ import jax
 import pytest
 
 from circuits.training import run_folder
-from circuits.training.loop import train
-from circuits.training.parallel import Devices, mesh
+from circuits.training.devices import Devices
+from circuits.training.parallel import mesh
 from circuits.training.stored import read_run
+from circuits.training.transformer import train
 from tests.cases import assert_close
 
 ROUNDING = 1e-5
@@ -32,9 +33,10 @@ from dataclasses import replace
 from pathlib import Path
 import jax
 from jax._src import xla_bridge
-from circuits.training import command, loop, run_folder
+from circuits.training import run_folder, transformer
 from circuits.training.config import TrainConfig
-from circuits.training.parallel import Devices, start
+from circuits.training.devices import Devices
+from circuits.training.parallel import start
 jax.config.update("jax_enable_x64", True)
 four = Devices(cpu_devices=4)
 assert not xla_bridge.backends_are_initialized()
@@ -46,7 +48,7 @@ threads = next(line for line in open("/proc/self/status") if line.startswith("Th
 print("threads", threads.split()[1])
 config = run_folder.read_config(Path(sys.argv[1]), TrainConfig)
 for axis in map(int, sys.argv[3:]):
-    state = loop.train(config, Path(sys.argv[2]) / str(axis), replace(four, model_axis=axis))
+    state = transformer.train(config, Path(sys.argv[2]) / str(axis), replace(four, model_axis=axis))
     shapes = [(leaf.shape, leaf.addressable_data(0).shape) for leaf in jax.tree.leaves(state.params)]
     print("split", sum(whole != part for whole, part in shapes), "of", len(shapes))
 print("on", {line["device"] for line in run_folder.read_metrics(Path(sys.argv[2]) / str(axis))})
@@ -151,3 +153,11 @@ def test_a_mesh_must_divide_the_devices_and_the_batch(monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 6)
     with pytest.raises(ValueError, match=r"^batch / accumulate: must be a multiple of the 3 devices .*, got 8$"):
         mesh(Devices(model_axis=2), 8)
+
+
+def test_the_mesh_follows_the_machine_s_topology(monkeypatch):
+    """The order of devices is left to jax, which knows how they are connected."""
+    asked = []
+    monkeypatch.setattr(jax, "make_mesh", lambda shape, names, axis_types: asked.append((shape, names)))
+    mesh(Devices(), 8)
+    assert asked == [((1, 1), ("data", "model"))]

@@ -1,13 +1,15 @@
 """Runs by name: what the paper says of its own, and that all can be made."""
 
+from functools import partial
+
 import jax
 import pytest
 
-from circuits.tasks.baselines import chance
-from circuits.tasks.splits import MIN_TEST_GRAPHS
 from circuits.tasks.star.graph import StarGraph
-from circuits.training.data import fresh, load
+from circuits.tasks.task import build_task
+from circuits.tasks.walks.config import DagConfig
 from circuits.training.presets import PRESETS
+from circuits.training.shapes import check_fits
 from circuits.training.step import initial_state
 
 MILLIONS = {"e3-ntp": 25, "e3-mtp3": 25, "figure-2-ntp": 16, "figure-2-mtp2": 16}
@@ -18,20 +20,17 @@ def test_shapes_of_state_and_tokens(name):
     text, config = PRESETS[name]
     assert text
     assert text.split()[-1] not in ("the", "a")
-    state = jax.eval_shape(lambda: initial_state(config, 0))
+    task = build_task(config.task)
+    check_fits(config, task)
+    state = jax.eval_shape(lambda: initial_state(config, task, 0))
     size = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     if name in MILLIONS:
         assert round(size / 1e6) == MILLIONS[name]
     else:
         assert size < 1e6
-    if config.task.is_walks:
-        rows = load(config).test[:4]
-    else:
-        key = jax.eval_shape(lambda: jax.random.key(0))
-        form = config.task.problem_format
-        rows = jax.eval_shape(lambda key: fresh(form, "test", key, 4, config.task.one_in), key)
-        assert MIN_TEST_GRAPHS > 0 < chance(form).exact < 1
-    assert rows.shape == (4, config.task.format.length)
+    if task.draw is not None:
+        rows = jax.eval_shape(partial(task.draw, count=4), jax.eval_shape(lambda: jax.random.key(0)))
+        assert rows.shape == (4, task.format.length)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -46,13 +45,13 @@ def test_names_tell_the_objective(name):
 def test_the_runs_of_the_paper():
     """Appendix E.3, and Figure 2."""
     config = PRESETS["e3-ntp"][1]
-    assert config.task.problem_format.family == StarGraph(5, 5, 100)
+    assert build_task(config.task).format.family == StarGraph(5, 5, 100)
     assert config.task.examples == 1_000_000
     assert (config.batch, config.optimiser.learning_rate, config.optimiser.weight_decay) == (1024, 1e-4, 0.0)
     assert (config.model.layers, config.model.heads, config.model.width) == (8, 8, 512)
     assert config.steps == 40 * (1_000_000 // 1024)
     config = PRESETS["figure-2-mtp2"][1]
-    assert config.task.problem_format.family == StarGraph(2, 5, 100)
+    assert build_task(config.task).format.family == StarGraph(2, 5, 100)
     assert config.task.examples == 500_000
     assert config.steps == 100 * (500_000 // config.batch)
 
@@ -72,10 +71,11 @@ def test_the_walks_of_the_paper():
     """arXiv:2509.23186: 100 nodes, edge probability 0.1, a tenth of the pairs, 20 walks each; one layer of one head."""
     config = PRESETS["dag-transfer"][1]
     assert (config.task.graph, config.task.labels) == ("dag", 100)
+    assert isinstance(config.task, DagConfig)
     walks = config.task.walks
     assert (walks.edge_probability, walks.train_share, walks.paths_a_pair) == (0.1, 0.1, 20)
     assert (config.model.layers, config.model.heads, config.model.width) == (1, 1, 120)
-    assert PRESETS["blocks-ntp"][1].task.format.vocab_size == 73 + 2
+    assert build_task(PRESETS["blocks-ntp"][1].task).format.vocab_size == 73 + 2
     for name, (_, other) in PRESETS.items():
         if name.startswith("dag"):
             assert other.task == config.task

@@ -32,7 +32,7 @@ def test_every_number_of_every_seed(monkeypatch, tmp_path):
     assert told == {
         "loss/seed 0": (0.5, 5),
         "loss/seed 1": (1.5, 5),
-        **{f"test_forced/{i}/seed {seed}": (i / 10, 5) for i in (1, 2) for seed in (0, 1)},
+        **{f"test_forced/{i}/seed {seed}": ((i + 1) / 10, 5) for i in (0, 1) for seed in (0, 1)},
     }
     assert Remembering.last.folder == str(tmp_path / "events")
     assert Remembering.last.flushed == 1

@@ -1,56 +1,41 @@
-"""What a training run is: one frozen record, checked when it is made."""
+"""The config of a training run of a disentangled model, which imports no jax."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 from circuits import checks
-from circuits.tasks.star.graph import StarGraph
+from circuits.disentangled.mix import OBJECTIVES, Mix
+from circuits.tasks.config import MAX_SEED
 
 ModelName = Literal["reduced", "full"]
 ObjectiveName = Literal["mtp", "ntp", "mtp-without-replay", "plan"]
-MOST_SEED = 2**31 - 2
-"""Random keys are made from 31 bits on every platform; the last is the evaluation set's."""
-
-
-class Mix(NamedTuple):
-    """How much of L1a, L1b and L2 an objective holds."""
-
-    plan: float
-    replay: float
-    goal: float
-
-
-OBJECTIVES: dict[str, Mix] = {
-    "mtp": Mix(0.25, 0.25, 0.5),  # Eq. 3
-    "ntp": Mix(0.5, 0.5, 0.0),  # its next-token part
-    "mtp-without-replay": Mix(0.25, 0.0, 0.5),  # Eq. 3 with L1b left out
-    "plan": Mix(1.0, 0.0, 0.0),  # L1a alone
-}
+EVALUATION_SEED = MAX_SEED
+"""No run has this seed, so the evaluation set is no run's batch."""
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class DisentangledConfig:
     """Train a disentangled transformer on random star graphs, several seeds side by side.
 
     Raises ValueError naming the field that is out of range.
 
     Args:
-        model: "reduced" has one content and one position block a layer, "full" every weight and both heads.
-        objective: ntp is (L1a + L1b)/2; mtp is Eq. 3, half of that and half of L2; mtp-without-replay is Eq. 3 less
-            its L1b; plan is L1a alone.
+        model: "reduced" has one content and one position block per layer, "full" has every weight and both heads.
+        objective: ntp is (L1a + L1b)/2; mtp is Eq. 3, half of that and half of L2; mtp-without-replay is Eq. 3 without
+            L1b; plan is L1a alone.
         hold_content_1: keep W0 of Layer 1 at 0, as the theory does (reduced model only).
-        steps: optimiser steps in all; a finished run can be given more.
-        seeds: how many independent runs; each has its own initial weights and its own stream of graphs.
-        first_seed: the first of them; the others follow it.
-        seeds_at_once: how many to compute together: 5 is fastest on two CPU cores; on an accelerator take all of them.
-        batch: fresh random graphs a step.
-        learning_rate: AdamW's.
-        weight_decay: AdamW's.
+        steps: number of optimiser steps; a finished run can be given more.
+        seeds: number of independent runs, each with its own initial weights and its own stream of graphs.
+        first_seed: the first of them; the others are consecutive.
+        seeds_at_once: number of seeds computed together: 5 is fastest on two CPU cores; on an accelerator use all.
+        batch: fresh random graphs per step.
+        learning_rate: learning rate of AdamW.
+        weight_decay: weight decay of AdamW.
         init_scale: standard deviation of the initial weights.
-        evaluate_every: steps between evaluations; the early ones come more often.
-        evaluation_size: random graphs to evaluate on, the same at every evaluation.
+        evaluate_every: steps between evaluations, the early ones of which come more often, and between checkpoints.
+        evaluation_size: number of random graphs to evaluate on, the same at every evaluation.
         paths: paths of a graph, each of 3 nodes: the start, v and u_end.
-        labels: node labels, N.
+        labels: number of node labels, N.
     """
 
     model: ModelName = "reduced"
@@ -76,20 +61,14 @@ class TrainConfig:
         checks.require(reduced, "hold_content_1", "must be False unless model is reduced", self.hold_content_1)
         for field in ("steps", "seeds", "seeds_at_once", "batch", "evaluate_every", "evaluation_size"):
             checks.integer(field, getattr(self, field), min_value=1)
-        checks.integer("first_seed", self.first_seed, min_value=0, max_value=MOST_SEED - self.seeds)
+        checks.integer("first_seed", self.first_seed, min_value=0, max_value=EVALUATION_SEED - 1 - self.seeds)
         for field in ("weight_decay", "init_scale"):
             value = getattr(self, field)
             checks.require(0 <= value < float("inf"), field, "must be finite and at least 0", value)
         positive = 0 < self.learning_rate < float("inf")
         checks.require(positive, "learning_rate", "must be positive and finite", self.learning_rate)
-        _ = self.graphs
-
-    @property
-    def graphs(self) -> StarGraph:
-        """The family of graphs. Two targets make the whole answer, so paths have 3 nodes."""
-        return StarGraph(self.paths, 3, self.labels)
 
     @property
     def mix(self) -> Mix:
-        """The objective's weights over the three losses."""
+        """The objective's weights of the three losses."""
         return OBJECTIVES[self.objective]

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from circuits import checks
-from circuits.training import run_folder
+from circuits.tasks.config import ProblemsConfig
 from circuits.training.config import ObjectiveConfig, TrainConfig
 from circuits.training.presets import PRESETS
+from circuits.training.records import as_json, from_json
 
 
 class Job(NamedTuple):
@@ -56,7 +57,8 @@ def grid_jobs(grid: Any) -> list[Job]:
     names = [job.name for job in jobs]
     for name, _, config in jobs:
         checks.require(names.count(name) == 1, "grid", "must give each job once", name)
-        checks.require(not config.task.is_walks, "task.graph", "must be star or tree in a sweep", config.task.graph)
+        planning = isinstance(config.task, ProblemsConfig)
+        checks.require(planning, "task.graph", "must be star or tree in a sweep", config.task.graph)
         one_seed = "seed" not in varied or config.seeds == 1
         checks.require(one_seed, "seeds", "must be 1 where seed is in the grid", config.seeds)
     return jobs
@@ -70,7 +72,7 @@ def job_name(values: dict[str, Any], config: TrainConfig) -> str:
     ordered = sorted(values, key=lambda name: (name == "seed", name))
     words = [("" if name == "objective" else name.split(".")[-1]) + str(values[name]) for name in ordered]
     readable = re.sub(r"[^A-Za-z0-9.+-]+", "_", "-".join(words))[:80].lstrip(".-")
-    text = json.dumps(run_folder.as_json(config), sort_keys=True)
+    text = json.dumps(as_json(config), sort_keys=True)
     return f"{readable or 'job'}-{sha256(text.encode()).hexdigest()[:10]}"
 
 
@@ -82,7 +84,7 @@ def shorthand(objective: ObjectiveConfig) -> str:
 
 def _job(base: TrainConfig, fixed: dict[Any, Any], varied: dict[Any, Any]) -> Job:
     """Return the base with these fields. Raises ValueError naming the one that is wrong."""
-    fields, values = deepcopy(run_folder.as_json(base)), fixed | varied
+    fields, values = deepcopy(as_json(base)), fixed | varied
     for name in sorted(values, key=lambda name: name != "objective"):  # objective.heads and others refine it
         if name == "objective":
             match = re.fullmatch(r"(ntp|teacherless)|mtp([2-9]|[1-9]\d+)", str(values[name]))
@@ -94,10 +96,10 @@ def _job(base: TrainConfig, fixed: dict[Any, Any], varied: dict[Any, Any]) -> Jo
             # YAML reads 1e-3 as text, because it lacks the point of 1.0e-3.
             number = isinstance(record[field], float) and re.fullmatch(r"[\d.+-]+[eE][+-]?\d+", str(values[name]))
             record[field] = float(values[name]) if number else values[name]
-    config = run_folder.rebuilt(TrainConfig, fields)
+    config = from_json(TrainConfig, fields)
     used = {"objective": shorthand(config.objective)}
     for name in varied.keys() - used.keys():
-        record, field = _locate(run_folder.as_json(config), name, None)
+        record, field = _locate(as_json(config), name, None)
         used[name] = record[field]
     used = {name: used[name] for name in varied}
     return Job(job_name(used, config), used, config)

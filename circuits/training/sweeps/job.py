@@ -19,11 +19,12 @@ def train(config: dict[str, Any], folder: Path) -> None:
     """Train, from the latest checkpoint if there is one."""
     import jax
 
-    from circuits.training import loop, run_folder
+    from circuits.training import transformer
     from circuits.training.config import TrainConfig
+    from circuits.training.records import from_json
 
     jax.config.update("jax_enable_x64", True)  # as ``circuits train`` does
-    loop.train(run_folder.rebuilt(TrainConfig, config), folder, resume=True)
+    transformer.train(from_json(TrainConfig, config), folder, resume=True)
 
 
 def _end_with(parent: int) -> None:

@@ -1,6 +1,6 @@
 """The jobs of a sweep, each in a process of its own, on this host or by Slurm.
 
-    runs/<job>/         the run folder, as ``loop.train`` leaves it
+    runs/<job>/         the run folder, as ``transformer.train`` leaves it
     logs/<job>.txt      what the job printed; locked while a process works on the job
     failed/<job>.txt    why the last attempt failed
 
@@ -28,6 +28,7 @@ from circuits import checks
 from circuits.files import write_text, writing
 from circuits.training import run_folder
 from circuits.training.config import TrainConfig
+from circuits.training.records import as_json
 from circuits.training.sweeps.grid import Job
 from circuits.training.sweeps.job import TRAIN
 
@@ -121,7 +122,7 @@ def attempt(folder: Path, job: Job, work: str, processes: list[subprocess.Popen[
             return
         failed, start = folder / "failed" / f"{job.name}.txt", log.tell()
         failed.unlink(missing_ok=True)
-        arguments = work, json.dumps(run_folder.as_json(job.config)), str(folder / "runs" / job.name), str(os.getpid())
+        arguments = work, json.dumps(as_json(job.config)), str(folder / "runs" / job.name), str(os.getpid())
         command = [sys.executable, "-m", "circuits.training.sweeps.job", *arguments]
         environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}  # jobs may share the memory of a GPU
         # The process has the log as its output, and so keeps it locked should this process be killed.

@@ -12,8 +12,10 @@ import numpy as np
 from flax import nnx
 from scipy.stats import t as student
 
+from circuits.tasks.task import build_task
 from circuits.training import run_folder
 from circuits.training.config import TrainConfig
+from circuits.training.shapes import transformer_config
 from circuits.training.sweeps.grid import Job
 from circuits.training.sweeps.pool import status
 from circuits.transformer.model import Predictor
@@ -56,7 +58,8 @@ def table(jobs: Sequence[Job], metrics: Mapping[str, list[dict[str, Any]]]) -> l
     cells = []
     for group in groups.values():
         records = [record for job in group for record in metrics.get(job.name, [])]
-        measures = {name: estimate([record[name] for record in records]) for name in MEASURES} if records else {}
+        names = [name for name in MEASURES if records and name in records[0]]  # some tasks have no branching token
+        measures = {name: estimate([record[name] for record in records]) for name in names}
         seeds = sum(job.config.seeds for job in group)
         cells.append(Cell(_setting(group[0]), group[0].config, len(records), seeds, measures))
     return cells
@@ -71,7 +74,8 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 def num_parameters(config: TrainConfig) -> int:
     """Return how many numbers are trained."""
-    shapes = nnx.eval_shape(lambda: nnx.state(Predictor(config.transformer, nnx.Rngs(0)), nnx.Param))
+    shape = transformer_config(config, build_task(config.task))
+    shapes = nnx.eval_shape(lambda: nnx.state(Predictor(shape, nnx.Rngs(0)), nnx.Param))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
@@ -82,7 +86,7 @@ def as_csv(cells: Sequence[Cell]) -> str:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow([*cells[0].values, PARAMETERS, "n", "seeds", *columns])
     for cell in cells:
-        pairs = [cell.measures[name][:2] if cell.n else ("", "") for name in MEASURES]
+        pairs = [cell.measures[name][:2] if name in cell.measures else ("", "") for name in MEASURES]
         numbers = ["" if number != number else number for pair in pairs for number in pair]
         lines.writerow([*cell.values.values(), num_parameters(cell.config), cell.n, cell.seeds, *numbers])
     return text.getvalue()

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import proofs_check
+from circuits.tasks.task import TaskConfig
 from circuits.training import run_folder
 from circuits.training.presets import MTP, PRESETS
+from circuits.training.records import as_json, from_json
 from circuits.training.stored import read
 from circuits.transformer.taps import Taps
 from proofs_check.ledger import data
@@ -44,7 +46,8 @@ def kept(monkeypatch, tmp_path):
         listed = {name: entry._asdict() for name, entry in data.entries(tmp_path).items()}
         for seed, exact in enumerate(shares):
             objective = replace(MTP, heads=heads) if heads > 1 else base.objective
-            task = replace(base.task, examples=examples, **({"graph": "tree"} if group.endswith("tree") else {}))
+            kind = {"graph": "tree"} if group.endswith("tree") else {}
+            task = from_json(TaskConfig, as_json(replace(base.task, examples=examples)) | kind)
             steps = epochs * (examples // base.batch)
             config = replace(base, objective=objective, first_seed=seed, task=task, steps=steps, **changes)
             name = f"transformers/{group}/{heads}-{examples}-{config.model.width}-{seed}"

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from circuits.training import run_folder
+from circuits.training.records import as_json
 from circuits.training.sweeps.grid import grid_jobs, job_name, read_grid, shorthand
 from tests.training.sweeps.jobs import GRID, changed
 
@@ -82,7 +82,7 @@ def test_names_are_unique_and_stable():
 
 def test_names_hash_the_config_and_are_names_of_files():
     job = grid_jobs(GRID)[0]
-    text = json.dumps(run_folder.as_json(job.config), sort_keys=True)
+    text = json.dumps(as_json(job.config), sort_keys=True)
     assert sha256(text.encode()).hexdigest()[:10] == job.name.split("-")[-1]
     path = job_name({"task.data": "/a b/../ü.txt", "seed": 1}, job.config)
     assert re.fullmatch(r"data_a_b_\.\._\.txt-seed1-[0-9a-f]{10}", path)

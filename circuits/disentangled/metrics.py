@@ -1,8 +1,8 @@
-"""What is measured of a model in training: losses, accuracies, and how far its attention is the circuit's.
+"""Metrics of a disentangled model in training: losses, accuracies, and how close its attention is to the circuit's.
 
-Everything is of one prompt Z with targets y1 = v and y2 = u_end and its replay context Z', in which v has taken the
-last place; the means over prompts are taken by the caller. Code counts positions from 0: the last row is T - 1 here
-and T in the paper, and u_end, the query's goal, stands at T - 2 here.
+Each metric concerns one prompt Z with targets y1 = v and y2 = u_end and its replay context Z', whose last token is v;
+callers average over prompts. Positions count from 0: the last row is T - 1 here and T in the paper, and u_end, the
+query's goal, is at position T - 2 here.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from circuits.disentangled.losses import Losses
+from circuits.disentangled.models import Reading
 from circuits.tasks.star.graph import replay_context
-from circuits.training.disentangled.models import Reading
 from circuits.typing import AnyArray, Label, OverLabels, Tokens
 
 Measure = Float[AnyArray, "..."] | float
@@ -60,7 +60,7 @@ class Metrics(NamedTuple):
 
 
 def measure(read: Callable[[Tokens], Reading], losses: Losses, tokens: Tokens, y1: Label, y2: Label) -> Metrics:
-    """The metrics of one prompt, in the dtype of the model. ``read`` is the model; callers vmap and average."""
+    """Return the metrics of one prompt, in the dtype of the model; ``read`` is the model."""
     prompt, replay = read(tokens), read(replay_context(tokens, y1))
     s1, s2, first = prompt.attention_1, prompt.attention_2, prompt.first
     end = end_position(tokens, y2)
@@ -86,17 +86,17 @@ def measure(read: Callable[[Tokens], Reading], losses: Losses, tokens: Tokens, y
 
 
 def likeliest(output: OverLabels) -> Int[Array, ""]:
-    """argmax, the first of equals."""
+    """Return the argmax, the first of equals."""
     return jnp.argmax(output).astype(jnp.int32)
 
 
 def end_position(tokens: Tokens, y2: Label) -> Int[Array, ""]:
-    """t_end: where y2 is the target of an edge. Traced, so nothing is checked (``circuit.context_positions``)."""
+    """Return t_end, where y2 is the target of an edge. Nothing is checked (``circuit.context_positions`` does)."""
     return 1 + 2 * jnp.argmax(jnp.asarray(tokens)[1:-2:2] == y2)
 
 
 def above_other_children(first: OverLabels, tokens: Tokens, y1: Label) -> Bool[Array, ""]:
-    """Whether f1[y1] is above f1[u] for each other child u of the start, the last token."""
+    """Return whether f1[y1] is above f1[u] for each other child u of the start, the last token."""
     edges = jnp.asarray(tokens)[:-2].reshape(-1, 2)
     other = (edges[:, 0] == tokens[-1]) & (edges[:, 1] != y1)
     return jnp.all(jnp.where(other, first[edges[:, 1]], -1) < first[y1])

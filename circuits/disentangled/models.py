@@ -1,4 +1,4 @@
-"""The reduced and the full model behind one small interface, on one sequence or a batch as each function says."""
+"""The reduced and the full model behind one interface for training, and the prompts they are trained on."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from circuits.disentangled import closed_form, full, losses, weights
+from circuits.disentangled import closed_form, full, losses, reduced_batch, weights
 from circuits.disentangled.full import FullWeights
 from circuits.disentangled.losses import Losses
+from circuits.disentangled.mix import Mix
 from circuits.disentangled.weights import Weights
-from circuits.training.disentangled import reduced_batch
-from circuits.training.disentangled.config import Mix, TrainConfig
+from circuits.tasks.sampling import sample
+from circuits.tasks.star.graph import StarGraph, encode_prompt, targets
 from circuits.typing import AnyArray, OverLabels, OverPositions, Position, Scalar, Tokens
 
 Params = Any
@@ -23,9 +24,9 @@ Answers = Int[AnyArray, " B"]
 
 
 class Reading(NamedTuple):
-    """What evaluation looks at, on one sequence: S1, the last row of S2, and what the heads predict.
+    """The activations of one sequence that are measured: S1, the last row of S2, and the heads' predictions.
 
-    ``first`` and ``second`` are the distributions over labels of the next token and of the one after.
+    ``first`` and ``second`` are the distributions over labels of the next token and of the one after it.
     """
 
     attention_1: Position
@@ -37,9 +38,9 @@ class Reading(NamedTuple):
 class Model(NamedTuple):
     """What training needs of a model.
 
-    names     of the parameters, in the order of the tree's leaves
+    names     names of the parameters, in the order of the tree's leaves
     initial   random parameters for a key
-    gradient  the batch mean of the objective, in nats, and its gradient
+    gradient  batch mean of the objective, in nats, and its gradient
     losses    L1a, L1b and L2 of one prompt with targets y1 and y2
     read      the ``Reading`` of one sequence
     """
@@ -51,36 +52,29 @@ class Model(NamedTuple):
     read: Callable[[Params, Tokens], Reading]
 
 
-def model_for(config: TrainConfig) -> Model:
-    """The model, its initialisation and its objective, in float32."""
-    return reduced(config) if config.model == "reduced" else whole(config)
-
-
-def reduced(config: TrainConfig) -> Model:
-    """The paper's reduced model, with hand gradients. A held W0 of Layer 1 starts at 0 and gets no gradient."""
-    length = config.graphs.sequence_length
+def reduced_model(graphs: StarGraph, mix: Mix, init_scale: float, hold_content_1: bool = False) -> Model:
+    """Return the paper's reduced model in float32, with hand gradients. A held W0^(1) starts at 0 and gets none."""
 
     def held(params: Weights) -> Weights:
         first, second = params
-        return (first._replace(content=jnp.zeros_like(first.content)) if config.hold_content_1 else first, second)
+        return (first._replace(content=jnp.zeros_like(first.content)) if hold_content_1 else first, second)
 
     def initial(key: Key[Array, ""]) -> Weights:
-        return held(weights.random(key, 2, config.labels, length, config.init_scale, jnp.float32))
+        return held(weights.random(key, 2, graphs.labels, graphs.sequence_length, init_scale, jnp.float32))
 
     def gradient(params: Weights, tokens: Prompts, y1: Answers, y2: Answers) -> tuple[Scalar, Weights]:
-        loss, slopes = reduced_batch.loss_and_gradient(params, tokens, y1, y2, config.mix)
+        loss, slopes = reduced_batch.loss_and_gradient(params, tokens, y1, y2, mix)
         return loss, held(slopes)
 
     names = ("content_1", "position_1", "content_2", "position_2")
     return Model(names, initial, gradient, losses.losses, read_reduced)
 
 
-def whole(config: TrainConfig) -> Model:
-    """The full model, differentiated by jax."""
-    length, mix = config.graphs.sequence_length, config.mix
+def full_model(graphs: StarGraph, mix: Mix, init_scale: float) -> Model:
+    """Return the full model in float32, differentiated by jax."""
 
     def initial(key: Key[Array, ""]) -> FullWeights:
-        return full.random(key, config.labels, length, config.init_scale, jnp.float32)
+        return full.random(key, graphs.labels, graphs.sequence_length, init_scale, jnp.float32)
 
     def objective(params: FullWeights, tokens: Prompts, y1: Answers, y2: Answers) -> Scalar:
         parts = jax.vmap(partial(full.losses, params))(tokens, y1, y2)
@@ -90,17 +84,25 @@ def whole(config: TrainConfig) -> Model:
 
 
 def weighted(mix: Mix, parts: Losses) -> Float[Array, "..."]:
-    """The objective from its parts. Those of weight 0 do not enter, so that they need not be computed."""
+    """Return the weighted sum of the losses. Those of weight 0 do not enter, so that they need not be computed."""
     return jnp.asarray(sum(weight * part for weight, part in zip(mix, parts, strict=True) if weight))
 
 
 def read_reduced(params: Weights, tokens: Tokens) -> Reading:
-    """f1 is the head on Layer 2 and predicts the next token; f2, on Layer 1, the one after."""
+    """Return the reading of the reduced model. f1 is the head on Layer 2, f2 that on Layer 1."""
     acts = closed_form.forward(params, tokens, last_row_only=True)
     return Reading(acts.attention[0], acts.attention[1][-1], acts.outputs[1], acts.outputs[0])
 
 
 def read_full(params: FullWeights, tokens: Tokens) -> Reading:
-    """The heads' softmaxes."""
+    """Return the reading of the full model, with the softmaxes of its heads."""
     acts = full.forward(params, tokens, last_row_only=True)
     return Reading(acts.attention[0], acts.attention[1][-1], *(jax.nn.softmax(logits) for logits in acts.logits))
+
+
+def prompts(
+    graphs: StarGraph, key: Key[Array, ""], count: int
+) -> tuple[Int[Array, "B T"], Int[Array, " B"], Int[Array, " B"]]:
+    """Return random graphs as sequences, with their targets y1 and y2."""
+    problems = sample(graphs, key, count)
+    return jax.vmap(encode_prompt)(problems), *targets(problems)

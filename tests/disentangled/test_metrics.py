@@ -11,10 +11,10 @@ from circuits.disentangled import closed_form, full
 from circuits.disentangled.circuit import circuit, context_positions
 from circuits.disentangled.full import FullWeights
 from circuits.disentangled.losses import losses
-from circuits.training.disentangled.config import TrainConfig
-from circuits.training.disentangled.loop import prompts
-from circuits.training.disentangled.metrics import Metrics, measure
-from circuits.training.disentangled.models import model_for, read_reduced
+from circuits.disentangled.metrics import Metrics, measure
+from circuits.disentangled.mix import OBJECTIVES
+from circuits.disentangled.models import full_model, prompts, read_reduced, reduced_model
+from circuits.tasks.star.graph import StarGraph
 from tests.cases import assert_close, example
 
 COUNT = 64
@@ -79,10 +79,10 @@ def naive(params, tokens, v: int, end: int) -> Metrics:
 
 @pytest.mark.parametrize(("name", "paths", "scale"), [("full", 2, 1.0), ("reduced", 3, 2.0)])
 def test_against_loops(name, paths, scale):
-    config = TrainConfig(model=name, paths=paths, init_scale=scale)
-    model = model_for(config)
+    graphs = StarGraph(paths, 3, 10)
+    model = (full_model if name == "full" else reduced_model)(graphs, OBJECTIVES["mtp"], scale)
     params = model.initial(jax.random.key(2))
-    batch = prompts(config, jax.random.key(3), COUNT)
+    batch = prompts(graphs, jax.random.key(3), COUNT)
     ours = measured(model, params, batch)
     rows = zip(ours, np.asarray(batch[0]), *(np.asarray(y).tolist() for y in batch[1:]), strict=True)
     for found, tokens, v, end in rows:
@@ -94,7 +94,7 @@ def test_against_loops(name, paths, scale):
 def test_the_circuit_is_recognised():
     """Corollary 1 at gamma = 20: predecessor and content match 1, v right; and, as Corollary 2 says, L1b wrong."""
     weights = circuit(20.0, 10, 10)
-    for prompt in zip(*prompts(TrainConfig(), jax.random.key(0), 8), strict=True):
+    for prompt in zip(*prompts(StarGraph(2, 3, 10), jax.random.key(0), 8), strict=True):
         found = _circuit_metrics(weights, *prompt)
         one = ("first_accuracy", "first_probability", "branch_accuracy", "second_accuracy")
         attention = ("predecessor_last", "predecessor_end", "predecessor_mean", "content_match", "replay_predecessor")

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from circuits.disentangled import full
-from circuits.training.disentangled.config import TrainConfig
-from circuits.training.disentangled.loop import prompts
-from circuits.training.disentangled.models import model_for
+from circuits.disentangled.mix import OBJECTIVES
+from circuits.disentangled.models import full_model, prompts, reduced_model
+from circuits.tasks.star.graph import StarGraph
 from tests.cases import assert_close
 
-BATCH = prompts(TrainConfig(), jax.random.key(9), 8)
+GRAPHS, MTP = StarGraph(2, 3, 10), OBJECTIVES["mtp"]
+BATCH = prompts(GRAPHS, jax.random.key(9), 8)
 
 
 def test_gradients_of_the_full_model_are_of_the_objective():
@@ -21,8 +22,8 @@ def test_gradients_of_the_full_model_are_of_the_objective():
 
     The reduced model's are tested, with every mix, in ``test_reduced_batch``.
     """
-    models = {name: model_for(TrainConfig(model="full", objective=name)) for name in ("mtp", "mtp-without-replay")}
-    params = model_for(TrainConfig(model="full", init_scale=0.5)).initial(jax.random.key(0))
+    models = {name: full_model(GRAPHS, OBJECTIVES[name], 0.5) for name in ("mtp", "mtp-without-replay")}
+    params = models["mtp"].initial(jax.random.key(0))
 
     @jax.jit
     @jax.jacrev
@@ -48,7 +49,7 @@ def test_gradients_of_the_full_model_are_of_the_objective():
     ],
 )
 def test_names_are_those_of_the_leaves(name, names):
-    model = model_for(TrainConfig(model=name))
+    model = (full_model if name == "full" else reduced_model)(GRAPHS, MTP, 0.01)
     params = model.initial(jax.random.key(0))
     assert model.names == names
     leaves = jax.tree.leaves(params)
@@ -61,9 +62,9 @@ def test_names_are_those_of_the_leaves(name, names):
 
 
 def test_a_held_block_starts_at_zero_and_all_else_as_in_the_free_model():
-    held, free = (model_for(TrainConfig(hold_content_1=hold)).initial(jax.random.key(0)) for hold in (True, False))
+    held, free = (reduced_model(GRAPHS, MTP, 0.01, hold).initial(jax.random.key(0)) for hold in (True, False))
     assert not np.any(held[0].content)
     assert np.all(free[0].content)
     assert_close((held[0].position, held[1]), (free[0].position, free[1]), atol=0)
-    _, gradient = jax.jit(model_for(TrainConfig()).gradient)(free, *BATCH)
+    _, gradient = jax.jit(reduced_model(GRAPHS, MTP, 0.01).gradient)(free, *BATCH)
     assert np.any(gradient[0].content)

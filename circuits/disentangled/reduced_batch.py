@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from circuits.disentangled.mix import Mix
 from circuits.disentangled.weights import Layer, Weights, sizes
-from circuits.training.disentangled.config import Mix
 from circuits.typing import AnyArray, Scalar
 
 Columns = Float[Array, "T C"]

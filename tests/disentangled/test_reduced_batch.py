@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 
 from circuits.disentangled.circuit import circuit
+from circuits.disentangled.mix import OBJECTIVES, Mix
+from circuits.disentangled.models import prompts
 from circuits.disentangled.objective import objective
-from circuits.training.disentangled.config import OBJECTIVES, Mix, TrainConfig
-from circuits.training.disentangled.loop import prompts
-from circuits.training.disentangled.reduced_batch import loss_and_gradient
+from circuits.disentangled.reduced_batch import loss_and_gradient
+from circuits.tasks.star.graph import StarGraph
 from tests.cases import assert_close, weights_for
 
-CONFIG = TrainConfig(labels=8)  # N = 8 and T = 10: an axis taken for another shows
-BATCH = prompts(CONFIG, jax.random.key(4), 64)
+GRAPHS = StarGraph(2, 3, 8)  # N = 8 and T = 10: an axis taken for another shows
+BATCH = prompts(GRAPHS, jax.random.key(4), 64)
 ODD = Mix(0.3, 1.1, 0.7)
 WEIGHTS = {
-    "small": weights_for(CONFIG.graphs, seed=0, scale=0.01),
-    "large": weights_for(CONFIG.graphs, seed=1, scale=3.0),
+    "small": weights_for(GRAPHS, seed=0, scale=0.01),
+    "large": weights_for(GRAPHS, seed=1, scale=3.0),
     "circuit": circuit(8.0, 8, 10),
 }
 

@@ -1,0 +1,62 @@
+"""What configs of tasks share. Configs are frozen records that read no file and import no jax."""
+
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from circuits import checks
+
+MAX_SEED = 2**31 - 1
+"""Random keys are made from 31 bits on every platform."""
+Style = Literal["text", "pairs"]
+Query = Literal["start-goal", "goal-start"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemsConfig:
+    """Path-finding problems, each with a graph of its own.
+
+    Training and test problems never share a graph: a hash of the graph decides which of the two it is.
+
+    Args:
+        nodes: nodes of a path, including the start.
+        labels: number of node labels, N.
+        style: "text" as in Appendix E.3, with separators; "pairs" as in Section 5.1, without.
+        query: the order of the two ends in the prompt.
+        examples: number of training problems, the same in every epoch. 0: an endless stream of fresh problems.
+        data_seed: seed of the ``examples`` problems.
+        one_in: one graph in this many is a test graph.
+        data: a file of training problems in the public format, used instead of drawn ones.
+        test_data: a file of test problems, required with ``data``; no graph may be in both.
+    """
+
+    nodes: int = 5
+    labels: int = 20
+    style: Style = "text"
+    query: Query = "start-goal"
+    examples: int = 0
+    data_seed: int = 0
+    one_in: int = 64
+    data: Path | None = None
+    test_data: Path | None = None
+
+    def __post_init__(self) -> None:
+        checks.choice("style", self.style, ("text", "pairs"))
+        checks.choice("query", self.query, ("start-goal", "goal-start"))
+        checks.integer("examples", self.examples, min_value=0)
+        checks.integer("data_seed", self.data_seed, min_value=0, max_value=MAX_SEED)
+        checks.integer("one_in", self.one_in, min_value=2, max_value=MAX_SEED)
+        both = (self.data is None) == (self.test_data is None)
+        checks.require(both, "test_data", "must be given with data, and only then", self.test_data)
+        drawn = self.data is None or self.examples == 0
+        checks.require(drawn, "examples", "must be 0 with a data file, all of which is used", self.examples)
+
+
+def check_unused(record: Any, names: Iterable[str], when: str, within: str = "") -> None:
+    """Raise ValueError naming a field that is not at its default although nothing reads it."""
+    known = {each.name: each for each in fields(record)}
+    for name in names:
+        field, value = known[name], getattr(record, name)
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        checks.require(value == default, within + name, f"must be left at {default!r} {when}", value)

@@ -1,0 +1,16 @@
+"""Shares of problems in words, with Wilson's intervals at 95%."""
+
+from typing import SupportsFloat
+
+from scipy.stats import binomtest
+
+
+def percent(share: SupportsFloat | None) -> str:
+    """Return a share as a percentage, "-" for None."""
+    return "-" if share is None else f"{float(share):.1%}"
+
+
+def with_interval(share: float, count: int) -> tuple[str, str]:
+    """Return a share of ``count`` problems as a percentage, and its interval."""
+    interval = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
+    return percent(share), f"{float(interval.low):.1%} to {float(interval.high):.1%}"

@@ -1,0 +1,31 @@
+"""The config of where a run is computed."""
+
+from dataclasses import dataclass
+
+from circuits import checks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Devices:
+    """Where a run is computed, which changes results only by rounding.
+
+    Args:
+        cpu_devices: number of devices into which a process divides its CPU, if it has no accelerator.
+        model_axis: number of devices over which each matrix is split; the others split the batch.
+        coordinator: address HOST:PORT of process 0, with several processes.
+        processes: number of processes.
+        process: index of this process, from 0.
+    """
+
+    cpu_devices: int = 1
+    model_axis: int = 1
+    coordinator: str = ""
+    processes: int = 1
+    process: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("cpu_devices", "model_axis", "processes"):
+            checks.integer(name, getattr(self, name), min_value=1)
+        checks.integer("process", self.process, min_value=0, max_value=self.processes - 1)
+        addressed = self.processes == 1 or ":" in self.coordinator
+        checks.require(addressed, "coordinator", "must be HOST:PORT for several processes", self.coordinator)

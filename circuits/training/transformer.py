@@ -1,0 +1,158 @@
+"""Training of a transformer on a task: what it brings to the loop."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Int
+
+from circuits.tasks.task import Task, build_task
+from circuits.training import loop
+from circuits.training.batches import Data, load, token_source
+from circuits.training.config import TrainConfig
+from circuits.training.devices import Devices
+from circuits.training.evaluation import answers, figures
+from circuits.training.loop import Report, Schedule, Training, every
+from circuits.training.parallel import mesh, replicated, state_shardings
+from circuits.training.progress import means
+from circuits.training.seeds import over_seeds
+from circuits.training.shapes import check_fits, tokens_per_step
+from circuits.training.step import Losses, State, initial_state, model_of, update
+
+LEGEND = (
+    "means over seeds: loss of the last batch; test and train: share of whole answers to test and training problems "
+    "that are right; "
+)
+
+
+def train(
+    config: TrainConfig,
+    folder: Path,
+    devices: Devices | None = None,
+    resume: bool = False,
+    show: Callable[[Report], None] = lambda report: None,
+) -> State:
+    """Train a transformer, and leave config.json, metrics.jsonl, checkpoints and the task's own files in a folder.
+
+    Args:
+        config: what to train.
+        folder: made if it does not exist.
+        devices: where to compute; one device if left out.
+        resume: continue the run in the folder, if there is one.
+        show: called after each evaluation.
+
+    Returns:
+        The last state. Every leaf has the seeds as its first axis.
+
+    Raises:
+        ValueError: for a folder that holds another run, or a task or data that cannot be used.
+        ArithmeticError: when a loss is no longer finite.
+        OSError: when nothing can be written.
+        circuits.training.loop.Interrupted: on Ctrl-C, after saving a checkpoint.
+    """
+    return loop.finish(loop.open_run(prepare(config, build_task(config.task), devices), folder, resume), show)
+
+
+def prepare(config: TrainConfig, task: Task, devices: Devices | None = None) -> Training:
+    """Return the training of a config on its task, the data loaded; nothing is compiled or written yet.
+
+    Raises ValueError naming the field that does not fit the task or the devices, or data that cannot be used.
+    """
+    check_fits(config, task)
+    grid = mesh(devices or Devices(), config.batch // config.accumulate)
+    data = load(task, config.batch, config.test_examples)
+    initial = partial(initial_states, config, task)
+    shapes = jax.eval_shape(initial)
+    shardings = state_shardings(grid, shapes)
+    steps, constant = config.steps, (config.optimiser.schedule, config.objective.weight_schedule)
+    return Training(
+        config=config,
+        abstract=jax.tree.map(
+            lambda leaf, s: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=s), shapes, shardings
+        ),
+        initial=jax.jit(initial, out_shardings=shardings),
+        advance=_advance(config, task, data, grid, shardings),
+        evaluate=_evaluate(config, task, data, grid),
+        snapshot=None,
+        schedule=Schedule(
+            every(config.evaluate_every, steps) | {1}, frozenset(), every(config.checkpoint_every, steps)
+        ),
+        keep=config.keep,
+        keep_every=config.keep_every,
+        stride=1,
+        tokens_per_step=tokens_per_step(config, task),
+        growing=frozenset({"steps"} if constant == ("constant", "constant") else ()),
+        files=task.files,
+        status=partial(status, task),
+        legend=LEGEND + task.legend,
+    )
+
+
+def initial_states(config: TrainConfig, task: Task) -> State:
+    """Return the state of every seed before the first step."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *(initial_state(config, task, s) for s in seeds_of(config)))
+
+
+def seeds_of(config: TrainConfig) -> range:
+    """Return the seeds of a run."""
+    return range(config.first_seed, config.first_seed + config.seeds)
+
+
+def status(task: Task, records: list[dict[str, Any]]) -> str:
+    """Return an evaluation in a line: means over seeds."""
+    mean, test = means(records), task.status(means(records, "test_"))
+    details = f" ({test})" if test else ""
+    return (
+        f"loss {mean['loss']:.4f}  test {mean['test_exact']:.1%}{details}  train {mean['train_exact']:.1%}  "
+        f"{mean['tokens_per_second']:,.0f} tokens/s"
+    )
+
+
+def _advance(
+    config: TrainConfig, task: Task, data: Data, grid: Mesh, shardings: Any
+) -> Callable[[State, int, int], tuple[State, Any]]:
+    tokens_at = token_source(task, data, seeds_of(config), config.batch, grid)
+
+    @partial(jax.jit, donate_argnums=0, out_shardings=(shardings, replicated(grid)))
+    def step_all(state: State, tokens: Int[Array, "S B T"], step: Int[Array, ""]) -> tuple[State, Losses]:
+        return over_seeds(lambda state, tokens: update(config, task, state, tokens, step), state, tokens)
+
+    def advance(state: State, start: int, stop: int) -> tuple[State, Any]:
+        losses = None
+        for step in range(start, stop):
+            state, losses = step_all(state, tokens_at(step), np.int32(step))
+        return state, losses
+
+    return advance
+
+
+def _evaluate(config: TrainConfig, task: Task, data: Data, grid: Mesh) -> Callable[[State, Any], list[dict[str, Any]]]:
+    teacherless = config.objective.name == "teacherless"
+    sets = {"test_": data.test, "train_": data.train_sample}
+
+    @partial(jax.jit, out_shardings=replicated(grid))
+    def answer_all(params: Any) -> list[Any]:
+        def answer(params: Any) -> list[Any]:
+            model = model_of(config, task, params)
+            return [answers(model, task, jnp.asarray(rows, jnp.int32), teacherless) for rows in sets.values()]
+
+        return over_seeds(answer, params)
+
+    def evaluate(state: State, losses: Losses) -> list[dict[str, Any]]:
+        measured, answered = jax.device_get((losses, answer_all(state.params)))
+        records = []
+        for row, seed in enumerate(seeds_of(config)):
+            loss, heads = (np.asarray(part[row], np.float64).tolist() for part in measured)
+            record = {"seed": seed, "loss": loss, "head_losses": heads}
+            for (prefix, rows), found in zip(sets.items(), answered, strict=True):
+                one = jax.tree.map(lambda leaf, row=row: leaf[row], found)
+                record |= {prefix + name: value for name, value in figures(task, one, rows).items()}
+            records.append(record)
+        return records
+
+    return evaluate
