@@ -11,6 +11,7 @@ import argparse
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from measure import report
@@ -47,7 +48,13 @@ def measure(name: str, make: Callable[[int, int], Matrices], nodes: int, probabi
     seconds = time.perf_counter() - made
     assert len(matrices) == MATRICES, f"{name}: {len(matrices)} matrices"
     assert findings.nulls.keys() == {"permuted", "rewired", "untrained"}
-    size = {"count": len(matrices), "nodes": nodes, "references": len(references), "draws": draws, "untrained": models}
+    size: dict[str, Any] = {
+        "count": len(matrices),
+        "nodes": nodes,
+        "references": len(references),
+        "draws": draws,
+        "untrained": models,
+    }
     report(f"adjacency/{name}", seconds, matrices=made - begun, **size, held=int(findings.holds.sum()))
 
 

@@ -19,7 +19,7 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from measure import LocalSide, Side, report, seconds, serve, use_cores
@@ -73,12 +73,11 @@ def our_step(setting: Setting) -> tuple[Any, Any, Callable[..., Any]]:
     from circuits.training.step import initial_state, update
     from circuits.transformer.config import Architecture
 
+    shape = {key: getattr(setting, key) for key in ("layers", "width", "heads", "activation")}
     config = TrainConfig(
         task=StarConfig(),  # 2-path 5-node stars of 20 labels as text: 31 tokens are read, 24 are known
         objective=ObjectiveConfig(name="mtp", heads=HEADS),
-        model=Architecture(
-            layers=setting.layers, width=setting.width, heads=setting.heads, activation=setting.activation
-        ),
+        model=Architecture(**shape),
         optimiser=OptimiserConfig(learning_rate=RATE),
         batch=setting.batch,
         accumulate=setting.parts,
@@ -162,7 +161,7 @@ def side_of(name: str, setting: Setting) -> LocalSide:
 
 
 def compare(
-    name: str, sides: dict[str, Side | LocalSide], setting: Setting, rounds: int, steps: int, **rest: Any
+    name: str, sides: Mapping[str, Side | LocalSide], setting: Setting, rounds: int, steps: int, **rest: Any
 ) -> None:
     """Report medians over rounds, as seconds per step and tokens per second."""
     times: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}

@@ -1,3 +1,9 @@
+import proofs_check
+
+from . import flow as flow
+from . import plotting as plotting
+from . import probes as probes
+from . import tasks as tasks
 from .disentangled.circuit import circuit as circuit
 from .disentangled.circuit import saturated as saturated
 from .disentangled.closed_form import Activations as Activations
@@ -16,8 +22,14 @@ from .models import accuracy as accuracy
 from .models import held_out_problems as held_out_problems
 from .models import load_model as load_model
 from .models import shipped_checkpoints as shipped_checkpoints
+from .probes.attention.extract import attention_maps as attention_maps
+from .probes.attention.planning import find_circuit as find_circuit
 from .tasks.problem import Problem as Problem
 from .tasks.sampling import sample as sample
 from .tasks.star.graph import StarGraph as StarGraph
 from .tasks.star.graph import encode_prompt as encode_prompt
 from .tasks.star.graph import targets as targets
+from .transformer.model import Predictor as Predictor
+from .transformer.taps import Taps as Taps
+
+verify = proofs_check.verify

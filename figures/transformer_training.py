@@ -50,7 +50,8 @@ def load(objective: str) -> Series:
 
 def compared(title: str, field: str, runs: dict[str, Series], chance: float) -> LinePanel:
     lines = [line(name, *series[field], OBJECTIVES[name][1]) for name, series in runs.items()]
-    reference = Line("", lines[0].x[[0, -1]], np.full(2, chance), 6, "reference")
+    steps, _ = runs["NTP"][field]
+    reference = Line("", steps[[0, -1]], np.full(2, chance), 6, "reference")
     return LinePanel(title, "share of graphs", [*lines, reference], limits=LIMITS)
 
 

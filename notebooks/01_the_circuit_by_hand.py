@@ -41,8 +41,7 @@ from circuits.disentangled.closed_form import forward
 from circuits.disentangled.objective import batch_objective, objective
 from circuits.disentangled.weights import norm
 from circuits.flow.population import mean_by_symmetry
-from circuits.plotting.heatmaps import attention_heatmaps, weight_heatmap
-from circuits.plotting.lines import lines_by_gamma
+from circuits.plotting import attention_heatmaps, lines_by_gamma, weight_heatmap
 from circuits.tasks.problem import Problem
 from circuits.tasks.star.answers import solve_star
 from circuits.tasks.star.enumeration import canonical_problems

@@ -40,10 +40,7 @@ from circuits.flow.descent import optimise
 from circuits.flow.fields import GOAL, PLAN, gradient_flow, population_loss
 from circuits.flow.rates import rate
 from circuits.flow.solve import evaluate, log_times, solve
-from circuits.plotting.lines import line_panels
-from circuits.plotting.lines import LinePanel
-from circuits.plotting.lines import Line
-from circuits.plotting.heatmaps import attention_heatmaps
+from circuits.plotting import Line, LinePanel, attention_heatmaps, line_panels
 from circuits.tasks.star.enumeration import canonical_problems
 from circuits.tasks.star.graph import StarGraph, encode_prompt
 

@@ -39,12 +39,7 @@ from circuits.flow.fields import NEXT_TOKEN, PLAN, gradient_flow, population_los
 from circuits.flow.population import mean_by_symmetry
 from circuits.flow.rates import rate
 from circuits.flow.solve import log_times, solve
-from circuits.plotting.bars import bar_panels
-from circuits.plotting.bars import BarPanel
-from circuits.plotting.bars import Bars
-from circuits.plotting.lines import line_panels
-from circuits.plotting.lines import LinePanel
-from circuits.plotting.lines import Line
+from circuits.plotting import BarPanel, Bars, Line, LinePanel, bar_panels, line_panels
 from circuits.tasks.star.enumeration import canonical_problems
 from circuits.tasks.star.graph import StarGraph, encode_prompt
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from circuits import held_out_problems, load_model
 from circuits.models import CHECKPOINTS
-from circuits.plotting.lines import Line, LinePanel, line_panels
+from circuits.plotting import Line, LinePanel, line_panels
 from circuits.tasks import chance, decode_ids
 from circuits.training.evaluation import score
 from circuits.training.run_folder import read_metrics

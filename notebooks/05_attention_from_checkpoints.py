@@ -30,9 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from circuits import held_out_problems, load_model
-from circuits.plotting.attention import attention_grid, query_heatmap
-from circuits.plotting.effects import head_score_heatmap
-from circuits.plotting.page import attention_page
+from circuits.plotting import attention_grid, attention_page, head_score_heatmap, query_heatmap
 from circuits.probes.attention.extract import attention_maps
 from circuits.probes.attention.planning import find_circuit
 from circuits.probes.layout import aligned_names, problem_layout, query_position

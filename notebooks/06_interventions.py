@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from circuits import held_out_problems, load_model
-from circuits.plotting.effects import effect_heatmap, head_score_heatmap
+from circuits.plotting import effect_heatmap, head_score_heatmap
 from circuits.probes import Receiver, ablate, knock_out, patch, path_patch, planning_twins
 from circuits.probes.layout import aligned_names
 from circuits.probes.residual.linear import fit_linear_probes, score_linear_probes

@@ -27,15 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from circuits.plotting.bars import bar_panels
-from circuits.plotting.bars import BarPanel
-from circuits.plotting.bars import Bars
-from circuits.plotting.heatmaps import attention_heatmap, weight_heatmap
+from circuits.plotting import BarPanel, Bars, attention_heatmap, bar_panels, weight_heatmap
 from circuits.pretrained.gguf import load_gguf
 from circuits.pretrained.smollm2 import smollm2_file
-from circuits.probes.language.heads import repeated_sequences
-from circuits.probes.language.heads import measure_language_heads
-from circuits.probes.language.heads import heads_above_nulls
+from circuits.probes.language.heads import heads_above_nulls, measure_language_heads, repeated_sequences
 from circuits.probes.patterns import attention_patterns
 from circuits.transformer.taps import Taps
 

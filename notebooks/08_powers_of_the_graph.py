@@ -33,7 +33,7 @@ from circuits.one_layer.counts import counts
 from circuits.one_layer.losses import losses, objective
 from circuits.one_layer.parameters import Options, random
 from circuits.one_layer.training import train_full_batch
-from circuits.plotting.adjacency import NullBand, matrix_panels, power_bars
+from circuits.plotting import NullBand, matrix_panels, power_bars
 from circuits.probes.adjacency.find import find_powers, verdict
 from circuits.probes.adjacency.references import graph_references
 from circuits.tasks import (

@@ -86,22 +86,21 @@ def test_writing_makes_the_folder_and_names_it_in_errors(tmp_path):
     with files.writing(tmp_path / "a" / "b"):
         pass
     assert (tmp_path / "a" / "b").is_dir()
-    with pytest.raises(ValueError, match="out: must be a folder to write in, got .*a/b.* (full)"), files.writing(
-        tmp_path / "a" / "b"
-    ):
+    rule = r"out: must be a folder to write in, got .*a/b.* \(full\)"
+    with pytest.raises(ValueError, match=rule), files.writing(tmp_path / "a" / "b"):
         raise OSError(28, "full")
 
 
 def test_checksums_are_those_of_every_earlier_release(tmp_path):
     """They are stored in checkpoints: what goes into them must not change."""
     assert files.checksum(b"ab", memoryview(b"c")) == files.checksum(b"abc")
-    assert files.checksum(b"abc").startswith("bddd813c634239723171ef3fee98579b")
-    assert files.array_entry("b", ARRAYS["b"])["digest"].startswith(ENTRY)
-    assert files.arrays_checksum(ARRAYS).startswith(ALL)
-    assert files.arrays_checksum(dict(reversed(ARRAYS.items()))).startswith(ALL)
-    assert files.arrays_checksum({"b": np.asfortranarray(ARRAYS["b"]), "a": ARRAYS["a"]}).startswith(ALL)
+    assert files.checksum(b"abc").startswith("bddd813c")
+    assert files.array_entry("b", ARRAYS["b"])["digest"].startswith("b88f0a45")
+    assert files.arrays_checksum(ARRAYS).startswith("e512c279")
+    assert files.arrays_checksum(dict(reversed(ARRAYS.items()))).startswith("e512c279")
+    assert files.arrays_checksum({"b": np.asfortranarray(ARRAYS["b"]), "a": ARRAYS["a"]}).startswith("e512c279")
     others = [ARRAYS | {"b": ARRAYS["b"].reshape(3, 2)}, ARRAYS | {"b": ARRAYS["b"].view(np.float32)}]
-    assert not any(files.arrays_checksum(other).startswith(ALL) for other in others)
+    assert not any(files.arrays_checksum(other).startswith("e512c279") for other in others)
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "x").write_bytes(b"abc")
     assert files.file_checksums(tmp_path, "sub") == {"sub/x": files.checksum(b"abc")}
@@ -109,7 +108,7 @@ def test_checksums_are_those_of_every_earlier_release(tmp_path):
 
 def test_a_manifest_is_checked_by_its_own_checksum(tmp_path):
     manifest, path = files.with_checksum({"step": 3, "name": "a"}), tmp_path / "manifest.json"
-    assert manifest["digest"].startswith(MANIFEST)
+    assert manifest["digest"].startswith("096b9f2d")
     path.write_text(json.dumps(manifest))
     assert files.read_checked(path) == manifest
     for changed in (manifest | {"step": 4}, {"step": 3, "name": "a"}, manifest | {"more": 1}):

@@ -86,8 +86,8 @@ def mechanism_panels(
     for row, model in zip(rows, models, strict=False):
         axes = row.subplots(1, 4)
         for number, (ax, layer) in enumerate(zip(axes[:2], model.weights, strict=True), start=1):
-            arrays = (np.asarray(block, float) for block in layer)
-            _draw_blocks(ax, *arrays, f"{next(letters)}{model.name}: $W^{{({number})}}$")
+            content, position = (np.asarray(block, float) for block in layer)
+            _draw_blocks(ax, content, position, f"{next(letters)}{model.name}: $W^{{({number})}}$")
         for number, (ax, pattern) in enumerate(zip(axes[2:], model.attention, strict=True)):
             name = f"{next(letters)}{model.name}: attention in layer {number}"
             outlined = marks if number == 0 else ()

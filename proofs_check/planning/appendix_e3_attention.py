@@ -28,8 +28,8 @@ from scipy.stats import t as student
 from circuits.models import CHECKPOINTS
 from circuits.probes.layout import query_position, start_goal_positions
 from circuits.probes.patterns import PATTERNS
-from circuits.tasks.token_format import TokenFormat
 from circuits.tasks.task import Task
+from circuits.tasks.token_format import TokenFormat
 from circuits.training.stored import read
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor, Transformer, tap_names

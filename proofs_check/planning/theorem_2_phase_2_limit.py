@@ -38,7 +38,7 @@ def off_diagonal() -> Findings:
     """The off-diagonal entries of W0^(2) converge to finite negative values."""
 
     def acts_as(multiple: sympy.Expr) -> Outcome:
-        """S2[T, j] / S2[T, T-1] with W0^(2) = a I + b (1 1^T - I) and with a multiple of I; all in exponentials."""
+        """Compare S2[T, j] : S2[T, T-1] with W0^(2) = a I + b (1 1^T - I) and with a multiple of I, in exponentials."""
         on, off = sympy.symbols("A B", positive=True)
         v = sympy.symbols(f"v1:{T + 1}", positive=True)
         scale = multiple.subs({_A: on, _B: off})
@@ -46,7 +46,7 @@ def off_diagonal() -> Findings:
         for matches in {kind.matches for kind in kinds()}:
             ours = [(on if match else off) * x for match, x in zip(matches, v, strict=True)]
             theirs = [(scale if match else 1) * x for match, x in zip(matches, v, strict=True)]
-            pairs += [(x / ours[SELF], y / theirs[SELF]) for x, y in zip(ours, theirs, strict=True)]
+            pairs += [(x * theirs[SELF], y * ours[SELF]) for x, y in zip(ours, theirs, strict=True)]
         return same(pairs)
 
     *steps, falls = proof.steps("amended", "intended")

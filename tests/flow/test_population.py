@@ -79,8 +79,8 @@ def _layer_of_labels(weights, tokens, y1, y2):
     ("quantity", "where"),
     [
         (lambda w, tokens, y1, y2: (y1 - y2) ** 2, "its value"),  # a reflection of all labels leaves it as it is
-        (lambda w, tokens, y1, y2: 1.0 * (y1 == 3), "its value"),
-        (lambda w, tokens, y1, y2: {"last": jnp.sin(1.0 * tokens[7])}, r"\['last'\]"),
+        (lambda w, tokens, y1, y2: y1 == 3, "its value"),
+        (lambda w, tokens, y1, y2: {"edge": tokens[:2]}, r"\['edge'\]"),
         (lambda w, tokens, y1, y2: (forward(w, tokens).outputs[0],), r"\[0\]"),
         (_layer_of_labels, ".content"),
     ],

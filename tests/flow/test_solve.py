@@ -82,7 +82,7 @@ def test_phase_1():
     """L2 over Toeplitz weights of Layer 1: the oracle, the energy, and every quantity that is conserved."""
     flow = Flow(coordinates(PAPER, position_1=toeplitz(10)), GOAL)
     require_all(flow, flow.solve(jnp.zeros(10)))
-    elsewhere = flow.solve(jnp.asarray(np.random.default_rng(0).normal(size=10)))
+    elsewhere = flow.solve(jnp.asarray(np.linspace(-2.0, 1.2, 10)[[3, 8, 0, 5, 1, 9, 6, 2, 7, 4]]))
     require_energy_balance(flow, elsewhere)
     require_row_sums(flow, elsewhere)
     # u_end is at offset 1 and at even ones. All others have w' = -s, so e^-w grows alike, by the integral of 1 / sum

@@ -22,7 +22,8 @@ def test_bars_are_those_given():
     assert ticks(two.xaxis) == CATEGORIES
     assert (two.get_xlabel(), two.get_ylabel(), two.get_title(loc="left")) == ("block", "share", "two")
     legend = two.get_legend()
-    assert (one.get_legend() is None, legend is not None) == (True, True)
+    assert one.get_legend() is None
+    assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["ours", "theirs"]
     segments = [segment for shape in two.collections for segment in shape.get_segments()]  # pyright: ignore
     np.testing.assert_allclose([segment[:, 1] for segment in segments if len(segment)][:2], [[0.1, 0.5]] * 2)

@@ -54,7 +54,7 @@ def test_curves_are_those_given():
 
 
 def test_names_at_ends_do_not_overlap_on_a_linear_axis():
-    lines = [Line(f"line {number}\nof two rows", X, RISING.y + 0.01 * number, number) for number in range(4)]
+    lines = [Line(f"line {number}\nof two rows", X, np.log1p(X) + 0.01 * number, number) for number in range(4)]
     figure = line_panels([LinePanel("", "", [*lines, Line("short", X[:9], FALLING[:9])])], "time")
     (ax,) = figure.axes
     draw(figure)

@@ -53,7 +53,7 @@ def test_means_intervals_and_seeds_are_those_given():
     assert [to_rgba(text.get_color()) for text in first.texts] == [to_rgba(c) for c in (GREY, *COLOURS[:2])]
     assert ticks(first.xaxis) == ["2k", "8k", "32k"]
     chance = first.get_lines()[0]
-    assert (chance.get_linestyle(), list(chance.get_ydata())) == ("--", [0.5, 0.5])
+    assert (chance.get_linestyle(), np.asarray(chance.get_ydata()).tolist()) == ("--", [0.5, 0.5])
 
 
 def test_nothing_overlaps_and_nothing_is_cut():

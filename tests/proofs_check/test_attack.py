@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from proofs_check.attack import campaigns, processes, replacing, report
+from proofs_check.attack import formulas, functions, processes, replacing, report
 from proofs_check.attack.engine import Target
 from proofs_check.attack.mutations import edits
 from proofs_check.attack.record import Record, explanation, explanations
@@ -31,6 +31,9 @@ def guarded(number):
     if number != number:
         raise ValueError("number: must not be NaN")
     return number
+
+def ignored(number):
+    return number + 1.0
 
 def never_called(a):
     return a + 1
@@ -59,46 +62,52 @@ CLAIMS = [
     Claim("toy.twin", "s", "s", "s", "holds", cross_checked),
     claim("sound", lambda scale: equal([square(3.0)], [9.0 * scale]), 1, 2),
     claim("largest", largest_gap, 1, 2),
-    claim("blind", lambda right: (area.square(2.0), every([right]))[1], True, False),
+    claim("blind", lambda right: (area.ignored(2.0), area.halves(2.0), every([right]))[2], True, False),
     claim("crash", lambda scale: equal([area.guarded(square(2.0))], [4.0 * scale]), 1, 2),
     claim("symmetric", lambda scale: equal(area.symmetric()[0], np.array([1.0, 0.0]) * scale), 1, 2),
 ]
 """
 
 
-@pytest.fixture
-def target(tmp_path, monkeypatch):
-    folder = tmp_path / "toy_library" / "formulas"
+@pytest.fixture(scope="module")
+def target(tmp_path_factory):
+    root = tmp_path_factory.mktemp("toy")
+    folder = root / "toy_library" / "formulas"
     folder.mkdir(parents=True)
     for package in (folder, folder.parent):
         package.joinpath("__init__.py").write_text("")
     folder.joinpath("area.py").write_text(LIBRARY)
-    registry = tmp_path / "toy_claims.py"
+    registry = root / "toy_claims.py"
     registry.write_text(CLAIMS)
-    monkeypatch.syspath_prepend(tmp_path)
-    # The toy claims need none of the heavy imports that real ones share.
-    processes._CONTEXT.set_forkserver_preload(["proofs_check.attack.campaigns"])
-    # Fresh processes import the main module again, which is slow for pytest.
-    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
-    return Target((str(registry),), "toy_library", ("formulas",), ())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(root)
+        # The toy claims need none of the heavy imports that real ones share.
+        processes._CONTEXT.set_forkserver_preload(["proofs_check.attack.formulas"])
+        # Fresh processes import the main module again, which is slow for pytest.
+        patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+        yield Target((str(registry),), "toy_library", ("formulas",), ())
 
 
-def attacked(target, only, record=None, **sampling):
-    said = []
-    record = record or Record(None, "")
-    rows = campaigns.functions(target, (only,), sampling.get("sample", 0), 0, record, said.append)
-    return {(row["function"].split(":")[1], row["attack"]): row["outcome"] for row in rows}, said
+@pytest.fixture(scope="module")
+def attacked(target):
+    """The record of all attacks on all functions."""
+    record = Record(None, "")
+    functions.campaign(target, (), 0, 0, record, lambda line: None)
+    return record
 
 
-@pytest.mark.parametrize("name", ["toy.sound", "toy.twin"])
-def test_a_claim_that_compares_its_value_notices_every_attack(target, name):
-    rows, _ = attacked(target, name)
-    assert rows == {("square", attack): "detected" for attack in ("NaN", "zero", "negated")}
+def outcomes(record, claim):
+    rows = [row for row in record.rows.values() if row["claim"] == claim]
+    return {(row["function"].split(":")[1], row["attack"]): row["outcome"] for row in rows}
 
 
-def test_a_nan_that_the_claim_loses_survives(target):
-    rows, _ = attacked(target, "toy.largest")
-    assert rows == {
+@pytest.mark.parametrize("claim", ["toy.sound", "toy.twin"])
+def test_a_claim_that_compares_its_value_notices_every_attack(attacked, claim):
+    assert outcomes(attacked, claim) == {("square", attack): "detected" for attack in ("NaN", "zero", "negated")}
+
+
+def test_a_nan_that_the_claim_loses_survives(attacked):
+    assert outcomes(attacked, "toy.largest") == {
         ("halves", "NaN at ['left']"): "detected",
         ("halves", "NaN at ['right']"): "survived",
         ("halves", "zero"): "detected",
@@ -106,45 +115,48 @@ def test_a_nan_that_the_claim_loses_survives(target):
     }
 
 
-@pytest.mark.slow
-def test_a_claim_that_ignores_the_library_is_found_out(target):
-    record = Record(None, "")
-    rows, _ = attacked(target, "toy.blind", record)
+def test_a_claim_that_ignores_a_result_is_reported_unless_another_claim_uses_it(attacked):
+    rows = outcomes(attacked, "toy.blind")
     assert set(rows.values()) == {"unused"}
-    assert len(report.unexplained(list(record.rows.values()), [])) == 3
-    attacked(target, "toy.sound", record)
-    assert report.unexplained(list(record.rows.values()), []) == []
+    assert len(rows) == 3 + 4
+    unexplained = report.unexplained(list(attacked.rows.values()), [])
+    assert {(row["claim"], row["function"].split(":")[1]) for row in unexplained} == {
+        ("toy.blind", "ignored"),
+        ("toy.blind", "halves"),  # no claim notices NaN in its second part
+        ("toy.largest", "halves"),
+    }
 
 
-@pytest.mark.slow
-def test_an_exception_is_no_detection_and_an_attack_without_effect_is_exempt(target):
-    rows, _ = attacked(target, "toy.crash")
+def test_an_exception_is_no_detection_and_an_attack_without_effect_is_exempt(attacked):
+    rows = outcomes(attacked, "toy.crash")
     assert rows["square", "NaN"] == "crash"
     assert rows["guarded", "NaN"] == "detected"
-    rows, _ = attacked(target, "toy.symmetric")
+    rows = outcomes(attacked, "toy.symmetric")
     assert rows["symmetric", "transposed"] == "exempt"
     assert rows["symmetric", "negated"] == "detected"
 
 
-def test_a_run_resumes_and_draws_the_same_sample(target, tmp_path):
-    file = tmp_path / "record.json"
-    first, said = attacked(target, "toy.sound", Record(file, "code"), sample=1)
-    assert len(first) == 1
-    assert said
-    again, said = attacked(target, "toy.sound", Record.open(file, "code"), sample=1)
+def test_a_run_resumes_and_draws_the_same_sample(target, attacked, tmp_path):
+    file, said = tmp_path / "record.json", []
+    record = Record(file, "code", dict(attacked.traces))
+    first = functions.campaign(target, ("toy.sound",), 1, 0, record, said.append)
+    assert len(first) == len(said) == 1
+    again = functions.campaign(target, ("toy.sound",), 1, 0, Record.open(file, "code"), said.append)
     assert again == first
-    assert not said
+    assert len(said) == 1
     assert Record.open(file, "other code").rows == {}
 
 
-def test_mutants_of_formulas(target):
-    rows, uncovered = campaigns.formulas(target, ("toy.sound,toy.largest",), "*", 0, 0, Record(None, ""), print)
-    outcomes = {row["after"]: (row["outcome"], row["by"]) for row in rows}
-    assert outcomes["return side / side"] == ("detected", "toy.sound")
-    assert outcomes['return {"left": whole / 3, "right": whole - whole / 2}'] == ("detected", "toy.largest")
-    assert {mutant.function for mutant in uncovered} == {"symmetric", "never_called"}
+def test_mutants_of_formulas(target, attacked):
+    rows, untested = formulas.campaign(
+        target, ("toy.sound,toy.largest,toy.blind",), "*", 0, 0, attacked, lambda _: None
+    )
+    by = {row["after"]: (row["outcome"], row["by"]) for row in rows}
+    assert by["return side / side"] == ("detected", "toy.sound")
+    assert by['return {"left": whole / 3, "right": whole - whole / 2}'] == ("detected", "toy.largest")
+    assert {mutant.function for mutant in untested} == {"symmetric", "guarded", "ignored", "never_called"}
     assert report.unexplained(rows, [], complete=False) == []
-    text = report.formulas(rows, uncovered, [])
+    text = report.formulas(rows, untested, [])
     assert "mutation score 100.0%" in text
     assert "formulas/area.py never_called: 4" in text
 

@@ -266,6 +266,7 @@ def test_a_run_that_resumes_from_an_earlier_step_sets_later_ones_aside(tmp_path)
         assert checkpoints.steps() == [1, 2]
         assert same(checkpoints.restore(small(0)).state, small(20))
         checkpoints.save(3, small(30))
+        checkpoints.save(3, small(31))
     with Checkpoints(tmp_path) as checkpoints:  # another process
         checkpoints.save(2, small(21))
         assert same(checkpoints.restore(small(0)).state, small(21))

@@ -1,7 +1,7 @@
 """Self-speculative decoding: equal to greedy decoding for every kind of heads, and its counts those of a plain loop."""
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -174,6 +174,10 @@ def test_after_an_end_token_there_is_padding(pad):
         assert text == own[:length] + [END if pad is None else pad] * (COUNT - length)
 
 
+def _round(model, state, last):
+    return module._round(model, last, None, state)
+
+
 @pytest.mark.parametrize(
     "name", ["sequential", *(pytest.param(name, marks=pytest.mark.slow) for name in ("meta", "chained injected block"))]
 )
@@ -182,14 +186,16 @@ def test_kv_caches_of_heads_are_those_computed_from_scratch(name):
     capacity = POSITIONS + 2 * (HEADS - 1)
     model = nearly_right(name, noise=0.2)
 
-    def rounds(model, prompt):
-        state = module._begin(model, prompt)
-        for _ in range(2):
-            state = module._round(model, LENGTH + COUNT - 2, None, state)
+    def fresh_caches(model, state):
         caches = model.heads.empty_cache(capacity)
-        return state, module._draft(model, state.ids, state.base, jnp.int32(0), state.position, caches)[1]
+        return module._draft(model, state.ids, state.base, jnp.int32(0), state.position, caches)[1]
 
-    state, fresh = jax.jit(jax.vmap(rounds, (None, 0)))(model, prompts(4))
+    begin, verify, redraft = (
+        jax.jit(jax.vmap(function, (None, 0)))
+        for function in (module._begin, partial(_round, last=LENGTH + COUNT - 2), fresh_caches)
+    )
+    state = verify(model, verify(model, begin(model, prompts(4))))
+    fresh = redraft(model, state)
     full = np.flatnonzero(np.asarray(state.accepted)[:, -1] == 2)
     assert len(full)
     for row in full:

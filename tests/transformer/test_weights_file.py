@@ -168,7 +168,7 @@ def test_fields_with_defaults_may_be_absent_and_checksums_are_of_what_is_written
     with pytest.raises(ValueError, match=r"config.json: must describe the model that"):
         load_saved_model(folder)
     strip_config(folder, ["vocab"])
-    with pytest.raises(ValueError, match=r"config: must be an object with the fields \['vocab', 'positions'\]"):
+    with pytest.raises(ValueError, match="config: must be an object with the fields"):
         load_saved_model(folder)
 
 

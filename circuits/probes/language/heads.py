@@ -14,7 +14,7 @@ does.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ Patterns = Float[AnyArray, "L H T T"]
 Targets = Bool[AnyArray, "T T"]
 """Which keys each query should attend to."""
 HeadScores = Float[Array, "L H"]
-Scores = TypeVar("Scores", HeadScores, Interval)
+Evidence = tuple[HeadScores, HeadScores, HeadScores | None]
 KINDS = ("previous", "duplicate", "induction")
 
 
@@ -43,13 +43,13 @@ class RepeatedSequences(NamedTuple):
     fresh: Int[np.ndarray, "B T"]
 
 
-class HeadEvidence(NamedTuple, Generic[Scores]):
-    """The evidence for one kind: scores [L, H] of one sequence, or intervals of them over sequences."""
+class HeadEvidence(NamedTuple):
+    """The evidence for one kind of head: intervals [L, H] over sequences."""
 
-    score: Scores
-    over_shuffled: Scores
+    score: Interval
+    over_shuffled: Interval
     """The excess over the score with shuffled targets, from -1 to 1."""
-    over_fresh: Scores | None
+    over_fresh: Interval | None
     """The excess over the score on fresh tokens; None for "previous", whose heads do the same on any tokens."""
 
 
@@ -166,8 +166,8 @@ def induction_score(patterns: Patterns, tokens: Tokens) -> HeadScores:
     return attention_on(patterns, target_mask("induction", tokens))
 
 
-def head_evidence(patterns: Patterns, tokens: Tokens, fresh_patterns: Patterns) -> dict[str, HeadEvidence[HeadScores]]:
-    """The evidence for each kind on one repeated sequence.
+def head_evidence(patterns: Patterns, tokens: Tokens, fresh_patterns: Patterns) -> dict[str, Evidence]:
+    """The fields of ``HeadEvidence`` for each kind on one repeated sequence.
 
     ``fresh_patterns`` are those of a sequence of the same length whose second half is fresh; the same positions count.
     """
@@ -176,7 +176,7 @@ def head_evidence(patterns: Patterns, tokens: Tokens, fresh_patterns: Patterns) 
         targets = target_mask(kind, tokens)
         score = attention_on(patterns, targets)
         over_fresh = None if kind == "previous" else score - attention_on(fresh_patterns, targets)
-        evidence[kind] = HeadEvidence(score, score - shuffled_score(patterns, targets), over_fresh)
+        evidence[kind] = (score, score - shuffled_score(patterns, targets), over_fresh)
     return evidence
 
 
@@ -187,7 +187,7 @@ def measure_language_heads(
     patterns_of: Callable[..., Array] = attention_patterns,
     confidence: float = 0.99,
     chunk: int = 4,
-) -> dict[str, HeadEvidence[Interval]]:
+) -> dict[str, HeadEvidence]:
     """Return the evidence that each attention head is a previous-token, duplicate-token or induction head.
 
     Args:
@@ -215,16 +215,17 @@ def measure_language_heads(
     checks.shape("sequences.fresh", fresh, repeated.shape)
     checks.require(len(repeated) >= 2, "sequences", "must be at least 2", len(repeated))
 
-    def one_sequence(model: nnx.Module, tokens: Array, other: Array) -> dict[str, HeadEvidence[HeadScores]]:
+    def one_sequence(model: nnx.Module, tokens: Array, other: Array) -> dict[str, Evidence]:
         both = jax.vmap(lambda ids: patterns_of(model, ids))(jnp.stack([tokens, other]))
         return head_evidence(both[0], tokens, both[1])
 
     moments = stream(one_sequence, model, (jnp.asarray(repeated), jnp.asarray(fresh)), chunk=chunk)
-    heads = moments.mean["previous"].score.size
-    return confidence_interval(moments, confidence, tests=len(KINDS) * heads)
+    heads = moments.mean["previous"][0].size
+    intervals = confidence_interval(moments, confidence, tests=len(KINDS) * heads)
+    return {kind: HeadEvidence(*parts) for kind, parts in intervals.items()}
 
 
-def heads_above_nulls(evidence: HeadEvidence[Interval], margin: float = 0.1) -> list[LanguageHead]:
+def heads_above_nulls(evidence: HeadEvidence, margin: float = 0.1) -> list[LanguageHead]:
     """Return the attention heads that exceed both null hypotheses, strongest first.
 
     Args:

@@ -17,7 +17,7 @@ from circuits.training import run_folder
 from circuits.training.config import TrainConfig
 from circuits.training.shapes import transformer_config
 from circuits.training.sweeps.grid import Job
-from circuits.training.sweeps.pool import status
+from circuits.training.sweeps.pool import state
 from circuits.transformer.model import Predictor
 
 PARAMETERS = "parameters"
@@ -46,7 +46,7 @@ class Cell(NamedTuple):
 
 def final_metrics(folder: Path, jobs: Sequence[Job]) -> dict[str, list[dict[str, Any]]]:
     """Return the metrics of the last step of each job that is done, one record a seed, by the job's name."""
-    done = [job for job in jobs if status(folder, job).state == "done"]
+    done = [job for job in jobs if state(folder, job) == "done"]
     return {job.name: run_folder.read_metrics(folder / "runs" / job.name)[-job.config.seeds :] for job in done}
 
 

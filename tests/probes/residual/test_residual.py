@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 from scipy.special import softmax
 from scipy.stats import binomtest
 
@@ -38,13 +39,14 @@ def streams(ids):
 
 def test_streams_begin_with_the_embedding_and_end_before_the_last_norm():
     model, ids = tiny_model(), some_twins().clean_tokens[0]
-    found, final = jax.jit(
-        lambda ids: (
-            residual_streams(model, ids),
-            model.logits(model.transformer.norm(residual_streams(model, ids)[-1]), 1),
-        )
-    )(ids)
     body = model.transformer
+
+    @jax.jit
+    def outputs(ids):
+        found = residual_streams(model, ids)
+        return found, model.logits(body.norm(found[-1]), 1)
+
+    found, final = outputs(ids)
     assert found.shape == (3, 10, 8)
     assert_close(found[0], np.asarray(body.tokens[...])[ids] + np.asarray(body.positions[...])[:10], 1e-12)
     assert_close(final, run(model, ids)[0][1], 1e-12)
@@ -129,15 +131,11 @@ def test_a_planted_code_is_found_and_shuffled_labels_are_not():
 
 
 def test_a_stream_that_does_not_vary_gives_the_commonest_label():
-    model = copying_model(strength=0)
-    tokens = model.transformer.tokens[...]
-    try:
-        model.transformer.tokens[...] = 0 * tokens
-        train = copy_twins(50).layout
-        fitted = fit_linear_probes(model, train)
-        share = score_linear_probes(model, fitted, train).accuracy[:, 0, 1]
-    finally:
-        model.transformer.tokens[...] = tokens
+    model = nnx.clone(copying_model())
+    model.transformer.tokens[...] = 0 * model.transformer.tokens[...]
+    train = copy_twins(50).layout
+    fitted = fit_linear_probes(model, train)
+    share = score_linear_probes(model, fitted, train).accuracy[:, 0, 1]
     assert np.isfinite(fitted.kernel).all()
     goals = np.asarray(path_nodes(train))[:, 1]
     assert_close(share, np.full(3, np.bincount(goals).max() / 50), 1e-12)

@@ -1,10 +1,9 @@
-"""The balls of Corollary 1's circuit: a range encloses its points, and wrong circuits are what they are called."""
+"""The balls of Corollary 1's circuit: a range encloses its points, and wrong circuits are what their names say."""
 
-import jax
 import numpy as np
 import pytest
 
-from proofs_check.methods import ball, ball_gradients, circuit_bounds, library, star
+from proofs_check.methods import ball, ball_gradients, circuit_bounds, star
 from proofs_check.methods.circuit_bounds import EQ_3
 from proofs_check.methods.star import T, edge_orders, goal, goal_position, next_label, replayed
 
@@ -63,16 +62,17 @@ def test_halved_weights() -> None:
     assert float(whole) == pytest.approx(float(ball.layer_2_miss(at_10, ORDER) * at_10.x))
 
 
-def test_mean_gradient_is_that_of_the_library() -> None:
-    run = library.at_circuit()
-    at_20 = run.gamma == 20
+def test_the_mean_gradient_is_that_of_the_edge_orders() -> None:
+    def blocks(order):
+        gradients = [
+            by_hand(box, order) for by_hand in (ball_gradients.plan, ball_gradients.replay, ball_gradients.shallow)
+        ]
+        scales = (box.x, 1, box.x)  # plan and shallow are divided by e^-gamma
+        return [sum(w * scale * g[n] for w, scale, g in zip(EQ_3, scales, gradients, strict=True)) for n in (1, 3)]
 
-    def mean(*parts: np.ndarray) -> np.ndarray:
-        weighted = [weight * part[at_20].mean(axis=0) for weight, part in zip(EQ_3, parts, strict=True)]
-        return np.sum(weighted, axis=0)
-
-    first, second = jax.tree.map(mean, *run.objective.gradients)
-    squared = np.sum(first.position**2) + np.sum(second.position**2)
-    from_20, beyond = circuit_bounds._mean_squared(EQ_3)
+    box = ball.over(20.0, 20.0)
+    sums = [np.sum(each, axis=0) / 24 for each in zip(*map(blocks, edge_orders()), strict=True)]
+    squared = sum(float(value.mid()) ** 2 for block in sums for value in block.ravel())
+    from_20, beyond = circuit_bounds.mean_squared(EQ_3)
     assert (from_20.low, beyond.high) == (20, None)
     assert from_20.ball.contains(squared)

@@ -25,7 +25,7 @@ def test_the_prompts_are_star_graphs_in_every_edge_order():
 
 def test_the_symbols_are_those_of_sums_over_positions():
     (first, second), tokens = cases.direction(), cases.prompts()[0][5]
-    found = symbols((first, second), tokens, tokens[1])
+    actual = symbols((first, second), tokens, tokens[1])
     size = range(star.T)
     a1, a2 = (
         [[w.content[tokens[i], tokens[j]] + w.position[i, j] for j in size] for i in size] for w in (first, second)
@@ -37,10 +37,10 @@ def test_the_symbols_are_those_of_sums_over_positions():
     logits = [sum(s1[-1, i] * a2[i][j] for i in size) for j in size]
     s2 = np.exp(logits) / sum(np.exp(logits))
     hit = [tokens[j] == tokens[1] for j in size]
-    np.testing.assert_allclose(found.s1, s1, rtol=1e-13)
-    np.testing.assert_allclose(found.s2, s2, rtol=1e-13)
-    np.testing.assert_allclose(found.f2, sum(s1[-1, hit]), rtol=1e-13)
-    np.testing.assert_allclose(found.f1, sum(s2[i] * s1[i, j] for i in size for j in size if hit[j]), rtol=1e-13)
+    np.testing.assert_allclose(actual.s1, s1, rtol=1e-13)
+    np.testing.assert_allclose(actual.s2, s2, rtol=1e-13)
+    np.testing.assert_allclose(actual.f2, sum(s1[-1, hit]), rtol=1e-13)
+    np.testing.assert_allclose(actual.f1, sum(s2[i] * s1[i, j] for i in size for j in size if hit[j]), rtol=1e-13)
 
 
 def test_the_jacobian_is_the_derivative_of_softmax():

@@ -11,10 +11,10 @@ TOKENS, ATTENTION = exact.drawn()[5]
 
 def test_gradients_of_logits_sum_to_zero_in_each_row() -> None:
     for parts in (L1A, L1B, L2):
-        found = exact.gradient(TOKENS, ATTENTION, parts)
-        assert found is not None
-        assert {sum(row) for row in (*found.logits_1, found.logits_2)} == {0}
-        assert exact.size(found) > 0
+        gradients = exact.gradient(TOKENS, ATTENTION, parts)
+        assert gradients is not None
+        assert {sum(row) for row in (*gradients.logits_1, gradients.logits_2)} == {0}
+        assert exact.size(gradients) > 0
 
 
 def test_a_sum_of_losses_has_the_sum_of_their_gradients() -> None:
@@ -32,11 +32,11 @@ def test_no_gradient_where_the_loss_is_infinite() -> None:
     assert exact.shallow(circuit, [False] * T) is None
 
 
-def test_near_the_conditions() -> None:
+def test_attention_near_the_conditions() -> None:
     at_end = goal_position(TOKENS)
     share = Fraction(1, 100)
     near = exact.near(share)(TOKENS, ATTENTION)
     assert {sum(row) for row in (*near.s1, near.s2)} == {1}
     assert near.s2[at_end] == 1 - share + share * ATTENTION.s2[at_end]
-    kept = [t for t in range(T) if t not in (at_end, T - 1)]
-    assert [near.s1[t] for t in kept] == [ATTENTION.s1[t] for t in kept]
+    free = [t for t in range(T) if t not in (at_end, T - 1)]
+    assert [near.s1[t] for t in free] == [ATTENTION.s1[t] for t in free]

@@ -9,8 +9,7 @@ import sympy
 from flint import arb
 from scipy.integrate import solve_ivp
 
-from proofs_check.ledger.certified import same
-from proofs_check.ledger.evidence import Test
+from proofs_check.ledger import Test, same
 from proofs_check.methods.star import T, edge_orders, goal, next_label, positions, replayed
 from proofs_check.planning import theorem_2_phase_1_limit as phase_1
 from proofs_check.planning import theorem_3_flow_enclosure as enclosure
@@ -80,7 +79,7 @@ def test_the_growth_bounds_the_logarithmic_norm(piece):
 
 
 def test_a_path_without_a_field_is_refused(monkeypatch):
-    monkeypatch.setattr(enclosure, "field", lambda x, of: [each * arb("nan") for each in x])
+    monkeypatch.setattr(enclosure, "field", lambda x, targets: [each * arb("nan") for each in x])
     with pytest.raises(ValueError, match="step"):
         enclosure.path.__wrapped__(field.PLAN, 1)
 
@@ -112,12 +111,12 @@ def test_phase_1_descends_l2_and_keeps_its_bounds():
     options = {"method": "LSODA", "t_eval": times, "rtol": 1e-9, "atol": 1e-9}
     solution = solve_ivp(lambda _, w: velocity(np.exp(w)), (0, 100), np.zeros(T), **options)
     gaps = solution.y[1] - solution.y
-    for rate, offsets in ((3 / 8, phase_1.EVEN), (1 / 2, phase_1.ODD)):
+    for rate, offsets in ((3 / 8, phase_1.EVEN), (1 / 2, phase_1.OTHERS)):
         assert (gaps[list(offsets)] >= np.log1p(rate * times)).all()
         assert np.ptp(gaps[list(offsets)], axis=0).max() < 1e-6
 
 
-def test_what_the_losses_gain_near_the_pointer():
+def test_the_gains_of_the_losses_near_the_pointer():
     """C_k of FINDINGS: to first order near the predecessor pointer, what a loss gains by looking k back, not one."""
 
     def gain(context, label, k):

@@ -36,11 +36,11 @@ def test_velocities_are_minus_the_slopes_of_a_plain_loss(seed):
     def tied(w):
         return w[np.maximum(lag, 0)]
 
-    found = np.array(velocity(s), float)
-    np.testing.assert_allclose(found, minus_slopes(tied, w), atol=1e-8)
+    speeds = np.array(velocity(s), float)
+    np.testing.assert_allclose(speeds, minus_slopes(tied, w), atol=1e-8)
     free = minus_slopes(lambda entries: entries.reshape(T, T), tied(w).ravel()).reshape(T, T)
     np.testing.assert_allclose(np.array(velocities(s, Flow(tie=untied)), float), free, atol=1e-8)
-    np.testing.assert_allclose(np.array(parity_field(s), float), found, atol=1e-15)
+    np.testing.assert_allclose(np.array(parity_field(s), float), speeds, atol=1e-15)
 
 
 def test_velocities_at_zero():

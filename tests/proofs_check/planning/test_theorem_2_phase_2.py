@@ -14,7 +14,7 @@ from proofs_check.planning import theorem_2_phase_2_direction as direction
 from proofs_check.planning import theorem_2_phase_2_limit as limit
 from proofs_check.planning import theorem_2_phase_2_start as start
 from proofs_check.planning.theorem_2_phase_2_gap import logit_velocity
-from proofs_check.planning.theorem_2_phase_2_proof import Falls, falls
+from proofs_check.planning.theorem_2_phase_2_proof import falls
 
 T = 10
 SHARES = np.array([10, 90, *[1] * T])
@@ -52,7 +52,7 @@ def test_the_fields_are_minus_the_slopes_of_the_plain_loss(seed):
 def test_velocities_at_zero():
     row = [-1 / 60, -1 / 60, 1 / 40, 1 / 40, 1 / 90, 1 / 40, 1 / 90, 1 / 40, 1 / 90, -1 / 10]
     np.testing.assert_allclose(limit.twin_velocity(np.zeros(2 + T)), [133 / 3600, -133 / 32400, *row], atol=1e-15)
-    np.testing.assert_allclose([float(x) for x in limit._row_at_zero()], row, atol=1e-15)
+    np.testing.assert_allclose([float(x) for x in limit.row_at_zero()], row, atol=1e-15)
 
 
 def test_the_enclosed_loss_is_the_plain_one():
@@ -65,9 +65,9 @@ def test_the_enclosed_loss_is_the_plain_one():
     np.testing.assert_allclose(theta, flow.y[:, -1], atol=1e-7)
 
 
-def test_the_limit_is_the_direction_of_the_greatest_margin():
+def test_the_limit_is_the_direction_of_the_largest_margin():
     gaps = np.array([k.gap(k.end, j) for k in start.kinds() for j in range(T) if not k.hits[j]])
-    found = minimize(
+    nearest = minimize(
         lambda x: x @ (SHARES * x),
         np.zeros(2 + T),
         jac=lambda x: 2 * SHARES * x,
@@ -75,19 +75,19 @@ def test_the_limit_is_the_direction_of_the_greatest_margin():
         method="SLSQP",
         options={"ftol": 1e-14},
     )
-    np.testing.assert_allclose(found.x, [float(x) for x in direction.LIMIT.theta], atol=1e-6)
+    np.testing.assert_allclose(nearest.x, [float(x) for x in direction.LIMIT.theta], atol=1e-6)
 
 
 def test_a_mask_alone_has_the_margin_but_is_no_combination_of_gaps():
     assert direction.margin(direction.LIMIT).shows == "supports"
-    found = direction.margin(direction.MASK_ALONE)
-    assert (found.shows, found.value) == ("contradicts", 1)  # the gaps are 1, the identity is false
+    outcome = direction.margin(direction.MASK_ALONE)
+    assert (outcome.shows, outcome.value) == ("contradicts", 1)  # the gaps are 1, the identity is false
 
 
-def test_no_floor_stays_below_what_falls_and_no_ceiling_above():
-    assert falls(Falls()).shows == "supports"
-    assert falls(Falls(sign=-1)).shows == "contradicts"
-    assert falls(Falls()).unbounded
+def test_the_last_step_reaches_every_level_and_its_opposite_is_refuted():
+    assert falls().shows == "supports"
+    assert falls(sign=-1).shows == "contradicts"
+    assert falls().unbounded
 
 
 def test_logits_move_as_the_weights_do():
@@ -103,9 +103,9 @@ def test_logits_move_as_the_weights_do():
         return -np.log(s[hits].sum())
 
     expected = logits(-slopes(loss, np.zeros(5 + T)))
-    found = logit_velocity(context, pull(UNIFORM, context.reads_v))
-    np.testing.assert_allclose([float(x) for x in found], expected, atol=1e-9)
-    assert found[context.at_end] != found[SELF] or context.reads_v[SELF]
+    speeds = logit_velocity(context, pull(UNIFORM, context.reads_v))
+    np.testing.assert_allclose([float(x) for x in speeds], expected, atol=1e-9)
+    assert speeds[context.at_end] != speeds[SELF] or context.reads_v[SELF]
 
 
 def test_the_pull_is_the_gradient_of_theorem_1():
@@ -114,6 +114,6 @@ def test_the_pull_is_the_gradient_of_theorem_1():
     s1 = [exact.one_hot(T, max(t - 1, 0)) for t in range(T)]
     for context in contexts():
         hit = [token == context.v for token in context.tokens]
-        found = exact.deep(exact.Attention(s1, s, [UNIFORM] * T), hit)
-        assert found is not None
-        assert [-entry for entry in found.logits_2] == pull(s, context.reads_v)
+        gradients = exact.deep(exact.Attention(s1, s, [UNIFORM] * T), hit)
+        assert gradients is not None
+        assert [-entry for entry in gradients.logits_2] == pull(s, context.reads_v)

@@ -40,8 +40,8 @@ def softmax(row):
     return powers / powers.sum()
 
 
-def seen(w):
-    """For each position, the mean over rows of the attention that it gets."""
+def received(w):
+    """Return for each position the mean over rows of the attention to it."""
     s1 = np.zeros((T, T), complex)
     for r in range(T):
         s1[r, : r + 1] = softmax(np.asarray(w)[r::-1])
@@ -49,16 +49,16 @@ def seen(w):
 
 
 def mean_mu(w):
-    return np.mean([seen(w) @ np.equal(z, V) for z, _ in CONTEXTS])
+    return np.mean([received(w) @ np.equal(z, V) for z, _ in CONTEXTS])
 
 
 def minus_l1a(w):
-    attention = seen(w)
+    attention = received(w)
     return np.mean([np.log(attention @ np.equal(z, V)) for z, _ in CONTEXTS])
 
 
 def minus_next_token(w):
-    attention = seen(w)
+    attention = received(w)
     return (minus_l1a(w) + np.mean([np.log(attention @ np.equal(replayed, END)) for _, replayed in CONTEXTS])) / 2
 
 
@@ -87,7 +87,7 @@ def test_the_headline_as_a_fraction():
     assert mean([eq_13(hit, 1) / mu(hit) for hit in V_ON_Z]) == exactly
 
 
-def test_the_two_halves_that_the_docstring_tells_of():
+def test_the_two_halves_of_the_docstring():
     late = [hit for hit in V_ON_Z if mu(hit) < Fraction(21, 100)]
     early = [hit for hit in V_ON_Z if mu(hit) > Fraction(24, 100)]
     assert len(late) == len(early) == 12
@@ -124,13 +124,13 @@ def test_slopes_over_all_725760_sequences():
     """The library's gradients, averaged over every labeling and edge order and summed along diagonals."""
 
     def slopes(weights, *prompt):
-        found = objective(weights, *prompt).gradients
-        first = [part[0].position for part in (found.plan, found.replay)]
+        gradients = objective(weights, *prompt).gradients
+        first = [part[0].position for part in (gradients.plan, gradients.replay)]
         return jnp.stack([jnp.stack([jnp.trace(matrix, offset=-k) for k in range(T)]) for matrix in first])
 
     plan, replay = mean_exhaustive(slopes, zeros(2, T, T), star.SPEC)
-    for found, stated in ((plan, ascent(L1A)), ((plan + replay) / 2, ascent(NEXT_TOKEN))):
-        np.testing.assert_allclose(-found, [float(value) for value in stated], rtol=0, atol=1e-12)
+    for slope, stated in ((plan, ascent(L1A)), ((plan + replay) / 2, ascent(NEXT_TOKEN))):
+        np.testing.assert_allclose(-slope, [float(value) for value in stated], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("paths", "nodes"), [(2, 3), (3, 3), (2, 4), (4, 3)])

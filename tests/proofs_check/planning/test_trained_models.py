@@ -1,25 +1,23 @@
-"""Section 5: what is measured of trained parameters, by a plain loop; and verdicts follow what is measured."""
+"""Section 5: the measures of trained parameters by a plain loop, and the verdicts that follow from measures."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import proofs_check
 from circuits.disentangled import literal
 from circuits.disentangled.circuit import circuit
 from circuits.disentangled.weights import random
 from circuits.tasks.star.answers import solve_star
-from proofs_check.ledger.registry import load
-from proofs_check.ledger.run import decide
+from proofs_check.ledger import decide
 from proofs_check.planning import section_5
 from proofs_check.planning.section_5 import Attention, Measures
+from proofs_check.verification import own_claims
 
-REGISTRY = Path(proofs_check.__file__).parent / "planning" / "claims.yaml"
 IDS = ("section-5.phenomenon", "figure-3.predecessor")
-CLAIMS = {claim.id: claim for claim in load(REGISTRY)}
+CLAIMS = {claim.id: claim for claim in own_claims()}
 GRAPHS = 24 * section_5.LABELINGS
 
 
@@ -34,24 +32,25 @@ def test_the_graphs_are_of_every_order_and_labelled_independently():
     assert not np.array_equal(y1[: section_5.LABELINGS], y1[section_5.LABELINGS : 2 * section_5.LABELINGS])
 
 
-@pytest.mark.parametrize(
-    "weights", [circuit(8.0, 10, 10), random(jax.random.key(3), 2, 10, 10)], ids=["circuit", "random"]
-)
-def test_measures_are_those_of_a_loop_over_the_literal_model(weights):
+literal_forward = jax.jit(literal.forward)
+
+
+@pytest.mark.parametrize("draw", [lambda: circuit(8.0, 10, 10), lambda: random(jax.random.key(3), 2, 10, 10)])
+def test_measures_are_those_of_a_loop_over_the_literal_model(draw):
     few = tuple(array[:: section_5.LABELINGS] for array in section_5._prompts())
-    found = section_5.measure(weights, *few)
+    weights = draw()
+    measures = section_5.measure(weights, *few)
     path = first = 0
     attention = []
-    run = jax.jit(literal.forward)
     for tokens, v, end in zip(*few, strict=True):
-        prompt, replay = run(weights, jnp.asarray(tokens)), run(weights, jnp.asarray([*tokens[:-1], v]))
+        prompt, replay = (literal_forward(weights, jnp.asarray(t)) for t in (tokens, [*tokens[:-1], v]))
         right = int(jnp.argmax(prompt.outputs[1])) == v
         first += right
         path += right and int(jnp.argmax(replay.outputs[1])) == end
         last = prompt.attention[0][-1]
         attention.append((float(last[8]), float(last[7])))
-    assert (found.path, found.first) == (path, first)
-    for ours, values in zip((found.to_end, found.to_before), np.transpose(attention), strict=True):
+    assert (measures.path, measures.first) == (path, first)
+    for ours, values in zip((measures.to_end, measures.to_before), np.transpose(attention), strict=True):
         assert ours.mean == pytest.approx(np.mean(values), abs=1e-12)
         assert ours.error == pytest.approx(np.std(values, ddof=1) / np.sqrt(24), abs=1e-12)
 
@@ -82,19 +81,22 @@ GOOD, CHANCE = seeds(1.0, 1.0, 0.85), seeds(0.5, 0.5, 0.0)
     ],
 )
 def test_verdicts_follow_what_is_measured(monkeypatch, multi, single, expected):
-    held, untrained = seeds(0.0, 0.3, 1.0), seeds(0.0, 0.2, 0.1)
+    fixed, untrained = seeds(0.0, 0.3, 1.0), seeds(0.0, 0.2, 0.1)
     early = {"2-MTP": GOOD, "NTP": CHANCE, "untrained": untrained}
-    early |= {"2-MTP, W0^(1) held at 0": held, "NTP, W0^(1) held at 0": held}
+    early |= {"2-MTP, fixed": fixed, "NTP, fixed": fixed, "S1[T, T-2]": GOOD._replace(to_end=GOOD.to_before)}
     monkeypatch.setattr(section_5, "_controls", lambda: early)
     monkeypatch.setattr(section_5, "_final", lambda runs, objective, steps: multi if objective == "mtp" else single)
-    results = [decide(CLAIMS[name]) for name in IDS]
+    results = [decide(replace(CLAIMS[name], data=())) for name in IDS]
     assert tuple(result.verdict for result in results) == expected
     assert all(control.passed for result in results for control in result.controls)
 
 
-def test_runs_of_40000_steps_may_stand_in_and_are_too_short_otherwise():
-    found = section_5.phenomenon(section_5.SHORT, steps=40_000)
-    assert found.tests[0].printed is not None
+def test_runs_of_40000_steps_may_replace_the_long_ones_and_are_too_short_otherwise(monkeypatch):
+    monkeypatch.setattr(section_5, "_measures", lambda name, at: GOOD)
+    section_5._controls.cache_clear()
+    findings = section_5.phenomenon(section_5.SHORT, steps=40_000)
+    section_5._controls.cache_clear()
+    assert findings.tests[0].printed is GOOD
     with pytest.raises(ValueError, match="reduced-mtp: steps: must be an integer at least 585937, got 40000"):
         section_5.phenomenon(section_5.SHORT)
     with pytest.raises(ValueError, match="must have model, objective, hold"):

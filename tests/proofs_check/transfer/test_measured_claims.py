@@ -1,4 +1,4 @@
-"""The claims that read measured data: what each measures on made-up tables, and that their plans cover all of it."""
+"""The claims that read measured data: their measures on made-up tables, and plans that cover all comparisons."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from proofs_check.ledger.registry import load
-from proofs_check.ledger.statistics import Plan, judge
-from proofs_check.transfer import measured, multi_hop, power
+from proofs_check.ledger import Plan, judge
+from proofs_check.transfer import measure, multi_hop, power
+from proofs_check.verification import own_claims
 
-CLAIMS = {claim.id: claim for claim in load(Path(power.__file__).with_name("claims.yaml"))}
+CLAIMS = {claim.id: claim for claim in own_claims()}
 
 
 def plan(claim: str, quantity: str) -> Plan:
@@ -35,14 +35,11 @@ def made_up(monkeypatch, own: float, other: float, spread: float = 0.01, odd_gra
         (0.5, 0.45, 1, ("contradicts", "supports")),
     ],
 )
-def test_the_power_that_is_held(monkeypatch, own, other, offset, shows):
+def test_which_power_is_held(monkeypatch, own, other, offset, shows):
     made_up(monkeypatch, own, other)
     held = [power.Held(power.ALONE, offset)]
-    found = [
-        judge(measure(held), plan("transfer.power", name)).shows
-        for measure, name in ((power.margin, "margin over every other power"), (power.cosine, "cosine with the power"))
-    ]
-    assert tuple(found) == shows
+    quantities = ((power.margin, "margin over every other power"), (power.cosine, "cosine with the power"))
+    assert tuple(judge(measured(held), plan("transfer.power", name)).shows for measured, name in quantities) == shows
 
 
 def test_one_graph_that_differs_widens_the_interval(monkeypatch):
@@ -51,32 +48,31 @@ def test_one_graph_that_differs_widens_the_interval(monkeypatch):
     assert judge(power.cosine(held), plan("transfer.power", "cosine with the power")).shows == "undecided"
 
 
-def test_no_step_and_no_variant_is_left_out():
-    """Step 4 without injection was once skipped."""
+def test_every_step_and_variant_is_tested():
     for held in (power.PRINTED, power.SUCCESSIVE):
         assert {name for each in held for name in each.variants} == set(power.VARIANTS)
         assert len(power._cases(held)) == len(power.VARIANTS) * len(power.POWER_STEPS) * 3
 
 
-def test_plans_hold_for_all_that_was_looked_at():
+def test_plans_count_every_comparison():
     products = len(power.CHAINED) * len(power.POWER_STEPS)
-    looked_at = (len(power.VARIANTS) * len(power.POWER_STEPS) + products) * 3 * power.AHEAD
+    comparisons = (len(power.VARIANTS) * len(power.POWER_STEPS) + products) * 3 * power.AHEAD
     plans = CLAIMS["transfer.power"].statistics.values()
-    assert {each.comparisons for each in plans} == {power.COMPARISONS} == {looked_at}
+    assert {each.comparisons for each in plans} == {power.COMPARISONS} == {comparisons}
     groups = len((*multi_hop.BY_HOPS, multi_hop.UNSEEN))
-    looked_at = len(multi_hop.MODELS) * len(multi_hop.KINDS) * groups
+    comparisons = len(multi_hop.MODELS) * len(multi_hop.KINDS) * groups
     plans = CLAIMS["transfer.multi-hop"].statistics.values()
-    assert {each.comparisons for each in plans} == {multi_hop.COMPARISONS} == {looked_at}
+    assert {each.comparisons for each in plans} == {multi_hop.COMPARISONS} == {comparisons}
 
 
 def test_measured_graphs_are_new_and_complete():
     for name in ("powers", "answers"):
-        assert [graph["seed"] for graph in measured.graphs(name)] == list(power.SEEDS)
+        assert [graph["seed"] for graph in measure.graphs(name)] == list(power.SEEDS)
 
 
 def test_half_an_interval_by_hand():
     values = np.array([[0.0], [0.1], [0.2]])
-    assert measured.half_length(values, 0.95)[0] == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4)
+    assert measure.half_length(values, 0.95)[0] == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4)
 
 
 def shares(right: list[float], pairs: int = 1000):
@@ -95,11 +91,11 @@ def shares(right: list[float], pairs: int = 1000):
     ],
 )
 def test_a_gain(right, pairs, shows):
-    found = multi_hop.gains(shares(right, pairs), (("transfer", "ntp"),), ("2 hops",))
-    assert judge(found, plan("transfer.multi-hop", "gain at 2, 3, 4 hops, one-layer model")).shows == shows
+    gains = multi_hop.gains(shares(right, pairs), (("transfer", "ntp"),), ("2 hops",))
+    assert judge(gains, plan("transfer.multi-hop", "gain at 2, 3, 4 hops, one-layer model")).shows == shows
 
 
-def keep(folder: Path, seed: int, **changes) -> None:
+def write_evaluation(folder: Path, seed: int, **changes) -> None:
     entry = {"by_hop": [None, 0.5, 0.4, 0.3], "hop_pairs": [0, 500, 300, 200]}
     entry |= {"by_degree": [1.0, 0.8, 0.5, 0.0], "degree_pairs": [500, 300, 100, 100]} | changes
     (folder / f"ntp-{seed}").mkdir(parents=True)
@@ -108,14 +104,14 @@ def keep(folder: Path, seed: int, **changes) -> None:
 
 def test_groups_of_an_evaluation(tmp_path):
     for seed in range(3):
-        keep(tmp_path, seed)
-    found = multi_hop._groups(multi_hop.evaluations("ntp", tmp_path)[0])
-    assert found["3 hops"] == (0.4, 300)
-    assert found["unseen"] == (pytest.approx((240 + 50) / 500), 500)
+        write_evaluation(tmp_path, seed)
+    groups = multi_hop._groups(multi_hop.evaluations("ntp", tmp_path)[0])
+    assert groups["3 hops"] == (0.4, 300)
+    assert groups["unseen"] == (pytest.approx((240 + 50) / 500), 500)
 
 
 def test_three_seeds_are_needed(tmp_path):
-    keep(tmp_path, 0)
+    write_evaluation(tmp_path, 0)
     with pytest.raises(ValueError, match=r"must hold three seeds of ntp, got 1"):
         multi_hop.evaluations("ntp", tmp_path)
 

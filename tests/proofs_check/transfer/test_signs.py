@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +9,11 @@ import sympy
 
 from circuits.one_layer import losses
 from circuits.one_layer.parameters import Parameters
-from proofs_check.ledger.evidence import check_agreement
-from proofs_check.ledger.registry import load, select
-from proofs_check.ledger.run import decide
+from proofs_check.ledger import decide
+from proofs_check.ledger.evidence import run_cross_check
 from proofs_check.transfer import backbone, exact, library, signs
+from proofs_check.verification import own_claims
 
-CLAIMS = Path(signs.__file__).with_name("claims.yaml")
 WRONG = {
     "NaN": lambda x: x * np.nan,
     "zero": lambda x: x * 0,
@@ -34,12 +32,6 @@ def fresh():
         each()
 
 
-@pytest.fixture(scope="module")
-def right():
-    """The library's gradients without and with injection, as arrays by step and name."""
-    return {injection: library.gradients(injection) for injection in (False, True)}
-
-
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize(
     ("block", "step", "blocks", "injection"),
@@ -51,26 +43,29 @@ def right():
         ("value", 2, ("content", "value"), False),
     ],
 )
-def test_a_wrong_block_of_the_librarys_gradient_is_seen(monkeypatch, right, change, block, step, blocks, injection):
-    ours, twin = right[injection]
-    changed = ours | {(step, block): change(ours[step, block])}
-    for found, fine in ((ours, True), (changed, False)):
-        monkeypatch.setattr(library, "gradients", lambda _, found=found: (found, twin))
-        assert bool(check_agreement(library.agreement(step, blocks, injection))) != fine
+def test_a_wrong_block_of_the_librarys_gradient_is_seen(monkeypatch, change, block, step, blocks, injection):
+    names = [(n, name) for n in (1, 2) for name in ("content", "value", "transfers")]
+    twin = dict(zip(names, np.random.default_rng(0).normal(size=(6, 2, 5, 5)), strict=True))
+    changed = twin | {(step, block): change(twin[step, block])}
+    for gradients, fine in ((twin, True), (changed, False)):
+        monkeypatch.setattr(library, "gradients", lambda _, ours=gradients: (ours, twin))
+        assert bool(run_cross_check(library.agreement(step, blocks, injection))) != fine
 
 
 def test_a_library_that_returns_nan_for_the_value_matrix_makes_an_error_of_the_claim(monkeypatch, fresh):
-    """max([1e-16, nan]) of Python is 1e-16, so that this once went unseen."""
+    """Python's max([1e-16, nan]) is 1e-16, so that an earlier check missed this."""
     gradient = losses._gradient
 
     def nowhere(*arguments) -> Parameters:
-        found = gradient(*arguments)
-        return found._replace(value=found.value * np.nan)
+        right = gradient(*arguments)
+        return right._replace(value=right.value * np.nan)
 
     parts = signs.parts
-    monkeypatch.setattr(signs, "parts", lambda *given: parts(*given)[:1])  # the cross-check is what matters here
+    monkeypatch.setattr(
+        signs, "parts", lambda *arguments: parts(*arguments)[:1]
+    )  # the cross-check is what matters here
     monkeypatch.setattr(losses, "_gradient", nowhere)
-    (claim,) = select(load(CLAIMS), ["transfer.next-token-signs"])
+    (claim,) = (claim for claim in own_claims() if claim.id == "transfer.next-token-signs")
     result = decide(replace(claim, limit=()))
     assert result.verdict == "error"
     assert "cross-check 'gradient of step 1" in result.error
@@ -79,11 +74,13 @@ def test_a_library_that_returns_nan_for_the_value_matrix_makes_an_error_of_the_c
 def test_the_twin_by_hand():
     """The path 0 1 with target 1, end 2: at zero weights each of three tokens has a third."""
     lines = np.array([[0, 1, 0, 1, 2]])
-    found = library.naive(np.zeros((3, 3, 3)), lines, pad=3, scale=1.0)
+    gradients = library.naive(np.zeros((3, 3, 3)), lines, pad=3, scale=1.0)
     third = 1 / 3
-    np.testing.assert_allclose(found[1, "content"], [[third, -2 * third, third], [third, third, -2 * third], [0, 0, 0]])
-    np.testing.assert_allclose(found[1, "value"][1], [2 * third, -third, -third])
-    np.testing.assert_allclose(found[2, "transfers"], [[0, 0, 0], [third, third, -2 * third], [0, 0, 0]])
+    np.testing.assert_allclose(
+        gradients[1, "content"], [[third, -2 * third, third], [third, third, -2 * third], [0, 0, 0]]
+    )
+    np.testing.assert_allclose(gradients[1, "value"][1], [2 * third, -third, -third])
+    np.testing.assert_allclose(gradients[2, "transfers"], [[0, 0, 0], [third, third, -2 * third], [0, 0, 0]])
 
 
 def test_a_derivative_by_hand():
@@ -91,19 +88,18 @@ def test_a_derivative_by_hand():
     counted = {(0, 0): [3, 0, 2]}
     whole = exact.loss(counted, exact.first_logits)
     odds = {exact.exponential(exact.weight("M", 0, 1)): 2, exact.exponential(exact.weight("V", 0, 2)): 2}
-    found = [exact.derivative(whole, exact.weight("M", 0, b)) for b in range(3)]
-    values = [each.xreplace(odds).subs(dict.fromkeys(each.free_symbols, 1)) for each in found]
+    derivatives = [exact.derivative(whole, exact.weight("M", 0, b)) for b in range(3)]
+    values = [each.xreplace(odds).subs(dict.fromkeys(each.free_symbols, 1)) for each in derivatives]
     assert [Fraction(str(value)) for value in values] == [Fraction(1) - 3, 2, 0]
 
 
 def test_only_entries_that_exercise_a_part_are_counted():
-    """Once each of 1,701 entries counted as a case of each part, most of which did not speak of it."""
     for measure in (signs.zero, signs.positive, signs.limit):
         outcome = measure(signs.first("M"))
         assert (outcome.shows, outcome.cases, outcome.trivial) == ("supports", 6, 0)
 
 
-def test_a_limit_is_one_in_symbols_and_one_wrong_entry_is_enough():
+def test_limits_are_proved_in_symbols_and_refuted_by_one_wrong_entry():
     right = signs.transfer(signs.one_hot)
     assert signs.limit(right).unbounded
     assert signs.positive(right).unbounded
@@ -120,16 +116,16 @@ def test_graphs_of_three_nodes():
     assert len(backbone.leading()) == 4 + 4 + 2  # half of the graphs: 0 -> 1, or 0 -> 2, or 1 -> 2
 
 
-def test_what_a_line_raises_by_hand():
-    """The path 0 1 3 in a graph with 2 -> 3 too: for target 3 nodes 1 and 2 are raised, and 2 was never next."""
+def test_the_nodes_that_a_line_increases_by_hand():
+    """The path 0 1 3 in a graph with 2 -> 3 too: for target 3 nodes 1 and 2 are increased, and 2 never came next."""
     edges = np.zeros((4, 4), bool)
     edges[[0, 1, 2], [1, 3, 3]] = True
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backbone, "_paths", lambda: iter([(edges, [0, 1, 3])]))
-        backbone.raised.cache_clear()
-        found = backbone.raised(exact.TARGET, backbone.Lines())
-        alone = backbone.raised(exact.TARGET, backbone.Lines(seen_alone=True))
-    backbone.raised.cache_clear()
-    assert found.linked.tolist() == [True, True]
-    assert found.next.tolist() == [True, False]
+        backbone.increased.cache_clear()
+        both = backbone.increased(exact.TARGET, backbone.Lines())
+        alone = backbone.increased(exact.TARGET, backbone.Lines(line_alone=True))
+    backbone.increased.cache_clear()
+    assert both.linked.tolist() == [True, True]
+    assert both.next.tolist() == [True, False]
     assert alone.next.tolist() == [True]

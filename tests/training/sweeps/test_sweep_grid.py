@@ -3,6 +3,7 @@
 import json
 import re
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,12 @@ def test_every_combination_is_a_job():
     teacherless = grid_jobs({"preset": "tiny-mtp3", "grid": {"objective": ["teacherless", "ntp"]}})
     assert [shorthand(job.config.objective) for job in teacherless] == ["teacherless", "ntp"]
     assert {job.config.objective.heads for job in teacherless} == {1}
+
+
+def test_examples_are_grids():
+    folder = Path(__file__).parents[3] / "examples" / "sweeps"
+    graphs = {path.stem: {job.config.task.graph for job in read_grid(path)} for path in folder.glob("*.yaml")}
+    assert graphs == {"figure_2_star_cpu": {"star"}, "figure_2_tree_cpu": {"tree"}}
 
 
 def test_numbers_as_yaml_reads_them(tmp_path):

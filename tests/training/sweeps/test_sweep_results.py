@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from scipy import stats
 
+from circuits.tasks.task import build_task
 from circuits.training.step import initial_state
 from circuits.training.sweeps.grid import grid_jobs
 from circuits.training.sweeps.pool import prepare
@@ -47,5 +48,5 @@ def test_means_over_the_seeds_that_are_finished(tmp_path):
 
 def test_parameters_are_those_of_the_model():
     config = grid_jobs(GRID)[-1].config
-    leaves = jax.tree.leaves(jax.eval_shape(lambda: initial_state(config, 0).params))
+    leaves = jax.tree.leaves(jax.eval_shape(lambda: initial_state(config, build_task(config.task), 0).params))
     assert num_parameters(config) == sum(leaf.size for leaf in leaves) > 1000
