@@ -1,4 +1,4 @@
-"""How files are written safely: whole or not at all, with checksums that tell a whole file from a damaged one.
+"""Atomic writes, and checksums that detect a damaged file. Does not import jax.
 
 What goes into a checksum, and in which order, is part of the checkpoint format and must not change.
 """
@@ -21,13 +21,14 @@ from circuits import checks
 FOLDER_RULE = "must be a folder to write in"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically: a reader finds the old file or the new one, never a part."""
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically: a reader sees the old file or the new one, never a part."""
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file atomically and flush it to disk. A pipe or a device, such as /dev/stdout, is written directly."""
+    path = Path(path)
     if _is_special(path):
         path.write_bytes(content)
         return
@@ -45,15 +46,16 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays as an npz file, atomically."""
     buffer = BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     write_bytes(path, buffer.getvalue())
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """Return all arrays of an npz file. Raises ValueError naming the file if it is truncated or not an npz file."""
+    path = Path(path)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
@@ -61,11 +63,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path.name}: must be a whole npz file, got {str(path)!r} ({error})") from error
 
 
-def check_writable(argument: str, path: Path) -> None:
+def check_writable(argument: str, path: str | Path) -> None:
     """Check, before any long work, that a file can be written at ``path``.
 
     Raises ValueError naming the argument, the rule and the path.
     """
+    path = Path(path)
     target = path.resolve()
     try:
         checks.require(not target.is_dir(), argument, "must be a file, not a folder", str(path))
@@ -80,19 +83,21 @@ def check_writable(argument: str, path: Path) -> None:
         raise ValueError(f"{argument}: must be writable, got {str(path)!r} ({error.strerror})") from error
 
 
-def check_folder(folder: Path) -> None:
-    """Check, before any long work, that a folder can be made or written in. Nothing is made.
+def check_folder(folder: str | Path) -> None:
+    """Check, before any long work, that a folder can be made or written in, without making it.
 
-    Raises ValueError naming it.
+    Raises ValueError naming the folder.
     """
+    folder = Path(folder)
     with _naming(folder):
         parent = next(part for part in (folder, *folder.absolute().parents) if part.exists())
         checks.require(parent.is_dir() and os.access(parent, os.W_OK), "out", FOLDER_RULE, str(folder))
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Make the folder; an OSError in the block becomes a ValueError that names the folder."""
+def writing(folder: str | Path) -> Iterator[None]:
+    """Make the folder, and turn an OSError in the block into a ValueError that names it."""
+    folder = Path(folder)
     with _naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
         yield
@@ -107,7 +112,7 @@ def _naming(folder: Path) -> Iterator[None]:
 
 
 def checksum(*parts: bytes | memoryview) -> str:
-    """Return the blake2b checksum of the parts joined together, as hexadecimal digits."""
+    """Return the blake2b checksum of the concatenated parts, as hexadecimal digits."""
     result = blake2b(digest_size=32)
     for part in parts:
         result.update(part)
@@ -115,32 +120,34 @@ def checksum(*parts: bytes | memoryview) -> str:
 
 
 def array_entry(name: str, array: np.ndarray) -> dict[str, Any]:
-    """Return dtype and shape of an array, and the checksum of them, its name and its bytes."""
+    """Return dtype and shape of an array, and one checksum of name, dtype, shape and bytes."""
     layout = {"dtype": str(array.dtype), "shape": list(array.shape)}
     return layout | {"digest": checksum(json.dumps([name, layout]).encode(), _bytes(array))}
 
 
 def arrays_checksum(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return one checksum of name, dtype, shape and bytes of each array, in the order of names."""
+    """Return one checksum of name, dtype, shape and bytes of all arrays, in the order of their names."""
     parts = []
     for name, array in sorted(arrays.items()):
         parts += [json.dumps([name, str(array.dtype), array.shape]).encode(), _bytes(array)]
     return checksum(*parts)
 
 
-def file_checksums(folder: Path, subfolder: str) -> dict[str, str]:
+def file_checksums(folder: str | Path, subfolder: str) -> dict[str, str]:
     """Return the checksum of each file under a subfolder, by its path relative to ``folder``."""
+    folder = Path(folder)
     paths = sorted(path for path in (folder / subfolder).rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): checksum(path.read_bytes()) for path in paths}
 
 
 def with_checksum(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a manifest, values for JSON, with its own checksum added."""
+    """Return a manifest, which JSON can hold, with its own checksum added as "digest"."""
     return {**manifest, "digest": checksum(json.dumps(manifest, sort_keys=True).encode())}
 
 
-def read_checked(path: Path) -> dict[str, Any]:
-    """Return the manifest in a JSON file. Raises ValueError, or OSError, for one without its own checksum."""
+def read_checked(path: str | Path) -> dict[str, Any]:
+    """Return the manifest of a JSON file. Raises ValueError unless its checksum is right, and OSError."""
+    path = Path(path)
     manifest = json.loads(path.read_text(encoding="utf-8"))
     bare = {key: value for key, value in manifest.items() if key != "digest"}
     checks.require(manifest == with_checksum(bare), path.name, "must have its own checksum", manifest.get("digest"))
@@ -148,7 +155,7 @@ def read_checked(path: Path) -> dict[str, Any]:
 
 
 def check_entries(saved: Mapping[str, Any], read: Mapping[str, Any]) -> None:
-    """Raise ValueError naming an entry that was not read as it was saved. Further entries are ignored."""
+    """Raise ValueError naming an entry that is not read as it was saved. Additional entries are ignored."""
     for name, entry in saved.items():
         checks.require(read.get(name) == entry, name, "must be as saved", "other bytes" if name in read else "nothing")
 

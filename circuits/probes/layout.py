@@ -28,25 +28,25 @@ class Layout(NamedTuple):
     Edge k = 0..M-2 of the path leads from its parent n_k to its child n_{k+1}; the two are written side by side.
     """
 
-    query: Int[Array, ""]
+    query: Int[AnyArray, ""]
     """The query position: the last of the Q positions, where a token of the answer is predicted."""
-    goal: Int[Array, ""]
+    goal: Int[AnyArray, ""]
     """The goal where the prompt names the two ends, not where an edge lists it."""
-    start: Int[Array, ""]
+    start: Int[AnyArray, ""]
     """The start, likewise."""
-    parents: Int[Array, " M-1"]
+    parents: Int[AnyArray, " M-1"]
     """n_k in edge k of the path."""
-    children: Int[Array, " M-1"]
+    children: Int[AnyArray, " M-1"]
     """n_{k+1} in edge k of the path."""
-    tokens: Int[Array, " Q"]
+    tokens: Int[AnyArray, " Q"]
     """The token ids."""
-    roles: Int[Array, " Q"]
+    roles: Int[AnyArray, " Q"]
     """Indices into ``ROLES``."""
-    depths: Int[Array, " Q"]
+    depths: Int[AnyArray, " Q"]
     """The number of edges between the start and the node at each position; 0 at symbols."""
-    order: Int[Array, " Q"]
+    order: Int[AnyArray, " Q"]
     """order[i] is the position of entry i of the aligned order."""
-    listed_parents: Int[Array, " E"]
+    listed_parents: Int[AnyArray, " E"]
     """The parent of every edge of the graph, in the order listed; its child is at the next position."""
 
 

@@ -22,15 +22,15 @@ class PlanningTwins(NamedTuple):
 
     layout: Layout
     """Of the clean problem; positions and order are the same in the twin."""
-    clean_answer: Int[Array, "..."]
+    clean_answer: Int[AnyArray, "..."]
     """The correct token after the query position in the clean problem."""
-    corrupt_tokens: Int[Array, "... Q"]
+    corrupt_tokens: Int[AnyArray, "... Q"]
     """The tokens of the clean problem, answer included, with another goal in the prompt's query."""
-    corrupt_answer: Int[Array, "..."]
+    corrupt_answer: Int[AnyArray, "..."]
     """The node at the same depth on the path to the other goal."""
 
     @property
-    def clean_tokens(self) -> Int[Array, "... Q"]:
+    def clean_tokens(self) -> Int[AnyArray, "... Q"]:
         """The tokens of the clean problem."""
         return self.layout.tokens
 

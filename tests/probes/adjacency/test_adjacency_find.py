@@ -37,7 +37,7 @@ def judged(matrices: np.ndarray, given: tuple[Reference, ...], draws: int, seed:
     return np.array(each)
 
 
-def said(found: PowerFindings) -> list[str]:
+def verdicts(found: PowerFindings) -> list[str]:
     return [verdict(found, m) for m in range(len(found.best))]
 
 
@@ -47,7 +47,7 @@ def test_planted_powers_are_recognised_among_noise():
     matrices = np.concatenate([*(planted(given, k, 1.0, 1, k) for k in (1, 2, 3, 4)), rng.normal(size=(6, 30, 30))])
     fresh = rng.normal(size=(39, 10, 30, 30))
     found = find_powers(matrices, given, fresh=fresh, draws=199)
-    assert said(found) == ["holds A", "holds A^2", "holds A^3", "holds A^4", *["none"] * 6]
+    assert verdicts(found) == ["holds A", "holds A^2", "holds A^3", "holds A^4", *["none"] * 6]
     assert found.holds.tolist() == [True] * 4 + [False] * 6
     assert {name: null.draws for name, null in found.nulls.items()} == {
         "permuted": 199,
@@ -80,7 +80,7 @@ def test_a_mixture_of_neighbours_is_not_told_apart():
     }
     assert (
         verdict(found, 0)
-        == f"cannot tell {found.references[int(found.best[0])].name} from {', '.join(rivals(found, 0))}"
+        == f"cannot tell {found.references[int(found.best[0])].name} from {', '.join(indistinguishable(found, 0))}"
     )
     powers = find_powers(both, [r for r in given if r.power], draws=99)
     assert powers.candidates == ("A", "A^2", "A^3")
@@ -90,8 +90,10 @@ def test_a_mixture_of_neighbours_is_not_told_apart():
     assert abs(found.partial[0, names.index("A^3")]) < 0.2
 
 
-def reach(given: tuple[Reference, ...], turned: bool, observed: bool = False) -> np.ndarray:
-    matrix = centre_rows(next(r for r in given if not r.power and (r.turned, r.observed) == (turned, observed)).matrix)
+def reach(given: tuple[Reference, ...], transposed: bool, observed: bool = False) -> np.ndarray:
+    matrix = centre_rows(
+        next(r for r in given if not r.power and (r.transposed, r.observed) == (transposed, observed)).matrix
+    )
     return matrix / matrix.std()
 
 
@@ -102,9 +104,9 @@ def test_reachability_is_an_answer_like_a_power():
     square = planted(given, 2, 0.0, 1)[0]
     clean = np.stack([reach(given, True), reach(given, False), 1.3 * square + reach(given, False), 0 * square])
     found = find_powers(clean + 0.7 * noise, given, draws=199)
-    assert said(found)[:2] == ["holds reachability^T", "holds reachability"]
-    assert said(found)[3] == "none"
-    assert said(found)[2] == "cannot tell A^2 from reachability"
+    assert verdicts(found)[:2] == ["holds reachability^T", "holds reachability"]
+    assert verdicts(found)[3] == "none"
+    assert verdicts(found)[2] == "cannot tell A^2 from reachability"
     row = np.arange(4)
     cosine = found.scores.cosine
     assert_close(cosine[row, found.best], cosine.max(axis=1), atol=0)
@@ -120,12 +122,14 @@ def test_observed_reachability_is_judged_by_the_nulls_that_it_has():
     given = graph_references(graph, 2, Observed(full[0].matrix > 0, seen & (full[-2].matrix > 0)))
     noise = np.random.default_rng(5).normal(size=(2, 30, 30))
     found = find_powers(np.stack([reach(given, True, True) + 0.5 * noise[0], noise[1]]), given, draws=99)
-    assert said(found) == ["holds observed reachability^T (no rewired null)", "none"]
+    assert verdicts(found) == ["holds observed reachability^T (no rewired null)", "none"]
     assert missing_nulls(found, 0) == ("rewired",)
     assert indistinguishable(found, 0) == ()
     fresh = np.random.default_rng(6).normal(size=(39, 2, 30, 30))
     fresh[:5, 0] = reach(given, True, True)
-    assert said(find_powers(np.stack([reach(given, True, True), noise[1]]), given, fresh=fresh, draws=99))[0] == "none"
+    assert (
+        verdicts(find_powers(np.stack([reach(given, True, True), noise[1]]), given, fresh=fresh, draws=99))[0] == "none"
+    )
 
 
 KINDS = {
@@ -260,15 +264,15 @@ NOISE = np.random.default_rng(0).normal(size=(2, 8, 8))
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"level": 1.5}, "level: must lie between 0 and 1, got 1.5"),
-        ({"draws": 18}, "draws: must be an integer at least 19, got 18"),
-        ({"draws": 98, "level": 0.01}, "draws: must be an integer at least 99, got 98"),
-        ({"fresh": np.tile(NOISE, (18, 1, 1, 1))}, "fresh: must hold at least 19 models at this level, got 18"),
-        ({"fresh": np.tile(NOISE[:1], (19, 1, 1, 1))}, "fresh: must hold 2 matrices, got 1"),
+        ({"level": 1.5}, "level: must lie between 0 and 1"),
+        ({"draws": 18}, "draws: must be an integer at least 19"),
+        ({"draws": 98, "level": 0.01}, "draws: must be an integer at least 99"),
+        ({"fresh": np.tile(NOISE, (18, 1, 1, 1))}, "fresh: must hold at least 19 models at this level"),
+        ({"fresh": np.tile(NOISE[:1], (19, 1, 1, 1))}, "fresh: must hold 2 matrices"),
     ],
 )
 def test_errors(changes, message):
-    with pytest.raises(ValueError, match=f"^{message}$"):
+    with pytest.raises(ValueError, match=f"^{message}"):
         find_powers(NOISE, GIVEN, **changes)
-    with pytest.raises(ValueError, match=r"^level: must lie between 0 and 1, got 2.0$"):
+    with pytest.raises(ValueError, match=r"^level: must lie between 0 and 1"):
         power_strength(NOISE, GIVEN, level=2.0)

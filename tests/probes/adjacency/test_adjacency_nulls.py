@@ -128,7 +128,7 @@ def test_blocks_of_draws_are_one_draw(monkeypatch):
     matrices = noise(3)
     nulls = (permuted_cosines, rewired_cosines)
     whole = [null(matrices, REFS, 7) for null in nulls]
-    monkeypatch.setattr("circuits.probes.adjacency.nulls.BLOCK", 3 * len(REFS) * NODES**2)
+    monkeypatch.setattr("circuits.probes.adjacency.nulls.MAX_ENTRIES", 3 * len(REFS) * NODES**2)
     for null, expected in zip(nulls, whole, strict=True):
         assert_close(null(matrices, REFS, 7), expected, atol=1e-6)
 
@@ -154,7 +154,7 @@ def test_untrained_cosines():
     fresh = noise(6).reshape(3, 2, NODES, NODES)
     found = untrained_cosines(fresh, REFS)
     assert_close(found, np.stack([compare_matrices(one, REFS).cosine for one in fresh]), atol=1e-12)
-    with pytest.raises(ValueError, match=r"^fresh: must be of shape \(models, matrices, 8, 8\), got \(3, 2, 5, 5\)$"):
+    with pytest.raises(ValueError, match=r"^fresh: must be of shape \(models, matrices, 8, 8\)"):
         untrained_cosines(fresh[..., :5, :5], REFS)
 
 
@@ -186,9 +186,9 @@ def test_p_values_err_as_often_as_they_say():
 
 @pytest.mark.parametrize("null", [permuted_cosines, rewired_cosines])
 def test_draws_are_at_least_one(null):
-    with pytest.raises(ValueError, match=r"^draws: must be an integer at least 1, got 0$"):
+    with pytest.raises(ValueError, match=r"^draws: must be an integer at least 1"):
         null(noise(1), REFS, 0)
-    with pytest.raises(ValueError, match=r"^graph: must have an edge, got 0$"):
+    with pytest.raises(ValueError, match=r"^graph: must have an edge"):
         rewire(np.zeros((3, 3), bool), 2)
 
 

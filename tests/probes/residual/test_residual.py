@@ -39,7 +39,10 @@ def streams(ids):
 def test_streams_begin_with_the_embedding_and_end_before_the_last_norm():
     model, ids = tiny_model(), some_twins().clean_tokens[0]
     found, final = jax.jit(
-        lambda ids: (residual_streams(model, ids), model.logits(model.transformer.norm(residual_streams(model, ids)[-1]), 1))
+        lambda ids: (
+            residual_streams(model, ids),
+            model.logits(model.transformer.norm(residual_streams(model, ids)[-1]), 1),
+        )
     )(ids)
     body = model.transformer
     assert found.shape == (3, 10, 8)
@@ -110,7 +113,9 @@ def test_a_planted_code_is_found_and_shuffled_labels_are_not():
     positions = ("query", "goal in query")
 
     def accuracy(model, **options):
-        return score_linear_probes(model, fit_linear_probes(model, train, positions, **options), test, positions).accuracy
+        return score_linear_probes(
+            model, fit_linear_probes(model, train, positions, **options), test, positions
+        ).accuracy
 
     # The path is the start and the goal. The prompt's end names the start, until the goal is written over it.
     found = accuracy(copying_model())
@@ -124,7 +129,6 @@ def test_a_planted_code_is_found_and_shuffled_labels_are_not():
 
 
 def test_a_stream_that_does_not_vary_gives_the_commonest_label():
-    """Where an edge is listed the position, and with it the embedding, varies; at the end of the prompt neither does."""
     model = copying_model(strength=0)
     tokens = model.transformer.tokens[...]
     try:

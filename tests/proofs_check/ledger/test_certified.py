@@ -1,4 +1,4 @@
-"""Balls and symbols: what they prove, what they refute, and how far they reach."""
+"""Balls and symbols: what they prove and refute, and which ranges they cover."""
 
 from fractions import Fraction
 
@@ -6,6 +6,7 @@ import pytest
 import sympy
 from flint import arb
 
+from proofs_check.ledger import Claim, Findings, Test, decide
 from proofs_check.ledger.certified import Cell, balls_at_least, balls_at_most, nonnegative, same
 
 x, y = sympy.symbols("x y", nonnegative=True)
@@ -37,9 +38,15 @@ x, y = sympy.symbols("x y", nonnegative=True)
         (nonnegative([sympy.Integer(1)]), "supports", False),
         (nonnegative([1 / (x - 1)]), "contradicts", True),
         (nonnegative([1 / x]), "undecided", True),
+        (nonnegative([(x + 1, x)]), "supports", True),  # cancels to a constant, for all x
+        (nonnegative([x + 1, sympy.Rational(1, 2)]), "supports", False),
+        (same([(x, x), (sympy.Integer(1), sympy.Integer(1))]), "supports", False),
+        (same([(x, x), (sympy.Integer(0), sympy.Integer(0))]), "supports", True),
+        (balls_at_most([Cell(0, 1, arb(1)), Cell(0, 1, arb(2)), Cell(1, None, arb(1))], 2), "supports", False),
+        (balls_at_most([Cell(0, 1, arb(1)), Cell(0, None, arb(1)), Cell(1, None, arb(1))], 2), "supports", True),
     ],
 )
-def test_what_is_proved_and_how_far_it_reaches(outcome, shows, unbounded):
+def test_what_is_proved_and_over_which_range(outcome, shows, unbounded):
     assert (outcome.shows, outcome.unbounded) == (shows, unbounded)
 
 
@@ -50,10 +57,10 @@ def test_a_range_with_a_gap_is_refused():
         balls_at_most([Cell(0, None, arb(1)), Cell(2, None, arb(1))], 2)
 
 
-def test_what_says_nothing_is_refused():
-    with pytest.raises(ValueError, match="cases: must hold one that exercises the statement"):
+def test_a_comparison_of_trivial_cases_is_refused():
+    with pytest.raises(ValueError, match="cases: must include one that is not trivial"):
         same([(sympy.Integer(0), sympy.Integer(0))])
-    with pytest.raises(ValueError, match="cases: must hold one that exercises the statement"):
+    with pytest.raises(ValueError, match="cases: must include one that is not trivial"):
         nonnegative([x - x])
     with pytest.raises(ValueError, match="cells: must not be empty"):
         balls_at_most([], 1)
@@ -66,6 +73,19 @@ def test_floats_and_symbols_of_other_ranges_are_refused():
         nonnegative([sympy.Symbol("r", real=True) ** 3])
     with pytest.raises(ValueError, match="symbols: must range over all numbers >= 0"):
         nonnegative([sympy.Symbol("n", integer=True, nonnegative=True) + 1])
+
+
+def decided(pairs) -> str:
+    """The verdict on a limit that these pairs establish."""
+    test = Test("symbolic", "limit", lambda wrong: same([*pairs, (x, x + wrong)]), printed=0, mutants={"one more": 1})
+    return decide(Claim("a.limit", "s", "s", "s", "holds", lambda: Findings((test,)), limit=["limit"])).verdict
+
+
+def test_one_identity_in_symbols_does_not_carry_a_limit_that_is_checked_at_a_point():
+    """With "any" in place of "all" the second claim would count as proved: its other part is true at t = 10 alone."""
+    t = sympy.Symbol("t", positive=True)
+    assert decided([((t + 1) ** 2, t**2 + 2 * t + 1)]) == "holds"
+    assert decided([((t / 10).subs(t, 10), sympy.Integer(1))]) == "holds, numerically"
 
 
 def test_a_quotient_by_zero_is_no_identity():

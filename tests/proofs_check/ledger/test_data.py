@@ -1,10 +1,10 @@
-"""The manifest of measured data: every way in which files may not be those that it lists."""
+"""The manifest of measured data: every way in which files may differ from those that it lists."""
 
 import pytest
 import yaml
 
 from proofs_check.ledger import data
-from proofs_check.ledger.data import check_data, entries, verified, verified_under, write_entry
+from proofs_check.ledger.data import check_data, read_manifest, verified_folder, verified_folders, write_entry
 
 NAME = "set/run-0"
 
@@ -16,17 +16,13 @@ def root(tmp_path):
     (tmp_path / NAME / "inner" / "values.bin").write_bytes(b"\0\1")
     write_entry(NAME, "circuits train", "abc1234", tmp_path)
     yield tmp_path
-    entries.cache_clear()
+    read_manifest.cache_clear()
 
 
-def test_a_folder_as_listed_is_verified(root):
-    assert verified(NAME, root) == root / NAME
-    entry = entries(root)[NAME]
-    assert (entry.command, entry.commit, list(entry.files)) == (
-        "circuits train",
-        "abc1234",
-        ["config.json", "inner/values.bin"],
-    )
+def test_a_folder_that_matches_the_manifest_is_verified(root):
+    assert verified_folder(NAME, root) == root / NAME
+    command, commit, files = read_manifest(root)[NAME]
+    assert (command, commit, list(files)) == ("circuits train", "abc1234", ["config.json", "inner/values.bin"])
     check_data([NAME, "set"], root)
 
 
@@ -34,14 +30,14 @@ def test_a_folder_as_listed_is_verified(root):
     ("change", "message"),
     [
         (lambda run: (run / "config.json").write_text("{ }"), r"config\.json: must have the checksum"),
-        (lambda run: (run / "config.json").unlink(), r"config\.json: must be there"),
+        (lambda run: (run / "config.json").unlink(), r"config\.json: must exist"),
         (lambda run: (run / "more.json").write_text("{}"), r"more\.json: must be listed"),
         (lambda run: (run / "inner" / "values.bin").write_bytes(b"\0"), r"inner/values\.bin: must have the checksum"),
         (lambda run: (run.parent / "run-1").mkdir() or (run.parent / "run-1" / "a").write_text(""), "set/run-1"),
         (lambda run: (run.parent / "stray.json").write_text(""), "must be listed in manifest.yaml, got 'set'"),
     ],
 )
-def test_what_is_not_as_listed_is_refused(root, change, message):
+def test_a_file_that_differs_from_the_manifest_is_refused(root, change, message):
     change(root / NAME)
     with pytest.raises(ValueError, match=message):
         check_data(["set"], root)
@@ -53,23 +49,23 @@ def test_a_name_that_is_not_listed_is_refused(root):
             check_data([name], root)
 
 
-def test_a_name_leads_to_the_folders_below_it_alone(root):
+def test_a_name_covers_the_folders_below_it_only(root):
     (root / "set-2").mkdir()
     (root / "set-2" / "a").write_text("")
-    assert verified_under("set", root) == (root / NAME,)
+    assert verified_folders("set", root) == (root / NAME,)
 
 
-def test_planned_data_are_none_until_they_are_there(root):
+def test_planned_data_are_none_until_they_exist(root):
     write_entry("later/all", "circuits train", "abc1234", root)
-    assert verified("later/all", root) is None
-    assert verified_under("later", root) == ()
+    assert verified_folder("later/all", root) is None
+    assert verified_folders("later", root) == ()
     (root / "later" / "all" / "run-0").mkdir(parents=True)
     (root / "later" / "all" / "run-0" / "a").write_text("1")
     with pytest.raises(ValueError, match="must be listed"):
-        verified_under("later/all", root)
-    write_entry("later/all/run-0", "circuits train", "abc1234", root)  # takes the place of the plan
-    assert verified_under("later/all", root) == (root / "later" / "all" / "run-0",)
-    assert list(entries(root)) == ["later/all/run-0", NAME]
+        verified_folders("later/all", root)
+    write_entry("later/all/run-0", "circuits train", "abc1234", root)  # replaces the plan
+    assert verified_folders("later/all", root) == (root / "later" / "all" / "run-0",)
+    assert list(read_manifest(root)) == ["later/all/run-0", NAME]
 
 
 def test_an_entry_needs_a_command_a_commit_and_a_folder_inside(root, monkeypatch):
@@ -87,9 +83,9 @@ def test_an_entry_needs_a_command_a_commit_and_a_folder_inside(root, monkeypatch
 )
 def test_a_damaged_manifest_is_named(root, text):
     (root / data.MANIFEST).write_text(text)
-    entries.cache_clear()
+    read_manifest.cache_clear()
     with pytest.raises(ValueError, match=r"manifest\.yaml: must map names"):
-        verified(NAME, root)
+        verified_folder(NAME, root)
 
 
 def test_the_command_line_writes_an_entry_and_checks_all(root, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Random claims, true and false by construction: the engine decides each of them rightly."""
+"""Random claims, true and false by construction: the engine decides each of them correctly."""
 
 from fractions import Fraction
 from random import Random
@@ -8,12 +8,22 @@ import pytest
 import sympy
 from flint import arb
 
-from proofs_check.ledger.certified import Cell, balls_at_most, nonnegative, same
-from proofs_check.ledger.claim import Claim
-from proofs_check.ledger.evidence import ABSENT, Findings, Test
-from proofs_check.ledger.outcome import at_most, equal, every
-from proofs_check.ledger.run import decide
-from proofs_check.ledger.statistics import Counts, Plan
+from proofs_check.ledger import (
+    Cell,
+    Claim,
+    Counts,
+    Findings,
+    Plan,
+    Test,
+    at_most,
+    balls_at_most,
+    decide,
+    equal,
+    every,
+    nonnegative,
+    same,
+)
+from proofs_check.ledger.evidence import ABSENT
 
 CLAIMS = 200
 x, y = sympy.symbols("x y", nonnegative=True)
@@ -94,17 +104,8 @@ def generated(seed: int) -> tuple[Claim, str]:
                 accepted={"right": right(random)},
             )
         )
-    verdict = (
-        "holds"
-        if printed
-        else "open"
-        if intended is None
-        else "fails"
-        if not intended
-        else "amended"
-        if amended
-        else "open"
-    )
+    failing = "open" if intended is None else "fails" if not intended else "amended" if amended else "open"
+    verdict = "holds" if printed else failing
     claim = Claim(
         id="generated.claim",
         source="s",
@@ -121,9 +122,10 @@ def generated(seed: int) -> tuple[Claim, str]:
     return claim, verdict
 
 
-@pytest.mark.parametrize("tens", range(10))
-def test_generated_claims_are_decided_rightly(tens):
-    for seed in range(tens * CLAIMS // 10, (tens + 1) * CLAIMS // 10):
+# The first tenth finds a broken engine as well as the rest; the rest is for rare combinations.
+@pytest.mark.parametrize("tenth", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 10))])
+def test_generated_claims_are_decided_correctly(tenth):
+    for seed in range(tenth * CLAIMS // 10, (tenth + 1) * CLAIMS // 10):
         claim, expected = generated(seed)
         result = decide(claim)
         assert (result.verdict, result.error) == (expected, ""), seed
@@ -131,18 +133,15 @@ def test_generated_claims_are_decided_rightly(tens):
 
 
 def test_the_generator_makes_every_verdict():
-    made = [generated(seed)[1] for seed in range(CLAIMS)]
-    assert {verdict: made.count(verdict) > CLAIMS / 20 for verdict in ("holds", "amended", "fails", "open")} == {
-        "holds": True,
-        "amended": True,
-        "fails": True,
-        "open": True,
-    }
+    verdicts = [generated(seed)[1] for seed in range(CLAIMS // 10)]
+    assert {verdict: verdicts.count(verdict) > 1 for verdict in ("holds", "amended", "fails", "open")} == dict.fromkeys(
+        ("holds", "amended", "fails", "open"), True
+    )
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_a_right_variant_among_the_mutants_is_noticed(kind):
-    """The other way to be wrong: a control that should have been rejected is true."""
+    """A control that should have been rejected is true."""
     measure, right, _ = FAMILIES[kind]
     random = Random(1)
     test = Test(kind, "q", measure, printed=right(random), mutants={"not wrong": right(random)})

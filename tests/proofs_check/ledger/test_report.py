@@ -1,4 +1,4 @@
-"""The reports: complete, well formed, escaped, and in need of no network."""
+"""The reports: complete, well formed, escaped, and self-contained."""
 
 import math
 import re
@@ -7,12 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from proofs_check.ledger import report
-from proofs_check.ledger.claim import Claim
-from proofs_check.ledger.evidence import Findings, Test
-from proofs_check.ledger.outcome import at_most
+from proofs_check.ledger import Claim, Findings, Result, Test, at_most, decide, report
 from proofs_check.ledger.report_html import formula, number
-from proofs_check.ledger.run import WORDS, Result, decide, summary
+from proofs_check.ledger.run import WORDS, summary
 
 HOSTILE = '<script>alert("&")</script>'
 
@@ -90,7 +87,7 @@ def test_junit_counts_and_parses():
     assert "Traceback" in (raised.text or "")
 
 
-def test_junit_keeps_to_the_elements_and_attributes_that_readers_know():
+def test_junit_uses_the_elements_and_attributes_that_readers_know():
     known = {
         "testsuites": {"name", "tests", "failures", "errors", "time"},
         "testsuite": {"name", "tests", "failures", "errors", "skipped", "time"},
@@ -107,12 +104,8 @@ def test_markdown():
     assert summary(RESULTS) in text
     assert "| ✓ | `one.amended` | amended | amended | ours | 2/2 |" in text
     assert "| ✗ | `two.open` | open | open | second-hand | 1/2 | 0.0 | control 'mutant" in text
-    assert re.findall(r"^## `(.*)`", text, re.MULTILINE) == [
-        "one.amended",
-        "two.fails",
-        "two.open",
-        "two.broken",
-    ]
+    sections = ["one.amended", "two.fails", "two.open", "two.broken"]
+    assert re.findall(r"^## `(.*)`", text, re.MULTILINE) == sections
     assert "```math\n\\frac{a}{b}" in text
     assert f"````text\nx | y\n```\n{HOSTILE}\n````" in text
     assert "A \\| B &lt;script>" in text

@@ -6,11 +6,9 @@ import time
 
 import pytest
 
-from proofs_check.ledger.claim import Claim
-from proofs_check.ledger.evidence import Findings, Test
-from proofs_check.ledger.outcome import at_most
-from proofs_check.ledger.record import record, restored, to_json
-from proofs_check.ledger.run import Result, counts, decide, run, summary
+from proofs_check.ledger import Claim, Findings, Result, Test, Verification, at_most, decide
+from proofs_check.ledger.record import from_record, to_json, to_record
+from proofs_check.ledger.run import counts, decide_all, summary
 
 INTENT = {"intent": "i", "decided_by": ("gap",), "amendment": "so"}
 
@@ -88,14 +86,14 @@ def test_ctrl_c_is_not_a_result():
         decide(claim(check))
 
 
-def test_run_decides_one_claim_at_a_time():
+def test_claims_are_decided_one_at_a_time():
     ran = []
 
     def noted():
         ran.append(1)
         return check()()
 
-    results = run([claim(noted), claim(noted)])
+    results = decide_all([claim(noted), claim(noted)])
     assert ran == []
     next(results)
     assert ran == [1]
@@ -103,8 +101,8 @@ def test_run_decides_one_claim_at_a_time():
 
 
 def test_a_time_limit_stops_a_check():
-    result = decide(claim(lambda: time.sleep(20)), time_limit=0.2)
-    assert result.complaint == "the check raised _OutOfTime: took longer than the time limit of 0.2 s"
+    result = decide(claim(lambda: time.sleep(20)), time_limit=0.1)
+    assert result.complaint == "the check raised _OutOfTime: exceeded the time limit of 0.1 s"
     assert decide(claim(), time_limit=20).agrees
 
 
@@ -118,9 +116,23 @@ def test_the_summary_line():
         "4 claims: 2 hold, 1 amended, 0 fail, 0 open, 1 error, 1 of these numerically · 1 claim not as recorded · "
         "3 of 3 controls passed · "
     )
-    assert summary([restored(claim(), record(good))]).endswith("0 processor-seconds, 1 result reused")
+    assert summary([from_record(claim(), to_record(good))]).endswith("0 processor-seconds, 1 result reused")
     assert summary([]).startswith("0 claims: 0 hold")
     assert counts([good, decide(AMENDED), numerical]) == {"holds": 2, "amended": 1, "fails": 0, "open": 0, "error": 0}
+
+
+def test_results_print_what_matters():
+    good, bad = decide(claim()), decide(claim(recorded="open"))
+    assert repr(good).splitlines() == [
+        "a.b: holds, as recorded; 1 of 1 controls passed",
+        "  supports the claim word for word, in its own setting (exact): gap: 0, expected <= 1, 1 cases",
+    ]
+    both = Verification((good, bad))
+    assert (len(both), list(both), both.agrees, both["a.b"]) == (2, [good, bad], False, bad)
+    first, second, total = repr(both).splitlines()
+    assert first.split() == ["✓", "a.b", "holds", "1/1"]
+    assert second.endswith("1/1  verdict holds, recorded open")
+    assert total == summary([good, bad])
 
 
 def test_the_document_and_back():
@@ -132,12 +144,7 @@ def test_the_document_and_back():
     assert document["schema"] == 2
     assert set(document["versions"]) >= {"python", "jax", "numpy", "python-flint", "reverse-circuits"}
     first, second, third = document["claims"]
-    assert (first["verdict"], first["recorded"], first["amendment"], first["intent"]) == (
-        "amended",
-        "amended",
-        "so",
-        "i",
-    )
+    assert [first[name] for name in ("verdict", "recorded", "amendment", "intent")] == ["amended", "amended", "so", "i"]
     assert first["evidence"][0] == {
         "kind": "exact",
         "of": "printed",
@@ -155,9 +162,9 @@ def test_the_document_and_back():
     assert second["evidence"][0]["value"] == "-inf"
     assert "ZeroDivisionError: division by zero" in third["error"]
     for result, values in zip(results, document["claims"], strict=True):
-        again = restored(result.claim, values)
+        again = from_record(result.claim, values)
         assert again.reused
-        assert record(again) | {"reused": False} == values
+        assert to_record(again) | {"reused": False} == values
         assert isinstance(again, Result)
 
 
@@ -168,4 +175,4 @@ def test_a_check_cannot_swallow_the_time_limit():
         except Exception:
             return check()()
 
-    assert decide(claim(sleeps), time_limit=0.2).verdict == "error"
+    assert decide(claim(sleeps), time_limit=0.1).verdict == "error"

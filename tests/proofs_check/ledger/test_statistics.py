@@ -43,12 +43,12 @@ def test_the_interval_of_a_mean_has_its_level():
     assert np.mean(np.array(ends) > 0) == pytest.approx(0.05, abs=0.02)
 
 
-def test_what_a_plan_and_a_sample_may_not_be():
+def test_plans_and_samples_that_are_refused():
     with pytest.raises(ValueError, match="statistics: must give one of at_most and at_least"):
         Plan()
     with pytest.raises(ValueError, match="statistics: must give one of at_most and at_least"):
         Plan(at_most=1.0, at_least=0.0)
-    with pytest.raises(ValueError, match="level: must lie in"):
+    with pytest.raises(ValueError, match="level: must be in"):
         Plan(at_most=1.0, level=0.2)
     with pytest.raises(ValueError, match="values: must hold at least three runs, got 2"):
         judge(Mean([1.0, 2.0]), Plan(at_least=0.0))
@@ -56,9 +56,9 @@ def test_what_a_plan_and_a_sample_may_not_be():
         judge(Intervals([0.0], [1.0], 0.95), Plan(at_least=0.0, comparisons=2))
 
 
-def test_samples_must_be_what_they_say():
+def test_samples_of_the_wrong_kind_are_refused():
     plan = Plan(at_most=0.5)
-    with pytest.raises(ValueError, match="values: must hold one number a run"):
+    with pytest.raises(ValueError, match="values: must hold one number per run"):
         judge(Mean(np.repeat([[0.1], [0.49], [0.85]], 1000, axis=1)), plan)
     with pytest.raises(ValueError, match="successes: must be whole numbers"):
         judge(Counts([0.9], 100), plan)

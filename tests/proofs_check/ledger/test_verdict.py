@@ -1,4 +1,4 @@
-"""The verdict table: what each combination of evidence forces, and what it must not."""
+"""The verdict table: what each combination of evidence forces."""
 
 import pytest
 
@@ -8,14 +8,15 @@ from proofs_check.ledger.verdict import verdict
 
 
 def piece(text: str, unbounded: bool = False) -> Evidence:
-    """ "printed supports", and if need be the quantity behind it, as evidence."""
-    of, shows, *quantity = text.split()
-    return Evidence("exact", of, quantity[0] if quantity else of, Outcome(shows, 0.0, "<=", 0.0, 1, 0, unbounded))  # pyright: ignore
+    """Return "printed supports", and optionally the quantity after it, as evidence."""
+    statement, shows, *quantity = text.split()
+    outcome = Outcome(shows, 0.0, "<=", 0.0, 1, 0, unbounded)  # pyright: ignore
+    return Evidence("exact", statement, quantity[0] if quantity else statement, outcome)  # pyright: ignore
 
 
 def decided(*texts: str, limit: tuple[str, ...] = (), unbounded: bool = False) -> tuple[str, str]:
     evidence = [piece(text, unbounded) for text in texts]
-    intended = sorted({item.quantity for item in evidence if item.of == "intended"})
+    intended = sorted({item.quantity for item in evidence if item.statement == "intended"})
     return verdict(evidence, decided_by=intended, limit=limit)
 
 
@@ -50,19 +51,19 @@ def decided(*texts: str, limit: tuple[str, ...] = (), unbounded: bool = False) -
     ],
 )
 def test_the_verdict_follows_from_the_evidence(texts, expected):
-    found, reason = decided(*texts)
-    assert found == expected
+    verdict, reason = decided(*texts)
+    assert verdict == expected
     assert bool(reason) == (expected == "open")
 
 
-def test_a_contradicted_claim_never_reads_as_if_nothing_had_been_decided():
+def test_the_reason_of_an_open_verdict_says_that_the_claim_is_contradicted():
     assert decided("printed contradicts")[1] == "contradicted, intent not tested"
     assert decided("printed contradicts", "amended supports")[1] == "contradicted, intent not tested"
     assert decided("printed contradicts", "intended undecided")[1] == "contradicted, intent undecided"
 
 
 def test_a_correction_alone_amends_nothing():
-    """In the first release all that parted fails from amended was whether the author wrote of="intended"."""
+    """A label alone must not decide between fails and amended."""
     with_intent = decided("printed contradicts", "amended supports", "intended contradicts")
     without = decided("printed contradicts", "amended supports")
     assert (with_intent[0], without[0]) == ("fails", "open")
@@ -81,20 +82,20 @@ def test_a_limit_that_rests_on_points_says_so(unbounded, suffix):
 
 
 def test_every_part_of_a_limit_must_reach_it():
-    """In the first release one piece that "spans" carried a limit whose other half stood in a docstring."""
+    """One proved quantity must not carry a limit whose other half is only argued in words."""
     pieces = [piece("printed supports x", unbounded=True), piece("printed supports y")]
     assert verdict(pieces, limit=("x",))[0] == "holds"
     assert verdict(pieces, limit=("x", "y"))[0] == "holds, numerically"
 
 
-def test_names_of_the_registry_are_held_against_the_evidence():
-    with pytest.raises(ValueError, match="limit: must name quantities that are tested"):
+def test_names_in_the_registry_are_checked_against_the_evidence():
+    with pytest.raises(ValueError, match="limit: must list quantities that are tested"):
         verdict([piece("printed supports")], limit=("gap",))
-    with pytest.raises(ValueError, match="decided_by: must name quantities that are tested"):
+    with pytest.raises(ValueError, match="decided_by: must list quantities that are tested"):
         verdict([piece("printed contradicts")], decided_by=("gap",))
-    with pytest.raises(ValueError, match="intended: must be tested on the quantities of decided_by"):
+    with pytest.raises(ValueError, match="intended: must be tested on quantities of decided_by"):
         verdict([piece("printed contradicts"), piece("intended contradicts")])
-    with pytest.raises(ValueError, match="decided_by: must name quantities whose test has an intended variant"):
+    with pytest.raises(ValueError, match="decided_by: must list quantities whose test has an intended variant"):
         verdict([piece("printed contradicts")], decided_by=("printed",))
 
 
