@@ -51,7 +51,7 @@ def evaluate(
         report = stored.task.report(figures, len(problems))
         table = Table(title=f"{stored.name}: {len(problems)} {split} {report.title}")
         for column in report.columns:
-            table.add_column(column, justify="right" if column else "left")
+            table.add_column(column, justify="right" if column else "left", no_wrap=not column)
         for section in report.sections:
             for row in section:
                 table.add_row(*row)

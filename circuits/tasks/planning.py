@@ -20,6 +20,7 @@ from circuits.tasks.star.graph import StarGraph
 from circuits.tasks.task import Report, Rows, Split, Task
 from circuits.tasks.token_format import TokenFormat, encode_problem
 from circuits.tasks.tree.graph import BinaryTree
+from circuits.typing import AnyArray
 
 TEST_SEED = MAX_SEED
 """No run has this seed."""
@@ -55,7 +56,7 @@ def planning_task(config: Any, family: StarGraph | BinaryTree, words: str) -> Ta
             return held_out()[:count]
         return draw(format, split, TEST_SEED, count, config.one_in)
 
-    def judge(row: Int[Array, " T"], answer: Int[Array, " A"]) -> Bool[Array, " A"]:
+    def judge(row: Int[AnyArray, " T"], answer: Int[AnyArray, " A"]) -> Bool[AnyArray, " A"]:
         return answer == row[format.prompt_length :]
 
     return Task(
@@ -107,7 +108,7 @@ def fresh(format: TokenFormat, split: str, key: Array, count: int, one_in: int) 
     return jnp.asarray(jax.vmap(partial(encode_problem, format))(problems))
 
 
-def check_disjoint(format: TokenFormat, train: Rows, test: Rows) -> None:
+def check_disjoint(format: TokenFormat, train: Rows, test: Int[np.ndarray, "m T"]) -> None:
     """Raise ValueError when a graph is in both sets, whatever the order of its edges and its goal."""
     known = {codes.tobytes() for codes in edge_codes(format, train)}
     for number, codes in enumerate(edge_codes(format, test), start=1):

@@ -111,7 +111,7 @@ def _loss(
 
 def _sum_dtype(dtype: Any) -> Any:
     """Return the type in which gradients are summed: that of few bits would lose the small parts."""
-    return jnp.promote_types(dtype, jnp.float32)
+    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
 
 @cache

@@ -53,7 +53,10 @@ def test_lines_a_table_and_a_run(tmp_path, capsys):
     assert "resuming from step 2" in capsys.readouterr().out
     assert runs.read(out).history.steps.tolist() == [0, 1, 2, 4]
     assert runs.read(out).history.snapshot_steps.tolist() == [0, 2, 4]
-    assert command(*SMALL, "--out", str(out), "--objective", "ntp", "--labels", "11") == 2
+    assert (
+        command(*SMALL, "--out", str(out), "--objective", "ntp", "--hold-content-1", "--labels", "11", "--steps", "4")
+        == 2
+    )
     assert "labels: must be 10, as in" in " ".join(capsys.readouterr().err.split())
 
 

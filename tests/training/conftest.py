@@ -94,7 +94,7 @@ def flags() -> list[str]:
     return FLAGS.copy()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # after the compiler flags of the module are set
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfig, State]:
     """A run of two seeds with two heads that no test may change, its config and its last state."""
     folder = tmp_path_factory.mktemp("finished") / "run"
@@ -103,7 +103,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfi
     return folder, config, train(config, folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # after the compiler flags of the module are set
 def stored(finished: tuple[Path, TrainConfig, State]) -> list[Stored]:
     return read_run(finished[0])
 
@@ -113,7 +113,7 @@ def walks() -> TrainConfig:
     return WALKS
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # after the compiler flags of the module are set
 def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, State]:
     """A run on walks that no test may change, and its last state."""
     folder = tmp_path_factory.mktemp("walked") / "run"

@@ -1,8 +1,8 @@
 """The tokens of each step: epochs over a finite set, and an endless stream."""
 
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
-from typing import Any
 
 import hypothesis.strategies as st
 import jax
@@ -100,8 +100,11 @@ def test_a_finite_set_is_taken_row_by_row():
 @pytest.mark.parametrize(("vocab", "dtype"), [(256, np.uint8), (257, np.uint16)])
 def test_rows_are_kept_in_the_smallest_type_that_holds_every_id(vocab, dtype):
     rows = np.full((3, 2), vocab - 1, np.int32)
-    task: Any = SimpleNamespace(
-        training_set=lambda: rows, problems=lambda split, count: rows[:count], format=SimpleNamespace(vocab_size=vocab)
+    task = replace(
+        STARS,
+        training_set=lambda: rows,
+        problems=lambda split, count: rows[:count],
+        format=SimpleNamespace(vocab_size=vocab),
     )
     found = load(task, 3, 2)
     assert found.train is not None

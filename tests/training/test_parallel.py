@@ -158,6 +158,12 @@ def test_a_mesh_must_divide_the_devices_and_the_batch(monkeypatch):
 def test_the_mesh_follows_the_machine_s_topology(monkeypatch):
     """The order of devices is left to jax, which knows how they are connected."""
     asked = []
-    monkeypatch.setattr(jax, "make_mesh", lambda shape, names, axis_types: asked.append((shape, names)))
+    make_mesh = jax.make_mesh
+
+    def asking(shape, names, **options):
+        asked.append((shape, names))
+        return make_mesh(shape, names, **options)
+
+    monkeypatch.setattr(jax, "make_mesh", asking)
     mesh(Devices(), 8)
     assert asked == [((1, 1), ("data", "model"))]

@@ -174,7 +174,7 @@ def test_a_model_outlives_the_file_of_its_graph_and_can_be_moved(tmp_path, walks
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "here")
     write_graph("graph", graph_of(walks))
-    config = replace(on_file(walks, Path("graph")), steps=1)
+    config = replace(on_file(walks, Path("graph")), steps=4)
     train(config, Path("run"))
     truth = build_task(config.task).problems("test", None)
     assert main(["export", "run", "--out", "model"]) == 0
