@@ -177,7 +177,7 @@ def test_errors_name_what_is_wrong(run, saved, tmp_path):
         (saved, {"seed": 0}, "seed: must be left out"),
         (REFERENCE / "gpt2", {"seed": 0}, "seed: must be left out"),
         ("disentangled-mtp", {"step": 1}, "step: must be left out"),
-        (run, {"step": 3}, "checkpoints: must hold a whole one"),
+        (run, {"step": 3}, "checkpoints: must hold"),
         (run, {"seed": 7}, "seed: must be one of [5, 6]"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):

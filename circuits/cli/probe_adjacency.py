@@ -32,13 +32,13 @@ def probe_adjacency(options: AdjacencyOptions) -> int:
         steps = _steps(options)
         opened = open_checkpoint(options.checkpoint, options.step, options.seed)
         plan = make_plan(opened, options)
-    title = title_of(opened, plan)
-    with progress_bars(screen) as add_bar, usage():
         gathered = plan.gather(opened.model)
         varying = ~constant_matrices(gathered)
         checks.require(bool(varying.any()), "matrices", "must not all have constant rows", list(gathered.names))
-        matrices, constant = select_matrices(gathered, varying), select_matrices(gathered, ~varying).names
-        values, fresh = np.asarray(matrices.values, np.float64), None
+    title = title_of(opened, plan)
+    matrices, constant = select_matrices(gathered, varying), select_matrices(gathered, ~varying).names
+    values, fresh = np.asarray(matrices.values, np.float64), None
+    with progress_bars(screen) as add_bar:
         if plan.untrained:
 
             def gather(model: Model) -> NamedMatrices:
@@ -84,5 +84,7 @@ def _over_training(
         if len(values):
             course[step] = power_strength(values, plan.references, draws=TRAINING_DRAWS, level=options.level)
         on_progress(number)
-    checks.require(bool(course) or not steps, "over_training", "must have a step with a matrix whose rows vary", steps)
+    with usage():
+        rule = "must have a step with a matrix whose rows vary"
+        checks.require(bool(course) or not steps, "over_training", rule, steps)
     return course

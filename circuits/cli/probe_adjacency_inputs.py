@@ -14,6 +14,7 @@ from circuits import checks
 from circuits.cli.probe import AdjacencyOptions
 from circuits.models import LoadedModel, held_out_problems
 from circuits.probes import NamedMatrices, Reference, graph_references
+from circuits.probes.adjacency.find import min_draws
 from circuits.probes.adjacency.gather import (
     JacobianInputs,
     Model,
@@ -51,7 +52,10 @@ def make_plan(opened: LoadedModel, options: AdjacencyOptions) -> Plan:
     checks.integer("examples", options.examples, min_value=1)
     default = 0 if opened.task is None else UNTRAINED
     untrained = default if options.untrained is None else options.untrained
-    checks.integer("untrained", untrained, min_value=0)
+    smallest = min_draws(options.level)
+    checks.integer("draws", options.draws, min_value=max(smallest, 2))
+    rule = f"must be 0, or at least {smallest} at this level"
+    checks.require(untrained == 0 or untrained >= smallest, "untrained", rule, untrained)
     checks.integer("powers", options.powers, min_value=1)
     words = tuple(word.strip() for word in options.sources.split(","))
     sources = words if options.sources else default_sources(opened.model)

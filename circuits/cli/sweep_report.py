@@ -16,7 +16,7 @@ from circuits.training.sweeps.results import PARAMETERS, Cell, Estimate, num_par
 
 def as_table(cells: Sequence[Cell]) -> Table:
     """Return the means with their intervals, and how many of the seeds are finished."""
-    titles = {"test_exact": "whole\nanswer %", "test_hard": "branching\ntoken %", "train_exact": "trained\non %"}
+    titles = {"test_exact": "whole\nanswer %", "test_hard": "branching\ntokens %", "train_exact": "trained\non %"}
     drawn = Table(title="mean over seeds ± 90% interval")
     for name in (*(name.split(".")[-1] for name in cells[0].values), "size", *titles.values(), "n"):
         drawn.add_column(name, justify="right", no_wrap=name not in titles.values())

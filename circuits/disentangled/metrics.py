@@ -1,8 +1,8 @@
 """Metrics of a disentangled model in training: losses, accuracies, and how close its attention is to the circuit's.
 
 Each metric concerns one prompt Z with targets y1 = v and y2 = u_end and its replay context Z', whose last token is v;
-callers average over prompts. Positions count from 0: the last row is T - 1 here and T in the paper, and u_end, the
-query's goal, is at position T - 2 here.
+callers average over prompts. Positions count from 0: the last row, the paper's T, is T - 1, and the query's u_end is at
+position T - 2.
 """
 
 from collections.abc import Callable
@@ -30,14 +30,14 @@ class Metrics(NamedTuple):
     first_probability   f1(Z)[v]
     branch_accuracy     f1(Z)[v] > f1(Z)[u] for the start's every other child u; chance is 1/P
     replay_accuracy     argmax f1(Z') = u_end
-    path_accuracy       both are right: greedy decoding writes v, then u_end
+    path_accuracy       both are correct: greedy decoding predicts v, then u_end
     second_accuracy     argmax f2(Z) = u_end
     predecessor_last    S1[T-1, T-2]: the query's attention to u_end
     predecessor_end     S1[t_end, t_v]
     predecessor_mean    the mean of S1[t, t-1] over t = 1 .. T-1
     content_match       S2[T-1, t_end]
     self_match          S2[T-1, T-2]: on u_end in the query itself, the self-distractor
-    replay_predecessor  S1[T-1, T-2] on Z': the attention to u_end when v stands last
+    replay_predecessor  S1[T-1, T-2] on Z', whose last token is v: its attention to u_end
     replay_match        S2[T-1, t_end] on Z'
     """
 
@@ -65,7 +65,7 @@ def measure(read: Callable[[Tokens], Reading], losses: Losses, tokens: Tokens, y
     s1, s2, first = prompt.attention_1, prompt.attention_2, prompt.first
     end = end_position(tokens, y2)
     dtype = first.dtype
-    # Decoding feeds back what was predicted. If that is v, the second context is Z'; if not, the path is wrong.
+    # Decoding feeds back its prediction. If that is v, the second context is Z'; if not, the path is wrong.
     right_first, right_replay = likeliest(first) == y1, likeliest(replay.first) == y2
     return Metrics(
         *losses,
@@ -86,7 +86,7 @@ def measure(read: Callable[[Tokens], Reading], losses: Losses, tokens: Tokens, y
 
 
 def likeliest(output: OverLabels) -> Int[Array, ""]:
-    """Return the argmax, the first of equals."""
+    """Return the argmax; of ties, the first."""
     return jnp.argmax(output).astype(jnp.int32)
 
 

@@ -36,7 +36,7 @@ class Reading(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What training needs of a model.
+    """The interface of a model for training.
 
     names     names of the parameters, in the order of the tree's leaves
     initial   random parameters for a key
@@ -84,7 +84,7 @@ def full_model(graphs: StarGraph, mix: Mix, init_scale: float) -> Model:
 
 
 def weighted(mix: Mix, parts: Losses) -> Float[Array, "..."]:
-    """Return the weighted sum of the losses. Those of weight 0 do not enter, so that they need not be computed."""
+    """Return the weighted sum of the losses. Those of weight 0 are left out, so jit does not compute them."""
     return jnp.asarray(sum(weight * part for weight, part in zip(mix, parts, strict=True) if weight))
 
 

@@ -53,14 +53,24 @@ def fixed(matrix: Matrix) -> Block:
 
 
 def orbits(labels: int) -> Block:
-    """Return W0 = a I + b (1 1^T - I): a and b, the two orbits of the entries under relabeling."""
+    """Return W0 = a I + b (1 1^T - I): a and b, the two orbits of the entries under relabeling.
+
+    Example:
+        >>> orbits(2).embed(jnp.array([5.0, 6.0])).tolist()
+        [[5.0, 6.0], [6.0, 5.0]]
+    """
     checks.integer("labels", labels, min_value=2)
     eye = np.eye(labels, dtype=bool)
     return Block(("diagonal", "off-diagonal"), lambda ab: jnp.where(eye, ab[0], ab[1]), (labels, labels * (labels - 1)))
 
 
 def toeplitz(length: int) -> Block:
-    """Return W1[i, j] = w(i - j) for j <= i, 0 above: tied weights, T coordinates w(0) .. w(T - 1)."""
+    """Return W1[i, j] = w(i - j) for j <= i, 0 above: tied weights, T coordinates w(0) .. w(T - 1).
+
+    Example:
+        >>> toeplitz(2).embed(jnp.array([5.0, 6.0])).tolist()
+        [[5.0, 0.0], [6.0, 5.0]]
+    """
     checks.integer("length", length, min_value=1)
     offset = np.subtract.outer(np.arange(length), np.arange(length))
     return Block(
@@ -72,7 +82,12 @@ def toeplitz(length: int) -> Block:
 
 
 def free(mask: Bool[np.ndarray, "rows columns"]) -> Block:
-    """Return a block whose entries in the mask move independently, in row-major order; 0 elsewhere."""
+    """Return a block whose entries in the mask move independently, in row-major order; 0 elsewhere.
+
+    Example:
+        >>> free(np.eye(2, dtype=bool)).names
+        ('[0,0]', '[1,1]')
+    """
     rows, columns = np.nonzero(mask)
     checks.require(len(rows) > 0, "mask", "must hold at least one entry", mask.shape)
     return Block(
@@ -190,5 +205,11 @@ def coordinates(
 
 
 def norm(coordinates: Coordinates, velocity: Theta) -> Scalar:
-    """Return the Euclidean norm over all entries of a velocity in coordinates, tied weights counted once."""
+    """Return the Euclidean norm over all entries of a velocity in coordinates, tied weights counted once.
+
+    Example:
+        >>> moving = coordinates(StarGraph(paths=2, nodes=3, labels=5), content_1=orbits(5))
+        >>> float(norm(moving, jnp.array([2.0, 1.0]))) == (5 * 2.0**2 + 20 * 1.0**2) ** 0.5
+        True
+    """
     return jnp.sqrt(jnp.sum(coordinates.multiplicity * velocity**2))

@@ -108,7 +108,7 @@ def fresh(format: TokenFormat, split: str, key: Array, count: int, one_in: int) 
     return jnp.asarray(jax.vmap(partial(encode_problem, format))(problems))
 
 
-def check_disjoint(format: TokenFormat, train: Rows, test: Int[np.ndarray, "m T"]) -> None:
+def check_disjoint(format: TokenFormat, train: Rows, test: Int[np.ndarray, "test T"]) -> None:
     """Raise ValueError when a graph is in both sets, whatever the order of its edges and its goal."""
     known = {codes.tobytes() for codes in edge_codes(format, train)}
     for number, codes in enumerate(edge_codes(format, test), start=1):

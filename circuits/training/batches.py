@@ -22,8 +22,8 @@ class Data(NamedTuple):
     """What a run is trained and evaluated on. ``train`` is None for an endless stream."""
 
     train: UInt[np.ndarray, "n T"] | None
-    test: Int[np.ndarray, "m T"]
-    train_sample: Int[np.ndarray, "m T"]
+    test: Int[np.ndarray, "test T"]
+    train_sample: Int[np.ndarray, "test T"]
     """Training problems to evaluate on; for an endless stream, fresh problems of the training split."""
 
 
@@ -39,7 +39,9 @@ def load(task: Task, batch: int, test_examples: int) -> Data:
     return Data(train, task.problems("test", test_examples), task.problems("train", test_examples))
 
 
-def token_source(task: Task, data: Data, seeds: range, batch: int, mesh: Mesh) -> Callable[[int], Int[Array, "S B T"]]:
+def token_source(
+    task: Task, data: Data, seeds: range, batch: int, mesh: Mesh
+) -> Callable[[int], Int[Array, "seeds B T"]]:
     """Return a function from a step to the tokens of each seed, split over the mesh."""
     if data.train is None:
         return _stream(task, seeds, batch, mesh)
@@ -48,14 +50,14 @@ def token_source(task: Task, data: Data, seeds: range, batch: int, mesh: Mesh) -
     return lambda step: take(rows, indices(step))
 
 
-def row_source(size: int, seeds: range, batch: int) -> Callable[[int], Int[np.ndarray, "S B"]]:
+def row_source(size: int, seeds: range, batch: int) -> Callable[[int], Int[np.ndarray, "seeds B"]]:
     """Return a function from a step to the rows, of ``size``, that each seed sees.
 
     Each epoch has a new random order, whose remainder is left out. The orders of the current epoch are kept.
     """
-    kept: dict[int, Int[np.ndarray, "S n"]] = {}
+    kept: dict[int, Int[np.ndarray, "seeds n"]] = {}
 
-    def rows(step: int) -> Int[np.ndarray, "S B"]:
+    def rows(step: int) -> Int[np.ndarray, "seeds B"]:
         epoch, index = divmod(step, size // batch)
         if epoch not in kept:
             kept.clear()
@@ -70,11 +72,11 @@ def epoch_order(seed: int, epoch: int, size: int) -> Int[np.ndarray, " n"]:
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(size).astype(np.int32)
 
 
-def _stream(task: Task, seeds: range, batch: int, mesh: Mesh) -> Callable[[int], Int[Array, "S B T"]]:
+def _stream(task: Task, seeds: range, batch: int, mesh: Mesh) -> Callable[[int], Int[Array, "seeds B T"]]:
     draw = task.draw
     assert draw is not None  # a task without a training set
 
-    def tokens(step: Int[Array, ""]) -> Int[Array, "S B T"]:
+    def tokens(step: Int[Array, ""]) -> Int[Array, "seeds B T"]:
         def key(seed: Int[Array, ""]) -> Key[Array, ""]:
             return jax.random.fold_in(stream_key(seed), step)
 

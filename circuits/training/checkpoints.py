@@ -136,7 +136,7 @@ class Checkpoints:
                 state = jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
                 return Restored(candidate, state, passed_over)
         listed = "; ".join(passed_over) or "none"
-        raise ValueError(f"checkpoints: must hold an undamaged one in {str(self._folder)!r}, got {listed}")
+        raise ValueError(f"checkpoints: must hold a whole one in {str(self._folder)!r}, got {listed}")
 
     def _prepare(self, step: int) -> None:
         """Before the manager looks at the folder, rename superseded checkpoints and finish an interrupted removal."""

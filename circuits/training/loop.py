@@ -202,14 +202,14 @@ def check_records(records: list[dict[str, Any]]) -> None:
                 raise ArithmeticError(f"{name}: must be finite, got {value} {where}")
 
 
-def check_finite(values: Float[np.ndarray, " S"], first_seed: int, step: int) -> None:
+def check_finite(values: Float[np.ndarray, " seeds"], first_seed: int, step: int) -> None:
     """Raise ArithmeticError naming the seed whose state is not finite."""
     for seed, value in enumerate(values, start=first_seed):
         if not np.isfinite(value):
             raise ArithmeticError(f"state: must be finite, got {value} for seed {seed} at step {step}")
 
 
-def largest_entry(state: Any) -> Float[Array, " S"]:
+def largest_entry(state: Any) -> Float[Array, " seeds"]:
     """Return the largest absolute value in each seed's state; NaN where there is one."""
     rows = [jnp.abs(leaf.astype(jnp.float32)).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(state)]
     return jnp.max(jnp.stack([jnp.max(row, axis=1) for row in rows if row.shape[1]]), axis=0)

@@ -33,8 +33,8 @@ class State(NamedTuple):
 class Losses(NamedTuple):
     """The loss, and the mean cross-entropy of each head, of a batch."""
 
-    loss: Float[Array, "*S"]
-    heads: Float[Array, "*S k"]
+    loss: Float[Array, "*seeds"]
+    heads: Float[Array, "*seeds k"]
 
 
 def initial_state(config: TrainConfig, task: Task, seed: Seed) -> State:

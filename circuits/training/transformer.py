@@ -119,7 +119,7 @@ def _advance(
     tokens_at = token_source(task, data, seeds_of(config), config.batch, grid)
 
     @partial(jax.jit, donate_argnums=0, out_shardings=(shardings, replicated(grid)))
-    def step_all(state: State, tokens: Int[Array, "S B T"], step: Int[Array, ""]) -> tuple[State, Losses]:
+    def step_all(state: State, tokens: Int[Array, "seeds B T"], step: Int[Array, ""]) -> tuple[State, Losses]:
         return over_seeds(lambda state, tokens: update(config, task, state, tokens, step), state, tokens)
 
     def advance(state: State, start: int, stop: int) -> tuple[State, Any]:

@@ -20,8 +20,8 @@ from circuits.transformer.taps import UNTAPPED, Tap
 class KeyValue(NamedTuple):
     """Keys and values of one layer at S positions; in a cache, positions that are not written yet hold anything."""
 
-    keys: Float[Array, "S K h"]
-    values: Float[Array, "S K h"]
+    keys: Float[Array, "S G h"]
+    values: Float[Array, "S G h"]
 
 
 class Attention(nnx.Module):

@@ -15,7 +15,7 @@ from circuits.transformer.model import Predictor
 
 def greedy(
     model: Predictor | OneLayer,
-    prompt: Int[Array, " P"],
+    prompt: Int[Array, " prompt"],
     max_new_tokens: int,
     end: int | None = None,
     pad: int | None = None,
@@ -26,8 +26,8 @@ def greedy(
 
     Args:
         model: the model; the KV cache holds all of its positions.
-        prompt: ids [P]; vmap over a batch.
-        max_new_tokens: number of tokens returned; at most ``config.positions + 1 - P``.
+        prompt: ids [prompt]; vmap over a batch.
+        max_new_tokens: number of tokens returned; prompt and answer have at most ``config.positions + 1``.
         end: the token that ends an answer. None: no token does.
         pad: the token that fills the answer after ``end``. None: ``end`` itself.
 
@@ -79,7 +79,7 @@ def pad_after_end(tokens: Int[Array, " A"], end: int | None, pad: int | None) ->
     return jnp.where(after, jnp.asarray(end if pad is None else pad, tokens.dtype), tokens)
 
 
-def _greedy(model: Predictor, prompt: Int[Array, " P"], count: int, end: int | None) -> Int[Array, " {count}"]:
+def _greedy(model: Predictor, prompt: Int[Array, " prompt"], count: int, end: int | None) -> Int[Array, " {count}"]:
     """Return the tokens, with anything after an ``end`` token."""
     final, kv_cache = model.transformer(prompt, model.transformer.empty_cache())
     tokens = jnp.zeros(count, jnp.int32).at[0].set(_best(model, final[-1:]))

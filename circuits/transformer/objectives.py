@@ -99,10 +99,10 @@ def _flat(targets: Targets) -> Targets:
 
 def _loss_sums(
     model: Predictor | OneLayer,
-    inputs: Int[Array, "B t"],
+    inputs: Int[Array, "B inputs"],
     first: int,
     targets: Targets,
-    weights: Float[Array, "k m"] | None,
+    weights: Float[Array, "k targets"] | None,
 ) -> Float[Array, " k"]:
     """Return the sum of cross-entropies of each head."""
     if isinstance(model, OneLayer):

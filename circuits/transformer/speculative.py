@@ -61,7 +61,7 @@ class _State(NamedTuple):
     """``position`` is p; ``ids`` are known tokens, then drafts; ``base`` are the streams from which heads start."""
 
     position: Int[Array, ""]
-    ids: Int[Array, " R"]
+    ids: Int[Array, " capacity"]
     kv_cache: KVCache
     base: Float[Array, "S d"]
     head_caches: tuple[KVCache, ...]
@@ -71,13 +71,17 @@ class _State(NamedTuple):
 
 
 def speculative_greedy(
-    model: nnx.Module, prompt: Int[Array, " P"], max_new_tokens: int, end: int | None = None, pad: int | None = None
+    model: nnx.Module,
+    prompt: Int[Array, " prompt"],
+    max_new_tokens: int,
+    end: int | None = None,
+    pad: int | None = None,
 ) -> SpeculativeOutput:
     """Return the tokens of ``greedy``, except where rounding decides: products of other shapes round differently.
 
     Args:
         model: a ``Predictor``; with one prediction head there is nothing to draft.
-        prompt: ids [P]; vmap over a batch.
+        prompt: ids [prompt]; vmap over a batch.
         max_new_tokens: number of tokens returned.
         end: the token that ends an answer. None: no token does.
         pad: the token that fills the answer after ``end``. None: ``end`` itself.
@@ -115,7 +119,7 @@ def acceptance_rates(output: SpeculativeOutput) -> AcceptanceRates:
     return AcceptanceRates(conditional, cumulative, 1 + float(cumulative.sum()))
 
 
-def _begin(model: Predictor, prompt: Int[Array, " P"]) -> _State:
+def _begin(model: Predictor, prompt: Int[Array, " prompt"]) -> _State:
     """Return the state after the pass over the prompt, with the first head's token and the first drafts."""
     config, body, length = model.config, model.transformer, prompt.shape[0]
     drafts = config.prediction_heads - 1
@@ -164,12 +168,12 @@ def confirmed(drafts: Int[Array, " drafts"], chosen: Int[Array, " k"]) -> Bool[A
 
 def _draft(
     model: Predictor,
-    ids: Int[Array, " R"],
-    base: Float[Array, "w d"],
+    ids: Int[Array, " capacity"],
+    base: Float[Array, "window d"],
     start: Int[Array, ""],
     row: Int[Array, ""],
     head_caches: tuple[KVCache, ...],
-) -> tuple[Int[Array, " R"], tuple[KVCache, ...]]:
+) -> tuple[Int[Array, " capacity"], tuple[KVCache, ...]]:
     """Return ids with the drafts of all further heads at position start + row, written after the token known there.
 
     ``base`` are the streams from which heads start at positions start, start + 1, ...; rows after ``row`` are ignored.

@@ -22,9 +22,9 @@ CAPACITY = 32
 """Contexts are padded to this number, so that all seeds share a compiled program."""
 SCALE = 1.5
 """kappa, by which the next token is injected."""
-Blocks = dict[str, Float[np.ndarray, "S V V"]]
+Blocks = dict[str, Float[np.ndarray, "seeds V V"]]
 """The gradient in each matrix by name, for each seed."""
-Gradients = dict[tuple[int, str], Float[np.ndarray, "*S V V"]]
+Gradients = dict[tuple[int, str], Float[np.ndarray, "*seeds V V"]]
 """The same by step, 1 or 2, and name."""
 
 

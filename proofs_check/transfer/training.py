@@ -71,7 +71,7 @@ def transfers(parameters: Parameters) -> Float[np.ndarray, "n N N"]:
     return np.asarray(parameters.transfers, np.float64)[:, :NODES, :NODES]
 
 
-def answered(seed: int, parameters: Parameters) -> Bool[np.ndarray, " m"]:
+def answered(seed: int, parameters: Parameters) -> Bool[np.ndarray, " pairs"]:
     """Return which test pairs are answered by a valid path."""
     data = walks(seed)
     edges, pairs = jnp.asarray(adjacency(data.graph)), jnp.asarray(data.pairs.test)
@@ -84,8 +84,8 @@ def _valid(
     edges: Bool[jax.Array, "N N"],
     content: Float[jax.Array, "V V"],
     value: Float[jax.Array, "V V"],
-    pairs: Int[jax.Array, "m 2"],
-) -> Bool[jax.Array, " m"]:
+    pairs: Int[jax.Array, "pairs 2"],
+) -> Bool[jax.Array, " pairs"]:
     def one(pair: Int[jax.Array, " 2"]) -> Bool[jax.Array, ""]:
         path = greedy_path(content, value[pair[1]], pair[0], format.answer_length - 1)
         return is_valid_walk(edges, format, pair, jnp.concatenate([pair[:1], path]))

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from circuits.cli import main
-from circuits.cli.checkpoint import open_checkpoint
-from circuits.cli.checkpoint import test_problems as held_out
+from circuits.models import held_out_problems, load_model
 from circuits.one_layer.config import OneLayerConfig
 from circuits.one_layer.module import OneLayer, from_parameters
 from circuits.one_layer.parameters import Parameters
@@ -20,16 +19,14 @@ from circuits.probes.adjacency.node_space import NamedMatrices
 from circuits.probes.adjacency.references import graph_references
 from circuits.probes.adjacency.scores import compare_matrices
 from circuits.probes.adjacency.training import power_strength
-from circuits.tasks.walks.graph_files import write_graph
-from circuits.tasks.walks.graphs import adjacency, random_dag, reachability
-from circuits.training import run_folder
-from circuits.training.stored import read_run
 from circuits.tasks.task import build_task
 from circuits.tasks.walks.config import DagConfig, DagWalks
+from circuits.tasks.walks.graph_files import write_graph
+from circuits.tasks.walks.graphs import adjacency, random_dag, reachability
 from circuits.training.records import as_json
 from circuits.transformer.weights_file import save_model
 from tests.cases import assert_close
-from tests.cli.conftest import WORDS
+from tests.cli.conftest import TASK, WORDS
 
 DAG = random_dag(8, 0.5, 1)
 pytestmark = pytest.mark.usefixtures("no_saving")
@@ -94,19 +91,19 @@ def test_a_model_of_walks_knows_its_graph_and_planted_powers_are_found(planted, 
 
 
 def test_numbers_are_those_of_direct_calls(pairs, tmp_path, capsys):
-    """Of the second head, and a graph of fewer nodes than labels."""
+    """Of prediction head 1, and a graph of fewer nodes than labels."""
     small = random_dag(6, 0.6, 1)
     write_graph(tmp_path / "small", small)
-    flags = ("--sources=jacobian,heads", "--untrained=0", "--draws=40", "--powers=6", "--examples=3", "--head=2")
+    flags = ("--sources=jacobian,heads", "--untrained=0", "--draws=40", "--powers=6", "--examples=3", "--head=1")
     report = probe(pairs, tmp_path / "out", "--graph", tmp_path / "small", *flags)
-    assert (report["head"], report["nodes"], report["labels"]) == (2, 6, 8)
-    assert report["model"] == "pairs, prediction head 2, graph of 6 of its 8 labels"
+    assert (report["format"], report["head"], report["nodes"], report["labels"]) == (2, 1, 6, 8)
+    assert report["model"] == "pairs, prediction head 1, graph of 6 of its 8 labels"
     assert report["model"] in " ".join(capsys.readouterr().out.split())
-    opened, given = open_checkpoint(pairs), graph_references(small, 6)
-    assert opened.task is not None
-    place = opened.task.format.prompt_length - 1
-    read = JacobianInputs(held_out(opened.task, 3), place, (place,))
-    named = gather_matrices(opened.model, np.arange(6), ("heads", "jacobian"), read, head=1)
+    loaded, given = load_model(pairs), graph_references(small, 6)
+    position = TASK.format.prompt_length - 1
+    inputs = JacobianInputs(held_out_problems(loaded, 3), position, (position,))
+    named = gather_matrices(loaded.model, np.arange(6), ("heads", "jacobian"), inputs, head=1)
+    assert named.names[:2] == ("L0H0", "L0H1")
     truth = find_powers(np.asarray(named.values, np.float64), given, draws=40)
     assert report["absent_powers"] == sorted(set(range(1, 7)) - {r.power for r in given}) != []
     assert [r["name"] for r in report["references"]] == [r.name for r in given]
@@ -134,7 +131,7 @@ def test_nodes_of_a_language_model_are_named(language, graph, tmp_path):
         language, tmp_path / "out", "--graph", graph, "--node-tokens", tokens, "--draws=19", "--sources=heads"
     )
     assert report["nulls"] == {"permuted": 19, "rewired": 19}
-    named = gather_matrices(open_checkpoint(language).model, np.arange(7, -1, -1), ("heads",))
+    named = gather_matrices(load_model(language).model, np.arange(7, -1, -1), ("heads",))
     cosine = compare_matrices(np.asarray(named.values, np.float64), graph_references(DAG)).cosine
     found = [[score["cosine"] for score in one["scores"].values()] for one in report["matrices"]]
     assert_close(np.array(found), cosine, atol=1e-9)
@@ -145,14 +142,14 @@ def test_a_constant_matrix_is_named_and_left_out(planted, tmp_path, capsys, monk
         named = gather_matrices(model, np.arange(10), ("transfer",))
         return NamedMatrices(named.names, named.values.at[1].set(3.0))
 
-    monkeypatch.setattr("circuits.cli.probe_adjacency_inputs.gathered", flat)
+    monkeypatch.setattr("circuits.cli.probe_adjacency_inputs.gather_matrices", flat)
     report = probe(planted, tmp_path, "--powers=2", "--draws=19", "--level=0.2", "--untrained=4")
     assert report["constant"] == ["value"]
     best = {one["name"]: one["best"] for one in report["matrices"]}
     assert best == {"content": "A", "transfer 1": "A", "transfer 2": "A^2"}
-    assert "left out, for their rows are constant: value\n" in capsys.readouterr().out
+    assert "left out, because their rows are constant: value\n" in capsys.readouterr().out
     monkeypatch.setattr(
-        "circuits.cli.probe_adjacency_inputs.gathered",
+        "circuits.cli.probe_adjacency_inputs.gather_matrices",
         lambda model, *rest: NamedMatrices(("flat",), jnp.zeros((1, 10, 10))),
     )
     assert main(["probe", "adjacency", str(planted), "--out", str(tmp_path)]) == 2
@@ -168,7 +165,7 @@ def test_scores_over_training(run, graph, tmp_path, monkeypatch):
         named = gather_matrices(*arguments)
         return NamedMatrices(named.names, 0 * named.values) if len(calls) == 2 else named
 
-    monkeypatch.setattr("circuits.cli.probe_adjacency_inputs.gathered", flat_at_first)
+    monkeypatch.setattr("circuits.cli.probe_adjacency_inputs.gather_matrices", flat_at_first)
     flags = ("--sources=heads", "--untrained=0", "--draws=19", "--over-training", "--seed=6", "--powers=2")
     report = probe(run, tmp_path, "--graph", graph, *flags)
     course = report["training"]
@@ -176,7 +173,7 @@ def test_scores_over_training(run, graph, tmp_path, monkeypatch):
     assert course["steps"] == [4, 6]
     assert course["highest"].keys() == {"A", "A^2"}
     for number, step in enumerate(course["steps"]):
-        (model,) = (one.model for one in read_run(run, step) if one.seed == 6)
+        model = load_model(run, step=step, seed=6).model
         values = np.asarray(gather_matrices(model, np.arange(8), ("heads",)).values, np.float64)
         truth = power_strength(values, graph_references(DAG, 2))
         assert [part[number] for part in course["highest"].values()] == pytest.approx(truth.cosine.tolist(), abs=1e-9)
@@ -196,8 +193,10 @@ def test_bad_usage_names_the_argument(refused, pairs, language, planted, run, gr
     (folder / "twice").write_text("\n".join([*WORDS[:7], "the"]))
     (folder / "two").write_text("0 1\n")
     plain, large = ("--graph", graph), ("--graph", folder / "large")
-    rules = {"graph": "must be a graph that fits the model", "node_tokens": "must hold one token of the model a line"}
-    rules["node_tokens"] += ", a line a node"
+    rules = {
+        "graph": "must be a graph that fits the model",
+        "node_tokens": "must hold one token of the model on each line, a line for each node",
+    }
 
     def of(argument: str, name: str, text: str) -> str:
         return f"{argument}: {rules[argument]}, got '{folder / name}' ({text}"
@@ -222,7 +221,7 @@ def test_bad_usage_names_the_argument(refused, pairs, language, planted, run, gr
         ("node_tokens: must be given for a language model", language, *plain),
         ("node_tokens: must be left out for a model that was trained on labels", pairs, *plain, "--node-tokens", graph),
         (
-            of("node_tokens", "short", "lines: must be 8, one a node of the graph, got 2)"),
+            of("node_tokens", "short", "lines: must be 8, one for each node of the graph, got 2)"),
             language,
             *plain,
             *tokens("short"),
@@ -241,19 +240,19 @@ def test_bad_usage_names_the_argument(refused, pairs, language, planted, run, gr
         ),
         (of("node_tokens", "bytes", "'utf-8' codec can't decode"), language, *plain, *tokens("bytes")),
         ("node_tokens: must be a file, got", language, *plain, *tokens("missing")),
-        ("head: must be an integer between 1 and 2, got 3", pairs, *plain, "--head=3"),
-        ("head: must be 1 for a one-layer model, whose matrices are of no head, got 2", planted, "--head=2"),
+        ("head: must be an integer between 0 and 1, got 2", pairs, *plain, "--head=2"),
+        ("head: must be 0 for a one-layer model", planted, "--head=1"),
         ("powers: must be an integer at least 1, got 0", pairs, *plain, "--powers=0"),
-        ("draws: must be an integer at least 19, got 5", pairs, *plain, "--draws=5", "--untrained=0"),
-        ("level: must lie between 0 and 1, got 2.0", pairs, *plain, "--level=2", "--untrained=0"),
-        ("untrained: must be an integer at least 0, got -1", pairs, *plain, "--untrained=-1"),
-        ("fresh: must hold at least 19 models at this level, got 2", pairs, *plain, "--untrained=2", "--sources=heads"),
+        ("draws: must be an integer at least 19, got 5", pairs, *plain, "--draws=5"),
+        ("level: must lie between 0 and 1, got 2.0", pairs, *plain, "--level=2"),
+        ("untrained: must be 0, or at least 19 at this level, got -1", pairs, *plain, "--untrained=-1"),
+        ("untrained: must be 0, or at least 19 at this level, got 2", pairs, *plain, "--untrained=2"),
         ("sources: must be one of heads, transfer, layers, jacobian, got 'ov'", pairs, *plain, "--sources=ov"),
         ("head_kind: must be transfer, for there to be transfer matrices", pairs, *plain, "--sources=transfer"),
         ("sources: must be transfer for a one-layer model, got 'heads'", planted, "--sources=heads"),
         ("examples: must be an integer at least 1, got 0", pairs, *plain, "--examples=0"),
         ("seed: must be one of [5, 6], got 4", run, *plain, "--seed=4"),
-        ("step: must be left out for a saved model, which holds one, got 2", pairs, *plain, "--step=2"),
+        ("step: must be left out", pairs, *plain, "--step=2"),
         ("config.json: must be the config of a run", pairs, *plain, "--over-training"),
     ):
         refused(message, "probe", "adjacency", checkpoint, "--out", tmp_path / "out", *flags)

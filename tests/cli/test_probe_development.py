@@ -2,20 +2,20 @@
 
 import os
 import re
+from functools import cache, partial
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from circuits.cli import main, probe_development
-from circuits.cli.checkpoint import test_problems as held_out
+from circuits.cli.checkpoint import open_checkpoint
 from circuits.files import read_arrays, write_arrays
-from circuits.probes.attention.development import formation
-from circuits.probes.attention.development import circuit_strengths
-from circuits.probes.attention.planning import problem_scores
-from circuits.probes.attention.scores import CircuitScores
-from circuits.training.stored import read_run
+from circuits.models import held_out_problems, load_model
+from circuits.probes import CircuitScores, circuit_strengths, formation, problem_scores
+from circuits.probes.attention.scores import FILE_KEYS
 from tests.cases import assert_close
 from tests.cli.conftest import TASK
 
@@ -35,45 +35,50 @@ def bits(folder: Path) -> dict[str, tuple[bytes, int]]:
 @pytest.fixture
 def read_steps(monkeypatch) -> list[int]:
     """The steps at which the command reads the run."""
-    found: list[int] = []
+    steps: list[int] = []
 
-    def noted(folder, step):
-        found.append(step)
-        return read_run(folder, step)
+    def noted(checkpoint, step, seed):
+        steps.append(step)
+        return open_checkpoint(checkpoint, step, seed)
 
-    monkeypatch.setattr(probe_development, "read_run", noted)
+    monkeypatch.setattr(probe_development, "open_checkpoint", noted)
     monkeypatch.setattr(probe_development, "NULL_MODELS", 2)
-    return found
+    return steps
 
 
 def develop(run: Path, out: Path, *flags: str) -> int:
     return main(["probe", "development", str(run), "--out", str(out), "--examples", str(COUNT), *flags])
 
 
+@partial(jax.jit, static_argnums=0)
+def one_score(graph: nnx.GraphDef, state: nnx.State, row: jax.Array) -> CircuitScores:
+    return problem_scores(nnx.merge(graph, state), row, TASK.format, TASK.format.prompt_length - 1)
+
+
+@cache
 def mean_scores(run: Path, step: int, seed: int) -> CircuitScores:
     """Problem by problem; what a problem does not have is left out."""
-    (model,) = (one.model for one in read_run(run, step) if one.seed == seed)
-    one = jax.jit(lambda row: problem_scores(TASK.format, TASK.format.prompt_length - 1, model, row))
-    each = [one(row) for row in held_out(TASK, COUNT)]
+    loaded = load_model(run, step=step, seed=seed)
+    each = [one_score(*nnx.split(loaded.model), row) for row in held_out_problems(loaded, COUNT)]
     return CircuitScores(
         *(np.nanmean([np.asarray(part, np.float64) for part in parts], axis=0) for parts in zip(*each, strict=True))
     )
 
 
-def test_development_goes_on_where_it_stopped_and_leaves_the_run_alone(run, tmp_path, read_steps, capsys):
+def test_development_resumes_where_it_stopped_and_leaves_the_run_alone(run, tmp_path, read_steps, capsys):
     before = bits(run)
     assert develop(run, tmp_path) == 0
     assert read_steps == [2, 2, 4, 6]  # the first tells what was trained
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"development.{kind}" for kind in ("npz", "pdf", "png")]
     printed = " ".join(capsys.readouterr().out.split())
-    assert "small, seed 5: when each part came to stay above half-way" in printed
+    assert "small, seed 5: when each part rose above half-way to stay there" in printed
     path = tmp_path / "development.npz"
     whole = read_arrays(path)
     assert whole["steps"].tolist() == [2, 4, 6]
     for number, step in enumerate((2, 4, 6)):
         truth = mean_scores(run, step, 5)
-        for name in CircuitScores._fields:
-            assert_close(np.asarray(whole[name][number], np.float64), getattr(truth, name), atol=1e-6)
+        for name, key in FILE_KEYS.items():
+            assert_close(np.asarray(whole[key][number], np.float64), getattr(truth, name), atol=1e-6)
     # Stopped before the last: that alone is scored again, and all comes out the same.
     cut = {name: part if name == "about" else part[:2] for name, part in whole.items()}
     cut["predecessor"] = cut["predecessor"] + np.float32(0.125)

@@ -4,24 +4,25 @@ import json
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from circuits.cli import intervention_sweeps, main, probe_interventions
-from circuits.cli.checkpoint import open_checkpoint
-from circuits.cli.checkpoint import test_problems as held_out
 from circuits.files import read_arrays
-from circuits.probes import path_patch
-from circuits.probes import patch
-from circuits.probes import knock_out
-from circuits.probes import ablate
-from circuits.probes import planning_twins
-from circuits.probes import PatchingEffects
-from circuits.probes.residual.linear import score_linear_probes
-from circuits.probes.residual.linear import fit_linear_probes
-from circuits.probes.residual.stream import logit_lens
+from circuits.models import held_out_problems, load_model
+from circuits.probes import (
+    PatchingEffects,
+    PlanningTwins,
+    ablate,
+    fit_linear_probes,
+    knock_out,
+    logit_lens,
+    patch,
+    path_patch,
+    planning_twins,
+    score_linear_probes,
+)
 from tests.cases import assert_close
 from tests.cli.conftest import TASK
 
@@ -55,6 +56,14 @@ def intervened(pairs, tmp_path_factory) -> Path:
     return out
 
 
+def twins_of(pairs: Path) -> tuple[PlanningTwins, PlanningTwins]:
+    """Of the problems that are studied, and of those that linear probes are fitted on."""
+    problems = held_out_problems(load_model(pairs), 2 * COUNT)
+    parts = (problems[:COUNT], problems[COUNT:])
+    first, second = (planning_twins(part, TASK.format, jax.random.key(i)) for i, part in enumerate(parts))
+    return first, second
+
+
 def test_sweeps_are_written_as_they_are_done(pairs, tmp_path, monkeypatch):
     """Two of them, the second of which fails: what the first found is there, whole."""
 
@@ -66,10 +75,11 @@ def test_sweeps_are_written_as_they_are_done(pairs, tmp_path, monkeypatch):
     assert main(["probe", "interventions", str(pairs), "--out", str(tmp_path), "--examples", str(COUNT)]) == 130
     found = {"interventions.npz", "logit-lens.pdf", "logit-lens.png", "summary.json"}
     assert {path.name for path in tmp_path.iterdir()} == found
-    assert json.loads((tmp_path / "summary.json").read_text()).keys() == {"model", "problems", "logit lens"}
-    arrays, problems = read_arrays(tmp_path / "interventions.npz"), jnp.asarray(held_out(TASK, 2 * COUNT))[:COUNT]
-    first = planning_twins(TASK.format, problems, jax.random.key(0))
-    truth = logit_lens(open_checkpoint(pairs).model, TASK.format, first.layout)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary.keys() == {"format", "model", "problems", "logit lens"}
+    assert summary["format"] == 2
+    arrays, (first, _) = read_arrays(tmp_path / "interventions.npz"), twins_of(pairs)
+    truth = logit_lens(load_model(pairs).model, first.layout)
     assert arrays.keys() == {"logit lens/probability", "logit lens/rank"}
     assert_close(arrays["logit lens/rank"], truth.rank, atol=1e-12)
     assert_close(arrays["logit lens/probability"], truth.probability, atol=1e-12)
@@ -82,10 +92,21 @@ def test_effects_of_a_goal_that_makes_no_difference_are_not_drawn(span, counted,
     """The error of the span is 0.2, and effects are ratios to the span."""
     found = PatchingEffects(*(np.full((2, 2), 7.0) for _ in range(4)), span=span, span_error=0.2, counted=counted)
     figure = Figure()
-    result = intervention_sweeps._if_the_goal_matters(found, figure, "heads")
+    result = intervention_sweeps._if_goal_matters(found, figure, "heads")
     assert result.figure is (figure if drawn else None)
-    assert result.says == "heads" if drawn else "the goal makes no difference" in result.says
+    assert result.text == "heads" if drawn else "the goal makes no difference" in result.text
     assert result.arrays["span"] == span
+
+
+def test_texts_count_layers_and_heads_from_0():
+    values = np.array([[0.1, 0.9], [0.5, 0.7]])
+    assert intervention_sweeps._strongest_heads(values) == "L0H1 0.90, L1H1 0.70, L1H0 0.50, L0H0 0.10"
+    model = load_model("star-2x5-ntp").model
+    twins = planning_twins(np.array([[3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0]], np.int32), TASK.format, jax.random.key(0))
+    study = intervention_sweeps.Study("star", model, TASK.format, twins, twins)
+    first = [intervention_sweeps._first_stream(study, np.eye(9)[i]) for i in (0, 1, 8)]
+    assert first == ["embedding", "0", "7"]
+    assert intervention_sweeps._first_stream(study, np.zeros(9)) == "never"
 
 
 @pytest.mark.slow
@@ -101,7 +122,7 @@ def test_every_sweep_leaves_arrays_a_figure_and_a_summary(intervened):
         == {name.replace(",", "").replace(" ", "-") for name in drawn}
     )
     assert len(list(intervened.iterdir())) == 2 * len(drawn) + 2
-    assert summary.keys() == {"model", "problems", *SWEEPS}
+    assert summary.keys() == {"format", "model", "problems", *SWEEPS}
     assert (summary["model"], summary["problems"]) == ("pairs", COUNT)
     assert all(isinstance(summary[name], str) and summary[name] for name in SWEEPS)
     assert "on shuffled labels at most" in summary["linear probes"]
@@ -110,19 +131,16 @@ def test_every_sweep_leaves_arrays_a_figure_and_a_summary(intervened):
 
 @pytest.mark.slow
 def test_the_numbers_of_sweeps_are_those_of_direct_calls(intervened, pairs):
-    arrays, model = read_arrays(intervened / "interventions.npz"), open_checkpoint(pairs).model
-    problems = jnp.asarray(held_out(TASK, 2 * COUNT))
-    first, second = (
-        planning_twins(TASK.format, part, jax.random.key(i)) for i, part in enumerate((problems[:COUNT], problems[COUNT:]))
-    )
-    size = first.corrupt.shape[1]
+    arrays, model = read_arrays(intervened / "interventions.npz"), load_model(pairs).model
+    first, second = twins_of(pairs)
+    size = first.corrupt_tokens.shape[1]
     stream = patch(model, first, "resid_pre", aligned=True)
     heads = patch(model, first, "attn.z", ("layer", "head"))
     placed = patch(model, first, "attn.z", ("layer", "head", "position"), aligned=True)
     direct = path_patch(model, first)
     ablated = {how: ablate(model, first, "attn.z", how, key=jax.random.key(2)) for how in ("zero", "mean", "resample")}
     layers = [ablate(model, first, site, "mean").accuracy_change for site in ("attn_out", "mlp_out")]
-    lens = logit_lens(model, TASK.format, first.layout)
+    lens = logit_lens(model, first.layout)
     fitted = fit_linear_probes(model, second.layout)
     chance = fit_linear_probes(model, second.layout, shuffle=jax.random.key(3))
     expected = {
@@ -153,12 +171,11 @@ def test_the_numbers_of_sweeps_are_those_of_direct_calls(intervened, pairs):
 @pytest.mark.slow
 def test_knock_outs_are_one_layer_at_a_time_and_then_all(intervened, pairs):
     lost = read_arrays(intervened / "interventions.npz")["knocked out/lost"]
-    problems = jnp.asarray(held_out(TASK, 2 * COUNT))[:COUNT]
-    first = planning_twins(TASK.format, problems, jax.random.key(0))
+    first, _ = twins_of(pairs)
     keys = ["goal in query", "start in query", "path", "distractor"]
-    keys += ["edge 1 tail", "edge 1 head", "edge 2 tail", "edge 2 head"]
+    keys += ["edge 0 parent", "edge 0 child", "edge 1 parent", "edge 1 child"]
     rows = [[[True], [False]], [[False], [True]], [[True], [True]]]
-    model = open_checkpoint(pairs).model
+    model = load_model(pairs).model
     for row, layers in zip(lost, rows, strict=True):
         truth = knock_out(model, first, ("query",), keys, masks=np.array(layers)[..., None])
         assert_close(row, -truth.accuracy_change[0], atol=1e-12)

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 
 from circuits.cli import main
-from circuits.cli.checkpoint import open_checkpoint
-from circuits.cli.checkpoint import test_problems as held_out
-from circuits.probes.attention.planning import find_circuit
-from circuits.probes.attention.scores import CircuitScores
-from circuits.probes.language.heads import repeated_sequences
-from circuits.probes.language.heads import measure_language_heads
+from circuits.cli.probe_scores import strongest
+from circuits.models import held_out_problems, load_model
+from circuits.probes import CircuitScores, find_circuit, measure_language_heads, repeated_sequences
+from circuits.probes.attention.scores import BY_HOP, FILE_KEYS
 from tests.cases import assert_close
 from tests.cli.conftest import TASK
 
@@ -36,28 +34,35 @@ def test_scores_of_a_planning_model_are_those_of_find_circuit(pairs, tmp_path, c
     report = json.loads((tmp_path / "scores.json").read_text())
     about = {"model": "pairs", "problems": COUNT, "position": TASK.format.prompt_length - 1, "level": 0.6}
     assert {name: report[name] for name in about} == about
-    opened = open_checkpoint(pairs)
-    truth = find_circuit(opened.model, TASK.format, held_out(TASK, COUNT), about["position"], level=0.6)
-    assert list(report["scores"]) == list(CircuitScores._fields) == list(truth)
+    opened = load_model(pairs)
+    truth = find_circuit(opened.model, held_out_problems(opened, COUNT), TASK.format, level=0.6)
+    assert list(report["scores"]) == list(FILE_KEYS.values())
+    assert list(FILE_KEYS) == list(CircuitScores._fields) == list(truth)
     expected = set()
-    for name, found in report["scores"].items():
-        finding = truth[name]
+    for name, finding in truth.items():
+        found = report["scores"][FILE_KEYS[name]]
         assert found["significant"] == finding.significant.tolist()
         for part in ("mean", "low", "high"):
             assert_close(plain(found["score"][part]), np.asarray(getattr(finding.score, part)), atol=1e-12)
-        for part in ("baseline", "untrained", "shuffled", "astray"):
+        for part, key in (("baseline",) * 2, ("untrained",) * 2, ("shuffled",) * 2, ("distractor", "astray")):
             if getattr(finding, part) is None:
-                assert found[part] is None
+                assert found[key] is None
             else:
-                assert_close(plain(found[part]), np.asarray(getattr(finding, part)), atol=1e-12)
-        nulls = [plain(found[part]) for part in ("untrained", "shuffled", "astray") if found[part] is not None]
+                assert_close(plain(found[key]), np.asarray(getattr(finding, part)), atol=1e-12)
+        nulls = [plain(found[key]) for key in ("untrained", "shuffled", "astray") if found[key] is not None]
         assert found["significant"] == np.all([null <= 0.6 for null in nulls], axis=0).tolist()
-        by_hop = name in ("trace", "astray", "link")
-        expected |= {f"{name}-hop-{hop}" for hop in (1, 2)} if by_hop else {name.replace("_", "-")}
+        words = name.replace("_", "-")
+        expected |= {f"{words}-hop-{hop}" for hop in (0, 1)} if name in BY_HOP else {words}
     assert names(tmp_path, "png") == names(tmp_path, "pdf") == expected
     assert len(list(tmp_path.iterdir())) == 2 * len(expected) + 1
     for name in expected:
         assert f" {name.replace('-', ' ')} " in printed
+
+
+def test_the_strongest_heads_count_from_0():
+    scores, marked = np.array([[0.1, 0.9], [0.5, 0.7]]), np.array([[True, True], [True, False]])
+    assert strongest(scores, marked) == "L0H1 0.90, L1H0 0.50, L0H0 0.10"
+    assert strongest(scores, marked, count=1) == "L0H1 0.90"
 
 
 @pytest.mark.usefixtures("rendered")
@@ -66,8 +71,7 @@ def test_scores_of_a_language_model(language, tmp_path, capsys):
     assert main(["probe", "scores", str(language), "--out", str(tmp_path), *flags]) == 0
     assert "gpt: 6 random sequences of 6 tokens, twice" in " ".join(capsys.readouterr().out.split())
     report = json.loads((tmp_path / "scores.json").read_text())
-    opened = open_checkpoint(language)
-    truth = measure_language_heads(opened.model, repeated_sequences(19, 6, COUNT, seed=0), confidence=0.9)
+    truth = measure_language_heads(load_model(language).model, repeated_sequences(19, 6, COUNT, seed=0), confidence=0.9)
     assert report["scores"].keys() == truth.keys() == {"previous", "duplicate", "induction"}
     for kind, found in report["scores"].items():
         for part in ("score", "over_shuffled", "over_fresh"):

@@ -86,6 +86,7 @@ def replaced(**parts: Any) -> list[LinePanel]:
         (replaced(y=np.where(X > 1, np.inf, 1)), "y: must be finite"),
         (replaced(y=X * np.nan), "y: must hold a number"),
         (replaced(x=X[::-1]), "x: must be at least 2 increasing numbers"),
+        (replaced(x=np.maximum(X, X[1])), "x: must be at least 2 increasing numbers"),
         (replaced(x=X * np.nan), "x: must be at least 2 increasing numbers"),
         (replaced(x=X - X[0]), "x: must be positive on a logarithmic axis"),
         (replaced(kind="bold"), "kind: must be one of exact, printed, reference"),

@@ -249,7 +249,7 @@ def test_a_model_without_attention_says_what_it_has():
 
 def test_calls_that_cannot_be_captured():
     model, x = Stack(), inputs(2, T)
-    with pytest.raises(ValueError, match=r"paths: must be modules that the call runs.*'blocks.0.attn'"):
+    with pytest.raises(ValueError, match=r"paths: must be paths of modules that the call runs.*'blocks.0.attn'"):
         capture_attention(model, lambda m: model(x))
     with pytest.raises(ValueError, match=r"that the call runs.*\['blocks.1.attn', 'blocks.2.attn'\]"):
         capture_attention(model, lambda m: m.blocks[0](x))

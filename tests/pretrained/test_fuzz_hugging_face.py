@@ -22,6 +22,8 @@ from tests.pretrained import mutants
 
 REFERENCE = Path(__file__).parent / "reference"
 FAMILIES = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3")
+READERS = ("gpt2", "gpt_neox", "llama")
+"""The families whose tensors have names and layouts of their own."""
 OVERHEAD = 12_000_000
 """Bytes that a model of any size takes: modules, shapes and traces of some tens of parameters."""
 opened: list[str] = []
@@ -36,7 +38,10 @@ def _watch(event: str, args: tuple) -> None:
 sys.addaudithook(_watch)  # it cannot be removed, and does nothing unless watching
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [name if name in READERS else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES],
+)
 def test_some_damaged_folders(tmp_path, family):
     _run(tmp_path, family, range(17))
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuits.pretrained.gguf import halves, load_gguf
@@ -162,6 +162,7 @@ def test_notes(whole):
     assert found["tensor_types"] == {"F32": 20}
 
 
+@settings(max_examples=30)
 @given(text=st.text())
 def test_any_text_goes_through_the_tokenizer_and_back(whole, text):
     tokenizer = whole[2].tokenizer

@@ -74,6 +74,7 @@ def test_it_knows_the_capital_of_france(loaded):
 
 
 @present
+@pytest.mark.slow
 def test_any_text_comes_back_except_control_characters(tokenizer):
     """The vocabulary lacks 21 bytes: some control characters, and those that start rare characters in UTF-8."""
 
@@ -86,6 +87,7 @@ def test_any_text_comes_back_except_control_characters(tokenizer):
 
 
 @present
+@pytest.mark.slow
 def test_words_digits_and_special_tokens(tokenizer):
     assert tokenizer.encode(PROMPT).ids == [504, 3575, 282, 4649, 314]
     assert [tokenizer.decode([i]) for i in tokenizer.encode("in 1984").ids] == ["in", " ", "1", "9", "8", "4"]

@@ -145,7 +145,9 @@ def test_lines_with_changed_labels_are_accepted_exactly_if_the_slow_parser_accep
         (format_line(TREE), "edges: only the start may branch"),
     ],
 )
-def test_the_first_bad_line_of_a_file_is_named(tmp_path, line, message):
+@pytest.mark.parametrize("block", [1, 2**21])  # one line per block, or all
+def test_the_first_bad_line_of_a_file_is_named(tmp_path, monkeypatch, line, message, block):
+    monkeypatch.setattr(sequence_files, "BLOCK", block)
     path = tmp_path / "graphs.txt"
     path.write_text(f"{GOOD}\n{line}\n{GOOD}\nanother bad line\n", encoding="utf-8")
     with pytest.raises(ValueError, match=f"^line 2: {re.escape(message)}") as error:

@@ -216,7 +216,7 @@ def test_a_damaged_file_never_gives_a_wrong_state(folder):
         assert passed_over == {*checked, "manifest.json"}
         assert len(checked) > 5
         damage(biggest, "flipped")
-        with pytest.raises(ValueError, match=f"checkpoints: must hold an undamaged one in .*, got {folder}/2 "):
+        with pytest.raises(ValueError, match=f"checkpoints: must hold a whole one in .*, got {folder}/2 "):
             checkpoints.restore(shapes(mixed(0)), step=2)
         checkpoints.save(3, mixed(3))
         assert checkpoints.restore(shapes(mixed(0))).step == 3

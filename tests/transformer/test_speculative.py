@@ -93,7 +93,7 @@ def test_tokens_are_those_of_greedy_and_counts_those_of_a_naive_loop(name):
         assert mostly_right(found) or not trained
         parameters = pure(model)
         # Rows with many right drafts, after which most positions are new to the heads, and one with few.
-        for row in np.argsort(found.accepted[:, -1])[[0, -2, -1]]:
+        for row in np.argsort(found.accepted[:, -1])[[0, -1]]:
             truth = naive_counts(config, parameters, rows[row].tolist())
             assert [found.passes[row], *found.offered[row], *found.accepted[row]] == truth
 

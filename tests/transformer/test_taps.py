@@ -17,7 +17,7 @@ from circuits.transformer.layers import ACTIVATIONS
 from circuits.transformer.model import tap_names
 from circuits.transformer.taps import UNTAPPED, Recorder, Taps
 from tests.cases import assert_close
-from tests.transformer.models import compiled, random_model, random_tokens, small_config
+from tests.transformer.models import random_model, random_tokens, small_config
 
 ALL = Taps(capture=("*",))
 every_structure = pytest.mark.parametrize("name", ["biased", "llama", "neox", "qwen"])
@@ -76,11 +76,11 @@ def _stretched(x: jax.Array) -> jax.Array:
     return 1.5 * x + jnp.linspace(0, 1, x.shape[-1], dtype=x.dtype)
 
 
-@pytest.mark.parametrize("name", ["biased", "llama", "neox"])
+@pytest.mark.parametrize("name", ["gpt", "llama", "neox"])
 def test_captures_are_what_their_names_say(name):
     """Each one follows from those before it by the formula of the model."""
     config = small_config(name)
-    model, tokens = random_model(config), random_tokens(6)
+    model, tokens = random_model(config), random_tokens()
     logits, cache = model(tokens, ALL)
     stream = cache["embed"]
     for i, block in enumerate(model.transformer.blocks):
@@ -93,11 +93,11 @@ def test_captures_are_what_their_names_say(name):
         claims = {
             "resid_pre": stream,
             "attn_in": block.norm_attn(stream),
-            "attn.v": block.attn.value(part["attn_in"]).reshape(6, config.key_heads, config.head_width),
-            "attn.scores": jnp.where(jnp.tri(6, dtype=bool), scores, -jnp.inf),
+            "attn.v": block.attn.value(part["attn_in"]).reshape(9, config.key_heads, config.head_width),
+            "attn.scores": jnp.where(jnp.tri(9, dtype=bool), scores, -jnp.inf),
             "attn.pattern": jax.nn.softmax(part["attn.scores"], axis=-1),
             "attn.z": jnp.einsum("hij,jhd->ihd", part["attn.pattern"], values),
-            "attn_out": block.attn.out(part["attn.z"].reshape(6, config.heads * config.head_width)),
+            "attn_out": block.attn.out(part["attn.z"].reshape(9, config.heads * config.head_width)),
             **({} if config.parallel else {"resid_mid": part["resid_pre"] + part["attn_out"]}),
             "mlp_in": block.norm_mlp(part["resid_pre" if config.parallel else "resid_mid"]),
             "mlp.pre": block.mlp.into(part["mlp_in"]),
@@ -134,12 +134,10 @@ def test_captures_under_jit_vmap_and_grad_are_the_eager_ones():
     graph, state = nnx.split(model)
     rows = jnp.stack([random_tokens(5, seed) for seed in range(2)])
     eager = [model(row, ALL) for row in rows]
-    jitted = compiled(model, rows[0], ALL)
-    assert_close(jitted, eager[0], atol=1e-12)
-    # The order of computation survives, although jit sorts plain dictionaries.
-    assert list(jitted[1]) == tap_names(model.config)
     together = jax.jit(jax.vmap(lambda row: nnx.merge(graph, state)(row, ALL)))(rows)
-    assert_close(together, jax.tree.map(lambda *leaves: jnp.stack(leaves), *eager), atol=1e-12)
+    assert_close(together, jax.tree.map(lambda *leaves: np.stack(leaves), *eager), atol=1e-12)
+    # The order of computation survives, although jit sorts plain dictionaries.
+    assert list(together[1]) == tap_names(model.config)
 
     def loss(state, taps):
         out = nnx.merge(graph, state)(rows[0], taps)
@@ -261,7 +259,7 @@ def test_an_edit_with_a_wildcard_reaches_every_name_it_matches_and_no_other():
 
 def test_a_pattern_edited_to_one_position_moves_its_value():
     """The output is computed from the edited pattern, not from a copy of the original."""
-    model, tokens = random_model(small_config()), random_tokens(6)
+    model, tokens = random_model(small_config()), random_tokens()
 
     def first_alone(pattern):
         return jnp.zeros_like(pattern).at[:, :, 0].set(1)

@@ -66,7 +66,7 @@ def test_parameters_may_be_rounded(tmp_path, dtype):
     save_model(tmp_path, model, None, {}, dtype=dtype)
     with safe_open(tmp_path / "model.safetensors", framework="np") as file:
         assert file.get_tensor("transformer.tokens").dtype == jnp.dtype(dtype)
-    rounded = jax.tree.map(lambda a: a.astype(dtype).astype(a.dtype), nnx.state(model))
+    rounded = jax.tree.map(lambda a: jnp.asarray(np.asarray(a).astype(dtype).astype(a.dtype)), nnx.state(model))
     nnx.update(model, rounded)
     assert bits(load_saved_model(tmp_path).model) == bits(model)
 

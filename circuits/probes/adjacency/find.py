@@ -57,7 +57,7 @@ def find_powers(
     matrices: Float[np.ndarray, "matrices N N"],
     references: Sequence[Reference],
     *,
-    fresh: Float[np.ndarray, "models matrices N N"] | None = None,
+    fresh: Float[np.ndarray, "models each N N"] | None = None,
     draws: int = 1000,
     level: float = 0.05,
     seed: int = 0,
@@ -92,17 +92,16 @@ def find_powers(
         >>> verdict(findings, 0), verdict(findings, 1)
         ('holds A^2', 'none')
     """
-    checks.require(0 < level < 1, "level", "must lie between 0 and 1", level)
-    min_draws = int(np.ceil(round(1 / level, 6))) - 1
-    checks.integer("draws", draws, min_value=max(min_draws, 2))
+    smallest = min_draws(level)
+    checks.integer("draws", draws, min_value=max(smallest, 2))
     scores = compare_matrices(matrices, references)
     cosines = {
         "permuted": permuted_cosines(matrices, references, draws, seed),
         "rewired": rewired_cosines(matrices, references, draws, seed + 1),
     }
     if fresh is not None:
-        rule = f"must hold at least {min_draws} models at this level"
-        checks.require(len(fresh) >= min_draws, "fresh", rule, len(fresh))
+        rule = f"must hold at least {smallest} models at this level"
+        checks.require(len(fresh) >= smallest, "fresh", rule, len(fresh))
         checks.require(fresh.shape[1] == len(matrices), "fresh", f"must hold {len(matrices)} matrices", fresh.shape[1])
         cosines["untrained"] = untrained_cosines(fresh, references)
     nulls = {name: _null(scores.cosine, drawn) for name, drawn in cosines.items()}
@@ -118,6 +117,12 @@ def find_powers(
     ends = difference_interval(margin, _margins(resamples, best, choice), nodes, 1 - level)
     partial, names = partial_cosines(matrices, references), candidate_names(references)
     return PowerFindings(tuple(references), scores, low, high, partial, nulls, best, holds, names, margin, *ends, level)
+
+
+def min_draws(level: float) -> int:
+    """The number of draws with which a p-value can reach a level. Raises ValueError unless it is between 0 and 1."""
+    checks.require(0 < level < 1, "level", "must lie between 0 and 1", level)
+    return int(np.ceil(round(1 / level, 6))) - 1
 
 
 def indistinguishable(findings: PowerFindings, matrix: int) -> tuple[str, ...]:

@@ -23,8 +23,8 @@ HEAD_SITES = ("attn.q", "attn.k", "attn.v", "attn.z")
 SITES = (*STREAM_SITES, *HEAD_SITES)
 AXES = ("layer", "position", "head")
 
-Mask = Bool[Array, "L positions heads"] | Bool[np.ndarray, "L positions heads"]
-Masks = Bool[Array, "*variants L positions heads"] | Bool[np.ndarray, "*variants L positions heads"]
+Mask = Bool[Array, "L mask_positions mask_heads"] | Bool[np.ndarray, "L mask_positions mask_heads"]
+Masks = Bool[Array, "*variants L mask_positions mask_heads"] | Bool[np.ndarray, "*variants L mask_positions mask_heads"]
 Values = Float[Array, "L T d"] | Float[Array, "L T heads width"]
 """An activation of every layer."""
 
@@ -39,7 +39,7 @@ def num_heads_at(config: TransformerConfig, site: str) -> int:
 
 def mask_grid(
     config: TransformerConfig, site: str, by: Sequence[str], positions: int = 1
-) -> Bool[np.ndarray, "*variants L positions heads"]:
+) -> Bool[np.ndarray, "*variants L mask_positions mask_heads"]:
     """Return one mask for each entry of the axes named in ``by``; an axis that is not named changes as a whole.
 
     Args:
@@ -84,7 +84,7 @@ def check_masks(masks: Masks, config: TransformerConfig, site: str, positions: i
     checks.require(fits, "masks", rule, shape)
 
 
-def masks_to_positions(mask: Mask, order: Int[Array, " T"]) -> Bool[Array, "L positions heads"]:
+def masks_to_positions(mask: Mask, order: Int[Array, " T"]) -> Bool[Array, "L mask_positions mask_heads"]:
     """A mask over the aligned order as a mask over the positions of a problem with that ``Layout.order``."""
     mask = jnp.asarray(mask)
     return mask if mask.shape[1] == 1 else jnp.zeros_like(mask).at[:, order].set(mask)

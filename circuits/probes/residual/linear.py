@@ -5,6 +5,7 @@ node says that it is represented, not that the model uses it: compare with shuff
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from circuits import checks
 from circuits.probes.layout import Layout
 from circuits.probes.positions import position_of
 from circuits.probes.residual.stream import path_nodes, residual_streams
-from circuits.probes.streaming import OnProgress, stream
+from circuits.probes.streaming import OnProgress
 from circuits.transformer.model import Predictor
 
 
@@ -83,19 +84,11 @@ def fit_linear_probes(
         labels = jax.random.permutation(shuffle, labels)
     graph, state = nnx.split(model)
     nodes, vocab = labels.shape[1], model.config.vocab
-
-    @jax.jit
-    def add(state: Any, sums: tuple, layout: Layout, labels: Int[Array, "B M"]) -> tuple:
-        x = _features(nnx.merge(graph, state), layout, positions)
-        y = jax.nn.one_hot(labels, vocab, dtype=x.dtype).reshape(len(labels), -1)
-        new = (x.sum(0), y.sum(0), jnp.einsum("blwi,blwj->lwij", x, x), jnp.einsum("blwi,bt->lwit", x, y))
-        return jax.tree.map(jnp.add, sums, new)
-
     lead, d, outputs = (model.config.layers + 1, len(positions)), model.config.width, nodes * vocab
     shapes = ((*lead, d), (outputs,), (*lead, d, d), (*lead, d, outputs))
     sums = tuple(jnp.zeros(shape, _dtype()) for shape in shapes)
     for done, batch in _batches((layouts, labels), chunk):
-        sums = add(state, sums, *batch)
+        sums = _add_moments(graph, state, tuple(positions), vocab, sums, *batch)
         if on_progress is not None:
             on_progress(done)
     x, y, xx, xy = (np.asarray(part, np.float64) / len(labels) for part in sums)
@@ -128,15 +121,15 @@ def score_linear_probes(
     checks.require(len(positions) == probes.bias.shape[1], "positions", "must be those of the probes", tuple(positions))
     kernel, bias = (jnp.asarray(part, _dtype()) for part in probes)
 
-    def one_example(model: Predictor, layout: Layout) -> Float[Array, "streams positions M"]:
-        x = _features(model, jax.tree.map(lambda part: part[None], layout), positions)[0]
-        scores = jnp.einsum("lwi,lwimv->lwmv", x, kernel) + bias
-        best = jnp.argmax(scores, axis=-1).astype(layout.tokens.dtype)
-        return (best == path_nodes(layout)).astype(x.dtype)
-
-    accuracy = np.asarray(stream(one_example, model, (layouts,), chunk=chunk).mean, np.float64)
-    low, high = wilson_interval(accuracy, len(layouts.tokens), confidence)
-    return ProbeAccuracy(accuracy, low, high, len(layouts.tokens))
+    graph, state = nnx.split(model)
+    total = len(layouts.tokens)
+    hits = sum(
+        np.asarray(_hits(graph, state, tuple(positions), kernel, bias, batch))
+        for _, (batch,) in _batches((layouts,), chunk)
+    )
+    accuracy = np.asarray(hits, np.float64) / total
+    low, high = wilson_interval(accuracy, total, confidence)
+    return ProbeAccuracy(accuracy, low, high, total)
 
 
 def wilson_interval(
@@ -153,6 +146,38 @@ def wilson_interval(
     reach = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2))
     scale = 1 + z * z / count
     return np.clip((centre - reach) / scale, 0, 1), np.clip((centre + reach) / scale, 0, 1)
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3))
+def _add_moments(
+    graph: Any,
+    state: Any,
+    positions: tuple[str | int, ...],
+    vocab: int,
+    sums: tuple[Array, ...],
+    layouts: Layout,
+    labels: Int[Array, "B M"],
+) -> tuple[Array, ...]:
+    x = _features(nnx.merge(graph, state), layouts, positions)
+    y = jax.nn.one_hot(labels, vocab, dtype=x.dtype).reshape(len(labels), -1)
+    new = (x.sum(0), y.sum(0), jnp.einsum("blwi,blwj->lwij", x, x), jnp.einsum("blwi,bt->lwit", x, y))
+    return jax.tree.map(jnp.add, sums, new)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _hits(
+    graph: Any,
+    state: Any,
+    positions: tuple[str | int, ...],
+    kernel: Float[Array, "streams positions d M V"],
+    bias: Float[Array, "streams positions M V"],
+    layouts: Layout,
+) -> Int[Array, "streams positions M"]:
+    """How many examples of a batch have the node named correctly."""
+    x = _features(nnx.merge(graph, state), layouts, positions)
+    best = jnp.argmax(jnp.einsum("blwi,lwimv->blwmv", x, kernel) + bias, axis=-1)
+    nodes = path_nodes(layouts)
+    return jnp.sum(best.astype(nodes.dtype) == nodes[:, None, None], axis=0)
 
 
 def _features(

@@ -38,9 +38,9 @@ class Lines(NamedTuple):
 
     train: Int[np.ndarray, "n T"]
     """The lines that are trained on."""
-    test_pairs: Int[np.ndarray, "m T"]
+    test_pairs: Int[np.ndarray, "test T"]
     """One line for each test pair."""
-    train_pairs: Int[np.ndarray, "p T"]
+    train_pairs: Int[np.ndarray, "train T"]
     """One line for each training pair."""
 
 

@@ -22,10 +22,10 @@ NO_METRICS = ("step", "seed", "tokens_per_second", "device")
 class History(NamedTuple):
     """What was measured: E evaluations of S seeds, and K snapshots of their parameters."""
 
-    steps: Int[np.ndarray, " E"]
-    metrics: dict[str, Float[np.ndarray, "E S"]]
-    snapshot_steps: Int[np.ndarray, " K"]
-    snapshots: dict[str, Float[np.ndarray, "K S rows columns"]]
+    steps: Int[np.ndarray, " evaluations"]
+    metrics: dict[str, Float[np.ndarray, "evaluations seeds"]]
+    snapshot_steps: Int[np.ndarray, " snapshots"]
+    snapshots: dict[str, Float[np.ndarray, "snapshots seeds rows columns"]]
 
 
 class Run(NamedTuple):

@@ -163,7 +163,7 @@ def by_name(config: DisentangledConfig, params: Params) -> dict[str, np.ndarray]
     return dict(zip(model_for(config).names, leaves, strict=True))
 
 
-def _seeds(config: DisentangledConfig) -> Int[Array, " S"]:
+def _seeds(config: DisentangledConfig) -> Int[Array, " seeds"]:
     return config.first_seed + jnp.arange(config.seeds, dtype=jnp.int32)
 
 

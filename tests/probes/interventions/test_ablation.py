@@ -25,8 +25,8 @@ COUNT = 5
 
 def losses(twins, logits):
     """Loss and accuracy of each example."""
-    wanted = np.asarray(twins.clean_answer)
-    own = log_softmax(np.asarray(logits), axis=-1)[np.arange(len(wanted)), wanted]
+    wanted, logits = np.asarray(twins.clean_answer), np.asarray(logits)
+    own = log_softmax(logits, axis=-1)[np.arange(len(wanted)), wanted]
     return -own, np.argmax(logits, axis=-1) == wanted
 
 

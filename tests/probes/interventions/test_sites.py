@@ -51,7 +51,7 @@ def test_heads_of_sites():
 def test_an_edit_at_every_site_changes_what_the_mask_says_and_nothing_else():
     model = tiny_model("llama", heads=4, kv_heads=2)
     graph, state = nnx.split(model)
-    tokens = np.arange(6, dtype=np.int32)
+    tokens = jnp.arange(6, dtype=jnp.int32)
 
     @jax.jit
     def changed(old: dict) -> dict:
