@@ -15,7 +15,7 @@ from tests.pretrained.gguf_files import config, gguf, metadata, tensors, write
 from tests.transformer.models import random_model
 
 Damage = Callable[[random.Random, bytearray], bytearray]
-PER_KIND, QUICK = 40, 2
+PER_KIND, QUICK = 40, 4
 OVERHEAD = 2 * 2**20
 """Bytes that any load takes, for tracing the shapes of a model."""
 HUGE = [0, 1, 2**16, 2**31, 2**32 - 1, 2**40, 2**62, 2**63, 2**64 - 1]
