@@ -28,7 +28,7 @@ def main(toy: bool = False, out: Path = FIGURES) -> None:
         "blocks held at 0.  (i, j) Full models, every weight free: share of a head's absolute weights on each block of "
         "the stream, median and range over 10 seeds.\n"
         f"Full models predict v in {accuracy('full-mtp')} (2-MTP) and {accuracy('full-ntp')} (NTP) of graphs: "
-        f"with every weight free, NTP can learn it. {PAPER}",
+        f"with every weight free, NTP can learn it.\n{PAPER}",
         marks=[(9, 8, "attention to u_end")],
         heads=[
             BarPanel("Head V0 by block of the stream", "share of |V0|", both),

@@ -58,7 +58,7 @@ def compared(title: str, field: str, runs: dict[str, Series], chance: float) -> 
 def heads_panel(ahead: tuple[np.ndarray, np.ndarray]) -> LinePanel:
     steps, values = ahead
     lines = [line(f"node {m + 1}", steps, values[:, :, m], (0, 2, 3)[m]) for m in range(values.shape[2])]
-    title = "3-MTP from the prompt alone: each prediction head's node"
+    title = "3-MTP: each prediction head, from the prompt"
     return LinePanel(title, "share of graphs", lines, limits=LIMITS)
 
 
