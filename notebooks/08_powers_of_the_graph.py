@@ -180,6 +180,5 @@ count, end, pad = form.answer_length, form.end_token, form.pad_token
 plain = jax.jit(jax.vmap(lambda prompt: greedy(stored.model, prompt, count, end, pad)))(prompts)
 drafted = jax.jit(jax.vmap(lambda prompt: speculative_greedy(stored.model, prompt, count, end, pad)))(prompts)
 assert jnp.array_equal(plain, drafted.tokens)
-print(
-    f"{acceptance_rates(drafted).per_pass:.2f} tokens a forward pass, drafts accepted: {acceptance_rates(drafted).conditional}"
-)
+rates = acceptance_rates(drafted)
+print(f"{rates.per_pass:.2f} tokens a forward pass, drafts accepted: {rates.conditional}")

@@ -101,6 +101,13 @@ class Verification:
 
     Args:
         results: the results.
+
+    Example:
+        >>> test = Test("exact", "2 + 2", lambda total: equal([2 + 2], [total]), printed=4, mutants={"five": 5})
+        >>> claim = Claim("notes.sum", "p. 1", "2 + 2 = 4", "Integers.", "holds", lambda: Findings((test,)))
+        >>> results = Verification((decide(claim),))
+        >>> results["notes.sum"].verdict, results.agrees
+        ('holds', True)
     """
 
     results: tuple[Result, ...]

@@ -106,9 +106,21 @@ Sample = Counts | Mean | Intervals
 
 
 def judge(sample: Sample, plan: Plan) -> Outcome:
-    """Return the outcome: support if every interval is within the bound, contradiction if one is wholly beyond it.
+    """Compare a sample's confidence intervals with the bound of a plan.
 
-    Raises ValueError for intervals at a lower level than the plan asks for, or a mean of fewer than three runs.
+    Args:
+        sample: what was measured.
+        plan: the bound, and the level at which all intervals are to hold.
+
+    Returns:
+        Support if every interval is within the bound, contradiction if one is wholly beyond it, otherwise undecided.
+
+    Raises:
+        ValueError: for intervals at a lower level than the plan asks for, or a mean of fewer than three runs.
+
+    Example:
+        >>> judge(Counts([0, 40], trials=100), Plan(at_most=0.1)).shows
+        'contradicts'
     """
     low, high = _intervals(sample, plan)
     below = plan.at_most is not None

@@ -71,7 +71,7 @@ def worst_entry(name: str, printed: Formula, truth: Callable[[Model], Any]) -> s
     """Describe where the print is most wrong on the running example."""
     case = cases.example()
     wrong, right = printed(case), truth(case.literal)
-    i, j = np.unravel_index(np.argmax(np.abs(wrong - right)), wrong.shape)
+    i, j = map(int, np.unravel_index(np.argmax(np.abs(wrong - right)), wrong.shape))
 
     def entry(row: int, column: int) -> str:
         at = row, column

@@ -37,7 +37,7 @@ class Run(NamedTuple):
 
     @property
     def examples(self) -> int:
-        return self.config.task.examples
+        return getattr(self.config.task, "examples", 0)
 
     @property
     def seed(self) -> int:
@@ -83,7 +83,8 @@ def in_setting(folder: str, setting: Setting) -> tuple[Run, ...]:
     runs = finished(folder)
     for run in runs:
         config, task, name = run.config, run.config.task, f"{folder}/{run.name}"
-        actual = (task.graph, getattr(task, "paths", 2), task.nodes, config.batch, config.optimiser.learning_rate)
+        shape = task.graph, getattr(task, "paths", 2), getattr(task, "nodes", None)
+        actual = (*shape, config.batch, config.optimiser.learning_rate)
         wanted = (setting.graph, setting.paths, setting.nodes, setting.batch, setting.learning_rate)
         checks.require(actual == wanted, name, f"must have graph, paths, nodes, batch, learning rate {wanted}", actual)
         epochs = config.steps * config.batch / max(run.examples, 1)

@@ -76,7 +76,7 @@ def phenomenon(runs: str = LONG, steps: int = PAPER_STEPS) -> Findings:
 
     wrong, chance = "2-MTP: share of wrong paths", "NTP: distance of the accuracy on v from 1/2"
     ahead = "accuracy on v under 2-MTP minus that under NTP"
-    fixed = {"2-MTP with W0^(1) fixed at 0": (_controls()["2-MTP, fixed"], _controls()["NTP"])}
+    fixed: dict[str, Pair] = {"2-MTP with W0^(1) fixed at 0": (_controls()["2-MTP, fixed"], _controls()["NTP"])}
     tests = (
         _test(wrong, errors, multi, "2-MTP", "NTP", "untrained", "2-MTP, fixed"),
         _test(chance, from_half, single, "NTP", "2-MTP", "untrained", "NTP, fixed"),
@@ -93,7 +93,7 @@ def predecessor(runs: str = LONG, steps: int = PAPER_STEPS) -> Findings:
         return _interval(measures.to_end)
 
     early = _controls()
-    fixed = {"both with W0^(1) fixed at 0": (early["2-MTP, fixed"], early["NTP, fixed"])}
+    fixed: dict[str, Pair] = {"both with W0^(1) fixed at 0": (early["2-MTP, fixed"], early["NTP, fixed"])}
     more = "S1[T, T-1] under 2-MTP minus that under NTP"
     tests = (
         _test("2-MTP: S1[T, T-1], mean over graphs", attention, multi, "2-MTP", "NTP", "S1[T, T-2]", "untrained"),

@@ -1,7 +1,7 @@
 """Tiny checkpoints of every kind that a command can be pointed at; nobody may change them."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from matplotlib.figure import Figure
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -34,24 +33,6 @@ TASK = build_task(STARS)
 TEXT = build_task(replace(STARS, style="text", query="start-goal"))
 WORDS = ("the", "cat", "sat", "on", "mat", "and", "a", "dog", "ran", "to", "it", "by", "in", "of", "so", "up")
 """Ids 0 to 15 of the language model's 19."""
-
-
-@pytest.fixture(autouse=True, scope="package")
-def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Programs that compute little: compiling them is what takes time. Each is compiled once, without optimisations."""
-    changes = {
-        "jax_disable_most_optimizations": True,
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {"jax_disable_most_optimizations": False, "jax_compilation_cache_dir": None}
-    for values in (changes, before):
-        for name, value in values.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()  # whether there is one is looked up once
-        if values is changes:
-            yield
 
 
 @pytest.fixture

@@ -59,5 +59,5 @@ def test_probes_of_planning_refuse_models_of_walks(refused, tmp_path, tmp_path_f
 
 
 def test_probes_of_planning_refuse_language_models(language):
-    with pytest.raises(ValueError, match="^checkpoint: must be a model trained on planning problems, got 'gpt'"):
+    with pytest.raises(ValueError, match=r"^checkpoint: must be a model trained on planning problems, got 'gpt'"):
         planning_format(open_checkpoint(language))

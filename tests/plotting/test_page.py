@@ -284,8 +284,8 @@ def test_the_address_chooses_and_nothing_leaves(tmp_path):
       return seen;
     """
     maps = record(tokens=(NASTY, *TOKENS[1:]), title=NASTY)
-    seen = run_in_page(_TOOLS + script, attention_page(maps).html, tmp_path, address="#layer=2&head=3&row=4", width=500)
-    assert seen["address"] == ["L2H3", "Query 4 “9”, distractor", "4"]
+    seen = run_in_page(_TOOLS + script, attention_page(maps).html, tmp_path, address="#layer=2&head=3&row=0", width=500)
+    assert seen["address"] == ["L2H3", f"Query 0 “{NASTY}”, path", "0"]
     assert (seen["loaded"], seen["images"], seen["before"]) == (0, 0, 0)
     assert seen["title"] == seen["token"] == NASTY
     assert seen["thin"]

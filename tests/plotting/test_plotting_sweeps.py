@@ -76,9 +76,9 @@ def test_nothing_overlaps_and_nothing_is_cut():
 
 def test_lines_at_neighbouring_x_do_not_mix():
     near = tuple(1000.0 * 1.1**n for n in range(12))
-    lines = [SweepLine(str(k), [SweepPoint(x, 0.5, 0.1) for x in near], k) for k in range(4)]
+    lines = [SweepLine(str(k), [SweepPoint(x, 0.5, 0.1) for x in near], k) for k in range(6)]
     (ax,) = accuracy_panels([SweepPanel("", lines)], "x").axes
-    first, last = line_data(ax, "0")[:, 0], line_data(ax, "3")[:, 0]
+    first, last = line_data(ax, "0")[:, 0], line_data(ax, "5")[:, 0]
     assert np.all(first < last)
     assert np.all(last[:-1] < first[1:])
 

@@ -10,13 +10,13 @@ from flint import arb
 
 import proofs_check
 
-NAMES = [name for name in proofs_check.__all__ if callable(getattr(proofs_check, name))]
+NAMES = [name for name in dir(proofs_check) if callable(getattr(proofs_check, name))]
 IMPORTED = {"np": np, "sympy": sympy, "arb": arb, "Fraction": Fraction}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_of_a_public_name(name):
-    names = {each: getattr(proofs_check, each) for each in proofs_check.__all__}
+    names = {each: getattr(proofs_check, each) for each in dir(proofs_check)}
     finder = doctest.DocTestFinder(recurse=False)
     (found,) = finder.find(getattr(proofs_check, name), name, globs={**IMPORTED, **names})
     assert found.examples

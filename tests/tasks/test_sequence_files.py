@@ -64,6 +64,7 @@ def test_good_lines_have_the_ids_of_the_slow_parser_and_never_need_it(tmp_path, 
     lines[3] = "  " + re.sub("([,|/=])", r" \1\t ", lines[3])
     path.write_bytes("\r\n".join(lines).encode())  # without an end of the last line
     expected = slow(format, path)
+    assert isinstance(expected, list)
     monkeypatch.setattr(sequence_files, "parse_line", None)
     monkeypatch.setattr(sequence_files, "BLOCK", 7 * (2 * family.edge_count + 2 + family.nodes))  # 7 lines
     done = []
@@ -86,9 +87,9 @@ def mutate(line: str, mutation: tuple[int, str, str]) -> str:
     place, kind, text = mutation
     at = place % len(line)
     if kind == "swap":  # two labels of the line
-        numbers = list(re.finditer("[0-9]+", line))
-        a, b = sorted((numbers[place % len(numbers)], numbers[at % len(numbers) - 1]), key=re.Match.start)
-        return line[: a.start()] + b[0] + line[a.end() : b.start()] + a[0] + line[b.end() :] if a is not b else line
+        spans = [match.span() for match in re.finditer("[0-9]+", line)]
+        (a, b), (c, d) = sorted((spans[place % len(spans)], spans[at % len(spans) - 1]))
+        return line if a == c else line[:a] + line[c:d] + line[b:c] + line[a:b] + line[d:]
     return line[:at] + ("" if kind == "delete" else text) + line[at + (kind != "insert") :]
 
 

@@ -1,4 +1,4 @@
-"""Tiny runs. They compile much and compute little, so they compile without most optimisations, each program once."""
+"""Tiny runs. They compile much and compute little."""
 
 import os
 import socket
@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from circuits.tasks.star.config import StarConfig
 from circuits.tasks.walks.config import DagConfig, DagWalks
@@ -58,30 +56,6 @@ FLAGS = [
 FLAGS += ["--optimiser.learning-rate=0.01", "--optimiser.warmup=0", "--optimiser.b2=0.999", "--steps=8", "--batch=8"]
 FLAGS += ["--evaluate-every=3", "--checkpoint-every=4", "--test-examples=16"]
 """Flags that turn the preset tiny-ntp into TINY."""
-CACHE = {
-    "jax_disable_most_optimizations": True,
-    "jax_persistent_cache_min_compile_time_secs": 0.0,
-    "jax_persistent_cache_min_entry_size_bytes": -1,
-}
-
-
-@pytest.fixture(scope="session")
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("compiled")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compile_fast(_cache: Path) -> Iterator[None]:
-    """Compile without optimisations and keep programs on disk; afterwards nothing of this is left to other tests."""
-    changes = CACHE | {"jax_compilation_cache_dir": str(_cache)}
-    before = {name: jax.config.values[name] for name in changes}
-    for values in (changes, before):
-        for name, value in values.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()  # whether there is one is looked up once
-        jax.clear_caches()  # programs that were compiled under the other flags
-        if values is changes:
-            yield
 
 
 @pytest.fixture(scope="session")

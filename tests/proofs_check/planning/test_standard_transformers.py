@@ -187,7 +187,8 @@ def test_a_group_of_models_is_read_once_it_is_complete(monkeypatch, tmp_path):
 def test_attention_is_what_a_loop_over_words_gives():
     format = TokenFormat(StarGraph(paths=2, nodes=3, labels=7), "pairs", "goal-start")
     model = random_model(small_config(vocab=format.vocab_size, positions=format.length))
-    problems = encode_problem(format, sample(format.family, jax.random.key(0), 3))
+    encode = jax.vmap(lambda problem: encode_problem(format, problem))
+    problems = encode(sample(format.family, jax.random.key(0), 3))
     measure = appendix_e3_attention.attention_to_ends(model.config, format)
     goal, start, uniform = measure(appendix_e3_attention.trunk_of(model), problems)
     query = format.prompt_length - 1

@@ -99,5 +99,5 @@ def test_runs_of_40000_steps_may_replace_the_long_ones_and_are_too_short_otherwi
     assert findings.tests[0].printed is GOOD
     with pytest.raises(ValueError, match="reduced-mtp: steps: must be an integer at least 585937, got 40000"):
         section_5.phenomenon(section_5.SHORT)
-    with pytest.raises(ValueError, match="must have model, objective, hold"):
+    with pytest.raises(ValueError, match="must have model, objective, fixed content"):
         section_5.phenomenon("disentangled/reduced-{}-w0-held", steps=40_000)
