@@ -24,8 +24,8 @@ nightly: test-slow parity attack
 # interrupted run resumes. The sample takes two minutes, and traces its claims once for both.
 attack: $(STAMP)
 	mkdir -p results
-	$(BIN)/python -m proofs_check.attack functions --json results/attack-functions.json
-	$(BIN)/python -m proofs_check.attack formulas --json results/attack-formulas.json
+	$(BIN)/python -m proofs_check.attack functions --json results/attack.json
+	$(BIN)/python -m proofs_check.attack formulas --json results/attack.json
 
 attack-sample: $(STAMP)
 	mkdir -p results

@@ -20,7 +20,7 @@ def evaluate(
     are shown by the degree and the distance of their pair.
 
     Args:
-        checkpoint: folder of a run, or of a saved model.
+        checkpoint: folder of a run or of a saved model, or the name of a shipped one such as star-2x5-mtp3.
         examples: maximum number of problems; if left out, 4096 star graphs or trees, or all pairs of a task of walks.
         split: train are problems that the model was trained on, or fresh ones like them for an endless stream; test
             problems share no graph with them, and test walks no pair of source and target.
@@ -34,6 +34,7 @@ def evaluate(
     from circuits import checks
     from circuits.cli import usage
     from circuits.files import check_writable, write_text
+    from circuits.models import checkpoint_path
     from circuits.training.evaluation import score
     from circuits.training.parallel import device_name
     from circuits.training.stored import read
@@ -43,7 +44,7 @@ def evaluate(
             checks.integer("examples", examples, min_value=1)
         if json_file is not None:
             check_writable("json", json_file)
-        models = read(checkpoint, step)
+        models = read(checkpoint_path(checkpoint), step)
         problems = models[0].task.problems(split, examples)
     screen, rows = Console(highlight=False), []
     for stored in models:

@@ -93,7 +93,7 @@ def speculative_greedy(
         >>> from circuits.transformer import TransformerConfig
         >>> config = TransformerConfig(vocab=7, positions=9, prediction_heads=2, layers=1, heads=2, width=8)
         >>> output = speculative_greedy(Predictor(config, nnx.Rngs(0)), jnp.asarray([3, 1], jnp.int32), 4)
-        >>> output.tokens.shape, bool(1 + output.passes + output.accepted.sum() == 4)
+        >>> output.tokens.shape, 1 + int(output.passes) + int(output.accepted.sum()) == 4
         ((4,), True)
     """
     if not isinstance(model, Predictor):

@@ -29,7 +29,7 @@ def test_the_reduction_is_brute_force(query):
     weights = symmetric_weights(SIX, seed=1)
     reduced = mean_by_symmetry(objective, weights, SIX, query)
     assert_close(reduced, mean_exhaustive(objective, weights, SIX, query), atol=1e-12)
-    assert float(jnp.max(jnp.abs(reduced.gradients.plan[0].content))) > 1e-3
+    assert float(jnp.max(jnp.abs(reduced.gradients.plan[0].content))) > 1e-6  # far above the tolerance
 
 
 def test_brute_force_is_a_plain_loop_for_any_weights_and_chunk():

@@ -77,7 +77,7 @@ def attention_scores(patterns: Patterns, layout: Layout) -> CircuitScores:
         >>> from circuits.tasks import StarGraph, TokenFormat
         >>> format = TokenFormat(StarGraph(paths=2, nodes=3, labels=10), "pairs", "goal-start")
         >>> layout = problem_layout(jnp.array([3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0]), format, query=9)
-        >>> even = jnp.tri(10)[None, None] / jnp.arange(1, 11)[:, None]
+        >>> even = jnp.tril(jnp.ones((1, 1, 10, 10))) / jnp.arange(1.0, 11.0).reshape(1, 1, 10, 1)
         >>> attention_scores(even, layout).backward_trace.shape  # layers, attention heads, hops
         (1, 1, 2)
     """
