@@ -23,6 +23,13 @@ COMPILE_QUICKLY = ("cli", "pretrained", "probes", "tasks", "training", "transfor
 """Folders whose tests compile hundreds of programs that compute little: optimising them would take the most time."""
 
 
+QUICK_SETTINGS = {
+    "jax_disable_most_optimizations": True,
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+
+
 @pytest.fixture(scope="session")
 def _compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("compiled")
@@ -34,12 +41,7 @@ def _compile_quickly(request: pytest.FixtureRequest, _compiled: Path) -> Iterato
     if request.path.relative_to(Path(__file__).parent).parts[0] not in COMPILE_QUICKLY:
         yield
         return
-    settings = {
-        "jax_disable_most_optimizations": True,
-        "jax_compilation_cache_dir": str(_compiled),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
+    settings = QUICK_SETTINGS | {"jax_compilation_cache_dir": str(_compiled)}
     before = {name: jax.config.values[name] for name in settings}
     for values in (settings, before):
         for name, value in values.items():

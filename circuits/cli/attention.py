@@ -1,29 +1,15 @@
-"""``circuits attention``: what a checkpoint attends to while it predicts the branching token."""
+"""``circuits attention``: what a checkpoint attends to while it predicts the branching token. Here are its options."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg, configure
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, configure
 
 
-@configure(FlagCreatePairsOff)
-def attention(
-    checkpoint: Annotated[Positional[str], arg(metavar="CHECKPOINT")],
-    out: Annotated[Path, arg(metavar="DIR")],
-    examples: int = 544,
-    token: int | None = None,
-    text: str | None = None,
-    average_heads: bool = False,
-    as_written: bool = False,
-    step: int | None = None,
-    seed: int | None = None,
-) -> int:
-    """Extract attention while a model predicts a token: figures, arrays and one interactive page.
-
-    A model of planning problems reads held-out ones, and the maps are means over them; a language model reads --text.
-    Exit code 0: done. 2: bad usage.
-
-    Example: circuits attention star-2x5-mtp3 --out attention
+@dataclass(frozen=True, kw_only=True)
+class AttentionOptions:
+    """What to read, and how to average it.
 
     Args:
         checkpoint: name of a shipped checkpoint, a run, a saved model, a folder in the Hugging Face layout, or a GGUF
@@ -39,16 +25,30 @@ def attention(
         step: training step of a run; by default the latest.
         seed: seed of a run; by default the first.
     """
+
+    checkpoint: Annotated[Positional[str], arg(metavar="CHECKPOINT")]
+    out: Annotated[Path, arg(metavar="DIR")]
+    examples: int = 544
+    token: int | None = None
+    text: str | None = None
+    average_heads: bool = False
+    as_written: bool = False
+    step: int | None = None
+    seed: int | None = None
+
+
+@configure(OmitArgPrefixes, FlagCreatePairsOff)
+def attention(options: Annotated[AttentionOptions, arg(name="")]) -> int:
+    """Extract attention while a model predicts a token: figures, arrays and one interactive page.
+
+    A model of planning problems reads held-out ones, and the maps are means over them; a language model reads --text.
+    Exit code 0: done. 2: bad usage.
+
+    Example: circuits attention star-2x5-mtp3 --out attention
+
+    Args:
+        options: what to read, and how to average it.
+    """
     from circuits.cli.attention_files import extract_attention
 
-    return extract_attention(
-        checkpoint,
-        out,
-        examples=examples,
-        token=token,
-        text=text,
-        per_head=not average_heads,
-        aligned=not as_written,
-        step=step,
-        seed=seed,
-    )
+    return extract_attention(options)

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 
 from circuits import checks
 from circuits.cli import usage
+from circuits.cli.attention import AttentionOptions
 from circuits.cli.checkpoint import open_checkpoint, planning_format, progress_bars
 from circuits.files import check_folder, write_arrays, write_text, writing
 from circuits.models import LoadedModel, held_out_problems
@@ -20,44 +21,14 @@ FORMAT = 2
 from 1."""
 
 
-def extract_attention(
-    checkpoint: str,
-    out: Path,
-    *,
-    examples: int,
-    token: int | None,
-    text: str | None,
-    per_head: bool,
-    aligned: bool,
-    step: int | None,
-    seed: int | None,
-) -> int:
-    """Write the attention of a checkpoint; see ``circuits.cli.attention`` for the arguments."""
-    screen = Console(highlight=False)
+def extract_attention(options: AttentionOptions) -> int:
+    """Write the attention of a checkpoint."""
+    screen, out = Console(highlight=False), options.out
     with usage():
         check_folder(out)
-        checks.integer("examples", examples, min_value=1)
-        opened = open_checkpoint(checkpoint, step, seed)
-        if opened.task is None:
-            checks.require(token is None, "token", "must be left out for a language model", token)
-            maps = _text_maps(opened, text, per_head)
-        else:
-            checks.require(text is None, "text", "must be left out for a model of planning problems", text)
-            format = planning_format(opened)
-            query = query_position(format, token)
-            problems = held_out_problems(opened, examples)
-    if opened.task is not None:
-        with progress_bars(screen) as add_bar:
-            maps = attention_maps(
-                opened.model,
-                problems,
-                format,
-                query=query,
-                title=opened.name,
-                per_head=per_head,
-                aligned=aligned,
-                on_progress=add_bar("problems", len(problems)),
-            )
+        checks.integer("examples", options.examples, min_value=1)
+        opened = open_checkpoint(options.checkpoint, options.step, options.seed)
+    maps = _text_maps(opened, options) if opened.task is None else _planning_maps(screen, opened, options)
     with usage():
         write_maps(out, maps)
     screen.print(f"wrote {out}/attention.{{png,pdf,npz,html}} and query.{{png,pdf}}", soft_wrap=True, markup=False)
@@ -76,12 +47,31 @@ def write_maps(out: Path, maps: AttentionMaps) -> None:
         write_arrays(out / "attention.npz", arrays | {"about": np.asarray(about)})
 
 
-def _text_maps(opened: LoadedModel, text: str | None, per_head: bool) -> AttentionMaps:
-    checks.require(bool(text), "text", "must be given for a language model", text)
-    ids, words = encode(opened.tokenizer, str(text))
-    max_tokens = opened.model.config.positions
-    checks.require(0 < len(ids) <= max_tokens, "text", f"must be 1 to {max_tokens} tokens", len(ids))
-    return text_attention_maps(opened.model, ids, words, title=f"{opened.name}: {text}", per_head=per_head)
+def _planning_maps(screen: Console, opened: LoadedModel, options: AttentionOptions) -> AttentionMaps:
+    with usage():
+        checks.require(options.text is None, "text", "must be left out for a planning model", options.text)
+        format = planning_format(opened)
+        query = query_position(format, options.token)
+        problems = held_out_problems(opened, options.examples)
+    choices = {"per_head": not options.average_heads, "aligned": not options.as_written}
+    with progress_bars(screen) as add_bar:
+        bar = add_bar("problems", len(problems))
+        return attention_maps(
+            opened.model, problems, format, query=query, title=opened.name, **choices, on_progress=bar
+        )
+
+
+def _text_maps(opened: LoadedModel, options: AttentionOptions) -> AttentionMaps:
+    with usage():
+        checks.require(options.token is None, "token", "must be left out for a language model", options.token)
+        checks.require(bool(options.text), "text", "must be given for a language model", options.text)
+        ids, words = encode(opened.tokenizer, str(options.text))
+        config = opened.model.config
+        checks.require(0 < len(ids) <= config.positions, "text", f"must be 1 to {config.positions} tokens", len(ids))
+        known = int(ids.max()) < config.vocab
+        checks.require(known, "checkpoint", f"must have a tokenizer of at most {config.vocab} ids", int(ids.max()))
+    title = f"{opened.name}: {options.text}"
+    return text_attention_maps(opened.model, ids, words, title=title, per_head=not options.average_heads)
 
 
 def encode(tokenizer: Tokenizer | None, text: str) -> tuple[np.ndarray, list[str]]:

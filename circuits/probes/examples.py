@@ -1,5 +1,7 @@
 """A tiny random transformer with problems that it can read, for trying out a probe in a second."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,9 @@ from circuits.transformer.model import Predictor
 def tiny_planning_model(seed: int = 0) -> tuple[Predictor, Int[np.ndarray, "n T"], TokenFormat]:
     """Return a random model of one layer with two attention heads, two problems with answers, and their format.
 
+    Args:
+        seed: of the parameters.
+
     Example:
         >>> from circuits.probes import tiny_planning_model
         >>> model, problems, format = tiny_planning_model()
@@ -22,7 +27,7 @@ def tiny_planning_model(seed: int = 0) -> tuple[Predictor, Int[np.ndarray, "n T"
         [3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0]
     """
     format = TokenFormat(StarGraph(paths=2, nodes=3, labels=10), "pairs", "goal-start")
-    sizes = {"layers": 1, "heads": 2, "width": 8, "mlp_width": 8}
+    sizes: dict[str, Any] = {"layers": 1, "heads": 2, "width": 8, "mlp_width": 8}
     config = TransformerConfig(vocab=format.vocab_size, positions=format.length, **sizes)
     # Parameters drawn by numpy, for the model's own initialisation takes seconds to compile.
     graph, shapes = nnx.split(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))

@@ -135,6 +135,13 @@ def aligned_names(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
     Returns:
         Q names: "s" is the start, "n1", "n2", ... are nodes of the path, "g" is the goal, "x1", "x2", ... are nodes off
         the path by their depth, and "·" is a symbol. Q roles, as in ``ROLES``.
+
+    Example:
+        >>> from circuits.probes import aligned_names, problem_layout, tiny_planning_model
+        >>> _, problems, format = tiny_planning_model()
+        >>> names, roles = aligned_names(problem_layout(problems[0], format, query=9))
+        >>> names[:4], roles[:4]
+        (('s', 'n1', 'n1', 'g'), ('start', 'path', 'path', 'goal'))
     """
     order, roles, depths, tokens = (np.asarray(x) for x in (layout.order, layout.roles, layout.depths, layout.tokens))
     names = []

@@ -23,10 +23,10 @@ def attention_patterns(model: Predictor, tokens: Int[Array, " T"]) -> Float[Arra
         ValueError: if the model does not accept the tokens.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax
         >>> from circuits.probes import attention_patterns, tiny_planning_model
-        >>> model, _, _ = tiny_planning_model()
-        >>> attention_patterns(model, jnp.array([3, 1, 4])).shape
+        >>> model, problems, _ = tiny_planning_model()
+        >>> jax.jit(lambda tokens: attention_patterns(model, tokens))(problems[0, :3]).shape
         (1, 2, 3, 3)
     """
     _, cache = model(tokens, PATTERNS)

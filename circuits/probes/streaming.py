@@ -120,6 +120,14 @@ def confidence_interval(moments: Moments, confidence: float = 0.95, tests: int =
 
     Raises:
         ValueError: if the confidence is not between 0 and 1, or ``tests`` is not a positive integer.
+
+    Example:
+        >>> import numpy as np
+        >>> from circuits.probes import Moments, confidence_interval
+        >>> of_1_2_3_4 = Moments(count=np.array(4.0), mean=np.array(2.5), squares=np.array(5.0))
+        >>> interval = confidence_interval(of_1_2_3_4)
+        >>> round(float(interval.low), 2), round(float(interval.high), 2)
+        (0.45, 4.55)
     """
     checks.require(0 < confidence < 1, "confidence", "must lie between 0 and 1", confidence)
     checks.integer("tests", tests, min_value=1)
@@ -136,7 +144,20 @@ def confidence_interval(moments: Moments, confidence: float = 0.95, tests: int =
 
 
 def standard_errors(moments: Moments) -> Tree:
-    """Return the standard error of each mean; NaN for fewer than two examples."""
+    """Return the standard error of each mean.
+
+    Args:
+        moments: as ``stream`` returns them.
+
+    Returns:
+        A pytree of arrays; NaN for fewer than two examples.
+
+    Example:
+        >>> import numpy as np
+        >>> from circuits.probes import Moments, standard_errors
+        >>> round(float(standard_errors(Moments(np.array(4.0), np.array(2.5), np.array(5.0)))), 3)
+        0.645
+    """
 
     def leaf(count: Any, squares: Any) -> np.ndarray:
         n = np.asarray(count, np.float64)

@@ -163,7 +163,7 @@ def test_bad_usage_names_the_option(refused, pairs, text, language, tmp_path, tm
         ("CHECKPOINT", "attention", "--out", out),
         ("circuits: out: must be a folder to write in", *planning, tmp_path / "file" / "below"),
         ("circuits: checkpoint: must exist, or be the name of a shipped", "attention", tmp_path / "no", "--out", out),
-        ("circuits: text: must be left out for a model of planning problems, got 'the'", *planning, out, "--text=the"),
+        ("circuits: text: must be left out for a planning model, got 'the'", *planning, out, "--text=the"),
         ("circuits: text: must be given for a language model, got None", *reads, out),
         ("circuits: text: must be 1 to 14 tokens, got 0", *reads, out, "--text= "),
         ("circuits: text: must be 1 to 14 tokens, got 15", *reads, out, "--text=" + "the " * 15),

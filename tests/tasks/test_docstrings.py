@@ -1,5 +1,7 @@
 """The examples in docstrings run and print what they say."""
 
+# pyright: reportAttributeAccessIssue=false
+
 import doctest
 from importlib import import_module
 from pkgutil import walk_packages

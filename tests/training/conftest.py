@@ -17,6 +17,7 @@ from circuits.training.step import State
 from circuits.training.stored import Stored, read_run
 from circuits.training.transformer import train
 from circuits.transformer.config import Architecture
+from tests.conftest import QUICK_SETTINGS
 
 TASK = StarConfig(nodes=3, labels=8, style="pairs", query="goal-start")
 TINY = TrainConfig(
@@ -98,10 +99,10 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def start(_cache: Path) -> Iterator[Start]:
+def start(_compiled: Path) -> Iterator[Start]:
     """Start a Python process: ``circuits`` with the arguments, or ``code``. What still runs at the end is killed."""
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(_cache)}
-    environment |= {name.upper(): str(value) for name, value in CACHE.items()}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(_compiled)}
+    environment |= {name.upper(): str(value) for name, value in QUICK_SETTINGS.items()}
     running: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: object, code: str = "import sys; from circuits.cli import main; sys.exit(main())"):

@@ -1,5 +1,7 @@
 """Checkpoints: bit for bit, on any number of devices, and never half of one, whatever happens to the files."""
 
+# pyright: reportPossiblyUnbound=false
+
 import json
 import os
 import random

@@ -1,12 +1,13 @@
 """Configs: derived sizes, and errors that name the field."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from circuits.transformer.config import TransformerConfig
 
-SMALL = {"vocab": 5, "positions": 7, "heads": 4, "width": 24}
+SMALL: dict[str, Any] = {"vocab": 5, "positions": 7, "heads": 4, "width": 24}
 
 
 def test_derived_sizes():

@@ -148,6 +148,15 @@ def verdict(findings: PowerFindings, matrix: int) -> str:
     Returns:
         "holds A^2 support", "holds reachability^T", "cannot tell A^2 from A^3", or "none"; followed by "(no rewired
         null)" where the best reference has none.
+
+    Example:
+        >>> import numpy as np
+        >>> from circuits.probes import find_powers, graph_references, verdict
+        >>> from circuits.tasks import adjacency, random_dag
+        >>> graph = random_dag(30, 0.2, seed=0)
+        >>> findings = find_powers(adjacency(graph)[None].astype(float), graph_references(graph, powers=2), draws=50)
+        >>> verdict(findings, 0)
+        'holds A'
     """
     if not findings.holds[matrix]:
         return "none"

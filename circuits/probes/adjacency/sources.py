@@ -55,6 +55,17 @@ def transfer_matrices(model: Predictor | OneLayer, nodes: Nodes) -> NamedMatrice
 
     Raises:
         ValueError: if the model has no such prediction heads, or the nodes are not in its vocabulary.
+
+    Example:
+        >>> import numpy as np
+        >>> from flax import nnx
+        >>> from circuits.one_layer.config import OneLayerConfig
+        >>> from circuits.one_layer.module import OneLayer
+        >>> from circuits.probes import transfer_matrices
+        >>> model = OneLayer(OneLayerConfig(vocab=6, positions=7, prediction_heads=2), nnx.Rngs(0))
+        >>> matrices = transfer_matrices(model, np.arange(4))
+        >>> matrices.names, matrices.values.shape
+        (('content', 'value', 'transfer 1'), (3, 4, 4))
     """
     ids = check_nodes(model, nodes)
     if isinstance(model, OneLayer):
@@ -124,6 +135,14 @@ def layer_maps(model: Predictor, nodes: Nodes, *, head: int = 0) -> NamedMatrice
 
     Raises:
         ValueError: as ``ov_circuits``.
+
+    Example:
+        >>> import numpy as np
+        >>> from circuits.probes import layer_maps, tiny_planning_model
+        >>> model, _, _ = tiny_planning_model()
+        >>> matrices = layer_maps(model, np.arange(10))
+        >>> matrices.names, matrices.values.shape
+        (('L0 linear', 'L0 alone'), (2, 10, 10))
     """
     ids, config = check_nodes(model, nodes), model.config
     outward, embedded = _outward(model, ids, head, fold=True), node_embedding(model, ids)

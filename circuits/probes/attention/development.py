@@ -40,6 +40,13 @@ def circuit_strengths(scores: Sequence[CircuitScores]) -> dict[str, Float[np.nda
 
     Raises:
         ValueError: if there is no checkpoint.
+
+    Example:
+        >>> import numpy as np
+        >>> from circuits.probes import CircuitScores, circuit_strengths
+        >>> scores = CircuitScores(*[np.array([[0.1, 0.6]])] * 6, *[np.zeros((1, 2, 2))] * 3)  # one layer, two heads
+        >>> {name: values.tolist() for name, values in circuit_strengths([scores]).items() if "hop" not in name}
+        {'predecessor': [0.6], 'attends to the goal': [0.6], 'the goal reads its edge': [0.0]}
     """
     checks.require(len(scores) > 0, "scores", "must hold at least one checkpoint", len(scores))
     excess = [np.asarray(one.backward_trace) - np.asarray(one.distractor_attention) for one in scores]

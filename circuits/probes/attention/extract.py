@@ -90,6 +90,14 @@ def text_attention_maps(
 
     Raises:
         ValueError: if there is not one word for each token, or the model does not accept the tokens.
+
+    Example:
+        >>> import numpy as np
+        >>> from circuits.probes import text_attention_maps, tiny_planning_model
+        >>> model, _, _ = tiny_planning_model()
+        >>> maps = text_attention_maps(model, np.array([3, 1, 4]), ["c", "a", "d"])
+        >>> maps.patterns.shape, maps.query
+        ((1, 2, 3, 3), 2)
     """
     checks.require(len(words) == len(ids), "words", f"must be {len(ids)}, one for each token", len(words))
     patterns = np.asarray(attention_patterns(model, jnp.asarray(ids, jnp.int32)), np.float64)

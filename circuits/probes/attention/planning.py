@@ -50,6 +50,14 @@ def problem_scores(model: Predictor, tokens: Int[Array, " T"], format: TokenForm
         tokens: ids of the whole problem, answer included, [T].
         format: how the problem is written.
         query: the query position.
+
+    Example:
+        >>> from functools import partial
+        >>> from circuits.probes import problem_scores, stream, tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> moments = stream(partial(problem_scores, format=format, query=9), model, (problems,))
+        >>> moments.mean.backward_trace.shape  # layers, attention heads, hops
+        (1, 2, 2)
     """
     return attention_scores(attention_patterns(model, tokens[: query + 1]), problem_layout(tokens, format, query))
 

@@ -103,6 +103,14 @@ def mean_activations(
         site: an activation, such as "attn.z" or "resid_post".
         aligned: over entries of the aligned order instead of positions.
         chunk: examples computed at once.
+
+    Example:
+        >>> import jax
+        >>> from circuits.probes import mean_activations, planning_twins, tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> twins = planning_twins(problems, format, jax.random.key(0))
+        >>> mean_activations(model, twins, "attn.z").shape  # layers, positions, heads, head width
+        (1, 10, 2, 4)
     """
 
     def one_example(model: Predictor, twin: PlanningTwins) -> Array:

@@ -23,10 +23,19 @@ from circuits.transformer.taps import Edit
 
 
 def layer_windows(layers: int, width: int) -> Bool[np.ndarray, "windows L 1 1"]:
-    """Return masks of ``width`` consecutive layers, from the first window to the last.
+    """Return masks of consecutive layers, from the first window to the last.
+
+    Args:
+        layers: the number of layers.
+        width: the number of layers in a window.
 
     Raises:
         ValueError: unless the width is between 1 and the number of layers.
+
+    Example:
+        >>> from circuits.probes import layer_windows
+        >>> layer_windows(layers=4, width=2)[:, :, 0, 0].astype(int).tolist()
+        [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
     """
     checks.integer("width", width, min_value=1, max_value=layers)
     gap = np.arange(layers) - np.arange(layers - width + 1)[:, None]

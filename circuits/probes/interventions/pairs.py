@@ -80,6 +80,14 @@ def planning_twin(
     Raises:
         ValueError: if the number of tokens is not that of the format, or ``token`` is outside the answer or that of the
             start, which is the same in both.
+
+    Example:
+        >>> import jax
+        >>> from circuits.probes import planning_twin, tiny_planning_model
+        >>> _, problems, format = tiny_planning_model()
+        >>> twin = jax.jit(planning_twin, static_argnums=1)(problems[0], format, jax.random.key(0))
+        >>> int(twin.clean_tokens[8]), int(twin.corrupt_tokens[8])  # the goals
+        (0, 2)
     """
     checks.shape("tokens", tokens, (format.length,))
     tokens = jnp.asarray(tokens)

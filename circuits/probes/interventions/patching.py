@@ -129,6 +129,16 @@ def patch_masks(
 
     Raises:
         ValueError: as ``patch``, and for masks of another shape.
+
+    Example:
+        >>> import numpy as np
+        >>> import jax
+        >>> from circuits.probes import patch_masks, planning_twins, tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> twins = planning_twins(problems, format, jax.random.key(0))
+        >>> both_heads = np.ones((1, 1, 1, 2), bool)  # one variant; layers, positions, heads
+        >>> patch_masks(model, twins, "attn.z", both_heads).effect.shape
+        (1,)
     """
     check_masks(masks, model.config, site, twins.clean_tokens.shape[-1])
     checks.choice("direction", direction, DIRECTIONS)

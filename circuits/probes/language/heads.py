@@ -128,6 +128,12 @@ def previous_token_score(patterns: Patterns) -> HeadScores:
 
     Args:
         patterns: of one sequence, [L, H, T, T]; see ``attention_patterns``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from circuits.probes import previous_token_score
+        >>> float(previous_token_score(jnp.eye(4, k=-1)[None, None])[0, 0])
+        1.0
     """
     return attention_on(patterns, target_mask("previous", jnp.zeros(patterns.shape[-1], jnp.int32)))
 
@@ -141,6 +147,13 @@ def duplicate_token_score(patterns: Patterns, tokens: Tokens) -> HeadScores:
 
     Returns:
         [L, H]; NaN where no token is repeated.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from circuits.probes import duplicate_token_score
+        >>> two_back = jnp.eye(4, k=-2)[None, None]
+        >>> float(duplicate_token_score(two_back, jnp.array([5, 8, 5, 8]))[0, 0])
+        1.0
     """
     return attention_on(patterns, target_mask("duplicate", tokens))
 
@@ -231,6 +244,14 @@ def heads_above_nulls(evidence: HeadEvidence, margin: float = 0.1) -> list[Langu
     Args:
         evidence: for one kind, from ``measure_language_heads``.
         margin: by how much the lower ends of the intervals have to exceed them.
+
+    Example:
+        >>> import numpy as np
+        >>> from circuits.probes import HeadEvidence, Interval, heads_above_nulls
+        >>> mean = np.array([[0.9, 0.2]])  # one layer, two heads
+        >>> interval = Interval(mean, mean - 0.15, mean + 0.15)
+        >>> heads_above_nulls(HeadEvidence(interval, interval, None))
+        [LanguageHead(layer=0, head=0, score=0.9)]
     """
     clear = np.all([part.low > margin for part in evidence[1:] if part is not None], axis=0)
     mean = evidence.score.mean

@@ -71,12 +71,11 @@ def fit_linear_probes(
 
     Example:
         >>> import jax
-        >>> from circuits.probes import fit_linear_probes, planning_twins, score_linear_probes, tiny_planning_model
+        >>> from circuits.probes import fit_linear_probes, planning_twins, tiny_planning_model
         >>> model, problems, format = tiny_planning_model()
         >>> layouts = planning_twins(problems, format, jax.random.key(0)).layout
-        >>> probes = fit_linear_probes(model, layouts)
-        >>> score_linear_probes(model, probes, layouts).accuracy.shape  # streams, positions, nodes
-        (2, 1, 3)
+        >>> fit_linear_probes(model, layouts).kernel.shape  # streams, positions, width, nodes, labels
+        (2, 1, 8, 3, 14)
     """
     checks.require(0 < ridge < float("inf"), "ridge", "must be positive and finite", ridge)
     labels = path_nodes(layouts)
@@ -117,6 +116,15 @@ def score_linear_probes(
 
     Raises:
         ValueError: if the number of positions is not that of the probes.
+
+    Example:
+        >>> import jax
+        >>> from circuits.probes import fit_linear_probes, planning_twins, score_linear_probes, tiny_planning_model
+        >>> model, problems, format = tiny_planning_model()
+        >>> layouts = planning_twins(problems, format, jax.random.key(0)).layout
+        >>> probes = fit_linear_probes(model, layouts)
+        >>> score_linear_probes(model, probes, layouts).accuracy.shape  # streams, positions, nodes
+        (2, 1, 3)
     """
     checks.require(len(positions) == probes.bias.shape[1], "positions", "must be those of the probes", tuple(positions))
     kernel, bias = (jnp.asarray(part, _dtype()) for part in probes)

@@ -93,6 +93,13 @@ def residual_streams(model: Predictor, tokens: Int[Array, " T"]) -> Float[Array,
 
     Returns:
         [L + 1, T, d]: entry 0 is the embedding, entry i + 1 leaves block i.
+
+    Example:
+        >>> import jax
+        >>> from circuits.probes import residual_streams, tiny_planning_model
+        >>> model, problems, _ = tiny_planning_model()
+        >>> jax.jit(lambda tokens: residual_streams(model, tokens))(problems[0]).shape
+        (2, 12, 8)
     """
     _, cache = model(tokens, Taps(capture=["embed", "blocks.*.resid_post"]))
     return jnp.stack([cache["embed"], *(cache[f"blocks.{i}.resid_post"] for i in range(model.config.layers))])

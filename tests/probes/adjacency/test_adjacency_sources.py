@@ -1,5 +1,7 @@
 """Matrices read from models against loops over heads and nodes, calls of the model, and finite differences."""
 
+# pyright: reportArgumentType=false
+
 from functools import cache, partial
 from typing import Any
 

@@ -34,7 +34,7 @@ COUNT = 9
 @cache
 def model(name: str) -> Predictor:
     format = FORMATS[name]
-    sizes = {"layers": 2, "heads": 2, "width": 8, "mlp_width": 4}
+    sizes: dict[str, Any] = {"layers": 2, "heads": 2, "width": 8, "mlp_width": 4}
     return random_model(TransformerConfig(vocab=format.vocab_size, positions=format.length, **sizes))
 
 

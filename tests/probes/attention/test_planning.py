@@ -1,5 +1,7 @@
 """Is the circuit found where it was planted, and nowhere else?"""
 
+# pyright: reportOptionalSubscript=false
+
 from functools import cache
 
 import numpy as np

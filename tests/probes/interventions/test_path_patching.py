@@ -1,5 +1,7 @@
 """Direct paths against the residual stream written out as a sum, and on a model whose circuit is known."""
 
+# pyright: reportOptionalSubscript=false
+
 from functools import partial
 
 import jax

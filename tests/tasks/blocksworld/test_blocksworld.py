@@ -128,7 +128,7 @@ def test_training_plans(share, optimal):
     plans = [decode_walk(SMALL_FORMAT, row) for row in rows]
     assert plans[:count] == [list(edge) for edge in sorted(SMALL.moves)]
     ends = np.repeat(pairs.train, 6, axis=0).tolist()
-    checks = [check_plan(SMALL, *pair, plan) for pair, plan in zip(ends, plans[count:], strict=True)]
+    checks = [check_plan(SMALL, u, v, plan) for (u, v), plan in zip(ends, plans[count:], strict=True)]
     assert all(check.valid for check in checks)
     best = np.asarray([check.optimal for check in checks]).reshape(-1, 6)
     assert best[:, :optimal].all()

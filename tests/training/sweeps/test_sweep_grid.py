@@ -1,5 +1,7 @@
 """Every combination of a grid is a job, with a name that stays."""
 
+# pyright: reportAttributeAccessIssue=false
+
 import json
 import re
 from hashlib import sha256

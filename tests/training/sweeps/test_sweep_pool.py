@@ -1,5 +1,7 @@
 """Jobs run in processes of their own: one that fails leaves the others alone, and none survives its parent."""
 
+# pyright: reportAttributeAccessIssue=false
+
 import fcntl
 import io
 import signal
