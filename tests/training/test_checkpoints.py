@@ -1,6 +1,6 @@
 """Checkpoints: bit for bit, on any number of devices, and never half of one, whatever happens to the files."""
 
-# pyright: reportPossiblyUnbound=false
+# pyright: reportPossiblyUnboundVariable=false
 
 import json
 import os

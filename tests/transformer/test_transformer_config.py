@@ -1,5 +1,7 @@
 """Configs: derived sizes, and errors that name the field."""
 
+# pyright: reportArgumentType=false
+
 import dataclasses
 from typing import Any
 

@@ -31,6 +31,7 @@ from jaxtyping import Array, Bool, Float
 from circuits import checks
 from circuits.probes.layout import DISTRACTOR, SYMBOL, Layout
 from circuits.transformer.layers import upcast
+from circuits.typing import AnyArray
 
 Patterns = Float[Array, "L H Q Q"]
 
@@ -100,7 +101,7 @@ def attention_scores(patterns: Patterns, layout: Layout) -> CircuitScores:
     )
 
 
-def _same_node(layout: Layout, position: Array) -> Bool[Array, " Q"]:
+def _same_node(layout: Layout, position: AnyArray) -> Bool[Array, " Q"]:
     """The positions that hold the node at a position."""
     return (layout.tokens == layout.tokens[position]) & (layout.roles != SYMBOL)
 

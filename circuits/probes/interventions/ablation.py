@@ -5,6 +5,9 @@ entry of the aligned order), so that what does not depend on the problem stays. 
 another example.
 """
 
+# Inside jit every array of a record is a jax.Array; outside, records may hold numpy arrays.
+# pyright: reportArgumentType=false
+
 import jax
 import jax.numpy as jnp
 import numpy as np

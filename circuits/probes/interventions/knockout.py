@@ -4,6 +4,9 @@ The attention scores there become minus infinity before softmax, so the attentio
 A row that would lose every key keeps its own position.
 """
 
+# Inside jit every array of a record is a jax.Array; outside, records may hold numpy arrays.
+# pyright: reportArgumentType=false
+
 from collections.abc import Sequence
 from functools import partial
 
@@ -89,10 +92,10 @@ def knock_out(
             checks.choice(argument, name, names)
     masks = np.ones((model.config.layers, 1, 1), bool) if masks is None else masks
     check_masks(masks, model.config, "attn.z", 1)
-    masks, shape = flatten_variants(masks)
+    flat, shape = flatten_variants(masks)
     ends = [np.array([names.index(name) for name in chosen], np.int32) for chosen in (queries, keys)]
-    variant = np.indices((len(masks), len(queries), len(keys))).reshape(3, -1)
-    variants = (masks[variant[0]], ends[0][variant[1]], ends[1][variant[2]])
+    variant = np.indices((len(flat), len(queries), len(keys))).reshape(3, -1)
+    variants = (flat[variant[0]], ends[0][variant[1]], ends[1][variant[2]])
 
     def change(model: Predictor, twin: PlanningTwins) -> Change:
         positions = position_masks(twin.layout)

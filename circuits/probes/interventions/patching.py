@@ -10,6 +10,9 @@ patches from the clean run into the corrupt one and asks what is sufficient; noi
 necessary.
 """
 
+# Inside jit every array of a record is a jax.Array; outside, records may hold numpy arrays.
+# pyright: reportArgumentType=false, reportReturnType=false
+
 from collections.abc import Sequence
 from typing import NamedTuple
 

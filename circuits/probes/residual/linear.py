@@ -4,6 +4,9 @@ There are L + 1 streams: stream 0 is the embedding, and stream i + 1 is what lea
 node says that it is represented, not that the model uses it: compare with shuffled labels, and with an untrained model.
 """
 
+# Inside jit every array of a record is a jax.Array; outside, records may hold numpy arrays.
+# pyright: reportArgumentType=false
+
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple

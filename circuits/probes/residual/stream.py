@@ -3,6 +3,9 @@
 There are L + 1 streams: stream 0 is the embedding, and stream i + 1 is what leaves block i.
 """
 
+# Inside jit every array of a record is a jax.Array; outside, records may hold numpy arrays.
+# pyright: reportArgumentType=false
+
 from typing import NamedTuple
 
 import jax
