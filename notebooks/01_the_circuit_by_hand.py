@@ -369,7 +369,7 @@ for result in results:
     print(fill(f"Claim: {result.claim.statement}", 110))
     for item in result.evidence:
         found = item.outcome
-        print(f"  {item.kind} evidence {found.shows} what is {item.of} ({found.cases} cases): {item.quantity}")
+        print(f"  {item.kind} evidence {found.shows} what is {item.statement} ({found.cases} cases): {item.quantity}")
         print(f"    is {found.value:.3g}, and should be {found.relation} {found.bound:.3g}")
     print(f"  controls that came out as they must: {result.controls_passed}")
     if result.example:

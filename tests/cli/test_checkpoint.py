@@ -50,7 +50,7 @@ def test_probes_of_planning_refuse_models_of_walks(refused, tmp_path, tmp_path_f
         task=WALKS, model=Architecture(layers=1, heads=2, width=8), batch=4, steps=2, checkpoint_every=1, keep=2
     )
     run_folder.claim(folder, config, resume=False)
-    shapes = jax.eval_shape(lambda: initial_states(config, build_task(WALKS, folder)))
+    shapes = jax.eval_shape(lambda: initial_states(config, build_task(WALKS)))
     state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     with Checkpoints(folder / run_folder.CHECKPOINTS, 2, 0) as checkpoints:
         for step in (1, 2):

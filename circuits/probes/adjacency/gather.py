@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from circuits import checks
+from circuits.one_layer.config import OneLayerConfig
 from circuits.one_layer.module import OneLayer
 from circuits.probes.adjacency.jacobian import jacobians
 from circuits.probes.adjacency.node_space import NamedMatrices, Nodes, concatenate
@@ -93,7 +94,7 @@ def select_matrices(matrices: NamedMatrices, chosen: Bool[np.ndarray, " matrices
 
 def matrices_of_untrained(
     gather: Callable[[Model], NamedMatrices],
-    config: TransformerConfig,
+    config: TransformerConfig | OneLayerConfig,
     models: int,
     seed: int = 0,
     on_progress: OnProgress | None = None,
@@ -110,7 +111,7 @@ def matrices_of_untrained(
 
 
 @partial(jax.jit, static_argnames="config")
-def _fresh_state(config: TransformerConfig, key: Key[Array, ""]) -> Tree:
+def _fresh_state(config: TransformerConfig | OneLayerConfig, key: Key[Array, ""]) -> Tree:
     return nnx.state(build(config, nnx.Rngs(key)))
 
 

@@ -15,6 +15,7 @@ from circuits import checks
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Edit, Taps
+from circuits.typing import AnyArray
 
 STREAM_SITES = ("resid_pre", "attn_in", "attn_out", "resid_mid", "mlp_in", "mlp_out", "resid_post")
 """Activations [T, d] of each block. ``resid_pre`` of block 0 is the embedding."""
@@ -104,10 +105,10 @@ def replacement_edits(site: str, mask: Mask, values: Values) -> dict[str, Edit]:
 
 
 def last_logits(
-    model: Predictor, tokens: Int[Array, " T"], edit: dict[str, Edit] | None = None, head: int = 0
+    model: Predictor, tokens: Int[AnyArray, " T"], edit: dict[str, Edit] | None = None, head: int = 0
 ) -> Float[Array, " V"]:
     """The logits of prediction head ``head`` at the last position, in a run with edits."""
-    return model(tokens, Taps(edit=edit or {}))[0][head, -1]
+    return model(jnp.asarray(tokens), Taps(edit=edit or {}))[0][head, -1]
 
 
 def _replace(where: Array, values: Array) -> Edit:
