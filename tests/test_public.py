@@ -111,11 +111,11 @@ def test_every_name_has_a_docstring():
 
 
 def test_every_function_explains_its_arguments():
-    assert {fault.partition(":")[0] for fault in lacking("Args:")} == WITHOUT_ARGS
+    assert {fault.partition(":")[0] for fault in lacking("Args:")} <= WITHOUT_ARGS
 
 
 def test_every_function_has_an_example():
-    assert {fault.partition(":")[0] for fault in lacking("Example:")} == WITHOUT_EXAMPLE
+    assert {fault.partition(":")[0] for fault in lacking("Example:")} <= WITHOUT_EXAMPLE
 
 
 @pytest.mark.parametrize("package", sorted(set(PACKAGES) - EXAMPLES_TESTED_ELSEWHERE))
