@@ -12,6 +12,7 @@ from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
 matplotlib.use("Agg")
 install_import_hook(["circuits", "proofs_check"], "beartype.beartype")
 

@@ -4,6 +4,7 @@ import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ WRITTEN = {
     "walks_accuracy": {"walks_accuracy.png", "walks_accuracy_by_hop.png"},
 }
 """What a figure script writes, if not one figure of its own name."""
-SLOW = {"flow", "gradients"}
+SLOW = {"adjacency", "capture", "flow", "gradients", "speculative"}
 
 
 def load(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -35,7 +36,13 @@ def load(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def check_figures(path: Path, toy: bool, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     savefig = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *to, **options: savefig(self, *to, **options | {"dpi": 20}))
+
+    def quick(self: Figure, *to: Any, **options: Any) -> None:
+        """Draw once and small: no layout."""
+        self.set_layout_engine("none")
+        savefig(self, *to, **options | {"dpi": 20})
+
+    monkeypatch.setattr(Figure, "savefig", quick)
     before = {file: file.stat().st_mtime_ns for file in path.parent.iterdir()}
     load(path, monkeypatch).main(toy=toy, out=out)
     assert {file.name for file in out.iterdir()} == WRITTEN.get(path.stem, {f"{path.stem}.png"})

@@ -39,7 +39,7 @@ def loss_and_gradient(
     batch, dtype = len(tokens), weights[0].content.dtype
     contexts, answers, shares = _contexts(tokens, y1, y2, mix)
     c = jnp.asarray(shares, dtype)[:, None].repeat(batch, axis=1).ravel() / batch
-    z = contexts == jnp.arange(labels, dtype=contexts.dtype)[:, None, None]  # Z [N, T, columns]
+    z = contexts[None] == jnp.arange(labels, dtype=contexts.dtype)[:, None, None]  # Z [N, T, columns]
     is_target = contexts == answers[None]
 
     def by_label(columns: Columns) -> Float[Array, "N columns"]:  # Z^T x

@@ -106,12 +106,12 @@ def problem_layout(tokens: Int[AnyArray, " T"], format: TokenFormat, query: int)
     listed = np.arange(format.family.edge_count, dtype=np.int32) * edge_width(format)
     parents, children = tokens[listed], tokens[listed + 1]
     child_depths = _child_depths(parents, children, format.family.nodes)
-    into_path = jnp.argmax(children == path[1:, None], axis=1)  # every node but the start has one edge into it
+    into_path = jnp.argmax(children[None] == path[1:, None], axis=1)  # every node but the start has one edge into it
     is_node = np.ones(query + 1, bool)
     if format.style == "text":
         is_node[np.append(listed + 2, format.prompt_length - 1)] = False
     seen = tokens[: query + 1]
-    depths = jnp.where(is_node, jnp.sum(jnp.where(seen[:, None] == children, child_depths, 0), axis=1), 0)
+    depths = jnp.where(is_node, jnp.sum(jnp.where(seen[:, None] == children[None], child_depths[None], 0), axis=1), 0)
     return Layout(
         query=jnp.asarray(query, jnp.int32),
         goal=jnp.asarray(goal, jnp.int32),
@@ -172,14 +172,14 @@ def _child_depths(parents: Int[Array, " E"], children: Int[Array, " E"], nodes: 
     follows = parents[:, None] == children[None, :]
     depth = jnp.ones(len(parents), jnp.int32)
     for _ in range(nodes - 1):
-        depth = 1 + jnp.sum(jnp.where(follows, depth, 0), axis=1, dtype=jnp.int32)
+        depth = 1 + jnp.sum(jnp.where(follows, depth[None], 0), axis=1, dtype=jnp.int32)
     return depth
 
 
 def _roles(
     format: TokenFormat, tokens: Int[Array, " Q"], path: Int[Array, " M"], is_node: Bool[np.ndarray, " Q"]
 ) -> Int[Array, " Q"]:
-    role = jnp.where(jnp.any(tokens[:, None] == path, axis=1), PATH, DISTRACTOR)
+    role = jnp.where(jnp.any(tokens[:, None] == path[None], axis=1), PATH, DISTRACTOR)
     role = jnp.where(tokens == path[0], START, role)
     role = jnp.where(tokens == path[-1], GOAL, role)
     role = jnp.where(np.arange(len(tokens)) >= format.prompt_length, ANSWER, role)
@@ -195,10 +195,10 @@ def _aligned_order(
     query: int,
 ) -> Int[Array, " Q"]:
     """Edges of the path, then the others by depth, at each depth those that leave the path first; the rest in place."""
-    off_path = ~jnp.any(children[:, None] == path, axis=1)
-    detached = ~jnp.any(parents[:, None] == path, axis=1)
+    off_path = ~jnp.any(children[:, None] == path[None], axis=1)
+    detached = ~jnp.any(parents[:, None] == path[None], axis=1)
     key = 2 * (jnp.where(off_path, format.family.nodes, 0) + depths) + jnp.where(detached, 1, 0)
     width = edge_width(format)
-    edges = (width * jnp.argsort(key, stable=True)[:, None] + np.arange(width)).reshape(-1)
+    edges = (width * jnp.argsort(key, stable=True)[:, None] + np.arange(width)[None]).reshape(-1)
     rest = np.arange(width * format.family.edge_count, query + 1)
     return jnp.concatenate([edges, jnp.asarray(rest, edges.dtype)]).astype(jnp.int32)

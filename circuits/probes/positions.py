@@ -22,10 +22,10 @@ def position_names(nodes: int) -> tuple[str, ...]:
 
 def position_masks(layout: Layout) -> Bool[Array, "names Q"]:
     """The positions that each name stands for in one problem."""
-    roles = layout.roles == jnp.arange(len(ROLES), dtype=layout.roles.dtype)[:, None]
+    roles = layout.roles[None] == jnp.arange(len(ROLES), dtype=layout.roles.dtype)[:, None]
     single = jnp.stack(list(_single_positions(layout).values()))
     own = jnp.arange(len(layout.roles), dtype=jnp.int32)
-    return jnp.concatenate([roles, own == single[:, None], jnp.ones((1, len(own)), bool)])
+    return jnp.concatenate([roles, own[None] == single[:, None], jnp.ones((1, len(own)), bool)])
 
 
 def position_of(layout: Layout, position: str | int) -> Int[Array, ""]:

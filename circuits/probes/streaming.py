@@ -175,7 +175,7 @@ def _chunk_moments(function: Callable[..., Tree], graph: Any, state: Tree, batch
         present = ~jnp.isnan(values)
         count = jnp.sum(present, axis=0, dtype=values.dtype)
         mean = jnp.sum(jnp.where(present, values, 0), axis=0) / jnp.maximum(count, 1)
-        return Moments(count, mean, jnp.sum(jnp.where(present, values - mean, 0) ** 2, axis=0))
+        return Moments(count, mean, jnp.sum(jnp.where(present, values - mean[None], 0) ** 2, axis=0))
 
     return _transpose(jax.tree.map(leaf, jax.vmap(lambda *example: function(model, *example))(*batch)))
 

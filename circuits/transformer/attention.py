@@ -82,7 +82,7 @@ def reference_attention(
     groups = q.shape[1] // kv.keys.shape[1]
     k, v = (jnp.repeat(a, groups, axis=1) if groups > 1 else a for a in kv)
     scores = jnp.einsum("thd,shd->hts", q, k, precision=precision) * _scale(q)
-    scores = tap("scores", jnp.where(mask, scores, -jnp.inf))
+    scores = tap("scores", jnp.where(mask[None], scores, -jnp.inf))
     pattern = tap("pattern", jax.nn.softmax(upcast(scores), axis=-1).astype(q.dtype))
     # Heads first: asked for "thd", the compiler makes a transposed copy of the pattern on a batch of one.
     return jnp.einsum("hts,shd->htd", pattern, v, precision=precision).swapaxes(0, 1)
@@ -96,6 +96,7 @@ def fused_attention(
     q = q if groups == 1 else q.reshape(q.shape[0], -1, groups, q.shape[2])
     to_scores, to_output = ("thd,shd->hts", "hts,shd->thd") if groups == 1 else ("tkgd,skd->kgts", "kgts,skd->tkgd")
     scores = jnp.einsum(to_scores, q, kv.keys, precision=precision) * _scale(q)
+    mask = mask[None] if groups == 1 else mask[None, None]
     pattern = jax.nn.softmax(upcast(jnp.where(mask, scores, floor)), axis=-1).astype(q.dtype)
     z = jnp.einsum(to_output, pattern, kv.values, precision=precision)
     return z.reshape(z.shape[0], -1, z.shape[-1])
@@ -133,7 +134,7 @@ def apply_rotary(
     The halves are paired as in Llama and GPT-NeoX, not neighbours as in the first paper (Su et al. 2021).
     """
     half, y = frequencies.shape[0], upcast(x)
-    angles = positions[:, None].astype(y.dtype) * frequencies
+    angles = positions[:, None].astype(y.dtype) * frequencies[None]
     cos, sin = (f(angles)[:, None, :] for f in (jnp.cos, jnp.sin))
     a, b, *rest = jnp.split(y, (half, 2 * half) if 2 * half < y.shape[-1] else 2, axis=-1)
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin, *rest], axis=-1).astype(x.dtype)

@@ -51,9 +51,9 @@ class Norm(nnx.Module):
         y = upcast(x)
         if self.config.norm == "layer":
             y = y - jnp.mean(y, axis=-1, keepdims=True)
-        y = _unit(y, self.config.norm_epsilon) * self.scale.astype(y.dtype)
+        y = _unit(y, self.config.norm_epsilon) * self.scale[None].astype(y.dtype)
         if self.config.norm == "layer" and self.config.bias:
-            y = y + self.bias.astype(y.dtype)
+            y = y + self.bias[None].astype(y.dtype)
         return y.astype(x.dtype)
 
 
@@ -66,7 +66,7 @@ class HeadNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "T H h"]) -> Float[Array, "T H h"]:
         y = upcast(x)
-        return (_unit(y, self.epsilon) * self.scale.astype(y.dtype)).astype(x.dtype)
+        return (_unit(y, self.epsilon) * self.scale[None, None].astype(y.dtype)).astype(x.dtype)
 
 
 class Mlp(nnx.Module):

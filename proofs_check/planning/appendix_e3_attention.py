@@ -231,7 +231,7 @@ def attention_to_ends(config: TransformerConfig, format: TokenFormat) -> Callabl
         model(prompt, tap=patterns)
         row = jnp.stack([pattern[:, query] for pattern in patterns.cache.values()])
         at_goal, at_start = prompt == prompt[goal], prompt == prompt[start]
-        to_goal, to_start = (jnp.sum(jnp.where(at, row, 0), axis=-1) for at in (at_goal, at_start))
+        to_goal, to_start = (jnp.sum(jnp.where(at[None, None], row, 0), axis=-1) for at in (at_goal, at_start))
         return to_goal, to_start, jnp.mean(at_goal) - jnp.mean(at_start)
 
     def every(parameters: Any, problems: Int[Array, "n T"]) -> Masses:

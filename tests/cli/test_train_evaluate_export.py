@@ -247,7 +247,7 @@ def test_what_cannot_be_evaluated_or_exported(finished, tmp_path, capsys):
     for step in ("4", "8"):
         (damaged / "checkpoints" / step / "manifest.json").unlink()
     for arguments, message in {
-        ("evaluate", str(tmp_path / "none")): "checkpoint: must be a folder: a run, or a saved model",
+        ("evaluate", str(tmp_path / "none")): "source: must exist, or be the name of a shipped checkpoint",
         ("evaluate", str(tmp_path)): "config.json: must be the config of a run",
         ("evaluate", str(folder), "--examples=0"): "examples: must be an integer at least 1, got 0",
         ("evaluate", str(folder), "--step=5"): "checkpoints: must hold",

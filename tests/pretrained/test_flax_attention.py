@@ -268,7 +268,7 @@ def test_an_attention_function_that_hides_its_weights():
     model, x = Stack(attention_fn=hidden), inputs(T)
     with pytest.raises(ValueError, match=r"attention_fn: must store its weights.*hidden"):
         capture_attention(model, lambda m: m(x))
-    shown = Stack(attention_fn=partial(nnx.dot_product_attention, bias=jnp.ones((T, T), jnp.float32)))
+    shown = Stack(attention_fn=partial(nnx.dot_product_attention, bias=jnp.ones((1, T, T), jnp.float32)))
     assert len(capture_attention(shown, lambda m: m(x))[1]) == 3
 
 

@@ -42,7 +42,7 @@ def test_logits_are_those_of_numpy_and_no_head_sees_a_token_too_early(name):
     assert truth.shape == (HEADS, T, VOCAB)
     assert np.std(truth, axis=(1, 2)).min() > 0.1
     assert_close(logits[0], truth, atol=1e-10)
-    moved = np.max(np.abs(np.asarray(logits[1:] - logits[0])), axis=-1) > 1e-9  # [changed position, head, position]
+    moved = np.max(np.abs(np.asarray(logits[1:] - logits[:1])), axis=-1) > 1e-9  # [changed position, head, position]
     for head in range(HEADS):
         later = np.arange(T)[:, None] <= np.arange(T)[None] + reach(config, head)
         assert np.array_equal(moved[:, head], later), head
@@ -76,7 +76,7 @@ def test_every_tap_of_a_head_fires_in_order_and_its_edit_reaches_the_logits(name
 
 
 def _stretched(x: jax.Array) -> jax.Array:
-    return 1.5 * x + jnp.linspace(0, 1, x.shape[-1], dtype=x.dtype)
+    return 1.5 * x + jnp.broadcast_to(jnp.linspace(0, 1, x.shape[-1], dtype=x.dtype), x.shape)
 
 
 def test_meta_heads_cost_no_parameters_and_transfers_d_squared_each():

@@ -73,7 +73,7 @@ def test_an_edit_of_any_name_changes_the_output(name):
 
 def _stretched(x: jax.Array) -> jax.Array:
     """Change direction and size, so that no norm undoes it; minus infinity stays."""
-    return 1.5 * x + jnp.linspace(0, 1, x.shape[-1], dtype=x.dtype)
+    return 1.5 * x + jnp.broadcast_to(jnp.linspace(0, 1, x.shape[-1], dtype=x.dtype), x.shape)
 
 
 @pytest.mark.parametrize("name", ["gpt", "llama", "neox"])

@@ -173,13 +173,13 @@ def _outward(model: Predictor, nodes: Int[np.ndarray, " N"], head: int, fold: bo
 def _folded(norm: Norm, rows: Float[Array, "N d"]) -> Float[Array, "N d"]:
     """(x - mean) · scale for LayerNorm, x · scale for RMSNorm."""
     centred = rows - rows.mean(axis=-1, keepdims=True) if norm.config.norm == "layer" else rows
-    return centred * upcast(norm.scale[...]).astype(rows.dtype)
+    return centred * upcast(norm.scale[...]).astype(rows.dtype)[None]
 
 
 def _folded_out(norm: Norm, outward: Float[Array, "d N"]) -> Float[Array, "d N"]:
     """The same before an unembedding: x -> folded(x) U is x times this matrix."""
     scaled = upcast(norm.scale[...]).astype(outward.dtype)[:, None] * outward
-    return scaled - scaled.mean(axis=0) if norm.config.norm == "layer" else scaled
+    return scaled - scaled.mean(axis=0, keepdims=True) if norm.config.norm == "layer" else scaled
 
 
 def _value_output(attn: Attention, config: TransformerConfig) -> Float[Array, "H d d"]:

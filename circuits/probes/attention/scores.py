@@ -107,7 +107,7 @@ def _same_node(layout: Layout, position: AnyArray) -> Bool[Array, " Q"]:
 
 
 def _content_match(patterns: Patterns, layout: Layout) -> Float[Array, "L H"]:
-    same = (layout.tokens[:, None] == layout.tokens) & (layout.roles != SYMBOL)
+    same = (layout.tokens[:, None] == layout.tokens[None]) & (layout.roles != SYMBOL)[None]
     earlier = jnp.tril(same, -1)
     some = jnp.any(earlier, axis=1)
     return _mass(_mass(patterns, earlier), some) / _count(some, patterns)
@@ -117,17 +117,17 @@ def _distractor_attention(row: Float[Array, "L H Q"], layout: Layout) -> Float[A
     """Attention from the query position to edges off the path; entry k is for edges at the depth of edge k."""
     children = layout.listed_parents + 1
     depths = jnp.arange(1, layout.parents.shape[0] + 1, dtype=layout.depths.dtype)[:, None]
-    chosen = (layout.roles[children] == DISTRACTOR) & (layout.depths[children] == depths)
+    chosen = (layout.roles[children] == DISTRACTOR)[None] & (layout.depths[children][None] == depths)
     mass = row[..., layout.listed_parents] + row[..., children]
-    return _mass(mass[:, :, None], chosen) / _count(chosen, mass)
+    return _mass(mass[:, :, None], chosen) / _count(chosen, mass)[None, None]
 
 
 def _edge_attention_elsewhere(on_edges: Float[Array, "L H Q hops"], layout: Layout) -> Float[Array, "L H hops"]:
     """Attention to edge k from the positions of its child after it, but for the query position."""
     position = jnp.arange(layout.tokens.shape[0], dtype=layout.children.dtype)[:, None]
-    holds = (layout.tokens[:, None] == layout.tokens[layout.children]) & (layout.roles != SYMBOL)[:, None]
-    readers = holds & (position > layout.children) & (position != layout.query)
-    mean = jnp.sum(jnp.where(readers, on_edges, 0), axis=2) / _count(readers.T, on_edges)
+    holds = (layout.tokens[:, None] == layout.tokens[layout.children][None]) & (layout.roles != SYMBOL)[:, None]
+    readers = holds & (position > layout.children[None]) & (position != layout.query)
+    mean = jnp.sum(jnp.where(readers, on_edges, 0), axis=2) / _count(readers.T, on_edges)[None, None]
     return jnp.where(jnp.any(readers, axis=0), mean, jnp.nan)
 
 

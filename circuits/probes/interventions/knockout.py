@@ -102,9 +102,9 @@ def knock_out(
 
         def edits(variant: tuple[Array, Array, Array]) -> dict[str, Edit]:
             mask, query, key = variant
-            pairs = positions[query][:, None] & positions[key]
+            pairs = positions[query][:, None] & positions[key][None]
             return {
-                f"blocks.{i}.attn.scores": partial(block_scores, pairs & mask[i, 0, :, None, None])
+                f"blocks.{i}.attn.scores": partial(block_scores, pairs[None] & mask[i, 0, :, None, None])
                 for i in range(len(mask))
             }
 
@@ -118,5 +118,5 @@ def knock_out(
 def block_scores(pairs: Bool[Array, "heads T T"], scores: Array) -> Array:
     """Attention scores [H, T, T] with minus infinity at these pairs of query and key, but for rows that lose all."""
     gone = pairs | (scores == -jnp.inf)
-    own = jnp.eye(scores.shape[-1], dtype=bool) & jnp.all(gone, axis=-1, keepdims=True)
+    own = jnp.eye(scores.shape[-1], dtype=bool)[None] & jnp.all(gone, axis=-1, keepdims=True)
     return jnp.where(pairs & ~own, jnp.asarray(-jnp.inf, scores.dtype), scores)

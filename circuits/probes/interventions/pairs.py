@@ -113,9 +113,9 @@ def _routes(tokens: Int[Array, " T"], format: TokenFormat) -> tuple[Int[Array, "
     width, count = edge_width(format), format.family.edge_count
     edges = tokens[: width * count].reshape(count, width)
     parents, children = edges[:, 0], edges[:, 1]
-    previous = jnp.argmax(children == parents[:, None], axis=1)
+    previous = jnp.argmax(children[None] == parents[:, None], axis=1)
     edge, routes = jnp.arange(count), []
     for _ in range(format.family.nodes - 1):
         routes.append(children[edge])
         edge = previous[edge]
-    return jnp.stack(routes[::-1]), ~jnp.any(children[:, None] == parents, axis=1)
+    return jnp.stack(routes[::-1]), ~jnp.any(children[:, None] == parents[None], axis=1)

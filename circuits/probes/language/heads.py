@@ -120,7 +120,7 @@ def shuffled_score(patterns: Patterns, targets: Targets) -> HeadScores:
     others = jnp.tri(targets.shape[0], dtype=bool) & ~jnp.asarray(targets)
     number = jnp.maximum(others.sum(axis=1), 1).astype(patterns.dtype)
     share = jnp.asarray(targets).sum(axis=1).astype(patterns.dtype) / number
-    return _over_queries(_mass(patterns, others) * share, targets)
+    return _over_queries(_mass(patterns, others) * share[None, None], targets)
 
 
 def previous_token_score(patterns: Patterns) -> HeadScores:

@@ -186,7 +186,7 @@ def _hits(
 ) -> Int[Array, "streams positions M"]:
     """How many examples of a batch have the node named correctly."""
     x = _features(nnx.merge(graph, state), layouts, positions)
-    best = jnp.argmax(jnp.einsum("blwi,lwimv->blwmv", x, kernel) + bias, axis=-1)
+    best = jnp.argmax(jnp.einsum("blwi,lwimv->blwmv", x, kernel) + bias[None], axis=-1)
     nodes = path_nodes(layouts)
     return jnp.sum(best.astype(nodes.dtype) == nodes[:, None, None], axis=0)
 

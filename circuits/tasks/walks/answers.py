@@ -99,6 +99,6 @@ def is_valid_walk(
     steps = is_node[1:] & edges[nodes[:-1], nodes[1:]]
     last = answer[jnp.argmax(ended) - 1]
     starts = is_node[0] & (answer[0] == prompt[0])
-    twice = jnp.triu(answer[:, None] == answer, 1) & ~ended  # [i, j]: i < j, and j is before the end
+    twice = jnp.triu(answer[:, None] == answer[None], 1) & ~ended[None]  # [i, j]: i < j, and j is before the end
     is_walk = jnp.all(steps | ended[1:]) & ~jnp.any(twice)
     return starts & is_walk & ended[-1] & (last == prompt[1])

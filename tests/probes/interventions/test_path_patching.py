@@ -31,7 +31,7 @@ def direct_stream(base, source, sender, below, mlps):
         sent = (i == sender[0]) & (heads == sender[1])
         z = jnp.where(sent, source[f"blocks.{i}.attn.z"], base[f"blocks.{i}.attn.z"])
         kernel = block.attn.out.kernel[...].reshape(z.shape[1], z.shape[2], -1)
-        stream = stream + sum(z[:, h] @ kernel[h] for h in range(z.shape[1])) + block.attn.out.bias[...]
+        stream = stream + sum(z[:, h] @ kernel[h] for h in range(z.shape[1])) + block.attn.out.bias[None]
         free = block.mlp(block.norm_mlp(stream))
         stream = stream + (free if mlps == "free" else base[f"blocks.{i}.mlp_out"])
     return stream
