@@ -65,12 +65,12 @@ figures: $(STAMP)
 	for script in $(filter-out figures/common.py,$(wildcard figures/*.py)); do $(BIN)/python $$script || exit 1; done
 
 notebooks: $(STAMP)
-	$(BIN)/python -m pytest tests/test_notebooks.py
+	$(BIN)/python -m pytest -n auto tests/test_notebooks.py -m ""
 
 bench: $(STAMP)
 	for script in gradients sampling flow heads_memory capture speculative adjacency; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
-# About an hour on two cores; what is there already is not done again.
+# About an hour on two cores; finished runs are skipped.
 sweeps: $(STAMP)
 	for grid in examples/sweeps/*.yaml; do $(BIN)/circuits sweep $$grid --out results/$$(basename $$grid .yaml) --workers 2 || exit 1; done
 

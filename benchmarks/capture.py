@@ -159,7 +159,7 @@ def streams(start: Start, toy: bool) -> None:
     """Report each number of problems, in fresh processes."""
     first = None
     for count in (2, 4) if toy else STREAMED:
-        side = start("stream", os.cpu_count() or 1)
+        side = start("stream", len(os.sched_getaffinity(0)))
         answer = side.ask(count, [] if toy else WARM)
         side.close()
         first = first or answer["growth"] or 1
@@ -173,9 +173,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--peer-python", default="", help="interpreter that has TransformerLens")
     parser.add_argument("--only", default="", help="patterns, memory or stream")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
-    parser.add_argument(
-        "--cores", type=int, nargs="*", default=[1, os.cpu_count() or 1], help="processors of both sides"
-    )
+    cores = [1, len(os.sched_getaffinity(0))]
+    parser.add_argument("--cores", type=int, nargs="*", default=cores, help="processor cores of each side")
     parser.add_argument("--toy", action="store_true", help="a small model, our side alone, in this process")
     parser.add_argument("--serve", nargs=2, metavar=("SIDE", "CORES"), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)

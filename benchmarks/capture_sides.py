@@ -32,7 +32,7 @@ class Capturing(NamedTuple):
 
 
 def weights(size: Size) -> dict[str, np.ndarray]:
-    """Return random weights by GPT-2's names, the same in every process; scores have a standard deviation of 2."""
+    """Return random weights under GPT-2's names, the same in every process; scores have a standard deviation of 2."""
     rng, width = np.random.default_rng(0), size.width
     kernels = {"attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width)}
     kernels |= {"mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}
@@ -49,7 +49,7 @@ def weights(size: Size) -> dict[str, np.ndarray]:
 
 
 def renamed(tensors: dict[str, np.ndarray], size: Size) -> dict[str, np.ndarray]:
-    """Return the same by our names; queries, keys and values are one matrix in GPT-2."""
+    """Return the weights under our names; GPT-2 stores queries, keys and values as one matrix."""
     names = {"ln_1": "norm_attn", "ln_2": "norm_mlp", "ln_f": "norm", "attn.c_proj": "attn.out"}
     names |= {"mlp.c_fc": "mlp.into", "mlp.c_proj": "mlp.out", "wte": "tokens", "wpe": "positions"}
     ours = {"heads.kernels": np.zeros((0, size.width, size.vocab), np.float32)}  # tied to the token embedding

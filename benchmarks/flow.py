@@ -51,7 +51,7 @@ def end_of(field, time, start):
 
 
 def peer(method, field, jacobian, time, starts):
-    """Return the same from scipy, one after the other."""
+    """Return the end points of the flows from scipy's solver, one start after the other."""
 
     def end(start):
         solution = solve_ivp(

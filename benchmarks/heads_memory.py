@@ -24,7 +24,7 @@ COUNTS = (1, 2, 4, 8)
 
 
 def all_at_once(final, kernels, targets, counted):
-    """The plain way: logits [k, n, V] side by side."""
+    """Return the losses from the logits [k, n, V] of all heads."""
     logits = jnp.einsum("nd,kdv->knv", final, kernels)
     chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     return jnp.sum(jnp.where(counted, jax.nn.logsumexp(logits, axis=-1) - chosen, 0), axis=1)
@@ -34,7 +34,7 @@ METHODS = {"ours": head_losses, "peer": all_at_once}
 
 
 def shapes(k: int, positions: int, vocab: int) -> list[jax.ShapeDtypeStruct]:
-    """Return those of the final stream, kernels, targets and which targets count."""
+    """Return the shapes of the final stream, the kernels, the targets, and which targets count."""
     return [
         jax.ShapeDtypeStruct((positions, WIDTH), jnp.float32),
         jax.ShapeDtypeStruct((k, WIDTH, vocab), jnp.float32),
@@ -52,7 +52,7 @@ def gradient(method: str, k: int, positions: int, vocab: int) -> jax.stages.Comp
 
 
 def temporary(method: str, k: int, positions: int, vocab: int) -> int:
-    """Return bytes, by the compiler's count."""
+    """Return the compiler's count of temporary bytes."""
     analysis = gradient(method, k, positions, vocab).memory_analysis()
     assert analysis is not None
     return analysis.temp_size_in_bytes
@@ -87,9 +87,9 @@ def main(argv: list[str] | None = None) -> None:
     positions, vocab, counts = (8, 64, COUNTS[:2]) if args.toy else (POSITIONS, VOCAB, COUNTS)
     kinds: dict[str, Callable[..., int]] = {"temporary": temporary, "peak": peak if args.toy else peak_of_process}
     for name, bytes_of in kinds.items():
-        found = {k: {method: bytes_of(method, k, positions, vocab) for method in METHODS} for k in counts}
-        for k, each in found.items():
-            growth = {f"{method}_growth": each[method] / (found[1][method] or 1) for method in METHODS}
+        results = {k: {method: bytes_of(method, k, positions, vocab) for method in METHODS} for k in counts}
+        for k, each in results.items():
+            growth = {f"{method}_growth": each[method] / (results[1][method] or 1) for method in METHODS}
             rest = {**growth, "positions": positions, "width": WIDTH, "vocab": vocab, "jax": jax.__version__}
             # A toy's temporaries may be 0.
             report(f"heads-memory/{name}/k={k}", each["ours"] or 1, each["peer"], "byte", **rest)

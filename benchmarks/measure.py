@@ -16,7 +16,7 @@ from typing import Any
 
 
 def best_seconds(runs: dict[str, Callable[[], Any]], budget: float = 3.0) -> dict[str, float]:
-    """Return the least time of each run in turns, over as many rounds as ``budget`` seconds hold, at least five."""
+    """Return the shortest time of each run, taken in turns for ``budget`` seconds and at least five rounds."""
     import jax  # not above: a peer's interpreter need not have it
 
     for run in runs.values():
@@ -94,7 +94,7 @@ class Side:
 
 
 class LocalSide:
-    """The same within this process, for toy sizes."""
+    """One side within this process, for toy sizes."""
 
     def __init__(self, version: str, answer: Callable[..., Any]) -> None:
         self.version, self.answer = version, answer

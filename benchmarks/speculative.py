@@ -91,7 +91,7 @@ def costs(name: str, model: Predictor, prompt: jax.Array, budget: float) -> None
 def _passes(model: Predictor, begun: parts._State, length: int, count: int) -> jax.Array:
     def step(_: Any, read: jax.Array) -> jax.Array:
         streams, _ = model.transformer.streams(read, begun.kv_cache, length)
-        return parts._best(model, streams.final, 0)
+        return parts.best_tokens(model, streams.final)
 
     return jax.lax.fori_loop(0, REPEATS, step, begun.ids[length : length + count])
 

@@ -188,7 +188,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="run the lines whose name contains this")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each side")
     parser.add_argument("--steps", type=int, default=3, help="steps per turn")
-    parser.add_argument("--cores", type=int, nargs="*", default=[os.cpu_count() or 1], help="processors of both sides")
+    cores = [len(os.sched_getaffinity(0))]
+    parser.add_argument("--cores", type=int, nargs="*", default=cores, help="processor cores of each side")
     parser.add_argument("--devices", type=int, nargs="*", default=[], help="CPU devices of ours; as many as cores")
     parser.add_argument("--parts", type=int, nargs="*", default=[8], help="accumulated parts of a batch")
     parser.add_argument("--peer-parts", type=int, nargs="*", default=[1], help="the same of the peer")
@@ -211,20 +212,23 @@ def main(argv: list[str] | None = None) -> None:
         return
     if not args.torch_python:
         print("training: without --torch-python ours is measured alone", file=sys.stderr)
-    splits = list(itertools.product(args.cores, args.devices or [0], args.parts, args.peer_parts))
-    for size, activation, (cores, devices, parts, peer_parts) in itertools.product(SIZES, ACTIVATIONS, splits):
+    peer_parts = args.peer_parts if args.torch_python else [0]
+    splits = list(itertools.product(args.cores, args.devices or [0], args.parts, peer_parts))
+    for size, activation, (cores, devices, parts, peer_part) in itertools.product(SIZES, ACTIVATIONS, splits):
         setting = Setting(*SIZES[size], activation, 256, cores, devices or cores, parts)
-        name = f"training/{size}/{activation}/cores={cores}/devices={setting.devices}/parts={parts}/peer={peer_parts}"
+        name = f"training/{size}/{activation}/cores={cores}/devices={setting.devices}/parts={parts}"
+        settings, of_peer = {"ours": (sys.executable, setting)}, {}
+        if args.torch_python:
+            name += f"/peer={peer_part}"
+            settings["peer"] = args.torch_python, setting._replace(parts=peer_part)
+            of_peer = {"peer_parts": peer_part}
         if args.only not in name:
             continue
-        settings = {"ours": (sys.executable, setting)}
-        if args.torch_python:
-            settings["peer"] = args.torch_python, setting._replace(parts=peer_parts)
         sides = {
             side: Side(python, os.path.abspath(__file__), "--serve", side, json.dumps(each._asdict()))
             for side, (python, each) in settings.items()
         }
-        compare(name, sides, setting, args.rounds, args.steps, peer_parts=peer_parts)
+        compare(name, sides, setting, args.rounds, args.steps, **of_peer)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Atomic writes, and checksums that detect a damaged file. Does not import jax.
+"""Atomic writes, and checksums that detect damaged files. Does not import jax.
 
-What goes into a checksum, and in which order, is part of the checkpoint format and must not change.
+The bytes of a checksum and their order are part of the checkpoint format and must not change.
 """
 
 import json
@@ -22,7 +22,7 @@ FOLDER_RULE = "must be a folder to write in"
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text atomically: a reader sees the old file or the new one, never a part."""
+    """Write UTF-8 text atomically: a reader gets the old file or the new one, never a part."""
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -54,7 +54,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Return all arrays of an npz file. Raises ValueError naming the file if it is truncated or not an npz file."""
+    """Return all arrays of an npz file. Raises ValueError naming a file that is truncated or not an npz file."""
     path = Path(path)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -155,7 +155,7 @@ def read_checked(path: str | Path) -> dict[str, Any]:
 
 
 def check_entries(saved: Mapping[str, Any], read: Mapping[str, Any]) -> None:
-    """Raise ValueError naming an entry that is not read as it was saved. Additional entries are ignored."""
+    """Raise ValueError naming an entry of ``saved`` that ``read`` does not have. Additional entries are ignored."""
     for name, entry in saved.items():
         checks.require(read.get(name) == entry, name, "must be as saved", "other bytes" if name in read else "nothing")
 

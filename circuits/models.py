@@ -1,4 +1,4 @@
-"""Every checkpoint as a model: runs, saved models, pretrained ones, disentangled weights, and those shipped with us."""
+"""Load any checkpoint: a run, a saved model, a pretrained model, disentangled weights, or a shipped checkpoint."""
 
 from difflib import get_close_matches
 from importlib.resources import files
@@ -28,14 +28,15 @@ KINDS = "a run, a saved model, a folder in the Hugging Face layout, a .gguf file
 
 
 class LoadedModel(NamedTuple):
-    """A model and what is known of it.
+    """A model with its task, tokenizer and notes.
 
     Args:
-        name: the name of the file or folder; of a run with seed and step.
+        name: the name of the file or folder, with seed and step for a run.
         model: a ``Predictor``, a ``OneLayer``, or the ``Weights`` of a disentangled model.
-        task: what it was trained on. None: a language model, disentangled weights, or a model saved without it.
-        tokenizer: of the task's vocabulary, or of the language model. None: there is none.
-        notes: what was saved along with the model: step, seed and objective of a run, fields of a pretrained config.
+        task: the task that it was trained on. None for a language model, disentangled weights, or a model saved
+            without its task.
+        tokenizer: the tokenizer of the task's vocabulary or of the language model, None if there is none.
+        notes: metadata saved with the model: step, seed and objective of a run, fields of a pretrained config.
     """
 
     name: str
@@ -58,8 +59,8 @@ def load_model(source: str | Path, *, step: int | None = None, seed: int | None 
         The model with its task, tokenizer and notes.
 
     Raises:
-        ValueError: where ``source`` does not exist or is not a checkpoint, for a step or seed that it does not have,
-            and naming a file that is damaged.
+        ValueError: if ``source`` does not exist, is not a checkpoint, or does not have the step or seed; naming the
+            file that is damaged.
 
     Example:
         >>> loaded = load_model("star-2x5-mtp3")
@@ -89,10 +90,13 @@ def load_model(source: str | Path, *, step: int | None = None, seed: int | None 
 
 
 def checkpoint_path(source: str | Path) -> Path:
-    """Return the path of a checkpoint that is given by its path or, for a shipped one, its name.
+    """Return the path of a checkpoint.
+
+    Args:
+        source: its path, or the name of a shipped checkpoint.
 
     Raises:
-        ValueError: where there is neither, naming the most similar shipped ones.
+        ValueError: if there is neither, naming the most similar shipped checkpoints.
 
     Example:
         >>> checkpoint_path("star-2x5-mtp3").name
@@ -120,7 +124,11 @@ def shipped_checkpoints() -> list[str]:
 def held_out_problems(loaded: LoadedModel, count: int) -> Int[np.ndarray, "n T"]:
     """Return up to ``count`` problems that the model was not trained on, with their answers, as tokens.
 
-    The split is that of the model's own task, the same problems at each call.
+    They are from the test split of the model's own task, and the same at each call.
+
+    Args:
+        loaded: a model with a task.
+        count: maximum number of problems, n.
 
     Raises:
         ValueError: for a model without a task, and unless ``count`` is a positive integer.
@@ -134,7 +142,7 @@ def held_out_problems(loaded: LoadedModel, count: int) -> Int[np.ndarray, "n T"]
 
 
 def accuracy(loaded: LoadedModel, problems: Int[np.ndarray, "n T"] | int) -> dict[str, Any]:
-    """Return how often the model answers problems correctly, as shares by name.
+    """Return the accuracy of a model on problems of its task, as shares by name.
 
     Args:
         loaded: a model with a task.
@@ -164,7 +172,7 @@ def _shipped() -> dict[str, Path]:
 def _fields(path: Path) -> dict[str, Any]:
     try:
         return read_json(path)
-    except (OSError, ValueError):  # the reader of our own folders names what is wrong
+    except (OSError, ValueError):  # not a Hugging Face folder; the reader of our own folders will name the error
         return {}
 
 

@@ -9,18 +9,19 @@ A single letter in a shape annotation means the same in every module:
     G   key-value heads of a layer (fewer than H in grouped-query attention)
     H   attention heads of a layer
     h   width of one attention head
-    k   prediction heads: head m = 1 .. k predicts the token m positions ahead
+    k   prediction heads 0 .. k - 1: head m predicts the token m + 1 positions ahead
     L   layers
     M   nodes of one path, its start included (2-path 3-node: M = 3)
-    N   node labels, the vocabulary of the disentangled transformer (the paper's N); nodes of a graph to walk in
+    N   node labels 0 .. N - 1 (the paper's N); the nodes of a graph to walk in have all of them
     n   rows of a data set: examples, pairs, targets
     Q   the first positions of a sequence, up to the query that predicts the branching token
-    S   key positions, if there are more of them than query positions (a KV cache)
+    S   key positions, which outnumber the query positions T when there is a KV cache
     T   positions of a sequence (the paper's T)
     V   vocabulary of a transformer or of the one-layer model
     d   width of the residual stream
 
-Every other axis has a word for a name, such as ``seeds``, ``draws`` or ``times``.
+All other axes are named by words, such as ``seeds``, ``draws`` or ``times``. In formulas, letters are the symbols of
+the paper: S^(1) is an attention pattern.
 
 Code counts positions, layers, attention heads and prediction heads from 0, as TransformerLens does. The papers count
 from 1: position T - 1 of arXiv:2604.11912, which holds u_end, is ``tokens[-2]``, and its Layer 1 is ``weights[0]``.

@@ -45,7 +45,7 @@ def command_line(main: Callable[[bool, Path], None], x64: bool = True) -> None:
 
 
 def stored(name: str, compute: Callable[[bool], dict[str, np.ndarray]], toy: bool) -> dict[str, np.ndarray]:
-    """Return the arrays of NAME.npz, computed and written if they are not there; or those of a toy, computed anew."""
+    """Return the arrays of NAME.npz, computing and writing them if there are none; a toy is always computed."""
     path = FIGURES / f"{name}.npz"
     if toy:
         return compute(True)

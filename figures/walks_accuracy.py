@@ -1,9 +1,9 @@
-"""Valid walks on a random DAG, of next-token prediction and of heads that look one token ahead: by degree, and gains.
+"""Valid walks on a random DAG, with next-token prediction and with heads that look one token ahead: shares and gains.
 
-Standard transformers: ``circuits train dag-ntp --first-seed 0 --out runs/ntp-0`` and its sisters, three seeds each, and
-``circuits evaluate runs/ntp-0 --json proofs_check/measured/walks/ntp-0/evaluation.json``. Gains are those that the
-claim ``transfer.multi-hop`` decides from; by degree the one-layer model is trained again, on the same graphs.
-Published: arXiv:2509.23186, models and graph not ours.
+Standard transformers: ``circuits train dag-ntp --first-seed 0 --out runs/ntp-0`` and the like, three seeds each, and
+``circuits evaluate runs/ntp-0 --json proofs_check/measured/walks/ntp-0/evaluation.json``. The gains are the
+evidence of the claim ``transfer.multi-hop``; by degree, the one-layer model is trained again on the same graphs.
+The published numbers are from arXiv:2509.23186, for other models and another graph.
 """
 
 from pathlib import Path

@@ -13,188 +13,198 @@
 # %% [markdown]
 # # Watch the two phases
 #
-# Theorem 2 says how multi-token prediction finds the circuit. In Phase I the loss $L_2$ alone teaches Layer 1 to point
-# one position back. In Phase II the loss $L_{1a}$ teaches Layer 2 to match contents. Both are statements about
+# Theorem 2 says how multi-token prediction finds the circuit. In Phase I the loss $L_2$ alone teaches layer 0 to attend
+# to the predecessor. In Phase II the loss $L_{1a}$ teaches layer 1 to match contents. Both are statements about
 # gradient flows on population losses, which can be solved exactly: there are 24 edge orders, and label symmetry takes
-# care of the labels. We solve them to $t = 10^8$ and read off what grows, how fast, and what the paper gets wrong
-# on the way. Positions are counted from 1 in the text and from 0 in the code.
+# care of the labels. We solve them to $t = 10^8$ and read off what grows, how fast, and what the paper gets wrong on
+# the way. Layers and positions count from 0; symbols with indices, such as $W_1^{(1)}$, are the paper's, which counts
+# from 1.
 
 # %%
 import jax
-
-jax.config.update("jax_enable_x64", True)
-
-from fractions import Fraction
-
 import jax.numpy as jnp
 import numpy as np
 import optax
 from scipy.integrate import solve_ivp
 
-from circuits.disentangled.circuit import circuit
-from circuits.disentangled.closed_form import forward
-from circuits.disentangled.weights import Layer
-from circuits.flow import printed
-from circuits.flow.coordinates import coordinates, free, orbits, toeplitz
-from circuits.flow.descent import optimise
-from circuits.flow.fields import GOAL, PLAN, gradient_flow, population_loss
-from circuits.flow.rates import rate
-from circuits.flow.solve import evaluate, log_times, solve
-from circuits.plotting import Line, LinePanel, attention_heatmaps, line_panels
-from circuits.tasks.star.enumeration import canonical_problems
-from circuits.tasks.star.graph import StarGraph, encode_prompt
+from circuits import Layer, StarGraph, circuit, encode_prompt, flow, forward, plotting, tasks
+
+jax.config.update("jax_enable_x64", True)
 
 family = StarGraph(paths=2, nodes=3, labels=10)
 N, T = family.labels, family.sequence_length
-times = log_times(1e8)
+times = flow.log_times(1e8)
+later = np.asarray(times)[1:]  # a logarithmic axis has no 0
 
 # %% [markdown]
-# ## Where the goal stands
+# ## Where does the goal stand?
 #
 # Phase I depends on one thing about the task: where $u_{end}$ stands in the prompt. The proof takes it to be equally
-# likely at each of the eight context positions. But an edge lists its source first, and $u_{end}$ is the source of no
-# edge.
+# likely at each of the eight context positions.
 
 # %%
-prompts = np.asarray(jax.vmap(encode_prompt)(canonical_problems(family)))
+prompts = np.asarray(jax.vmap(encode_prompt)(tasks.canonical_problems(family)))
 GOAL_LABEL = 2  # of the canonical labels: start 0, v 1, goal 2
-share = [Fraction(int((prompts[:, t] == GOAL_LABEL).sum()), len(prompts)) for t in range(T - 2)]
-print("P(u_end at position t), t = 1 .. 8:", *share)
-
-assert share == [0, Fraction(1, 4)] * 4
+share = (prompts[:, : T - 2] == GOAL_LABEL).mean(axis=0)
+print("P(u_end at position t), t = 0 .. 7:", *share.tolist())
+assert share.tolist() == [0, 1 / 4] * 4
 
 # %% [markdown]
-# ## Phase I
+# An edge lists its source first, and $u_{end}$ is the source of no edge. So it is only at odd positions.
 #
-# $W_1^{(1)}$ is Toeplitz, $W_{ij} = w(i - j)$, and follows the gradient of the population loss of $L_2$. The last
-# row sees
-# $u_{end}$'s prompt mention at offset 1, and its other mention at offset 2, 4, 6 or 8. So there are four kinds of
-# offsets, and the field is known in closed form:
+# ## How does Phase I begin?
+#
+# $W_1^{(1)}$ is Toeplitz, $W_{ij} = w(i - j)$, and follows the gradient of the population loss of $L_2$. The last row
+# sees the mention of $u_{end}$ in the query at offset 1, and its other mention at offset 2, 4, 6 or 8. So there are
+# four kinds of offsets (p for offset 1, e for even and o for odd ones, q for offset 0), and the field is known in
+# closed form:
 #
 # $$ \dot w_p = -s_p + \frac{s_p}{s_p + s_e}, \quad \dot w_e = -s_e + \frac14 \frac{s_e}{s_p + s_e}, \quad
-#    \dot w_o = -s_o, \quad \dot w_q = -s_q, $$
-#
-# where Eq. 10 of the paper has one kind of context offset, with $\frac18$.
+#    \dot w_o = -s_o, \quad \dot w_q = -s_q. $$
 
 # %%
-tied = coordinates(family, position_1=toeplitz(T))
-field = gradient_flow(tied, GOAL, family)
-compiled = jax.jit(field)
-velocity = compiled(jnp.zeros(T))
-print("exact   w'(1), w'(even), w'(odd), w'(0):", *(round(float(velocity[k]), 4) for k in (1, 2, 3, 0)))
-print("printed w'(1), w'(context), w'(0):      ", *(round(float(x), 4) for x in printed.phase_1(jnp.zeros(3))))
+tied = flow.coordinates(family, position_1=flow.toeplitz(T))
+field = flow.gradient_flow(tied, flow.GOAL, family)
+velocity = jax.jit(field)
+at_zero = np.asarray(velocity(jnp.zeros(T)))
+print("w'(1), w'(even), w'(odd), w'(0) at zero:", *(round(float(at_zero[k]), 4) for k in (1, 2, 3, 0)))
 
 at = 0.5 * np.random.default_rng(0).normal(size=4)[[3, 0, 1, 2, 1, 2, 1, 2, 1, 2]]  # w(0), p, then even, odd, ..
 s = np.exp(at) / np.exp(at).sum()
 rewarded = np.array([0, 1, *[1 / 4, 0] * 4])
-np.testing.assert_allclose(compiled(jnp.asarray(at)), -s + rewarded * s / (s[1] + s[2]), atol=1e-15)
-
-# %%
-phase_1 = solve(field, jnp.zeros(T), times, rtol=1e-10, atol=1e-12, dense=True)
-w = phase_1.states
-after, curves = np.asarray(times)[1:], np.asarray(w)[1:].T  # t = 0 has no place on a logarithmic axis
-kinds = {"w(1)": 1, "w(2), w(4), w(6), w(8)": 2, "w(0), w(3), w(5), w(7), w(9)": 3}
-lines = [Line(name, after, curves[k], colour) for colour, (name, k) in enumerate(kinds.items())]
-line_panels([LinePanel("Phase I: Layer 1 learns to point one position back", "weight", lines)], "time t of the flow")
+np.testing.assert_allclose(velocity(at), -s + rewarded * s / (s[1] + s[2]), atol=1e-15)
 
 # %% [markdown]
-# The gap to every other offset grows like $\log t$, and the loss falls like $0.9 / t$. The constants follow from the
-# field: insert $s_e / s_p = A / t$ and $s_o / s_p = B / t$, and both gaps grow like $\log t$ only if $\frac{15}{4}
-# A + 5 B = 1$ and
-# $3 A + 6 B = 1$, so $A = \frac{2}{15}$ and $B = \frac1{10}$.
+# Eq. 10 of the paper has one kind of context offset instead, with $\frac18$, and a velocity of -0.0375 for all of them.
+#
+# ## What does Phase I learn?
+#
+# We solve the flow from zero.
+
+# %%
+phase_1 = flow.solve(field, jnp.zeros(T), times, rtol=1e-9, atol=1e-11, dense=True)
+w = np.asarray(phase_1.states)
+kinds = {"w(1)": 1, "w(2), w(4), w(6), w(8)": 2, "w(0), w(3), w(5), w(7), w(9)": 3}
+lines = [plotting.Line(name, later, w[1:, k], colour) for colour, (name, k) in enumerate(kinds.items())]
+panel = plotting.LinePanel("Phase I: layer 0 learns to attend to the predecessor", "weight", lines)
+plotting.line_panels([panel], "time t of the flow")
+
+# %% [markdown]
+# The weight of the predecessor grows, and all others fall.
+#
+# ## How fast?
+#
+# The constants follow from the field: insert $s_e / s_p = A / t$ and $s_o / s_p = B / t$. Both gaps grow like $\log t$
+# only if $\frac{15}{4} A + 5 B = 1$ and $3 A + 6 B = 1$, so $A = \frac{2}{15}$ and $B = \frac1{10}$.
 
 # %%
 for name, k in (("even", 2), ("odd", 3), ("self", 0)):
-    fitted = rate(times, w[:, 1] - w[:, k])
+    fitted = flow.rate(times, w[:, 1] - w[:, k])
     print(f"gap to {name:4} offsets: {fitted.slope:.5f} ± {fitted.uncertainty:.0e} per log t")
     assert abs(fitted.slope - 1) < 1e-3
-loss = jax.jit(population_loss(tied, GOAL, family))(w[-1])
-relative = times[-1] * jnp.exp(w[-1] - w[-1, 1])
+loss = jax.jit(flow.population_loss(tied, flow.GOAL, family))(w[-1])
+relative = later[-1] * np.exp(w[-1] - w[-1, 1])
 print(f"t s_e/s_p = {relative[2]:.6f}, t s_o/s_p = {relative[3]:.6f}, t L2 = {times[-1] * loss:.6f}")
 
-np.testing.assert_allclose(relative[jnp.array([2, 3])], [2 / 15, 1 / 10], rtol=1e-6)
+np.testing.assert_allclose(relative[[2, 3]], [2 / 15, 1 / 10], rtol=1e-6)
 np.testing.assert_allclose(times[-1] * loss, 0.9, rtol=1e-6)
 
 # %% [markdown]
-# How do we know that the solution is right? Softmax does not see a constant added to all of $w$, so $\sum_k w(k)$
-# stays.
-# And $\dot w_o = -s_o$ and $\dot w_q = -s_q$ have the same denominator, so $e^{-w(3)} - e^{-w(0)}$ stays. From
-# another start,
-# where it is not 0, both hold, and an independent solver in plain time agrees.
+# The gap to every other offset grows like $\log t$, and the loss falls like $0.9 / t$.
+#
+# ## How do we know that the solution is right?
+#
+# Softmax does not see a constant added to all of $w$, so $\sum_k w(k)$ is conserved. And $\dot w_o = -s_o$ and $\dot
+# w_q = -s_q$ have the same denominator, so $e^{-w(3)} - e^{-w(0)}$ is conserved too. We check both from another start,
+# where the second is not 0, and the first solution with an independent solver in plain time.
 
 # %%
 start = jnp.linspace(-1.0, 1.0, T)
-elsewhere = solve(field, start, times, rtol=1e-10, atol=1e-12, dense=True).states  # the same program
+elsewhere = np.asarray(flow.solve(field, start, times, rtol=1e-9, atol=1e-11, dense=True).states)
 np.testing.assert_allclose(elsewhere.sum(axis=1), 0, atol=1e-8)
-np.testing.assert_allclose(
-    jnp.exp(-elsewhere[:, 3]) - jnp.exp(-elsewhere[:, 0]), jnp.exp(1 / 3) - jnp.exp(1.0), rtol=1e-8
-)
+conserved = np.exp(-elsewhere[:, 3]) - np.exp(-elsewhere[:, 0])
+np.testing.assert_allclose(conserved, np.exp(1 / 3) - np.exp(1.0), rtol=1e-7)
 
 jacobian = jax.jit(jax.jacfwd(field))
 oracle = solve_ivp(
-    lambda t, x: compiled(x), (0, 1e6), np.zeros(T), "Radau", jac=lambda t, x: jacobian(x), rtol=1e-9, atol=1e-11
+    lambda t, x: velocity(x), (0, 1e4), np.zeros(T), "Radau", jac=lambda t, x: jacobian(x), rtol=1e-8, atol=1e-10
 )
-np.testing.assert_allclose(evaluate(phase_1, 1e6), oracle.y[:, -1], rtol=1e-6)
+np.testing.assert_allclose(flow.evaluate(phase_1, 1e4), oracle.y[:, -1], rtol=1e-6)
 
 # %% [markdown]
-# Gradient descent with a finite step is near the flow, and nearer with a smaller step: explicit Euler, of order one.
+# Both are conserved, and the two solvers agree.
+#
+# ## Does gradient descent follow the flow?
+#
+# Gradient descent with a finite step is explicit Euler, a method of order one.
 
 # %%
-end = evaluate(phase_1, 10.0)
-descended = [optimise(field, jnp.zeros(T), optax.sgd(10 / n), n, n)[-1] for n in (100, 200, 400)]
-distance = np.array([jnp.linalg.norm(theta - end) for theta in descended])
+end = flow.evaluate(phase_1, 10.0)
+descended = [flow.optimise(field, jnp.zeros(T), optax.sgd(10 / n), n, n)[-1] for n in (100, 200, 400)]
+distance = np.array([np.linalg.norm(theta - end) for theta in descended])
 print("distance to the flow at t = 10:", distance.round(5), " ratios", (distance[:-1] / distance[1:]).round(3))
 assert ((distance[:-1] / distance[1:] > 1.9) & (distance[:-1] / distance[1:] < 2.1)).all()
 
 # %% [markdown]
-# ## Phase II
+# It does: with half the step, it is half as far from the flow.
 #
-# Now Layer 1 is the predecessor pointer, and $L_{1a}$ moves Layer 2 from zero. By symmetry $W_0^{(2)} = a I + b
-# (11^\top - I)$,
-# and only row $T - 1$ of $W_1^{(2)}$ moves. ($\gamma = 800$ is infinite for float64: $e^{-800}$ is 0.)
+# ## What does Phase II learn?
+#
+# Now layer 0 attends to the predecessor, and $L_{1a}$ moves layer 1 from zero. By symmetry
+# $W_0^{(2)} = a I + b (11^\top - I)$, and only row $T - 1$ of $W_1^{(2)}$ moves, the row of the goal in the query, at
+# position 8. ($\gamma = 800$ is infinite for float64: $e^{-800}$ is 0.)
 
 # %%
-pointer = circuit(800.0, N, T)[0]
+predecessor = circuit(800.0, N, T)[0]
 row = np.zeros((T, T), bool)
 row[T - 2] = True
-unmoved = Layer(jnp.zeros((N, N)), jnp.zeros((T, T)))
-second = coordinates(family, content_2=orbits(N), position_2=free(row), at=(pointer, unmoved))
-field_2 = gradient_flow(second, PLAN, family)
-first_move = np.asarray(jax.jit(field_2)(jnp.zeros(12)))
-print("velocity at 0 of the diagonal:", first_move[0].round(4), " of row T - 1:", first_move[2:].round(4))
-
-phase_2 = solve(field_2, jnp.zeros(12), times, rtol=1e-9, atol=1e-10)
-a, b, positions = phase_2.states[:, 0], phase_2.states[:, 1], phase_2.states[:, 2:]
-content = [Line("diagonal", after, a[1:], 0), Line("off the diagonal", after, b[1:], 1)]
-kinds = {"self-mask": 8, "even positions": 1, "odd positions": 0}
-row_9 = [Line(name, after, positions[1:, j], colour) for colour, (name, j) in enumerate(kinds.items())]
-panels = [LinePanel("$W_0^{(2)}$", "weight", content), LinePanel("Row $T - 1$ of $W_1^{(2)}$", "weight", row_9)]
-line_panels(panels, "time t of the flow", title="Phase II: Layer 2 learns to match contents")
+at = (predecessor, Layer(jnp.zeros((N, N)), jnp.zeros((T, T))))
+second = flow.coordinates(family, content_2=flow.orbits(N), position_2=flow.free(row), at=at)
+field_2 = flow.gradient_flow(second, flow.PLAN, family)
+phase_2 = flow.solve(field_2, jnp.zeros(12), times, rtol=1e-8, atol=1e-9)
+a, b, *positions = np.asarray(phase_2.states).T
+content = [plotting.Line("diagonal", later, a[1:], 0), plotting.Line("off the diagonal", later, b[1:], 1)]
+kinds = {"8, itself": 8, "odd positions": 1, "even positions": 0}
+of_row = [plotting.Line(name, later, positions[j][1:], colour) for colour, (name, j) in enumerate(kinds.items())]
+panels = [
+    plotting.LinePanel("$W_0^{(2)}$", "weight", content),
+    plotting.LinePanel("Row $T - 1$ of $W_1^{(2)}$, by key position", "weight", of_row),
+]
+plotting.line_panels(panels, "time t of the flow", title="Phase II: layer 1 learns to match contents")
 
 # %% [markdown]
-# The diagonal grows and the self-mask falls, as Theorem 2 says. But the theorem also says that off-diagonal entries
-# converge and that the other positions stay at 0, and neither is so. A row of $W_0^{(2)}$ keeps its sum, so $b =
-# -a/9$. A row
-# of $W_1^{(2)}$ keeps its sum too, so what the self-mask loses others must gain.
+# The diagonal grows and the weight of the goal's own position falls, as Theorem 2 says. But the theorem also says that
+# off-diagonal entries converge and that the other positions stay at 0, and neither is so.
+#
+# ## How fast?
+#
+# A row of $W_0^{(2)}$ keeps its sum, so $b = -a/9$. A row of $W_1^{(2)}$ keeps its sum too, so what one position loses,
+# others must gain.
 
 # %%
-derived = {"diagonal": 9 / 10, "off-diagonal": -1 / 10, "self-mask": -4 / 5, "even": 1 / 5}
-measured = {"diagonal": a, "off-diagonal": b, "self-mask": positions[:, 8], "even": positions[:, 1]}
-for name, slope in derived.items():
-    fitted = rate(times, measured[name])
-    print(f"{name:12} {fitted.slope:+.4f} ± {fitted.uncertainty:.4f} per log t, derived {slope:+.1f}")
+derived = {"diagonal": (a, 9 / 10), "off-diagonal": (b, -1 / 10), "itself": (positions[8], -4 / 5)}
+for name, (values, slope) in (derived | {"odd positions": (positions[1], 1 / 5)}).items():
+    fitted = flow.rate(times, values)
+    print(f"{name:13} {fitted.slope:+.4f} ± {fitted.uncertainty:.4f} per log t, derived {slope:+.1f}")
     assert abs(fitted.slope - slope) < 0.02
 np.testing.assert_allclose(a + 9 * b, 0, atol=1e-8)
-np.testing.assert_allclose(positions.sum(axis=1), 0, atol=1e-8)
+np.testing.assert_allclose(sum(positions), 0, atol=1e-8)
 
 # %% [markdown]
-# What the model attends to at the end, on the running example: the circuit.
+# All slopes are as derived from these two sums.
+#
+# ## Is this the circuit?
+#
+# We look at the attention at the end of the flow, on the paper's running example.
 
 # %%
 example = jnp.array([3, 7, 6, 0, 7, 2, 3, 6, 0, 3])
-acts = forward(second.embed(phase_2.states[-1]), example)
-attention_heatmaps([("Layer 1", acts.attention[0]), ("Layer 2", acts.attention[1])], example)
+activations = jax.jit(forward)(second.embed(phase_2.states[-1]), example)
+plotting.attention_heatmaps([(f"Layer {i}", pattern) for i, pattern in enumerate(activations.attention)], example)
 
 # %%
-assert float(acts.attention[1][-1, 3]) > 0.999999
-assert int(acts.outputs[1].argmax()) == 6
+assert float(activations.attention[1][-1, 3]) > 0.999999
+assert int(activations.outputs[1].argmax()) == 6
+
+# %% [markdown]
+# The last position attends to the goal's edge, and the model predicts the branching token: it is the circuit.

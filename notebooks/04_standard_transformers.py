@@ -14,138 +14,144 @@
 # # Two standard transformers
 #
 # Same architecture, same graphs, same number of steps; one was trained to predict the next token (NTP), the other the
-# next three (3-MTP). Both have 8 layers of 8 heads and 0.4M parameters, and come with the repository. The task is the
-# 2-path 5-node star of Section 4: the edges in random order, then goal and start, and the answer is the path between.
-# Only its first token is hard. Once on a path, one can follow edges.
+# next three (3-MTP). Both have 8 layers of 8 heads and 0.4M parameters, and are installed with the package. The task is
+# the 2-path 5-node star of Section 4: the edges in random order, then goal and start, and the answer is the path
+# between. Only its first token, the branching token, is hard. Once on a path, a model can follow edges. Layers, heads
+# and positions count from 0.
 
 # %%
 import jax
-
-jax.config.update("jax_enable_x64", True)
-
-
 import jax.numpy as jnp
 import numpy as np
 
-from circuits import held_out_problems, load_model
-from circuits.models import CHECKPOINTS
-from circuits.plotting import Line, LinePanel, line_panels
-from circuits.tasks import chance, decode_ids
-from circuits.training.evaluation import score
+from circuits import Taps, accuracy, held_out_problems, load_model, models, plotting, tasks
 from circuits.training.run_folder import read_metrics
-from circuits.transformer.taps import Taps
 
-loaded = {"NTP": load_model("star-2x5-ntp"), "3-MTP": load_model("star-2x5-mtp3")}
-form = loaded["NTP"].task.format
-form
+jax.config.update("jax_enable_x64", True)
+
+NAMES = {"NTP": "star-2x5-ntp", "3-MTP": "star-2x5-mtp3"}
+loaded = {name: load_model(source) for name, source in NAMES.items()}
+task_format = loaded["NTP"].task.format
+task_format
 
 # %% [markdown]
-# ## What they write
+# ## What do they write?
 #
-# 512 test problems. No graph among them was ever trained on: a hash of the labelled graph decides which side it is on.
+# No graph among the test problems was ever trained on: a hash of the labelled graph decides which side it is on.
 
 # %%
-problems = held_out_problems(loaded["NTP"], 512)
-print(decode_ids(form, problems[0]))
+problems = held_out_problems(loaded["NTP"], 256)
+print(tasks.decode_ids(task_format, problems[0]))
 
-for name, (_, model, task, *_) in loaded.items():
-    found = score(model, task, problems)
-    print(f"{name}: whole path {found['exact']:.1%}, each token {np.round(found['by_token'], 3)}")
-print("chance:", chance(form, sees_goal=True).exact)
+shares = {name: accuracy(one, problems) for name, one in loaded.items()}
+for name, share in shares.items():
+    print(f"{name}: whole path {share['exact']:.1%}, each token {np.round(share['by_token'], 3)}")
+print(f"chance: {tasks.chance(task_format, sees_goal=True).exact}")
 
 # %% [markdown]
-# NTP follows edges without a fault and guesses which of the two paths to take. Given the true first token it is right
-# on all that follow, which is why its loss could fall so far:
+# NTP follows edges without a fault, but guesses which of the two paths to take.
+#
+# ## Why could the loss of NTP fall so far?
+#
+# Its loss counts each token given the true tokens before it.
 
 # %%
-for name, (_, model, task, *_) in loaded.items():
-    found = score(model, task, problems)
-    print(f"{name}: given the true tokens before it {np.round(found['forced'], 3)}")
+for name, share in shares.items():
+    print(f"{name}: given the true tokens before it {np.round(share['forced'], 3)}")
 
 # %% [markdown]
-# ## How they came to it
+# Given the true first token, NTP is right about all that follow.
+#
+# ## How did they get there?
+#
+# Accuracies on held-out graphs during training.
 
 # %%
+records = {name: read_metrics(models.checkpoint_path(source)) for name, source in NAMES.items()}
 panels = []
 for field, title in (("test_hard", "First token"), ("test_exact", "Whole path")):
     lines = []
-    for colour, (name, run) in enumerate((("3-MTP", "star-2x5-mtp3"), ("NTP", "star-2x5-ntp"))):
-        records = read_metrics(CHECKPOINTS / run)
-        steps = np.array([record["step"] for record in records])
-        lines.append(Line(name, steps, np.array([record[field] for record in records]), colour))
-    panels.append(LinePanel(title, "share of test problems", lines, limits=(-0.03, 1.03)))
-line_panels(panels, "training steps", log_x=False, title="Held-out graphs over training")
+    for colour, name in enumerate(("3-MTP", "NTP")):
+        steps, values = np.array([(record["step"], record[field]) for record in records[name]]).T
+        lines.append(plotting.Line(name, steps, values, colour))
+    panels.append(plotting.LinePanel(title, "share of test problems", lines, limits=(-0.03, 1.03)))
+plotting.line_panels(panels, "training steps", log_x=False, title="Held-out graphs over training")
 
 # %% [markdown]
-# What 3-MTP's other heads guess from the prompt alone: the second head the second node, the third head the third.
-# The nodes next to the goal come first, the way back from the goal, and the first token of all comes last.
+# 3-MTP learns the first token late and at once; NTP stays at a coin toss.
+#
+# ## In which order does 3-MTP find the path?
+#
+# Each of its three prediction heads guesses a node of the path from the prompt alone.
 
 # %%
-records = read_metrics(CHECKPOINTS / "star-2x5-mtp3")
-ahead = np.array([record["test_ahead"] for record in records])
-steps = np.array([record["step"] for record in records])
-lines = [Line(f"node {m + 1}", steps, ahead[:, m], m) for m in range(3)]
-line_panels(
-    [LinePanel("3-MTP: nodes of the path, guessed from the prompt", "share", lines, limits=(-0.03, 1.03))],
-    "training steps",
-    log_x=False,
-)
+steps = np.array([record["step"] for record in records["3-MTP"]])
+ahead = np.array([record["test_ahead"] for record in records["3-MTP"]])
+lines = [plotting.Line(f"prediction head {m}", steps, ahead[:, m], m) for m in range(3)]
+panel = plotting.LinePanel("3-MTP: nodes guessed from the prompt", "share", lines, limits=(-0.03, 1.03))
+plotting.line_panels([panel], "training steps", log_x=False)
 
 # %% [markdown]
-# ## Where they look
+# The nodes next to the goal come first, on the way back from the goal, and the first token of the path comes last.
 #
-# Every activation has a name, and `Taps` captures or edits it. Here: the attention of the prompt's last position, where
-# the first token is decided, averaged over heads and problems. Weight goes to positions; what stands there differs from
-# problem to problem, so positions are sorted into roles.
+# ## Where do they look?
+#
+# Every activation has a name, and `Taps` captures or edits it. Here we capture the attention of the prompt's last
+# position, where the first token is decided. What stands at a position differs from problem to problem, so we add
+# positions up by their role, and average over heads and problems.
 
 # %%
 taps = Taps(capture=["blocks.*.attn.pattern"])
-
-
-def last_row(model, tokens):
-    """Attention from the prompt's end: (layers, positions), averaged over heads."""
-    _, cache = model(tokens, taps)
-    return jnp.stack([pattern.mean(axis=0)[-1] for pattern in cache.values()])
-
-
-prompts = jnp.asarray(problems[:, : form.prompt_length])
-path = problems[:, form.prompt_length :]
-listed = problems[:, : form.prompt_length - 2]
+length = task_format.prompt_length
+path, listed = problems[:, length:], problems[:, : length - 2]
 on_path = (listed[:, :, None] == path[:, None, :]).any(axis=-1)
-is_goal, is_start = listed == problems[:, -1:], listed == problems[:, [form.prompt_length - 1]]
+is_goal, is_start = listed == problems[:, [-1]], listed == problems[:, [length - 1]]
+goal_and_start = np.broadcast_to(np.eye(2, dtype=bool)[:, None], (2, len(problems), 2))  # the prompt's last two tokens
+neither = np.zeros((len(problems), 2), bool)
 roles = {
-    "goal": np.concatenate([is_goal, np.ones((512, 1), bool), np.zeros((512, 1), bool)], axis=1),
-    "start": np.concatenate([is_start, np.zeros((512, 1), bool), np.ones((512, 1), bool)], axis=1),
-    "correct path": np.concatenate([on_path & ~is_goal, np.zeros((512, 2), bool)], axis=1),
-    "other path": np.concatenate([~on_path & ~is_start, np.zeros((512, 2), bool)], axis=1),
+    "goal": np.concatenate([is_goal, goal_and_start[0]], axis=1),
+    "start": np.concatenate([is_start, goal_and_start[1]], axis=1),
+    "correct path": np.concatenate([on_path & ~is_goal, neither], axis=1),
+    "other path": np.concatenate([~on_path & ~is_start, neither], axis=1),
 }
+
+
+@jax.jit
+def last_rows(model, prompts):
+    """Return attention from the last position, averaged over heads: [problems, layers, positions]."""
+    caches = jax.vmap(lambda tokens: model(tokens, taps)[1])(prompts)
+    return jnp.stack([pattern.mean(axis=1)[:, -1] for pattern in caches.values()], axis=1)
+
+
 panels = []
-for name, (_, model, *_) in loaded.items():
-    attention = np.asarray(jax.vmap(lambda tokens, model=model: last_row(model, tokens))(prompts))
-    lines = [
-        Line(role, np.arange(1, 9), (attention * mask[:, None]).sum(axis=-1).mean(axis=0), colour)
-        for colour, (role, mask) in enumerate(roles.items())
-    ]
-    panels.append(LinePanel(name, "attention", lines, limits=(0, 1)))
-line_panels(panels, "layer", log_x=False, title="Attention from the prompt's end, by role")
+for name, one in loaded.items():
+    attention = np.asarray(last_rows(one.model, problems[:, :length]))
+    by_role = {role: (attention * mask[:, None]).sum(axis=-1).mean(axis=0) for role, mask in roles.items()}
+    lines = [plotting.Line(role, np.arange(8), values, colour) for colour, (role, values) in enumerate(by_role.items())]
+    panels.append(plotting.LinePanel(name, "attention", lines, limits=(0, 1)))
+plotting.line_panels(panels, "layer", log_x=False, title="Attention from the prompt's end, by role")
 
 # %% [markdown]
-# ## Edit as well as look
+# 3-MTP attends to the goal in the middle layers and to the correct path in the last ones; NTP attends to both paths
+# alike.
 #
-# An edit replaces an activation on its way. Without the attention pattern's weight on the goal, in all layers:
+# ## Do they need the goal?
+#
+# An edit replaces an activation on its way. This one removes the attention to the goal in the query, in all layers, and
+# scales what is left up to 1 again.
+
 
 # %%
-goal_at = form.prompt_length - 2
-
-
 def blind(pattern):
-    """No attention to the goal in the query; what is left is scaled up to 1 again."""
-    kept = pattern.at[..., goal_at].set(0)
-    return kept / jnp.maximum(kept.sum(axis=-1, keepdims=True), jnp.asarray(1e-9, pattern.dtype))
+    rest = pattern.at[..., length - 2].set(0)
+    return rest / jnp.maximum(rest.sum(axis=-1, keepdims=True), jnp.asarray(1e-9, pattern.dtype))
 
 
 edited = Taps(edit={"blocks.*.attn.pattern": blind})
-for name, (_, model, *_) in loaded.items():
-    logits = jax.vmap(lambda tokens, model=model: model(tokens, edited)[0][0, -1])(prompts)
-    share = float((jnp.argmax(logits, axis=-1) == path[:, 0]).mean())
+first_token = jax.jit(jax.vmap(lambda model, tokens: model(tokens, edited)[0][0, -1].argmax(), in_axes=(None, 0)))
+for name, one in loaded.items():
+    share = np.mean(np.asarray(first_token(one.model, problems[:, :length])) == path[:, 0])
     print(f"{name}, blind to the goal: first token right in {share:.1%}")
+
+# %% [markdown]
+# Without the goal 3-MTP is reduced to guessing; NTP loses nothing, because it never used the goal.

@@ -13,151 +13,166 @@
 # %% [markdown]
 # # Interventions
 #
-# Attention shows where a head looks, not whether it matters. Here runs are changed, and the answer tells. The model
-# is 3-MTP of notebook 05, whose heads seem to read the goal and then walk back from it; the question is whether they
-# do the work. `circuits probe interventions CHECKPOINT --out DIR` runs all of this, and more, on any checkpoint of
-# ours.
+# Attention shows where a head looks, not whether it matters. Here we change a model while it runs, and see what that
+# does to its answer. The model is the 3-MTP transformer of notebook 05, whose attention heads seem to read the goal and
+# to walk back from it. Do these heads do the work? `circuits probe interventions CHECKPOINT --out DIR` runs all of
+# this, and more, on any checkpoint. Layers, heads and positions count from 0, and L5H1 is head 1 of layer 5.
 
 # %%
 import jax
-
-jax.config.update("jax_enable_x64", True)
-
 import jax.numpy as jnp
 import numpy as np
 
-from circuits import held_out_problems, load_model
+from circuits import held_out_problems, load_model, probes
 from circuits.plotting import effect_heatmap, head_score_heatmap
-from circuits.probes import Receiver, ablate, knock_out, patch, path_patch, planning_twins
-from circuits.probes.layout import aligned_names
-from circuits.probes.residual.linear import fit_linear_probes, score_linear_probes
 from circuits.tasks import decode_ids
-from circuits.tasks.planning import TEST_SEED, draw
+
+jax.config.update("jax_enable_x64", True)
 
 loaded = load_model("star-2x5-mtp3-seed-1")
-mtp, ntp, form = loaded.model, load_model("star-2x5-ntp-seed-1").model, loaded.task.format
-problems = jnp.asarray(held_out_problems(loaded, 64))
-pairs = planning_twins(problems, form, jax.random.key(0))
+mtp, ntp, task_format = loaded.model, load_model("star-2x5-ntp-seed-1").model, loaded.task.format
+problems = jnp.asarray(held_out_problems(loaded, 800))
 
 # %% [markdown]
 # ## Twins
 #
 # Each problem has a twin that differs in one token of the prompt: the goal, which is the end of the other path.
-# Whatever a model does differently on the two comes from that token.
+# Whatever a model does differently on the two comes from that token. We patch 8 problems, ablate on 32, and fit probes
+# on the rest.
 
 # %%
-prompt = problems[0, : form.prompt_length]
-print("clean:  ", decode_ids(form, prompt), "  first token of the answer:", int(pairs.clean_answer[0]))
-print(
-    "corrupt:", decode_ids(form, pairs.corrupt_tokens[0]), "  first token of the answer:", int(pairs.corrupt_answer[0])
-)
+twins = probes.planning_twins(problems, task_format, jax.random.key(0))
+few, some, rest = (jax.tree.map(lambda part, s=s: part[s], twins) for s in (slice(8), slice(32), slice(32, None)))
+for name, tokens, answer in (
+    ("clean", twins.clean_tokens[0], twins.clean_answer[0]),
+    ("corrupt", twins.corrupt_tokens[0], twins.corrupt_answer[0]),
+):
+    print(f"{name:>7}: {decode_ids(task_format, tokens)}, first token of the answer: {answer}")
 
 # %% [markdown]
-# ## Where the goal travels
+# ## Where does the goal travel?
 #
-# Run the corrupt twin, but put the clean run's residual stream into it at one layer and one place. 1: the answer
-# becomes the clean one; 0: nothing changes. The goal's own position carries all of it at first; from layer 4 on it
-# has moved to the last position, where the answer is made.
+# We run the corrupt twin, but with the clean run's residual stream at one layer and one position. The effect is 1 where
+# the answer becomes the clean one, and 0 where nothing changes.
 
 # %%
-names, roles = aligned_names(jax.tree.map(lambda part: np.asarray(part)[0], pairs.layout))
-layers = [str(layer) for layer in range(1, 9)]
-stream = patch(mtp, pairs, "resid_pre", aligned=True)
-effect_heatmap(stream.effect, layers, names, roles=roles, title="3-MTP: the stream before each layer, patched")
+names, roles = probes.aligned_names(jax.tree.map(lambda part: np.asarray(part)[0], twins.layout))
+stream = probes.patch(mtp, few, "resid_pre", aligned=True)
+effect_heatmap(stream.effect, range(8), names, roles=roles, title="3-MTP: the stream before each layer, patched")
 
 # %% [markdown]
-# ## Which heads carry it
+# At first the goal's own position carries all of the effect; from layer 3 on it has moved to the last position, where
+# the answer is made.
 #
-# The same with the output of one head at a time.
+# ## Which heads carry it?
+#
+# We patch the output of one head at a time.
 
 # %%
-heads = patch(mtp, pairs, "attn.z", ("layer", "head"))
+heads = probes.patch(mtp, few, "attn.z", ("layer", "head"))
 head_score_heatmap(heads.effect, "3-MTP: heads patched", label="effect")
 
 # %% [markdown]
-# They are the heads that notebook 05 found by where they look: head 5 of layer 3 reads the goal, head 2 of layer 6
-# the edge into it, head 7 of layer 7 the edge before, head 4 of layer 8 the edge before that. Only the last one
-# writes to the answer directly, as path patching shows, in which every other head and MLP is held at its unpatched
-# value:
+# They are the heads that notebook 05 finds by where they look: L2H4 reads the goal, L5H1 the edge into it, L6H6 the
+# edge before, and L7H3 the edge before that.
+#
+# ## Which head writes the answer?
+#
+# In path patching, every other head and every MLP keeps its unpatched value, so that only what a head writes directly
+# to the answer is left.
 
 # %%
-direct = path_patch(mtp, pairs)
+direct = probes.path_patch(mtp, few)
 head_score_heatmap(direct.effect[0], "3-MTP: direct effect on the answer", label="effect")
 
 # %% [markdown]
-# And the others? Each tells the next one where to look. Path patching into the *queries* of a head asks which earlier
-# head reaches the answer through what that head looks for:
-
-# %%
-chain = ((3, 5), (4, 3), (6, 2), (7, 7), (8, 4))  # layer and head from 1: goal, goal, hop 1, hop 2, hop 3
-receivers = [Receiver("q", layer - 1, head - 1) for layer, head in chain[2:]]
-into = path_patch(mtp, pairs, receivers, mlps="free")
-for (layer, head), effect in zip(chain[2:], into.effect, strict=True):
-    best = np.argsort(-effect, axis=None)[:3]
-    senders = [f"{i // 8 + 1}.{i % 8 + 1} {effect.ravel()[i]:.2f}" for i in best.tolist()]
-    print(f"into the queries of {layer}.{head}: {', '.join(senders)}")
-
-# %% [markdown]
-# So the chain is closed: the goal heads tell head 6.2 what to look for, that one tells 7.7, and that one 8.4, which
-# writes the first node. Are these five heads enough? All others of layers 3 to 8 replaced, and then these five alone;
-# for comparison, five others.
-
-# %%
-chosen, five = np.zeros((2, 8, 1, 8), bool)
-for layer, head in chain:
-    chosen[layer - 1, 0, head - 1] = True
-for layer, head in ((3, 2), (4, 6), (6, 5), (7, 3), (8, 6)):
-    five[layer - 1, 0, head - 1] = True
-late = np.arange(8)[:, None, None] >= 2
-masks = np.stack([late & ~chosen, chosen, five])
-for method in ("mean", "zero", "resample"):
-    after = ablate(mtp, pairs, "attn.z", method, masks=masks, key=jax.random.key(3)).accuracy
-    print(f"{method:>8}: without the other 43 {after[0]:.2f}, these five {after[1]:.2f}, five others {after[2]:.2f}")
-
-# %% [markdown]
-# Replaced by their means or by nothing, the other 43 are not missed. Replaced by what they were on other problems,
-# they are in part: what they then say of other graphs gets in the way.
-
-# %% [markdown]
-# ## What breaks without them
+# Only L7H3 does.
 #
-# Each head's output replaced by its output on another problem.
+# ## What do the others do?
+#
+# Path patching into the *queries* of a head asks which earlier head reaches the answer through what that head looks
+# for.
 
 # %%
-lost = ablate(mtp, pairs, "attn.z", "resample", key=jax.random.key(1))
-print(f"accuracy on the first token: {lost.base_accuracy:.3f}")
-head_score_heatmap(
-    -lost.accuracy_change, "3-MTP: accuracy lost without a head", label="accuracy lost", limits=(0.0, 1.0)
-)
+chain = ((2, 4), (3, 2), (5, 1), (6, 6), (7, 3))  # two that read the goal; hops 0, 1 and 2
+receivers = [probes.Receiver("q", layer, head) for layer, head in chain[2:]]
+into = probes.path_patch(mtp, few, receivers, mlps="free")
+for (layer, head), effect in zip(chain[2:], into.effect, strict=True):
+    senders = [divmod(int(i), 8) for i in np.argsort(-effect, axis=None)[:3]]
+    best = ", ".join(f"L{i}H{j} {effect[i, j]:.2f}" for i, j in senders)
+    print(f"into the queries of L{layer}H{head}: {best}")
 
 # %% [markdown]
-# Attention knocked out from the last position to one kind of key, in all layers at once. 3-MTP needs the goal and the
-# true path, and the other path not at all. NTP does not need the goal. It guesses between the two first nodes that it
-# can read: without the true path it always takes the other one, and without the other path it is always right.
+# Each tells the next one where to look: the heads that read the goal tell L5H1, that one tells L6H6, and that one tells
+# L7H3, which writes the first node.
+#
+# ## Are these five heads enough?
+#
+# We ablate all other heads of layers 2 to 7, then these five, and for comparison five others. An ablated output is
+# replaced by its mean, by zero, or by its value on another problem.
+
+# %%
+five, other_five = np.zeros((2, 8, 1, 8), bool)
+for layer, head in chain:
+    five[layer, 0, head] = True
+for layer, head in ((2, 1), (3, 5), (5, 4), (6, 2), (7, 5)):
+    other_five[layer, 0, head] = True
+late = np.arange(8)[:, None, None] >= 2
+sets = np.stack([late & ~five, five, other_five])
+each = probes.mask_grid(mtp.config, "attn.z", ("layer", "head")).reshape(64, 8, 1, 8)
+ablated = {
+    method: probes.ablate(mtp, some, "attn.z", method, masks=masks, key=jax.random.key(3))
+    for method, masks in (("mean", sets), ("zero", sets), ("resample", np.concatenate([sets, each])))
+}
+for method, result in ablated.items():
+    others, these, control = result.accuracy[:3]
+    print(f"{method:>8}: without the other 43 {others:.2f}, these five {these:.2f}, five others {control:.2f}")
+
+# %% [markdown]
+# With means or zeros in their place, the other 43 are not missed. With values from other problems they are, in part:
+# what they say about another graph gets in the way.
+#
+# ## What breaks without a single head?
+#
+# The outputs of one head at a time are replaced by those on another problem.
+
+# %%
+print(f"accuracy on the first token: {ablated['resample'].base_accuracy:.3f}")
+lost = -ablated["resample"].accuracy_change[3:].reshape(8, 8)
+head_score_heatmap(lost, "3-MTP: accuracy lost without a head", label="accuracy lost", limits=(0.0, 1.0))
+
+# %% [markdown]
+# The accuracy falls without the heads of the chain.
+#
+# ## What must the last position see?
+#
+# We stop it from attending to one kind of position, in all layers at once.
 
 # %%
 keys = ("goal in query", "start in query", "path", "distractor")
 for name, model in (("3-MTP", mtp), ("NTP", ntp)):
-    found = knock_out(model, pairs, ("query",), keys)
-    after = ", ".join(f"{key} {value:.2f}" for key, value in zip(keys, found.accuracy[0], strict=True))
-    print(f"{name}: accuracy {found.base_accuracy:.2f}; without attention to: {after}")
+    result = probes.knock_out(model, some, ("query",), keys)
+    after = ", ".join(f"{key} {value:.2f}" for key, value in zip(keys, result.accuracy[0], strict=True))
+    print(f"{name}: accuracy {result.base_accuracy:.2f}; without attention to: {after}")
 
 # %% [markdown]
-# ## What each layer knows
+# 3-MTP needs the goal and the true path, but not the other path. NTP does not need the goal: it guesses between the two
+# first nodes that it can read, so without the true path it always takes the other one, and without the other path it
+# is always right.
 #
-# A linear probe on the stream at the last position for each node of the path, fitted on other problems. In 3-MTP the
-# goal comes first (head 1.1 already reads some of it), and then the nodes in reverse order, one a layer. In NTP only
-# the two candidates for the first node can be told from the rest (about half right), and nothing behind them.
+# ## What does each layer know?
+#
+# Linear probes, fitted on other problems, read the nodes of the path off the stream at the last position.
 
 # %%
-others = planning_twins(jnp.asarray(draw(form, "test", TEST_SEED + 1, 1024, one_in=64)), form, jax.random.key(2))
 nodes = ["n1", "n2", "n3", "goal"]
 known = {}
 for name, model in (("3-MTP", mtp), ("NTP", ntp)):
-    known[name] = score_linear_probes(model, fit_linear_probes(model, others.layout), pairs.layout).accuracy[:, 0, 1:]
+    fitted = probes.fit_linear_probes(model, rest.layout)
+    known[name] = probes.score_linear_probes(model, fitted, some.layout).accuracy[:, 0, 1:]
 effect_heatmap(
     np.concatenate(list(known.values()), axis=1),
-    ["embedding", *layers],
+    ["embedding", *range(8)],
     [f"{name} {node}" for name in known for node in nodes],
     title="Nodes that can be read off at the last position",
     column_name="",
@@ -165,7 +180,11 @@ effect_heatmap(
     diverging=False,
 )
 
+# %% [markdown]
+# In 3-MTP the goal comes first (L0H0 already reads some of it), and then the nodes in reverse order, one a layer. In
+# NTP only the two candidates for the first node stand out, and it is a coin toss which of them is named.
+
 # %%
-first = [int(np.argmax(known["3-MTP"][:, node] > 0.95)) for node in (3, 2, 1, 0)]
-print("goal, n3, n2, n1 of 3-MTP can be read off after layers", first)
+first = [int(np.argmax(known["3-MTP"][:, node] > 0.95)) - 1 for node in (3, 2, 1, 0)]
+print("goal, n3, n2 and n1 of 3-MTP can be read off after layers", first)
 assert first == sorted(first)

@@ -13,172 +13,170 @@
 # %% [markdown]
 # # Powers of the graph
 #
-# The other theory of why multi-token prediction helps planning (arXiv:2509.23186): a model that predicts the token
-# after the next through a transfer matrix has to learn, in that matrix, which token follows which, and so the
-# adjacency matrix A of the graph that it walks in; a matrix for the token after that would hold A², and so on. Here
-# one graph is fixed, the model walks in it, and the question is put to its weights: which power does each matrix
-# hold, how well, and is that more than chance?
+# Another theory of why multi-token prediction helps planning (arXiv:2509.23186): a model that predicts the token after
+# next through a transfer matrix has to learn, in that matrix, which token follows which, and so the adjacency matrix A
+# of the graph; a matrix for the token after that would hold A², and so on. Here one graph is fixed and models walk in
+# it. Which power does each of their matrices hold, how well, and is that more than chance? Steps of prediction count
+# from 1, as in the paper: step 1 predicts the next token.
 
 # %%
 import jax
-
-jax.config.update("jax_enable_x64", True)
-
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
-from circuits.one_layer.counts import counts
-from circuits.one_layer.losses import losses, objective
-from circuits.one_layer.parameters import Options, random
-from circuits.one_layer.training import train_full_batch
-from circuits.plotting import NullBand, matrix_panels, power_bars
-from circuits.probes.adjacency.find import find_powers, verdict
-from circuits.probes.adjacency.references import graph_references
-from circuits.tasks import (
-    adjacency,
-    degrees,
-    format_walk,
-    observe,
-    random_dag,
-    split_pairs,
-    training_walks,
-    walk_format,
-)
+from circuits import load_model, plotting, probes, tasks, transformer
+from circuits.one_layer import counts, losses, parameters, training
+
+jax.config.update("jax_enable_x64", True)
 
 # %% [markdown]
-# ## Walks
+# ## What do models walk in?
 #
 # A line is `source target source a b ... target`. Every edge is a line of its own; a tenth of the other reachable
 # pairs, and the pairs of the edges, have 20 random walks each. A test pair's degree says how far its source is from
 # what training showed: 0 if some walk to that target came through the source, 1 if a neighbour is such a node, ...
 
 # %%
-graph = random_dag(60, 0.1, seed=0)
-form = walk_format(graph)
-pairs = split_pairs(graph, train_share=0.1, seed=0)
-lines = training_walks(form, graph, pairs, paths_per_pair=20, seed=0)
-seen = observe(form, lines)
+graph = tasks.random_dag(60, 0.1, seed=0)
+walk_format = tasks.walk_format(graph)
+pairs = tasks.split_pairs(graph, train_share=0.1, seed=0)
+lines = tasks.training_walks(walk_format, graph, pairs, paths_per_pair=20, seed=0)
+degrees = tasks.degrees(graph, tasks.observe(walk_format, lines), pairs.test)
 print(len(lines), "lines,", graph.number_of_edges(), "edges,", len(pairs.test), "test pairs")
-print("pairs by degree:", np.bincount(degrees(graph, seen, pairs.test), minlength=4))
-print(format_walk([node for node in lines[-1, 2:].tolist() if node < form.nodes]))
+print("pairs by degree:", np.bincount(degrees, minlength=4))
+print(tasks.format_walk([node for node in lines[-1, 2:].tolist() if node < walk_format.nodes]))
 
 # %% [markdown]
-# ## The model of the theory
+# Most test pairs are close to what training showed.
 #
-# With current token i and target j, the logits of step 1 are x₁ = W^M[i] + W^V[j], and those of step n are x₁, with
-# the next token injected, times W^T. The loss depends on the lines only through counts, so its exact gradient over
-# all of them is a few products of matrices; written out by hand, it is that of automatic differentiation.
+# ## Is the gradient by hand the gradient?
+#
+# In the theory's model, with current token i and target j, the logits of step 1 are x₁ = W^M[i] + W^V[j], and those of
+# step n are x₁, with the next token injected, times W^T. The loss depends on the lines only through counts, so its
+# exact gradient over all of them is a few products of matrices.
 
 # %%
-options = Options(injection=True)
-data = counts(lines, form.vocab_size, steps=4, pad=form.pad_token)
-start = random(jax.random.key(0), form.vocab_size, steps=4)
-by_hand = objective(start, data, options, jnp.ones(4)).gradient
-by_machine = jax.grad(lambda p: losses(p, data, options).sum())(start)
-gaps = [float(abs(a - b).max()) for a, b in zip(by_hand, by_machine, strict=True)]
-print("largest gap:", max(gaps))
+vocab, options = walk_format.vocab_size, parameters.Options(injection=True)
+data = counts.counts(lines, vocab, steps=4, pad=walk_format.pad_token)
+start = parameters.random(jax.random.key(0), vocab, steps=4)
+by_hand = losses.objective(start, data, options, jnp.ones(4)).gradient
+by_autodiff = jax.jit(jax.grad(lambda p: losses.losses(p, data, options).sum()))(start)
+gaps = [float(abs(a - b).max()) for a, b in zip(by_hand, by_autodiff, strict=True)]
+print(f"largest gap: {max(gaps):.1e}")
 assert max(gaps) < 1e-14
+
+# %% [markdown]
+# Written out by hand, it is that of automatic differentiation.
+#
+# ## What do trained transfer matrices look like?
+#
+# We train the model on all lines at once, and draw its matrices above the powers of the graph.
 
 # %%
 adam = optax.adam(optax.cosine_decay_schedule(0.05, 300))
-trained = train_full_batch(data, start, options, (1.0,) * 4, 300, adam)
+trained = training.train_full_batch(data, start, options, (1.0,) * 4, 300, adam)
 print("losses of steps 1 to 4, first and last:", trained.losses[0].round(2), trained.losses[-1].round(2))
-matrices = np.asarray(trained.parameters.transfers)[:, : form.nodes, : form.nodes]
+nodes = slice(walk_format.nodes)
+matrices = np.asarray(trained.parameters.transfers)[:, nodes, nodes]
 
-# %%
-edges = adjacency(graph).astype(float)
+edges = tasks.adjacency(graph).astype(float)
 powers = [(f"A^{k}", np.linalg.matrix_power(edges, k)) for k in (1, 2, 3)]
-matrix_panels([(f"step {n}", matrix) for n, matrix in enumerate(matrices, start=2)], powers)
+plotting.matrix_panels([(f"step {n}", matrix) for n, matrix in enumerate(matrices, start=2)], powers)
 
 # %% [markdown]
+# The matrix of step 2 resembles A, and those of the later steps resemble A² and A³ less and less.
+#
 # ## Which power, and is it more than chance?
 #
-# Logits do not know a constant added to a row, so rows are centred and the cosine with each power is taken. It is
-# compared with graphs whose nodes are renamed, with graphs rewired so that every node keeps its degrees (a matrix
-# that knows only which nodes are popular passes the first and not the second), and with untrained weights. The power
-# of the matrix of step n is n - 1, for step 1 comes straight from the backbone.
+# A constant added to a row of logits changes nothing, so rows are centred before we take the cosine with each power. It
+# is compared with graphs whose nodes are renamed, with graphs rewired so that every node keeps its degrees (a matrix
+# that knows only which nodes are popular beats the first but not the second), and with untrained weights.
 
 # %%
-given = graph_references(graph, powers=4)
-fresh = np.stack([np.asarray(random(jax.random.key(1 + s), form.vocab_size, 4).transfers) for s in range(39)])
-found = find_powers(matrices, given, fresh=fresh[..., : form.nodes, : form.nodes], draws=150)
+references = probes.graph_references(graph, powers=4)
+keys = jax.vmap(jax.random.key)(jnp.arange(1, 40))
+fresh = jax.jit(jax.vmap(lambda key: parameters.random(key, vocab, 4).transfers))(keys)
+found = probes.find_powers(matrices, references, fresh=np.asarray(fresh)[..., nodes, nodes], draws=150)
 for n in range(3):
-    print(f"step {n + 2}: {verdict(found, n)}, cosine {found.scores.cosine[n, found.best[n]]:.2f}")
-bands = {name: NullBand(null.mean[0], null.low[0], null.high[0]) for name, null in found.nulls.items()}
-power_bars([one.name for one in given], found.scores.cosine[0], (found.low[0], found.high[0]), bands, title="step 2")
+    print(f"step {n + 2}: {probes.verdict(found, n)}, cosine {found.scores.cosine[n, found.best[n]]:.2f}")
+bands = {name: plotting.NullBand(null.mean[0], null.low[0], null.high[0]) for name, null in found.nulls.items()}
+names = [reference.name for reference in references]
+plotting.power_bars(names, found.scores.cosine[0], (found.low[0], found.high[0]), bands, title="step 2")
 
 # %% [markdown]
-# Controls. A random matrix holds nothing; one that knows only in-degrees agrees with every power, and beats renamed
-# nodes, but not rewired graphs.
+# Step 2 holds A, and step 3 the support of A² (which nodes two edges lead to), as the theory says, since step 1 comes
+# straight from the backbone. What step 4 holds cannot be told.
+#
+# ## Does the test reject what it should?
+#
+# A random matrix holds nothing. One that knows only in-degrees agrees with every power and beats renamed nodes.
 
 # %%
 noise = np.random.default_rng(0).normal(size=edges.shape)
 popular = np.tile(edges.sum(axis=0), (len(edges), 1)) + 0.1 * noise
-controls = find_powers(np.stack([noise, popular]), given, draws=150)
+controls = probes.find_powers(np.stack([noise, popular]), references, draws=150)
 for n, name in enumerate(("random", "in-degrees")):
-    p = {null: round(float(part.p[n, controls.best[n]]), 3) for null, part in controls.nulls.items()}
-    print(f"{name}: {verdict(controls, n)}; p of its best power, {given[controls.best[n]].name}: {p}")
+    best = controls.best[n]
+    p = {null: round(float(part.p[n, best]), 3) for null, part in controls.nulls.items()}
+    print(f"{name}: {probes.verdict(controls, n)}; p of its best power, {names[best]}: {p}")
 assert not controls.holds.any()
 
 # %% [markdown]
-# ## Until what noise?
+# Neither counts as holding a power: the second does not beat rewired graphs.
 #
-# A planted A^k plus noise of σ times its spread has cosine 1/√(1 + σ²) with A^k. The nulls reach about 2/N.
+# ## How much noise does the test bear?
+#
+# A planted A^k plus noise of σ times its spread has cosine 1/√(1 + σ²) with A^k.
 
 # %%
-spreads = np.array([0.0, 2, 8, 16, 32])
+spreads = np.array([0.0, 2, 8, 32])
 rng = np.random.default_rng(1)
-centred = [m - m.mean(axis=1, keepdims=True) for m in (np.linalg.matrix_power(edges, k) for k in (1, 2, 3, 4))]
-planted = np.stack([m + s * m.std() * rng.normal(size=m.shape) for m in centred for s in spreads])
-figure, ax = plt.subplots(figsize=(5.5, 3.4))
-for k in range(4):
-    mine = slice(k * len(spreads), (k + 1) * len(spreads))
-    each = [find_powers(matrix[None], given, draws=59) for matrix in planted[mine]]
-    own = [i for i, one in enumerate(given) if one.power == k + 1]
-    ax.plot(spreads, [max(one.scores.cosine[0, own]) for one in each], label=f"A^{k + 1}")
-    print(f"A^{k + 1}:", [verdict(one, 0) for one in each])
-ax.plot(spreads, 1 / np.sqrt(1 + spreads**2), "k:", label="1/√(1 + σ²)")
-ax.set(xlabel="noise σ", ylabel="cosine", xscale="symlog")
-ax.legend()
+curves = []
+for k in (1, 2, 3, 4):
+    power = np.linalg.matrix_power(edges, k)
+    centred = power - power.mean(axis=1, keepdims=True)
+    planted = centred + spreads[:, None, None] * centred.std() * rng.normal(size=(len(spreads), *edges.shape))
+    tests = [probes.find_powers(matrix[None], references, draws=59) for matrix in planted]
+    own = [i for i, reference in enumerate(references) if reference.power == k]
+    curves.append(plotting.Line(f"A^{k}", spreads, [test.scores.cosine[0, own].max() for test in tests], k - 1))
+    print(f"A^{k}:", [probes.verdict(test, 0) for test in tests])
+curves.append(plotting.Line("1/√(1 + σ²)", spreads, 1 / np.sqrt(1 + spreads**2), 6, "reference"))
+plotting.line_panels([plotting.LinePanel("Planted powers", "cosine", curves)], "noise σ", log_x=False)
 
 # %% [markdown]
-# ## A standard transformer
+# Powers are found as long as the cosine exceeds about 2/N, which the null hypotheses reach.
+#
+# ## Is it the same in a standard transformer?
 #
 # One layer, one head, width 120, trained on a graph of 100 nodes with a transfer layer that is given the next token.
-# `circuits probe adjacency checkpoints/dag-injection --out DIR` asks all of its matrices. Read with token embeddings as
-# rows, which is what injection feeds it, the transfer matrix is A.
+# `circuits probe adjacency dag-injection --out DIR` examines all of its matrices.
 
 # %%
-from pathlib import Path
-
-from circuits.probes.adjacency.sources import layer_maps, ov_circuits, transfer_matrices
-from circuits.training.stored import read
-
-(stored,) = read(Path("checkpoints/dag-injection"))
-task, ids = stored.task, np.arange(100)
-parts = [source(stored.model, ids) for source in (transfer_matrices, ov_circuits, layer_maps)]
-names = [name for part in parts for name in part.names]
+loaded = load_model("dag-injection")
+sources = (probes.transfer_matrices, probes.ov_circuits, probes.layer_maps)
+parts = [source(loaded.model, np.arange(100)) for source in sources]
 values = np.concatenate([np.asarray(part.values, np.float64) for part in parts])
-found = find_powers(values, graph_references(task.graph, 4), draws=100)
-for m, name in enumerate(names):
-    print(f"{name}: {verdict(found, m)}, cosine {found.scores.cosine[m, found.best[m]]:.2f}")
+found = probes.find_powers(values, probes.graph_references(loaded.task.graph, 4), draws=100)
+for m, name in enumerate(name for part in parts for name in part.names):
+    print(f"{name}: {probes.verdict(found, m)}, cosine {found.scores.cosine[m, found.best[m]]:.2f}")
 
 # %% [markdown]
-# ## Drafts
+# Read with token embeddings as rows, which is what injection feeds it, the transfer matrix holds A.
 #
-# The head that looks ahead can also save passes: it drafts the token after next, and the first head checks the draft
-# in its next pass, so the answer is the same.
+# ## What else is looking ahead good for?
+#
+# The second prediction head drafts the token after next, and the first one checks the draft in its next pass.
 
 # %%
-from circuits.transformer.generate import greedy
-from circuits.transformer.speculative import acceptance_rates, speculative_greedy
-
-form, prompts = task.format, jnp.asarray(task.problems("test", 200)[:, :2], jnp.int32)
-count, end, pad = form.answer_length, form.end_token, form.pad_token
-plain = jax.jit(jax.vmap(lambda prompt: greedy(stored.model, prompt, count, end, pad)))(prompts)
-drafted = jax.jit(jax.vmap(lambda prompt: speculative_greedy(stored.model, prompt, count, end, pad)))(prompts)
-assert jnp.array_equal(plain, drafted.tokens)
-rates = acceptance_rates(drafted)
+task_format = loaded.task.format
+prompts = jnp.asarray(loaded.task.problems("test", 200)[:, : task_format.prompt_length], jnp.int32)
+request = (task_format.answer_length, task_format.end_token, task_format.pad_token)
+plain = jax.jit(jax.vmap(lambda prompt: transformer.greedy(loaded.model, prompt, *request)))(prompts)
+drafted = jax.jit(jax.vmap(lambda prompt: transformer.speculative_greedy(loaded.model, prompt, *request)))(prompts)
+rates = transformer.acceptance_rates(drafted)
 print(f"{rates.per_pass:.2f} tokens a forward pass, drafts accepted: {rates.conditional}")
+assert jnp.array_equal(plain, drafted.tokens)
+
+# %% [markdown]
+# The answers are the same, in fewer passes.

@@ -1,8 +1,8 @@
-"""The ledger: every claim of the theory, decided by machine.
+"""The ledger: claims of the theory, with checks that decide whether they are true.
 
-``verify`` decides claims. For a claim of your own, write a ``Claim`` that names a check, a function that returns
-``Findings``, which hold ``Test`` objects. The kinds of evidence are listed in ``KINDS``, the rule for verdicts is in
-``proofs_check.ledger.verdict``.
+``verify`` decides claims. To add your own, write a ``Claim`` whose check is a function that returns ``Findings``, which
+contain a ``Test`` for each part of the statement. ``KINDS`` lists the kinds of evidence, and
+``proofs_check.ledger.verdict`` explains the rule for verdicts.
 """
 
 import lazy_loader

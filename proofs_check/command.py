@@ -30,6 +30,8 @@ def verify(
     Exit code 0: every verdict is the recorded one and every control came out as expected. 1: otherwise. 2: bad usage.
     130: interrupted.
 
+    Example: circuits verify --only 'lemma-3.*' --markdown report.md
+
     Args:
         only: decide the claims whose id matches, such as 'lemma-3.*'; commas separate several.
         json: write the results with all their evidence as JSON.
@@ -41,7 +43,7 @@ def verify(
         list: list the claims without deciding them.
         jobs: number of claims to decide in parallel, each in a process of its own.
         time_limit: stop a claim's check after this many seconds; it then counts as an error.
-        fresh: decide again what the same code has decided on the same data before.
+        fresh: ignore cached results of the same code on the same data.
     """
     from circuits import checks
     from circuits.cli import usage
@@ -91,7 +93,7 @@ def verify(
 def _outputs(
     json: Path | None, markdown: Path | None, junit: Path | None, html: Path | None
 ) -> dict[Path, Callable[..., str]]:
-    """Return the files to write and how to render them. Raises ValueError naming the flag of an unusable one."""
+    """Map each output file to the function that renders it. Raises ValueError naming the flag of an unusable file."""
     from circuits import checks
     from circuits.files import check_writable
     from proofs_check.ledger import record, report

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 
@@ -12,13 +11,6 @@ from proofs_check.ledger.run import decide_all
 
 REGISTRIES = tuple(Path(__file__).parent / package / "claims.yaml" for package in ("planning", "transfer", "sources"))
 """A registry for each source, or group of sources."""
-
-
-class Selection(NamedTuple):
-    """The claims to decide, and a message for each entry point of another package that is broken."""
-
-    claims: tuple[Claim, ...]
-    errors: tuple[str, ...]
 
 
 def own_claims() -> tuple[Claim, ...]:
@@ -40,10 +32,10 @@ def verify(
     Args:
         only: glob patterns of claim ids, such as "lemma-3.*"; commas separate several. All claims by default.
         claims: registries to read instead of this package's: YAML files, or Python files that define ``CLAIMS``.
-        installed: with ``claims``, whether to add this package's claims and those of installed packages.
+        installed: whether to add this package's claims and those of installed packages to ``claims``.
         jobs: number of claims to decide in parallel, each in a process of its own.
         time_limit: seconds after which a claim's check is stopped; it then counts as an error.
-        fresh: whether to decide again what the same code has decided on the same data before.
+        fresh: whether to ignore cached results of the same code on the same data.
 
     Returns:
         The results in the order of the claims. They print as a table, and are indexed by claim id.
@@ -65,24 +57,24 @@ def verify(
     return Verification(tuple(results(selection.claims, jobs, time_limit, fresh)))
 
 
-def select_claims(only: Iterable[str], registries: Sequence[str | Path], installed: bool) -> Selection:
+def select_claims(only: Iterable[str], registries: Sequence[str | Path], installed: bool) -> registry.Collected:
     """Return the claims that match the patterns. Raises ValueError for a bad registry or pattern."""
     claims, errors = [claim for path in registries for claim in registry.load(path)], ()
     if installed or not registries:
         discovered = registry.discover()
         claims, errors = [*own_claims(), *discovered.claims, *claims], discovered.errors
-    return Selection(registry.select(registry.unique(claims), only), errors)
+    return registry.Collected(registry.select(registry.unique(claims), only), errors)
 
 
 def prepare(claims: Sequence[Claim]) -> None:
     """Import the checks of claims. Raises ValueError naming the first that cannot be imported."""
-    cache.code_checksum()  # files edited from here on are not the ones that are decided
+    cache.code_checksum()  # taken before the imports: files edited later are not the code that runs
     with jax.enable_x64(True):  # modules may create arrays when they are imported
         registry.check_imports(claims)
 
 
 def results(claims: Sequence[Claim], jobs: int, time_limit: int | float | None, fresh: bool) -> Iterator[Result]:
-    """Yield the results in the order of the claims: those from the cache, and those decided now."""
+    """Yield the results, cached or computed now, in the order of the claims."""
     cached = {} if fresh else {claim.id: result for claim in claims if (result := cache.load(claim))}
     decided = decide_all([claim for claim in claims if claim.id not in cached], jobs, time_limit)
     for claim in claims:

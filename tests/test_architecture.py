@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CIRCUITS = (
-    *("typing", "checks", "files", "tasks", "disentangled", "flow", "one_layer", "transformer", "training"),
+    *("typing", "checks", "cores", "files", "tasks", "disentangled", "flow", "one_layer", "transformer", "training"),
     *("pretrained", "models", "probes", "plotting", "cli"),
 )
 PROOFS = ("ledger", "methods", "planning", "transfer", "sources", "verification", "prose", "command", "attack")

@@ -1,8 +1,8 @@
 """The ``circuits`` command: finds a subcommand, parses its arguments and turns errors into exit codes.
 
 A subcommand is a function that returns an exit code, or None for 0. Packages register theirs in the entry-point group
-``circuits.commands``. Only the module of the subcommand that was called is imported; ``circuits --help`` imports none.
-Command modules import jax, matplotlib and the like inside their functions, so that their help appears at once.
+``circuits.commands``. Only the module of the called subcommand is imported; ``circuits --help`` imports none. Command
+modules import jax, matplotlib and other slow packages inside their functions, which keeps ``--help`` fast.
 """
 
 import ast
@@ -22,7 +22,7 @@ DESCRIPTION = "Verify, watch and find the reverse reasoning circuit that multi-t
 
 
 class UsageError(ValueError):
-    """A command was called with arguments that it cannot use. The user sees only the message; the exit code is 2."""
+    """Invalid command-line arguments: the user sees only the message, and the exit code is 2."""
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a symbol that the terminal lacks must not end a long run
+            stream.reconfigure(errors="replace")  # a symbol that the terminal cannot print must not end a long run
     try:
         code = _run(arguments)
     except UsageError as error:
@@ -74,7 +74,7 @@ def _run(arguments: list[str]) -> Any:
         near = get_close_matches(name, commands, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UsageError(f"command: must be one of {', '.join(sorted(commands))}, got {name!r}{hint}")
-    os.environ.setdefault("JAX_ENABLE_X64", "1")  # read when jax is imported, which help does not do
+    os.environ.setdefault("JAX_ENABLE_X64", "1")  # jax reads it on import, which help avoids
     if "jax" in sys.modules:
         sys.modules["jax"].config.update("jax_enable_x64", True)
     command = _load(commands[name])
@@ -88,11 +88,12 @@ def _overview(commands: dict[str, EntryPoint]) -> str:
     width = max(map(len, commands))
     lines = [f"  {name:<{width}}  {_summary(commands[name])}" for name in sorted(commands)]
     usage_line = "usage: circuits COMMAND [OPTIONS]    (circuits COMMAND --help explains a command)"
-    return "\n".join([usage_line, "", DESCRIPTION, "", "commands:", *lines])
+    example = "Example: circuits verify --only 'lemma-3.*'"
+    return "\n".join([usage_line, "", DESCRIPTION, "", example, "", "commands:", *lines])
 
 
 def _summary(point: EntryPoint) -> str:
-    """Return the first line of a function's docstring, read from the source without importing the module."""
+    """Return the first line of a command's docstring, read from the source without importing the module."""
     try:
         spec = find_spec(point.module)
         tree = ast.parse(Path(str(spec and spec.origin)).read_text(encoding="utf-8"))

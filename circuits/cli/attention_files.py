@@ -1,4 +1,4 @@
-"""What ``circuits attention`` does: read a checkpoint, extract attention, and write the page, figures and arrays."""
+"""Carry out ``circuits attention``: load a checkpoint, extract attention, and write page, figures and arrays."""
 
 import json
 from pathlib import Path
@@ -17,8 +17,8 @@ from circuits.plotting import attention_grid, attention_page, query_heatmap, wri
 from circuits.probes import AttentionMaps, attention_maps, query_position, text_attention_maps
 
 FORMAT = 2
-"""Of attention.npz. Format 2 counts attention heads and tokens of the answer from 0; older files, without a number,
-from 1."""
+"""Format of attention.npz. Format 2 counts attention heads and tokens of the answer from 0; older files, which have no
+number, from 1."""
 
 
 def extract_attention(options: AttentionOptions) -> int:
@@ -75,7 +75,7 @@ def _text_maps(opened: LoadedModel, options: AttentionOptions) -> AttentionMaps:
 
 
 def encode(tokenizer: Tokenizer | None, text: str) -> tuple[np.ndarray, list[str]]:
-    """The ids of a text, and how each is written. Raises ValueError if the checkpoint has no tokenizer."""
+    """Return the ids of a text and the text of each. Raises ValueError if the checkpoint has no tokenizer."""
     if tokenizer is None:
         raise ValueError("checkpoint: must hold a tokenizer (tokenizer.json) to read --text, got none")
     ids = tokenizer.encode(text).ids

@@ -1,4 +1,4 @@
-"""What ``circuits attention`` and ``circuits probe`` share: opening a checkpoint, and progress bars."""
+"""Open a checkpoint and show progress bars: shared by ``circuits attention`` and ``circuits probe``."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from circuits.transformer.model import Predictor
 
 
 def open_checkpoint(checkpoint: str | Path, step: int | None = None, seed: int | None = None) -> LoadedModel:
-    """The model of a name or path, as ``load_model``. Raises ValueError, naming the option, if it is no transformer."""
+    """Return ``load_model(checkpoint)``. Raises ValueError, naming the option, if the model is no transformer."""
     try:
         loaded = load_model(checkpoint, step=step, seed=seed)
     except ValueError as error:
@@ -27,7 +27,7 @@ def open_checkpoint(checkpoint: str | Path, step: int | None = None, seed: int |
 
 
 def planning_format(loaded: LoadedModel) -> TokenFormat:
-    """How the star graphs or trees that a model was trained on are written. Raises ValueError for any other model."""
+    """Return the token format of a model of star graphs or trees. Raises ValueError for any other model."""
     if loaded.task is None:
         raise ValueError(f"checkpoint: must be a model trained on planning problems, got {loaded.name!r}")
     rule = "must be a model trained on star graphs or binary trees"
@@ -37,9 +37,9 @@ def planning_format(loaded: LoadedModel) -> TokenFormat:
 
 @contextmanager
 def progress_bars(screen: Console) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Progress bars on a terminal, nothing elsewhere.
+    """Show progress bars on a terminal, and nothing elsewhere.
 
-    Yields a function that adds a bar of a name and a total, and returns what to call with the number done.
+    Yields a function that adds a bar with a name and a total, and returns a function to call with the number done.
     """
     columns = TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn()
     times = TimeElapsedColumn(), TimeRemainingColumn()

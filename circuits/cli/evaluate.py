@@ -1,4 +1,4 @@
-"""``circuits evaluate``: how often a trained model is right."""
+"""``circuits evaluate``: the accuracy of a trained model."""
 
 import json
 from pathlib import Path
@@ -14,18 +14,20 @@ def evaluate(
     step: int | None = None,
     json_file: Annotated[Path | None, arg(name="json", metavar="FILE")] = None,
 ) -> int:
-    """Answer problems with a trained model, and show how often it is right.
+    """Measure the accuracy of a trained model on test or training problems.
 
-    Answers to star graphs and trees are shown next to the accuracy of guessing. Every valid walk counts as right; walks
-    are shown by the degree and the distance of their pair.
+    Prints a table for each seed: for star graphs and trees the accuracy of every token next to that of guessing, for
+    walks the share of valid ones by degree and distance of source and target.
+
+    Example: circuits evaluate star-2x5-mtp3 --examples 512
 
     Args:
-        checkpoint: folder of a run or of a saved model, or the name of a shipped one such as star-2x5-mtp3.
-        examples: maximum number of problems; if left out, 4096 star graphs or trees, or all pairs of a task of walks.
-        split: train are problems that the model was trained on, or fresh ones like them for an endless stream; test
-            problems share no graph with them, and test walks no pair of source and target.
-        step: of the run; the latest if left out.
-        json_file: also write the figures to this file.
+        checkpoint: folder of a run or of a saved model, or name of a shipped checkpoint such as star-2x5-mtp3.
+        examples: maximum number of problems; by default 4096 star graphs or trees, or all pairs of a task of walks.
+        split: "train" for problems that the model was trained on, or fresh ones like them for an endless stream; "test"
+            for problems that share no graph with those, or walks that share no pair of source and target.
+        step: training step of a run; by default the latest.
+        json_file: file to write the results to, as JSON.
     """
     import jax
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""``circuits export``: one model of a run as a folder of its own."""
+"""``circuits export``: save one model of a run as a separate folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +15,18 @@ def export(
     step: int | None = None,
     dtype: Dtype = "float32",
 ) -> int:
-    """Write one model of a run as config.json, model.safetensors, tokenizer.json, and graph.txt for walks in one graph.
+    """Save one model of a run as a folder that any program can read.
+
+    Writes config.json, model.safetensors, tokenizer.json, and graph.txt for walks in one graph.
+
+    Example: circuits export runs/tiny-mtp3 --out tiny-mtp3
 
     Args:
         run: folder of the run.
-        out: folder for the model; made if it does not exist.
-        seed: one of the run's seeds; the first if left out.
-        step: of the run; the latest if left out.
-        dtype: type of the weights in the file.
+        out: folder for the model; created if it does not exist.
+        seed: seed of the run; by default the first.
+        step: training step of the run; by default the latest.
+        dtype: dtype of the parameters in the file.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""The sweeps of ``circuits probe interventions``: each gives arrays, a heatmap, and a line of text.
+"""The sweeps of ``circuits probe interventions``: each returns arrays, a heatmap, and a line of text.
 
 Layers, attention heads and edges of the path count from 0: L5H1 is head 1 of layer 5, "edge 0" leaves the start.
 """
@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
+from circuits.cli.probe_scores import strongest
 from circuits.plotting import effect_heatmap, head_score_heatmap
 from circuits.probes import (
     PatchingEffects,
@@ -32,7 +33,7 @@ from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
 MIN_PROBLEMS_PER_FEATURE = 4
-"""With fewer, the text says that linear probes are uncertain."""
+"""With fewer problems, the text warns that linear probes are uncertain."""
 KEYS = ("goal in query", "start in query", "path", "distractor")
 
 
@@ -41,7 +42,7 @@ class Result(NamedTuple):
 
     arrays: dict[str, np.ndarray]
     figure: Figure | None
-    """None where there is nothing to draw."""
+    """None if there is nothing to draw."""
     text: str
 
 
@@ -58,61 +59,62 @@ class Study(NamedTuple):
 
 
 def patched_stream(study: Study) -> Result:
-    """Denoising of the stream that enters each layer, at each entry of the aligned order."""
-    found = patch(study.model, study.twins, "resid_pre", aligned=True, on_progress=study.on_progress)
+    """Denoise the stream that enters each layer, at each entry of the aligned order."""
+    effects = patch(study.model, study.twins, "resid_pre", aligned=True, on_progress=study.on_progress)
     names, roles = _aligned_names(study)
     title = f"{study.name}: stream before each layer, patched from the true goal's run"
-    figure = effect_heatmap(found.effect, _layers(study), names, title=title, roles=roles, label="effect")
-    best = [f"L{layer}: {names[int(row.argmax())]} {row.max():.2f}" for layer, row in enumerate(found.effect)]
-    return _if_goal_matters(found, figure, "; ".join(best))
+    figure = effect_heatmap(effects.effect, _layers(study), names, title=title, roles=roles, label="effect")
+    best = [f"L{layer}: {names[int(row.argmax())]} {row.max():.2f}" for layer, row in enumerate(effects.effect)]
+    return _if_goal_matters(effects, figure, "; ".join(best))
 
 
 def patched_heads(study: Study) -> Result:
-    """Denoising of the output of each attention head, at all positions."""
-    found = patch(study.model, study.twins, "attn.z", ("layer", "head"), on_progress=study.on_progress)
-    figure = head_score_heatmap(found.effect, f"{study.name}: heads patched from the true goal's run", label="effect")
-    return _if_goal_matters(found, figure, _strongest_heads(found.effect))
+    """Denoise the output of each attention head, at all positions."""
+    effects = patch(study.model, study.twins, "attn.z", ("layer", "head"), on_progress=study.on_progress)
+    figure = head_score_heatmap(effects.effect, f"{study.name}: heads patched from the true goal's run", label="effect")
+    return _if_goal_matters(effects, figure, strongest(effects.effect))
 
 
 def patched_heads_by_position(study: Study) -> Result:
-    """Denoising of the output of each head at each entry of the aligned order; drawn is the strongest of each layer."""
+    """Denoise the output of each head at each entry of the aligned order, and draw the strongest of each layer."""
     by = ("layer", "head", "position")
-    found = patch(study.model, study.twins, "attn.z", by, aligned=True, on_progress=study.on_progress)
-    strongest = np.take_along_axis(found.effect, np.abs(found.effect).argmax(axis=1)[:, None], axis=1)[:, 0]
+    effects = patch(study.model, study.twins, "attn.z", by, aligned=True, on_progress=study.on_progress)
+    size = np.abs(effects.effect)
+    largest = np.take_along_axis(effects.effect, size.argmax(axis=1)[:, None], axis=1)[:, 0]
     names, roles = _aligned_names(study)
     title = f"{study.name}: strongest head of each layer, patched at each position"
-    figure = effect_heatmap(strongest, _layers(study), names, title=title, roles=roles, label="effect")
+    figure = effect_heatmap(largest, _layers(study), names, title=title, roles=roles, label="effect")
     text = [
-        f"L{layer}H{head} at {names[position]} {found.effect[layer, head, position]:.2f}"
-        for layer, head, position in _largest(np.abs(found.effect), 4)
+        f"L{layer}H{head} at {names[position]} {effects.effect[layer, head, position]:.2f}"
+        for layer, head, position in _largest(size, 4)
     ]
-    return _if_goal_matters(found, figure, ", ".join(text))
+    return _if_goal_matters(effects, figure, ", ".join(text))
 
 
 def direct_paths(study: Study) -> Result:
-    """What each attention head sends to the logits directly."""
-    found = path_patch(study.model, study.twins, on_progress=study.on_progress)
-    figure = head_score_heatmap(found.effect[0], f"{study.name}: heads' direct effect on the logits", label="effect")
-    return _if_goal_matters(found, figure, _strongest_heads(found.effect[0]))
+    """Patch the direct path from each attention head to the logits."""
+    effects = path_patch(study.model, study.twins, on_progress=study.on_progress)
+    figure = head_score_heatmap(effects.effect[0], f"{study.name}: heads' direct effect on the logits", label="effect")
+    return _if_goal_matters(effects, figure, strongest(effects.effect[0]))
 
 
 def ablated_heads(method: str, study: Study) -> Result:
-    """Each attention head replaced by zero, by its mean, or by its value on another problem."""
+    """Replace each attention head by zero, by its mean, or by its value on another problem."""
     key, on_progress = jax.random.key(2), study.on_progress
-    found = ablate(study.model, study.twins, "attn.z", method, key=key, on_progress=on_progress)
-    lost = -found.accuracy_change
+    effects = ablate(study.model, study.twins, "attn.z", method, key=key, on_progress=on_progress)
+    lost = -effects.accuracy_change
     figure = head_score_heatmap(
         lost, f"{study.name}: accuracy lost, {method} ablation of a head", label="accuracy lost"
     )
-    arrays = {"accuracy": found.accuracy, "accuracy_error": found.accuracy_error, "loss": found.loss}
-    return Result(arrays, figure, f"accuracy {found.base_accuracy:.3f}; lost without {_strongest_heads(lost)}")
+    arrays = {"accuracy": effects.accuracy, "accuracy_error": effects.accuracy_error, "loss": effects.loss}
+    return Result(arrays, figure, f"accuracy {effects.base_accuracy:.3f}; lost without {strongest(lost)}")
 
 
 def ablated_layers(study: Study) -> Result:
-    """Attention and MLP of each layer replaced by their means."""
+    """Replace attention and MLP of each layer by their means."""
     sites = {"attention": "attn_out", "MLP": "mlp_out"}
-    found = [ablate(study.model, study.twins, site, on_progress=study.on_progress) for site in sites.values()]
-    lost = -np.stack([part.accuracy_change for part in found])
+    effects = [ablate(study.model, study.twins, site, on_progress=study.on_progress) for site in sites.values()]
+    lost = -np.stack([part.accuracy_change for part in effects])
     title = f"{study.name}: accuracy lost when a layer is mean-ablated"
     names: dict[str, Any] = {"title": title, "row_name": "", "column_name": "layer", "label": "accuracy lost"}
     figure = effect_heatmap(lost, list(sites), _layers(study), **names)
@@ -121,12 +123,12 @@ def ablated_layers(study: Study) -> Result:
 
 
 def knocked_out(study: Study) -> Result:
-    """The query position cannot attend to keys of a kind, in one layer at a time; the last row is all layers."""
+    """Knock out attention from the query position to each kind of key, layer by layer and (last row) in all layers."""
     layers = study.model.config.layers
     masks = np.concatenate([layer_windows(layers, 1), np.ones((1, layers, 1, 1), bool)])
     keys = (*KEYS, *(f"edge {k} {end}" for k in range(study.format.family.nodes - 1) for end in ("parent", "child")))
-    found = knock_out(study.model, study.twins, ("query",), keys, masks=masks, on_progress=study.on_progress)
-    lost = -found.accuracy_change[:, 0]
+    effects = knock_out(study.model, study.twins, ("query",), keys, masks=masks, on_progress=study.on_progress)
+    lost = -effects.accuracy_change[:, 0]
     title = f"{study.name}: accuracy lost without attention from the query position"
     rows = [*_layers(study), "all"]
     figure = effect_heatmap(lost, rows, keys, title=title, column_name="to", label="accuracy lost")
@@ -136,10 +138,9 @@ def knocked_out(study: Study) -> Result:
 
 
 def knocked_out_roles(study: Study) -> Result:
-    """Positions of one role cannot attend to those of another, in all layers."""
+    """Knock out attention between positions of any two roles, in all layers."""
     roles = tuple(role for role in ROLES if (np.asarray(study.twins.layout.roles) == ROLES.index(role)).any())
-    found = knock_out(study.model, study.twins, roles, roles, on_progress=study.on_progress)
-    lost = -found.accuracy_change
+    lost = -knock_out(study.model, study.twins, roles, roles, on_progress=study.on_progress).accuracy_change
     title = f"{study.name}:\naccuracy lost without attention"
     figure = effect_heatmap(lost, roles, roles, title=title, row_name="from", column_name="to", label="accuracy lost")
     text = ", ".join(f"{roles[i]} to {roles[j]} {lost[i, j]:.2f}" for i, j in _largest(lost, 4))
@@ -147,20 +148,19 @@ def knocked_out_roles(study: Study) -> Result:
 
 
 def lens(study: Study) -> Result:
-    """Prediction head 0 applied to the stream after each layer, at the query position."""
-    found = logit_lens(study.model, study.twins.layout, on_progress=study.on_progress)
-    path = _path_names(study)
-    names = [*path, *(f"off {k}" for k in range(1, found.probability.shape[-1] - len(path) + 1))]
-    title = f"{study.name}: what prediction head 0 would say after each layer"
-    probability = found.probability[0]
+    """Apply prediction head 0 to the stream after each layer, at the query position."""
+    results = logit_lens(study.model, study.twins.layout, on_progress=study.on_progress)
+    path, probability = _path_names(study), results.probability[0]
+    names = [*path, *(f"off {k}" for k in range(1, probability.shape[-1] - len(path) + 1))]
+    title = f"{study.name}: predictions of prediction head 0 after each layer"
     figure = _nodes_figure(study, probability, names, title, "probability")
     text = " ".join(f"{value:.2f}" for value in probability[:, 1])
-    arrays = {"probability": found.probability, "rank": found.rank}
+    arrays = {"probability": results.probability, "rank": results.rank}
     return Result(arrays, figure, f"n1 after the embedding and each layer: {text}")
 
 
 def probes(study: Study) -> Result:
-    """Linear probes for every node of the path on the stream after each layer, at the query position."""
+    """Fit linear probes for every node of the path to the stream after each layer, at the query position."""
     fitted = fit_linear_probes(study.model, study.others.layout)
     accuracy = score_linear_probes(study.model, fitted, study.twins.layout).accuracy[:, 0]
     shuffled = fit_linear_probes(study.model, study.others.layout, shuffle=jax.random.key(3))
@@ -176,12 +176,12 @@ def probes(study: Study) -> Result:
     return Result({"accuracy": accuracy, "shuffled": chance}, figure, text)
 
 
-def _if_goal_matters(found: PatchingEffects, figure: Figure, text: str) -> Result:
-    """Effects are ratios to the effect of the goal; where that is within its error there is nothing to divide by."""
-    arrays = {name: np.asarray(value) for name, value in found._asdict().items()}
-    if abs(found.span) > 3 * found.span_error and found.counted > 0:
+def _if_goal_matters(effects: PatchingEffects, figure: Figure, text: str) -> Result:
+    """Return the result without figure if the goal has no significant effect, by which effects are divided."""
+    arrays = {name: np.asarray(value) for name, value in effects._asdict().items()}
+    if abs(effects.span) > 3 * effects.span_error and effects.counted > 0:
         return Result(arrays, figure, text)
-    nothing = f"the goal makes no difference: {found.span:.4f} ± {found.span_error:.4f} logits between twins"
+    nothing = f"the goal makes no difference: {effects.span:.4f} ± {effects.span_error:.4f} logits between twins"
     return Result(arrays, None, nothing)
 
 
@@ -197,11 +197,11 @@ SWEEPS: dict[str, Callable[[Study], Result]] = {
     "logit lens": lens,
     "linear probes": probes,
 }
-"""By the name that keys of interventions.npz and summary.json start with."""
+"""The sweeps by name. Names are part of the keys in interventions.npz and summary.json."""
 
 
 def _nodes_figure(study: Study, values: np.ndarray, names: list[str], title: str, label: str) -> Figure:
-    """Streams down, nodes across."""
+    """Draw values with streams down and nodes across."""
     options: dict[str, Any] = {"title": title, "column_name": "node", "label": label, "diverging": False}
     return effect_heatmap(values, _streams(study), names, **options)
 
@@ -211,7 +211,7 @@ def _aligned_names(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _path_names(study: Study) -> list[str]:
-    """The nodes of the path, named as by ``aligned_names``."""
+    """Return the names of the nodes of the path, as in ``aligned_names``."""
     return ["s", *(f"n{depth}" for depth in range(1, study.format.family.nodes - 1)), "g"]
 
 
@@ -224,16 +224,12 @@ def _streams(study: Study) -> list[str]:
 
 
 def _largest(values: np.ndarray, count: int) -> list[tuple[int, ...]]:
-    """The indices of the largest values."""
+    """Return the indices of the largest values."""
     order = np.argsort(-values, axis=None)[:count]
-    return [tuple(int(i) for i in place) for place in zip(*np.unravel_index(order, values.shape), strict=True)]
-
-
-def _strongest_heads(values: np.ndarray) -> str:
-    return ", ".join(f"L{layer}H{head} {values[layer, head]:.2f}" for layer, head in _largest(values, 4))
+    return [tuple(int(i) for i in index) for index in zip(*np.unravel_index(order, values.shape), strict=True)]
 
 
 def _first_stream(study: Study, accuracy: np.ndarray) -> str:
-    """The first stream after which a node can be read."""
+    """Name the first stream from which a node can be read."""
     above = np.flatnonzero(accuracy > 0.9)
     return "never" if len(above) == 0 else _streams(study)[int(above[0])]

@@ -1,6 +1,6 @@
-"""``circuits probe``: scores, interventions, powers of a graph and development. Here are their options, and no more.
+"""Options of ``circuits probe`` scores, interventions, adjacency and development.
 
-What carries them out imports jax and matplotlib, and is imported when it is called, so that help appears at once.
+The modules that carry them out import jax and matplotlib, so they are imported only when called.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Folder = Annotated[Path, arg(metavar="DIR")]
 class ScoresOptions:
     """Score every attention head of a checkpoint, and test each score against chance.
 
-    A model of planning problems is scored for the parts of the reverse reasoning circuit, a language model for
+    Models of planning problems are scored for the parts of the reverse reasoning circuit, language models for
     previous-token, duplicate-token and induction heads. Writes scores.json and a heatmap of each score, and prints the
     strongest heads: L5H1 is head 1 of layer 5, counted from 0.
 
@@ -34,13 +34,13 @@ class ScoresOptions:
     Args:
         checkpoint: name of a shipped checkpoint, a run, a saved model, a folder in the Hugging Face layout, or a GGUF
             file.
-        out: folder for scores.json and a figure (PNG, PDF) of each score; made if it does not exist.
+        out: folder for scores.json and a figure (PNG, PDF) of each score; created if it does not exist.
         examples: number of held-out problems, or of random sequences for a language model.
         token: index of the predicted token in the answer, from 0; by default the branching token, the first that needs
             look-ahead.
-        level: rate of false findings, over all heads and scores together; at least 0.005 for a planning model.
-        length: tokens of a random sequence that are repeated, for a language model; by default 25, or what its context
-            and vocabulary allow.
+        level: familywise error rate over all heads and scores; at least 0.005 for a planning model.
+        length: for a language model, the number of random tokens that each sequence repeats; by default 25, or as many
+            as context and vocabulary allow.
         step: training step of a run; by default the latest.
         seed: seed of a run; by default the first.
     """
@@ -57,18 +57,18 @@ class ScoresOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class InterventionsOptions:
-    """Change runs of a planning model and measure what happens to the answer.
+    """Intervene on a planning model and measure the effect on its answers.
 
-    Activation patching, path patching, ablation, attention knock-out, logit lens and linear probes, on planning twins:
-    pairs of problems that differ in their goal. Writes interventions.npz, summary.json and a heatmap of each sweep, and
-    prints the summary.
+    Runs activation patching, path patching, ablation, attention knock-out, logit lens and linear probes on planning
+    twins: pairs of problems that differ only in the goal. Writes interventions.npz, summary.json and a heatmap of each
+    sweep, and prints the summary.
 
     Example: circuits probe interventions star-2x5-mtp3 --out interventions
 
     Args:
         checkpoint: name of a shipped checkpoint, a run, or a saved model of planning problems.
-        out: folder for the results; made if it does not exist.
-        examples: number of held-out problems, and of as many others to fit linear probes on.
+        out: folder for the results; created if it does not exist.
+        examples: number of held-out problems; linear probes are fitted on as many others.
         token: index of the predicted token in the answer, from 0; by default the branching token, the first that needs
             look-ahead.
         step: training step of a run; by default the latest.
@@ -88,29 +88,30 @@ class AdjacencyOptions:
     """Test which power of a graph's adjacency matrix, or reachability, each matrix of a checkpoint holds.
 
     Compares every attention head, layer and transfer matrix with the powers, against three null hypotheses. Writes
-    adjacency.json and figures, and prints the matrices that agree best. The graph is by default that of the training,
-    for a checkpoint trained on walks in one graph.
+    adjacency.json and figures, and prints the matrices that agree best. A checkpoint trained on walks in one graph is
+    tested for that graph, unless --graph names another.
 
     Example: circuits probe adjacency dag-injection --out powers
 
     Args:
         checkpoint: name of a shipped checkpoint, a run, a saved model, a folder in the Hugging Face layout, or a GGUF
             file.
-        out: folder for adjacency.json and the figures; made if it does not exist.
-        graph: an edge list, "u v" on each line, or GraphML; needed unless the checkpoint was trained on one graph. It
-            must have as many nodes as the walks of the model, or at most as many as the labels of another model.
-        node_tokens: a file with the token of each node, one on each line in node order; needed for a language model.
+        out: folder for adjacency.json and the figures; created if it does not exist.
+        graph: file with an edge list, "u v" on each line, or GraphML; required unless the checkpoint was trained on one
+            graph. It must have as many nodes as that graph, or for other checkpoints at most as many as there are
+            labels.
+        node_tokens: file with the token of each node, one on each line in node order; required for a language model.
         powers: the highest power of the adjacency matrix.
-        draws: number of renamed graphs, rewired graphs and resamples.
-        level: rate of false findings, over all matrices and references together.
+        draws: number of renamed graphs, rewired graphs and bootstrap resamples.
+        level: familywise error rate over all matrices and references.
         sources: comma-separated kinds of matrices: heads, transfer, layers, jacobian. By default all that the model has
-            but jacobian.
+            except jacobian.
         head: the prediction head whose logits are read, from 0.
-        examples: number of problems on which Jacobians are measured.
-        untrained: number of untrained models to compare with, 0 for none; by default 39, and none for language models.
+        examples: number of problems to average Jacobians over.
+        untrained: number of untrained models to compare with; by default 39, and 0 for language models.
         step: training step of a run; by default the latest.
         seed: seed of a run; by default the first.
-        over_training: also score every checkpoint that a run kept.
+        over_training: also score every checkpoint of a run.
     """
 
     checkpoint: Checkpoint
@@ -133,14 +134,13 @@ class AdjacencyOptions:
 class DevelopmentOptions:
     """Score the parts of the circuit at every checkpoint of a run, and report the training step at which each formed.
 
-    Writes development.npz, whose arrays are scores of every head at every step, and a figure. A repeated command
-    resumes where it stopped.
+    Writes development.npz with the scores of every head at every step, and a figure. A repeated command resumes.
 
     Example: circuits probe development runs/mtp3-0 --out development
 
     Args:
-        run: folder of a run that kept several checkpoints (circuits train --keep-every).
-        out: folder for development.{npz,png,pdf}; made if it does not exist.
+        run: folder of a run with several checkpoints (circuits train --keep-every).
+        out: folder for development.{npz,png,pdf}; created if it does not exist.
         examples: number of held-out problems at each checkpoint.
         seed: seed of the run; by default the first.
     """
@@ -161,12 +161,14 @@ Options = (
 
 @configure(OmitArgPrefixes, OmitSubcommandPrefixes, FlagCreatePairsOff)
 def probe(options: Annotated[Options, arg(name="")]) -> int:
-    """Find the circuit: what heads attend to, what breaks without them, which matrices hold the graph, and since when.
+    """Find the circuit in a checkpoint: by attention scores, interventions, adjacency matrices, and over training.
 
-    Exit code 0: done. 2: bad usage. Example: circuits probe scores star-2x5-mtp3 --out scores
+    Writes figures and numbers to a folder. Exit code 0: done. 2: bad usage.
+
+    Example: circuits probe scores star-2x5-mtp3 --out scores
 
     Args:
-        options: the probe.
+        options: the kind of probe; circuits probe scores --help explains its options.
     """
     if isinstance(options, ScoresOptions):
         from circuits.cli.probe_scores import probe_scores

@@ -1,4 +1,4 @@
-"""``circuits probe adjacency``: which matrices of a checkpoint hold powers or reachability of a graph?"""
+"""Carry out ``circuits probe adjacency``: find the matrices that hold powers or reachability of a graph."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ TRAINING_DRAWS = 200
 
 
 def probe_adjacency(options: AdjacencyOptions) -> int:
-    """Probe a checkpoint."""
+    """Probe a checkpoint for a graph, and write and print the results."""
     screen = Console(highlight=False)
     with usage():
         check_folder(options.out)
@@ -58,13 +58,13 @@ def probe_adjacency(options: AdjacencyOptions) -> int:
             write_figure(options.out, name, figure)
     screen.print(table(title, matrices.names, findings))
     if constant:
-        screen.print(f"left out, because their rows are constant: {', '.join(constant)}", soft_wrap=True, markup=False)
+        screen.print(f"omitted, because their rows are constant: {', '.join(constant)}", soft_wrap=True, markup=False)
     screen.print(f"wrote {options.out}", soft_wrap=True, markup=False)
     return 0
 
 
 def _steps(options: AdjacencyOptions) -> list[int]:
-    """The steps to follow; none unless asked for."""
+    """Return the training steps of ``--over-training``; none without it."""
     if not options.over_training:
         return []
     steps = kept_steps(Path(options.checkpoint))
@@ -76,7 +76,7 @@ def _steps(options: AdjacencyOptions) -> list[int]:
 def _over_training(
     options: AdjacencyOptions, plan: Plan, steps: list[int], on_progress: Callable[[int], None]
 ) -> dict[int, PowerStrength]:
-    """How strongly each power is held at each step; steps at which all matrices have constant rows are left out."""
+    """Return the strength of each power at each step, without steps at which all matrices have constant rows."""
     course = {}
     for number, step in enumerate(steps, start=1):
         matrices = plan.gather(open_checkpoint(options.checkpoint, step, options.seed).model)

@@ -1,4 +1,4 @@
-"""What ``circuits probe adjacency`` compares with what, from its options and the checkpoint."""
+"""The inputs of ``circuits probe adjacency``: graph, references and matrices, from options and checkpoint."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,23 +32,23 @@ UNTRAINED = 39
 
 
 class Plan(NamedTuple):
-    """The references, and how matrices are read from a model."""
+    """The references, and how to gather matrices from a model."""
 
     graph: nx.DiGraph
     references: tuple[Reference, ...]
     absent: tuple[int, ...]
-    """Powers that are zero, or equal in every row."""
+    """Powers that are constant within every row."""
     sources: tuple[str, ...]
     gather: Callable[[Model], NamedMatrices]
     untrained: int
     head: int
     """The prediction head whose logits are read."""
     labels: int | None
-    """How many labels the model knows, of which the nodes are the first; None for language models."""
+    """The number of labels of the model, of which the nodes are the first; None for language models."""
 
 
 def make_plan(opened: LoadedModel, options: AdjacencyOptions) -> Plan:
-    """The plan of a command. Raises ValueError, naming the option that does not fit the checkpoint."""
+    """Return the plan for a checkpoint. Raises ValueError naming an option that does not fit the checkpoint."""
     checks.integer("examples", options.examples, min_value=1)
     default = 0 if opened.task is None else UNTRAINED
     untrained = default if options.untrained is None else options.untrained
@@ -76,7 +76,7 @@ def make_plan(opened: LoadedModel, options: AdjacencyOptions) -> Plan:
 
 
 def title_of(opened: LoadedModel, plan: Plan) -> str:
-    """The name of the model, with what is particular about the plan."""
+    """Return the name of the model, with its prediction head and graph unless they are the default."""
     parts = [opened.name]
     if plan.head > 0:
         parts.append(f"prediction head {plan.head}")
@@ -87,7 +87,7 @@ def title_of(opened: LoadedModel, plan: Plan) -> str:
 
 @contextmanager
 def _naming_file(option: str, rule: str, path: Path | None) -> Iterator[None]:
-    """Make errors about the content of an option's file name both."""
+    """Add the option and the path to errors about the content of a file."""
     try:
         yield
     except OSError as error:
@@ -100,7 +100,7 @@ def _naming_file(option: str, rule: str, path: Path | None) -> Iterator[None]:
 
 
 def _graph(opened: LoadedModel, path: Path | None) -> tuple[nx.DiGraph, Observed | None]:
-    """The graph of the file, or that of the training and what the training data shows of it."""
+    """Return the graph of the file, or else that of the training with the part observed in the training data."""
     if path is not None:
         with _naming_file("graph", "must hold an edge list or GraphML", path):
             return read_graph(path), None
@@ -110,7 +110,7 @@ def _graph(opened: LoadedModel, path: Path | None) -> tuple[nx.DiGraph, Observed
 
 
 def _check_size(opened: LoadedModel, count: int, labels: int | None) -> None:
-    """Labels of walks are the nodes of one graph; of other labels the nodes may be the first."""
+    """Check that the nodes are the labels of a model of walks, or the first labels of any other model."""
     if opened.task is None or labels is None:
         return
     if opened.task.graph is not None:
@@ -119,13 +119,13 @@ def _check_size(opened: LoadedModel, count: int, labels: int | None) -> None:
 
 
 def _nodes(opened: LoadedModel, path: Path | None, count: int) -> Int[np.ndarray, " N"]:
-    """The token id of each node: its own number where the model was trained on labels."""
+    """Return the token id of each node: its own number if the model was trained on labels."""
     if opened.task is not None:
         rule = "must be left out for a model that was trained on labels"
         checks.require(path is None, "node_tokens", rule, str(path))
         return np.arange(count)
     if path is None:
-        raise ValueError("node_tokens: must be given for a language model, to name the token of each node, got None")
+        raise ValueError("node_tokens: must be given for a language model, got None")
     if opened.tokenizer is None:
         raise ValueError(f"node_tokens: must be left out for a model without a tokenizer, got {str(path)!r}")
     with _naming_file("node_tokens", "must hold one token of the model on each line, a line for each node", path):
@@ -137,7 +137,7 @@ def _labels(task: Task) -> int:
 
 
 def _token_ids(tokenizer: Tokenizer, path: Path, count: int) -> Int[np.ndarray, " N"]:
-    """One token on each line; a line that is not in the vocabulary has to be encoded as one token."""
+    """Return the token id of each line; a line that is not in the vocabulary must be encoded as one token."""
     lines = path.read_text(encoding="utf-8").splitlines()
     checks.require(len(lines) == count, "lines", f"must be {count}, one for each node of the graph", len(lines))
     chosen: list[int] = []
@@ -151,7 +151,7 @@ def _token_ids(tokenizer: Tokenizer, path: Path, count: int) -> Int[np.ndarray, 
 
 
 def _jacobian_inputs(opened: LoadedModel, examples: int) -> JacobianInputs:
-    """Test problems, read where the first step is predicted; of walks the target is moved too."""
+    """Return test problems and the positions of Jacobians: that of the first step, and for walks also of the target."""
     task = opened.task
     if task is None:
         raise ValueError(f"sources: must not hold jacobian for a language model, got {opened.name!r}")
@@ -160,5 +160,5 @@ def _jacobian_inputs(opened: LoadedModel, examples: int) -> JacobianInputs:
     if task.graph is None:
         position = task.format.prompt_length - 1
         return JacobianInputs(tokens, position, (position,))
-    position = task.format.prompt_length  # the source is repeated here; from here on nodes follow edges
+    position = task.format.prompt_length  # the source is repeated here, and the walk starts
     return JacobianInputs(tokens, position, (position, position - 1))

@@ -1,4 +1,4 @@
-"""What ``circuits probe adjacency`` writes and prints: JSON, figures and a table."""
+"""The output of ``circuits probe adjacency``: JSON, figures and a table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,10 +17,10 @@ from circuits.probes.adjacency.scores import MatrixScores
 from circuits.probes.adjacency.training import PowerStrength
 
 FORMAT = 2
-"""Of adjacency.json. Format 2 counts layers, heads and positions from 0, with names such as "L0H1"; older files, which
-have no number, count from 1, with names such as "layer 1 head 2"."""
+"""Format of adjacency.json. Format 2 counts layers, heads and positions from 0, with names such as "L0H1"; older files,
+which have no number, count from 1, with names such as "layer 1 head 2"."""
 TABLE_ROWS, PANELS = 12, 4
-"""Matrices of the table, and of the figure with all entries."""
+"""The number of matrices in the table, and in the figure of matrices."""
 
 
 def report(
@@ -31,7 +31,7 @@ def report(
     findings: PowerFindings,
     course: Mapping[int, PowerStrength],
 ) -> dict[str, Any]:
-    """The content of adjacency.json; None for what is not defined. ``constant`` matrices have no scores."""
+    """Return the content of adjacency.json, with None for undefined numbers. ``constant`` matrices have no scores."""
     content = {
         "format": FORMAT,
         "model": title,
@@ -58,9 +58,9 @@ def report(
 
 
 def figures(title: str, names: tuple[str, ...], values: np.ndarray, findings: PowerFindings) -> dict[str, Figure]:
-    """Cosines of all matrices, entries of the best ones beside what they may hold, and the best against the nulls."""
+    """Draw the cosines of all matrices, the best matrices next to the powers, and the best one against the nulls."""
     labels = [r.name for r in findings.references]
-    # A reference without a null, such as observed reachability when graphs are rewired, only has to exceed the others.
+    # A reference without one of the nulls, such as observed reachability and rewired graphs, must exceed the others.
     p = np.stack([null.p for null in findings.nulls.values()])
     significant = np.all(np.isnan(p) | (p <= findings.level), axis=0)
     order = _strongest(findings)
@@ -82,13 +82,13 @@ def figures(title: str, names: tuple[str, ...], values: np.ndarray, findings: Po
 
 
 def training_figure(title: str, course: Mapping[int, PowerStrength]) -> Figure:
-    """The highest cosine with each power at each step."""
+    """Draw the highest cosine with each power at each step."""
     null = np.array([one.null for one in course.values()])
     return powers_over_training(np.array(list(course)), _lines(course), null=null, title=title)
 
 
 def table(title: str, names: tuple[str, ...], findings: PowerFindings) -> Table:
-    """The matrices that agree best with any reference; p is the largest of the nulls that this one has."""
+    """Return a table of the matrices with the highest cosines; p is the largest over the nulls of their references."""
     held = int(findings.holds.sum())
     rows = Table(title=f"{title}: {held} of {len(names)} matrices beyond every null at level {findings.level:g}")
     for column in ("matrix", "best", "cosine", "AUC", "gap", "p", "verdict"):
@@ -109,7 +109,7 @@ def _lines(course: Mapping[int, PowerStrength]) -> dict[str, np.ndarray]:
 
 
 def _strongest(findings: PowerFindings) -> np.ndarray:
-    """Indices of matrices: those that hold something first, then by cosine."""
+    """Return indices of matrices: first those that hold something, each group by decreasing cosine."""
     best = findings.scores.cosine[np.arange(len(findings.best)), findings.best]
     return np.lexsort((-best, ~findings.holds))
 

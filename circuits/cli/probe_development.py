@@ -1,4 +1,4 @@
-"""``circuits probe development``: the scores of every attention head over the checkpoints of a run."""
+"""Carry out ``circuits probe development``: score every attention head over the checkpoints of a run."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ NULL_MODELS, NULL_EXAMPLES = 20, 64
 
 
 def probe_development(options: DevelopmentOptions) -> int:
-    """Score every checkpoint that is not scored yet, and draw all of them."""
+    """Score every checkpoint that has no scores yet, and draw the scores of all."""
     screen = Console(highlight=False)
     with usage():
         check_folder(options.out)
@@ -55,31 +55,31 @@ def probe_development(options: DevelopmentOptions) -> int:
                 with usage(), writing(options.out):
                     _write_scores(options, first, scored)
             on_progress(number + 1)
-    kept = np.array(sorted(scored))
-    strengths = circuit_strengths([scored[step] for step in kept.tolist()])
+    scored_steps = np.array(sorted(scored))
+    strengths = circuit_strengths([scored[step] for step in scored_steps.tolist()])
     with usage(), writing(options.out):
         title = first.name.split(",")[0]
-        write_figure(options.out, "development", development_figure(title, kept, strengths))
+        write_figure(options.out, "development", development_figure(title, scored_steps, strengths))
     baselines = _untrained_strengths(function, first, problems[:NULL_EXAMPLES])
-    screen.print(_table(f"{options.run.name}, seed {seed}", kept, strengths, baselines))
+    screen.print(_table(f"{options.run.name}, seed {seed}", scored_steps, strengths, baselines))
     screen.print(f"wrote {options.out}", soft_wrap=True, markup=False)
     return 0
 
 
 def development_figure(title: str, steps: np.ndarray, strengths: dict[str, np.ndarray]) -> Figure:
-    """One panel of every strength over training steps."""
+    """Draw every strength over training steps."""
     lines = [Line(name, steps, values, number) for number, (name, values) in enumerate(strengths.items())]
     panel = LinePanel("strongest head", "mass of attention", lines, limits=(-0.03, 1.03))
     return line_panels([panel], "training steps", log_x=False, title=title)
 
 
 def _mean(count: Array, mean: Array) -> np.ndarray:
-    """The mean; NaN where no problem has the score."""
+    """Return the mean; NaN if no problem has the score."""
     return np.where(np.asarray(count) > 0, np.asarray(mean), np.nan)
 
 
 def _table(title: str, steps: np.ndarray, strengths: dict[str, np.ndarray], baselines: dict[str, float]) -> Table:
-    table = Table(title=f"{title}: when each part rose above half-way to stay there")
+    table = Table(title=f"{title}: when each part permanently exceeded half of its rise")
     for column in ("part", "untrained", "formed at step", "final"):
         table.add_column(column, justify="left" if column == "part" else "right")
     for name, values in strengths.items():
@@ -92,14 +92,14 @@ def _table(title: str, steps: np.ndarray, strengths: dict[str, np.ndarray], base
 def _untrained_strengths(
     function: Callable[..., CircuitScores], first: LoadedModel, problems: np.ndarray
 ) -> dict[str, float]:
-    """Mean strengths of untrained models."""
+    """Return the mean strengths of untrained models."""
     null = jax.tree.map(np.asarray, untrained_scores(function, first.model.config, (problems,), models=NULL_MODELS))
     each = [jax.tree.map(lambda values, number=number: values[number], null) for number in range(NULL_MODELS)]
     return {name: float(values.mean()) for name, values in circuit_strengths(each).items()}
 
 
 def _read_scores(options: DevelopmentOptions, first: LoadedModel) -> dict[int, CircuitScores]:
-    """What an earlier call with the same run, seed and problems has scored."""
+    """Return the scores of an earlier call with the same run, seed and problems, by step."""
     path = options.out / ARRAYS
     if not path.exists():
         return {}
@@ -124,7 +124,7 @@ def _write_scores(options: DevelopmentOptions, first: LoadedModel, scored: dict[
 
 
 def _about(options: DevelopmentOptions, first: LoadedModel) -> str:
-    """Which run, seed and problems. Runs of one name differ in their config; how long they trained does not count."""
+    """Describe run, seed and problems, with a checksum of the config except for the length of the training."""
     config = as_json(run_folder.read_config(options.run, TrainConfig))
     trained = {name: config[name] for name in ("task", "objective", "model", "optimiser", "batch")}
     digest = checksum(json.dumps(trained, sort_keys=True).encode())

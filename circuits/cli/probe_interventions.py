@@ -1,4 +1,4 @@
-"""``circuits probe interventions``: what carries the goal and the backward trace, and what breaks without them."""
+"""Carry out ``circuits probe interventions``: run every sweep on planning twins, and write the results."""
 
 import json
 from typing import Any
@@ -19,7 +19,8 @@ from circuits.plotting import write_figure
 from circuits.probes import planning_twins
 
 FORMAT = 2
-"""Of summary.json. Format 2 counts layers, attention heads and edges from 0; older files, without a number, from 1."""
+"""Format of summary.json. Format 2 counts layers, attention heads and edges from 0; older files, which have no number,
+from 1."""
 
 
 def probe_interventions(options: InterventionsOptions) -> int:
@@ -53,7 +54,7 @@ def probe_interventions(options: InterventionsOptions) -> int:
 
 
 def _study(options: InterventionsOptions) -> Study:
-    """The model, twins to study, and others to fit probes on. Raises ValueError for bad usage."""
+    """Return the model, twins to study, and others to fit linear probes on. Raises ValueError for bad usage."""
     checks.integer("examples", options.examples, min_value=2)
     opened = open_checkpoint(options.checkpoint, options.step, options.seed)
     format = planning_format(opened)

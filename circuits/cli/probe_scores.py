@@ -1,4 +1,4 @@
-"""``circuits probe scores``: which heads attend to the goal and trace the path, and is that more than chance?"""
+"""Carry out ``circuits probe scores``: score every attention head, and test the scores against chance."""
 
 import json
 from collections.abc import Iterator
@@ -31,14 +31,14 @@ from circuits.probes.attention.planning import MIN_LEVEL
 from circuits.probes.attention.scores import FILE_KEYS
 
 LENGTH = 25
-"""Tokens of half a sequence, if the model's context and vocabulary allow."""
+"""The default number of tokens in half a sequence, if context and vocabulary of the model allow it."""
 STRONGEST = "strongest heads"
 Report = tuple[dict[str, Any], Table, dict[str, Figure]]
 """The content of scores.json, the table, and figures by name."""
 
 
 def probe_scores(options: ScoresOptions) -> int:
-    """Score a checkpoint."""
+    """Score a checkpoint, and write and print the results."""
     screen = Console(highlight=False)
     with usage():
         check_folder(options.out)
@@ -67,22 +67,23 @@ def _planning_report(screen: Console, opened: LoadedModel, options: ScoresOption
         problems = held_out_problems(opened, options.examples)
     with progress_bars(screen) as add_bar:
         on_progress = add_bar("problems", len(problems))
-        found = find_circuit(opened.model, problems, format, query=query, level=options.level, on_progress=on_progress)
+        model, level = opened.model, options.level
+        findings = find_circuit(model, problems, format, query=query, level=level, on_progress=on_progress)
     title = f"{opened.name}: {len(problems)} problems, heads beyond every null at level {options.level:g}"
     table, figures = _table(title, ("score", "heads", STRONGEST, "untrained")), {}
-    for name, finding in _by_hop(found):
+    for name, finding in _by_hop(findings):
         mean, marked = finding.score.mean, finding.significant
         table.add_row(name, str(int(marked.sum())), strongest(mean, marked), f"{np.mean(finding.baseline):.2f}")
         figures[name.replace(" ", "-")] = head_score_heatmap(
             np.nan_to_num(mean), f"{opened.name}: {name}", significant=marked, limits=(0.0, 1.0)
         )
     about = {"model": opened.name, "problems": len(problems), "position": query, "level": options.level}
-    return {**about, "scores": {FILE_KEYS[name]: _as_json(score) for name, score in found.items()}}, table, figures
+    return {**about, "scores": {FILE_KEYS[name]: _as_json(score) for name, score in findings.items()}}, table, figures
 
 
-def _by_hop(found: dict[str, Finding]) -> Iterator[tuple[str, Finding]]:
-    """Each score that is one matrix [L, H], with its name and its hop if it has one."""
-    for name, finding in found.items():
+def _by_hop(findings: dict[str, Finding]) -> Iterator[tuple[str, Finding]]:
+    """Yield the name and the finding [L, H] of each score, one for each hop if the score has hops."""
+    for name, finding in findings.items():
         words = name.replace("_", " ")
         if finding.significant.ndim == 2:
             yield words, finding
@@ -99,10 +100,10 @@ def _language_report(opened: LoadedModel, options: ScoresOptions) -> Report:
         length = min(LENGTH, max_length, config.vocab // 2) if options.length is None else options.length
         checks.integer("length", length, min_value=1, max_value=max_length)
         sequences = repeated_sequences(config.vocab, length, options.examples, seed=0)
-    found = measure_language_heads(opened.model, sequences, confidence=1 - options.level)
+    kinds = measure_language_heads(opened.model, sequences, confidence=1 - options.level)
     title = f"{opened.name}: {options.examples} random sequences of {length} tokens, twice"
     table, figures = _table(title, ("score", "heads", STRONGEST)), {}
-    for kind, evidence in found.items():
+    for kind, evidence in kinds.items():
         mean = evidence.score.mean
         marked = np.zeros(mean.shape, bool)
         for head in heads_above_nulls(evidence):
@@ -110,7 +111,7 @@ def _language_report(opened: LoadedModel, options: ScoresOptions) -> Report:
         table.add_row(kind, str(int(marked.sum())), strongest(mean, marked))
         figures[kind] = head_score_heatmap(mean, f"{opened.name}: {kind}", significant=marked, limits=(0.0, 1.0))
     about = {"model": opened.name, "sequences": options.examples, "length": length, "level": options.level}
-    return {**about, "scores": {kind: _as_json(part) for kind, part in found.items()}}, table, figures
+    return {**about, "scores": {kind: _as_json(part) for kind, part in kinds.items()}}, table, figures
 
 
 def _table(title: str, columns: tuple[str, ...]) -> Table:
@@ -121,16 +122,16 @@ def _table(title: str, columns: tuple[str, ...]) -> Table:
 
 
 def strongest(values: np.ndarray, marked: np.ndarray | None = None, count: int = 4) -> str:
-    """The attention heads with the highest values, of those that are marked, such as "L5H1 0.83, L3H0 0.52"."""
+    """Name the attention heads with the highest values among those marked, such as "L5H1 0.83, L3H0 0.52"."""
     marked = np.ones(values.shape, bool) if marked is None else marked
-    order = sorted(np.argwhere(marked).tolist(), key=lambda place: -values[tuple(place)])
+    order = sorted(np.argwhere(marked).tolist(), key=lambda head: -values[tuple(head)])
     return ", ".join(f"L{layer}H{head} {values[layer, head]:.2f}" for layer, head in order[:count])
 
 
 def _as_json(part: Any) -> Any:
-    """Records as objects, arrays as lists, None for numbers that are not finite."""
+    """Convert records to objects, arrays to lists, and numbers that are not finite to None."""
     if isinstance(part, Finding | Interval | HeadEvidence):
-        keys = {"distractor": "astray"}  # as the file has it
+        keys = {"distractor": "astray"}  # the key in the file
         return {keys.get(name, name): _as_json(value) for name, value in part._asdict().items()}
     if part is None or np.asarray(part).dtype == bool:
         return None if part is None else np.asarray(part).tolist()

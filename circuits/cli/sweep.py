@@ -1,4 +1,4 @@
-"""``circuits sweep``: train the runs of a grid."""
+"""``circuits sweep``: train every combination of a grid of settings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,20 +18,22 @@ def sweep(
     hours: int = 24,
     gpus: int = 0,
 ) -> int:
-    """Train every combination of a grid, and average over seeds.
+    """Train every combination of a grid of settings, and average over seeds.
 
-    Started again, the command skips finished runs, resumes interrupted ones from their checkpoints and retries failed
-    ones. Started twice at the same time, it shares the runs. Results go to DIR/results.csv, runs to DIR/runs, the
-    reasons of failures to DIR/failed. Exit code 0: nothing failed. 1: a run failed. 2: bad usage. 130: interrupted.
+    Writes DIR/results.csv, runs to DIR/runs, and the reasons of failures to DIR/failed. A repeated command skips
+    finished runs, resumes interrupted ones and retries failed ones; several commands at the same time share the runs.
+    Exit code 0: nothing failed. 1: a run failed. 2: bad usage. 130: interrupted.
+
+    Example: circuits sweep examples/sweeps/figure_2_star_cpu.yaml --out sweeps/star
 
     Args:
         grid: YAML file with a preset, fields to set, and the values of fields to combine.
-        out: folder of the sweep; made if it does not exist.
-        workers: runs at a time, each in a process that uses all devices. Default: one for each available CPU, one if
-            there is an accelerator. 0: only show the results so far.
-        figure: draw accuracy against x into this PNG file.
-        x: horizontal axis of the figure: a number in the grid, or "parameters".
-        slurm: submit the runs to this partition of Slurm, at most ``workers`` at a time (256 by default), and return.
+        out: folder of the sweep; created if it does not exist.
+        workers: runs at a time, each in a process that uses all devices; by default one for each available CPU, or one
+            if there is an accelerator. 0: only show the results so far.
+        figure: PNG file for a figure of accuracy against x.
+        x: horizontal axis of the figure: a numeric field of the grid, or "parameters".
+        slurm: partition of Slurm to submit the runs to, at most --workers at a time (by default 256); returns at once.
         hours: time limit of a submitted run.
         gpus: GPUs of a submitted run.
     """

@@ -1,4 +1,4 @@
-"""The table and the figure of ``circuits sweep``."""
+"""Table and figure of ``circuits sweep``."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from circuits.training.sweeps.results import PARAMETERS, Cell, Estimate, num_par
 
 
 def as_table(cells: Sequence[Cell]) -> Table:
-    """Return the means with their intervals, and how many of the seeds are finished."""
+    """Return a table of the means with their intervals, and the number of finished seeds."""
     titles = {"test_exact": "whole\nanswer %", "test_hard": "branching\ntokens %", "train_exact": "trained\non %"}
     drawn = Table(title="mean over seeds ± 90% interval")
     for name in (*(name.split(".")[-1] for name in cells[0].values), "size", *titles.values(), "n"):
@@ -28,7 +28,7 @@ def as_table(cells: Sequence[Cell]) -> Table:
 
 
 def check_x(x: str, jobs: Sequence[Job]) -> None:
-    """Raise ValueError unless x is a positive number that tells the points of each line apart."""
+    """Raise ValueError unless x is a positive number that differs between the points of each line."""
     cells = table(jobs, {})
     numbers = [name for name, value in cells[0].values.items() if type(value) in (int, float)]
     usable = all(x == PARAMETERS or type(cell.values.get(x)) in (int, float) for cell in cells)
@@ -39,11 +39,14 @@ def check_x(x: str, jobs: Sequence[Job]) -> None:
     checks.require(objectives <= len(COLOURS), "objective", f"must be at most {len(COLOURS)} in a figure", objectives)
     points = [(_panel(cell, x), shorthand(cell.config.objective), _x_value(cell, x)) for cell in cells]
     twice = next((point for point in points if points.count(point) > 1), None)
-    checks.require(twice is None, "x", f"must tell the points of a line apart; two are at {twice}", x)
+    checks.require(twice is None, "x", f"must differ between the points of a line; two are at {twice}", x)
 
 
 def sweep_figure(cells: Sequence[Cell], x: str) -> Figure | None:
-    """Draw accuracy against x, a line for each objective, a panel for each other setting; None without results."""
+    """Draw accuracy against x, with a line for each objective and a panel for each other setting.
+
+    Returns None if no run is finished.
+    """
     objectives = list(dict.fromkeys(shorthand(cell.config.objective) for cell in cells))
     finished = [cell for cell in cells if cell.n]
     panels = []
@@ -69,7 +72,7 @@ def _line(cells: Sequence[Cell], objective: str, colour: int, x: str) -> SweepLi
 
 
 def _panel(cell: Cell, x: str) -> str:
-    """Return the setting but for x and the objective. The number of parameters stands for all of the model."""
+    """Name the setting without x and the objective; as x, "parameters" stands for all fields of the model."""
     left_out = {x, "objective"} | {name for name in cell.values if x == PARAMETERS and name.startswith("model.")}
     return ", ".join(f"{name} {value}" for name, value in cell.values.items() if name not in left_out)
 

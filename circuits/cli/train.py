@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro import MISSING
 from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, arg, configure, subcommand
@@ -10,7 +10,7 @@ from tyro.extras import subcommand_type_from_defaults
 
 from circuits.cli import UsageError, usage
 from circuits.tasks.star.config import StarConfig
-from circuits.tasks.task import TaskConfig
+from circuits.tasks.task import TASKS, TaskConfig
 from circuits.training.config import TrainConfig
 from circuits.training.devices import Devices
 from circuits.training.presets import PRESETS
@@ -48,7 +48,7 @@ class New:
     out: Folder
     resume: bool = False
     tensorboard: bool = False
-    graph: Annotated[Literal["star", "tree", "dag", "blocksworld"] | None, arg(name="task.graph")] = None
+    graph: Annotated[str | None, arg(name="task.graph", metavar=f"{{{','.join(TASKS)}}}")] = None
     devices: Devices = field(default_factory=Devices)
     config: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
@@ -73,25 +73,34 @@ else:
     )
 
 
-Nothing = Annotated[None, subcommand("none", description="no preset: continue the run that --resume names")]
+@dataclass(frozen=True)
+class NoPreset:
+    """No preset, because --resume names a run."""
+
+
+NO_PRESET = NoPreset()
+Without = Annotated[NoPreset, subcommand("none", description="no preset: continue the run that --resume names")]
 
 
 @configure(FlagCreatePairsOff)
 def train(
-    preset: Annotated[Preset | Nothing, arg(name="")] = None,
+    preset: Annotated[Preset | Without, arg(name="")] = NO_PRESET,
     resume: Annotated[Path | None, arg(metavar="RUN")] = None,
 ) -> int:
-    """Train a transformer from a preset and what is changed about it, or resume a run.
+    """Train a transformer from a preset, any field of which can be changed, or resume a run.
 
-    Writes config.json, metrics.jsonl, checkpoints, and graph.txt for walks in one graph. A run that was stopped is
-    resumed by --resume RUN, or by its command with --resume, and ends with the same bits. Exit code 0: done. 1: a loss
-    became infinite, or the disk is full. 2: bad usage. 130: interrupted.
+    Writes config.json, metrics.jsonl, checkpoints, and graph.txt for walks in one graph. A stopped run is resumed by
+    --resume RUN, or by its own command with --resume, and ends with exactly the same parameters. Exit code 0: done. 1:
+    a loss became infinite, or the disk is full. 2: bad usage. 130: interrupted.
+
+    Example: circuits train tiny-mtp3 --out runs/tiny-mtp3
 
     Args:
-        preset: the preset, and what is changed about it.
+        preset: the preset, and the fields to change.
         resume: folder of a run to continue as it began; needs no preset.
     """
-    if (preset is None) == (resume is None):
+    new = None if isinstance(preset, NoPreset) else preset
+    if (new is None) == (resume is None):
         raise UsageError(f"train: needs one of these presets, or --resume RUN: {', '.join(PRESETS)}")
     from circuits.cli.training import run_and_show
     from circuits.tasks.task import build_task
@@ -103,20 +112,20 @@ def train(
     from circuits.training.transformer import prepare
 
     with usage():
-        if preset is None:
+        if new is None:
             assert resume is not None
             devices, out = Devices(), resume
             config, task = run_task(out)
         else:
-            devices, out, config = preset.devices, preset.out, _as(TrainConfig, preset.config)
-            if preset.graph is not None:
-                config = replace(config, task=from_json(TaskConfig, as_json(config.task) | {"graph": preset.graph}))
+            devices, out, config = new.devices, new.out, _as(TrainConfig, new.config)
+            if new.graph is not None:
+                config = replace(config, task=from_json(TaskConfig, as_json(config.task) | {"graph": new.graph}))
             start(devices)
             task = build_task(config.task)
         more = lambda report: None  # noqa: E731
-        if preset is not None and preset.tensorboard and is_first_process():
+        if new is not None and new.tensorboard and is_first_process():
             more = tensorboard.writer(out / tensorboard.FOLDER)
-        run = loop.open_run(prepare(config, task, devices), out, preset is None or preset.resume)
+        run = loop.open_run(prepare(config, task, devices), out, new is None or new.resume)
     screen = console()
     screen.quiet = not is_first_process()
     code = run_and_show(run, screen, f"resume with: circuits train --resume {out}", more)

@@ -14,11 +14,14 @@ DEFAULT = DisentangledConfig()
 def train_disentangled(out: Folder, config: OmitArgPrefixes[FlagCreatePairsOff[DisentangledConfig]] = DEFAULT) -> int:
     """Train the paper's disentangled transformers on random star graphs, several seeds side by side.
 
-    Writes config.json, metrics.jsonl, snapshots and checkpoints. The same command resumes a run that was stopped.
-    Exit code 0: done. 1: a loss became infinite, or the disk is full. 2: bad usage. 130: interrupted.
+    Writes config.json, metrics.jsonl, snapshots and checkpoints, and prints the metrics of the last step. The same
+    command resumes a stopped run. Exit code 0: done. 1: a loss became infinite, or the disk is full. 2: bad usage.
+    130: interrupted.
+
+    Example: circuits train-disentangled --out runs/reduced-mtp --steps 40000
 
     Args:
-        out: folder of the run; made if it does not exist.
+        out: folder of the run; created if it does not exist.
         config: what to train.
     """
     from rich.table import Table

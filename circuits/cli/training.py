@@ -1,4 +1,4 @@
-"""What the training commands share: a run with its progress display, and how it ends."""
+"""Train with a progress display, and turn the end of a run into an exit code: shared by the training commands."""
 
 from collections.abc import Callable
 
@@ -11,9 +11,9 @@ from circuits.training.loop import Report, Run
 def run_and_show(
     run: Run, screen: Console, how_to_resume: str, more: Callable[[Report], None] = lambda report: None
 ) -> int:
-    """Train to the end and return an exit code: 0, 1 for losses or disks, 130 when interrupted.
+    """Train to the end and return an exit code: 0, 1 for infinite losses or a full disk, 130 when interrupted.
 
-    ``more`` is also called after each evaluation. Errors that are bugs keep their traceback.
+    ``more`` is called after each evaluation too. Other errors are bugs and keep their traceback.
     """
     try:
         with progress.shown(screen, run.training) as show:

@@ -3,9 +3,9 @@
     Layer 1   W0 = 0, W1 = gamma L                  every position attends to its predecessor
     Layer 2   W0 = gamma I, W1[T-1, T-1] = -gamma   the query u_end, read at T - 1, matches u_end in an edge
 
-L is the strictly lower shift matrix, L[i, i-1] = 1. The last row of Layer 2 then points at u_end inside the edge
-(v, u_end), whose predecessor is v. The match of T - 1 with itself is cancelled, because Layer 1 carries the query's
-position T - 1 along with its label.
+L is the strictly lower shift matrix, L[i, i-1] = 1. The last row of Layer 2 then attends to u_end in the edge
+(v, u_end), whose predecessor is v. The match of the query's u_end with itself is cancelled: Layer 1 moves its position
+T - 1 to the last row, along with its label.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,7 @@
     head on layer l = last row of S^(l) S^(l-1) ... S^(1) Z
 
 At depth 2 the prediction head on Layer 2 is f1, which predicts the next token, and the one on Layer 1 is f2, which
-predicts the token after it. All products with the one-hot Z are look-ups by label.
+predicts the token after that. Products with the one-hot Z are look-ups by label.
 """
 
 from collections.abc import Callable
@@ -50,8 +50,8 @@ def forward(
         tokens: node labels [T].
         log_normalise: maps masked logits to log attention, row by row; ``circuit.log_hardmax`` gives the limit of
             infinite weights.
-        last_row_only: compute the last query of the top layer only, which is all that losses read. Its logits and
-            attention then have one row instead of T.
+        last_row_only: compute only the last query of the top layer, which is all that losses read. The logits and
+            attention of that layer then have one row instead of T.
 
     Raises:
         ValueError: for weights that do not fit the sequence or are not finite, and for labels outside range(N).
@@ -86,7 +86,7 @@ def content_scores(content: Content, tokens: Tokens) -> Position:
 
 
 def by_label(row: OverPositions, tokens: Tokens, labels: int) -> OverLabels:
-    """Return row Z, the mass of a row over positions collected by label."""
+    """Return row Z: the sum of a row over all positions of each label."""
     is_label = tokens[:, None] == jnp.arange(labels, dtype=tokens.dtype)[None]
     return jnp.sum(jnp.where(is_label, row[:, None], 0), axis=0)
 

@@ -1,20 +1,20 @@
-"""Lemmas 2 and 3: the gradients of the deep head's loss L1 = -log f1 . e_y, by hand, corrected.
+"""Lemmas 2 and 3, corrected: hand-derived gradients of the deep head's loss L1 = -log f1 . e_y.
 
 In the paper's symbols, with e = e_y, m = S1 Z e (m[j] is the mass of row j of Layer 1 on the target), f = S2[T] m and
 J(s) = diag(s) - s s^T:
 
     dL1 = -(1/f) [ S1[T] dA2 J(S2[T]) m  +  dS1[T] A2 J(S2[T]) m  +  S2[T] dS1 Z e ]
 
-Everything below is this one line, sorted by the matrix that changes. Two abbreviations keep it exact in float64 for
-weights in the hundreds, where f, S1 and S2 are e^-gamma. Both are probabilities:
+All gradients below follow from this line, one for each matrix. Two abbreviations, both probabilities, keep them exact
+in float64 for weights in the hundreds, where f, S1 and S2 are e^-gamma:
 
     pi[j, k] = S2[T, j] S1[j, k] (Z e)[k] / f     the share of f that comes through T -> j -> k
     rho[j]   = sum_k pi[j, k] = S2[T, j] m[j] / f
 
-so -J(S2[T]) m / f = S2[T] - rho, a prior minus a posterior, and nothing is divided by a small f.
+so -J(S2[T]) m / f = S2[T] - rho, a prior minus a posterior, without a division by a small f.
 
-The paper prints the second term of dL1/dS1 and both Layer-2 gradients transposed; here they are in the layout
-in which dL = sum_ij (dL/dW)_ij dW_ij, which is Lemma 5's.
+The paper prints the second term of dL1/dS1 and both Layer-2 gradients transposed. Here all gradients have the layout of
+Lemma 5, in which dL = sum_ij (dL/dW)_ij dW_ij.
 """
 
 import jax
@@ -29,10 +29,10 @@ from circuits.typing import Content, Label, OverPositions, Position, Scalar, Tok
 def deep_paths(
     acts: Activations, tokens: Tokens, target: Label, d_scores_2: Position, d_attention_1: Position
 ) -> tuple[Scalar, Scalar, Scalar]:
-    """Return Lemma 2's three terms of dL1 for a change dA2 of the scores and dS1 of the Layer-1 attention.
+    """Return Lemma 2's three terms of dL1 for changes dA2 of the Layer-2 scores and dS1 of the Layer-1 attention.
 
-    Their sum is dL1: through A2, through the query S1[T], and through the values. Divides by f, so it overflows if f is
-    below 1e-308; the gradients of the weights do not.
+    They are the changes through A2, through the query S1[T] and through the values; their sum is dL1. They divide by f,
+    and overflow if it is below 1e-308; the gradients of the weights do not.
     """
     f, m, is_target = _output_and_reach(acts, tokens, target)
     s1, s2, a2 = acts.attention[0], acts.attention[1][-1], acts.scores[1]
@@ -47,8 +47,8 @@ def deep_paths(
 def deep_attention_1(acts: Activations, tokens: Tokens, target: Label) -> Position:
     """Return dL1/dS1 = -(1/f) [ S2[T]^T (Z e)^T + e_T (A2 J(S2[T]) m)^T ] (proof of Lemma 3).
 
-    The print has the second term transposed. Overflows if f is below 1e-308, as the gradient itself does; the gradients
-    of the weights are computed without it.
+    The paper prints the second term transposed. The result overflows if f is below 1e-308, as the gradient itself does;
+    the gradients of the weights are computed without it.
     """
     f, m, is_target = _output_and_reach(acts, tokens, target)
     s2, a2 = acts.attention[1][-1], acts.scores[1]
@@ -60,8 +60,8 @@ def deep_attention_1(acts: Activations, tokens: Tokens, target: Label) -> Positi
 def softmax_rows_gradient(attention: Position, upstream: Position) -> Position:
     """Return Lemma 3's dL/dA = M * [ S * (G - (G * S) 1 1^T) ] for G = dL/dS, row by row J(s) g.
 
-    The print lacks the inner parentheses that the row form above it in the proof requires. The mask M needs no
-    factor of its own: S is zero wherever M is.
+    The paper's equation lacks the inner parentheses, which the preceding line of its proof requires. The mask M needs
+    no factor of its own: S is zero wherever M is.
     """
     return jax.vmap(jacobian_product)(attention, upstream)
 
@@ -106,7 +106,7 @@ def deep_position_2(acts: Activations, tokens: Tokens, target: Label) -> Positio
 
 
 def deep_query_logits(acts: Activations, tokens: Tokens, target: Label) -> OverPositions:
-    """Return dL1/d(S1[T] A2) = -(1/f) J(S2[T]) S1 Z e = S2[T] - rho, the gradient that enters Layer 2."""
+    """Return dL1/d(S1[T] A2) = -(1/f) J(S2[T]) S1 Z e = S2[T] - rho, the gradient in the Layer-2 logits."""
     log_f, log_m, _ = _log_output_and_reach(acts, tokens, target)
     s2 = acts.attention[1][-1]
     rho = jnp.exp(acts.log_attention[1][-1] + log_m - log_f)
@@ -131,8 +131,8 @@ def by_labels(over_positions: Position, tokens: Tokens, labels: int) -> Content:
 def jacobian_product(s: OverPositions, v: OverPositions) -> OverPositions:
     """Return J(s) v = s * (v - s . v).
 
-    J(s) 1 = 0, so v may be shifted: measured from its value where s is above 1/2, nothing cancels when s is
-    within e^-gamma of one-hot, and the product keeps its relative accuracy.
+    J(s) 1 = 0, so a constant may be subtracted from v. With the value of v where s is above 1/2, nothing cancels if s
+    is within e^-gamma of one-hot, and the product keeps its relative accuracy.
     """
     centred = v - jnp.sum(jnp.where(s > 0.5, v, 0))
     return s * (centred - s @ centred)
@@ -141,8 +141,8 @@ def jacobian_product(s: OverPositions, v: OverPositions) -> OverPositions:
 def sum_to_zero(g: OverPositions, s: OverPositions) -> OverPositions:
     """Return a gradient g in the logits of softmax s, corrected where s is above 1/2.
 
-    Such a row sums to zero. Its entry at a dominant s is a difference of numbers near 1; the others are small
-    and exact, so that entry is minus their sum.
+    Such a gradient sums to zero. Where s is above 1/2, its entry is a difference of numbers near 1. The other entries
+    are small and exact, so this one is computed as minus their sum.
     """
     others = jnp.where(s > 0.5, 0, g)
     return jnp.where(s > 0.5, -jnp.sum(others), others)
@@ -160,5 +160,5 @@ def _log_output_and_reach(acts: Activations, tokens: Tokens, target: Label) -> t
     is_target = tokens == target
     log_m = jax.nn.logsumexp(acts.log_attention[0] + log_indicator(is_target, acts.attention[0].dtype)[None], axis=1)
     log_f = jax.nn.logsumexp(acts.log_attention[1][-1] + log_m)
-    # An infinite loss has no gradient, so none may be returned.
+    # An infinite loss has no gradient.
     return jnp.where(is_zero(log_f), jnp.nan, log_f), log_m, is_target

@@ -1,6 +1,6 @@
-"""The weights of a disentangled transformer in one safetensors file, with the paper's names.
+"""Save and load the weights of a disentangled transformer as a safetensors file.
 
-``content_l`` is W0^(l) and ``position_l`` is W1^(l). They quote the paper, so layers count from 1.
+The names quote the paper, where layers count from 1: ``content_l`` is W0^(l) and ``position_l`` is W1^(l).
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from circuits.disentangled.weights import Layer, Weights
 
 
 def save_weights(path: str | Path, weights: Weights, notes: dict[str, str] | None = None) -> None:
-    """Write the blocks of every layer, in their own dtype, with notes as metadata.
+    """Write the blocks of every layer, in their own dtype, with ``notes`` as metadata.
 
     Example:
         >>> import tempfile

@@ -1,13 +1,13 @@
-"""The full two-layer disentangled transformer (Definition 2, unrestricted), of which the paper studies a reduced model.
+"""The full two-layer disentangled transformer: Definition 2 without the paper's restriction to a reduced model.
 
     X0 = [Z, I]                                  one-hot labels and one-hot positions, of width d0 = N + T
     X_l = [X_{l-1}, S_l X_{l-1}]                 of width d_l = 2 d_{l-1}
     S_l = softmax(MASK(X_{l-1} W^(l) X_{l-1}^T))
     prediction head k = X2[T] V_k                logits over labels: V0 the next token, V1 the one after
 
-Every entry of W^(1) (d0, d0), W^(2) (d1, d1) and of V0, V1 (d2, N) is free, while the paper's reduced model has
-one content and one position block in each layer and fixed selectors for heads. The heads return logits, followed by a
-softmax, while the reduced model's outputs are already probabilities.
+Every entry of W^(1) [d0, d0], W^(2) [d1, d1] and of V0 and V1 [d2, N] is free. The paper's reduced model has one
+content and one position block in each layer, and fixed selectors as heads. The heads here return logits, to which a
+softmax is applied, while the outputs of the reduced model are already probabilities.
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from circuits.typing import Label, OverLabels, Tokens
 
 
 class FullWeights(NamedTuple):
-    """W^(1), W^(2), V0 and V1. Entries are (query's coordinate, key's coordinate); a head's rows read the stream."""
+    """W^(1), W^(2) with entries (query coordinate, key coordinate), and V0, V1 with entries (coordinate, label)."""
 
     weight_1: Float[Array, "d0 d0"]
     weight_2: Float[Array, "d1 d1"]
@@ -68,8 +68,8 @@ def embed_reduced(weights: Weights) -> FullWeights:
 def forward(weights: FullWeights, tokens: Tokens, last_row_only: bool = False) -> FullActivations:
     """Return all activations on one sequence; vmap over a batch.
 
-    With ``last_row_only`` Layer 2 computes only its last query, which is all that the heads read: S2 and X2 then
-    have one row instead of T.
+    With ``last_row_only`` Layer 2 computes only its last query, which is all that the heads read. S2 and X2 then have
+    one row instead of T.
 
     Raises ValueError for weights that do not fit the sequence or are not finite, and for labels outside range(N).
     """

@@ -1,11 +1,11 @@
 """The disentangled transformer, literally (Definitions 1 and 2): the oracle of the closed form.
 
-Full d x d weight matrices on a concatenated residual stream that doubles in width at every layer. Nothing here
-is shared with ``closed_form``, and nothing is fast.
+Full d x d weight matrices multiply a concatenated residual stream that doubles in width at every layer. This module
+shares no code with ``closed_form``, and is slow.
 
-Definition 2 gives every layer the block-diagonal matrix of Eq. 4, (N + T) x (N + T), but layer l multiplies a
-stream of width d_{l-1} = 2^(l-1) (N + T): from Layer 2 on, the product is not defined. Footnote 2 says what is
-meant: queries come from the previous attention output, keys from the original tokens. So ``place_blocks`` puts the
+Definition 2 gives every layer the block-diagonal matrix of Eq. 4, (N + T) x (N + T), but layer l multiplies a stream of
+width d_{l-1} = 2^(l-1) (N + T), so that the product is undefined from Layer 2 on. Footnote 2 gives the intended
+meaning: queries come from the previous attention output, keys from the original tokens. So ``place_blocks`` puts the
 two blocks at those rows and columns of a d_{l-1} x d_{l-1} matrix of zeros.
 """
 
@@ -33,8 +33,8 @@ class LiteralActivations(NamedTuple):
 def forward(weights: Weights, tokens: Tokens) -> LiteralActivations:
     """Return all activations, with X^(l) = [X^(l-1), attn(X^(l-1); W^(l))], for any depth.
 
-    ``outputs[l - 1]`` is the last row of X^(L) V with V the selector of the content block of the last attention
-    output of layer l: f2 is ``outputs[0]`` and, at depth 2, f1 is ``outputs[1]``.
+    ``outputs[l - 1]`` is the last row of X^(L) V, where V selects the content block at the end of the attention output
+    of layer l: f2 is ``outputs[0]`` and, at depth 2, f1 is ``outputs[1]``.
     """
     check_prompt(weights, tokens)
     labels, length = sizes(weights)
@@ -85,5 +85,5 @@ def place_blocks(layer: Layer, index: int) -> Full:
 
 
 def selector(width: int, start: int, labels: int, dtype: jnp.dtype | type = jnp.float64) -> Float[Array, "d N"]:
-    """Return V, which reads the N coordinates of the stream from ``start`` on."""
+    """Return V, which selects N coordinates of the stream, beginning at ``start``."""
     return jnp.eye(width, labels, k=-start, dtype=dtype)

@@ -1,13 +1,13 @@
 """The three losses and Eq. 3, in log space.
 
     loss_plan    L1a = -log f1(Z) . e_y1     the next token, y1 = v
-    loss_replay  L1b = -log f1(Z') . e_y2    the one after, once v is in the context
-    loss_goal    L2  = -log f2(Z) . e_y2     the one after, from the prediction head on Layer 1
+    loss_replay  L1b = -log f1(Z') . e_y2    the token after it, with v in the context
+    loss_goal    L2  = -log f2(Z) . e_y2     the token after it, from the prediction head on Layer 1
     Eq. 3        L   = (1/2) [ (1/2) (L1a + L1b) + L2 ]
 
-A head's output is a product of attention rows, as small as e^-gamma or as near to 1 as 1 - e^-gamma, for gamma in the
-hundreds. So log f is summed in log space, and a loss near 0 is computed from the probability that misses the target,
-a sum of positive terms, instead of from 1 minus it.
+A head's output is a product of attention rows, as small as e^-gamma or as close to 1 as 1 - e^-gamma, for gamma in the
+hundreds. So log f is computed in log space. A loss near 0 is computed from the probability of all other labels, a sum
+of positive terms.
 """
 
 from typing import NamedTuple
@@ -30,9 +30,9 @@ class Losses(NamedTuple):
     """The losses L1a, L1b and L2 of one sequence, in nats.
 
     Args:
-        plan: L1a, of the next token y1.
-        replay: L1b, of y2 once y1 is in the context.
-        goal: L2, of y2 from the prompt alone.
+        plan: L1a, the loss of the next token y1.
+        replay: L1b, the loss of y2 with y1 in the context.
+        goal: L2, the loss of y2 from the prompt alone.
     """
 
     plan: Scalar
@@ -47,10 +47,10 @@ def losses(weights: Weights, tokens: Tokens, y1: Label, y2: Label) -> Losses:
         weights: of a model with two layers.
         tokens: node labels of the prompt [T].
         y1: label of the next token.
-        y2: label of the one after it.
+        y2: label of the token after it.
 
     Returns:
-        Losses in nats; a loss is infinite if its target is at no position.
+        Losses in nats; a loss is infinite if no position holds its target.
 
     Raises:
         ValueError: unless the depth is 2, the weights fit the prompt and are finite, and all labels are in range(N).
@@ -102,7 +102,7 @@ def head_loss(activations: Activations, tokens: Tokens, target: Label, layer: in
 
 
 def surprisal(log_probability: Scalar, missed: Scalar) -> Scalar:
-    """Return -log p from log p and 1 - p: the more exact of the two, with a finite gradient in both branches."""
+    """Return -log p from log p or from 1 - p, whichever is more exact, with a finite gradient in both branches."""
     likely = missed < 0.5
     from_missed = -jnp.log1p(-jnp.where(likely, missed, 0))
     return jnp.where(is_zero(log_probability), jnp.inf, jnp.where(likely, from_missed, -log_probability))
@@ -124,5 +124,5 @@ def log_indicator(condition: jax.Array, dtype: jnp.dtype | type) -> jax.Array:
 
 
 def require_two_layers(weights: Weights) -> None:
-    """Raise ValueError unless there are two layers, which the paper's f1 and f2 read."""
+    """Raise ValueError unless there are two layers, one for each of the paper's heads f1 and f2."""
     checks.require(len(weights) == 2, "weights", "must have 2 layers for the heads f1 and f2", len(weights))

@@ -1,8 +1,8 @@
 """Metrics of a disentangled model in training: losses, accuracies, and how close its attention is to the circuit's.
 
-Each metric concerns one prompt Z with targets y1 = v and y2 = u_end and its replay context Z', whose last token is v;
-callers average over prompts. Positions count from 0: the last row, the paper's T, is T - 1, and the query's u_end is at
-position T - 2.
+Each metric is computed on one prompt Z with targets y1 = v and y2 = u_end, and on its replay context Z', whose last
+token is v; callers average over prompts. Positions count from 0: the last row, the paper's T, is T - 1, and the query's
+u_end is at position T - 2.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,10 @@ Measure = Float[AnyArray, "..."] | float
 
 
 class Metrics(NamedTuple):
-    """Means over prompts. f1 and f2 are the first and second head's distributions, t_v and t_end the positions of v
-    and u_end in the edge (v, u_end), t_v = t_end - 1, all counted from 0. Losses in nats, all others in [0, 1].
+    """Metrics of one prompt, or means over prompts. Losses are in nats, all others in [0, 1].
+
+    f1 and f2 are the distributions of the first and second head. t_v and t_end are the positions of v and u_end in the
+    edge (v, u_end), t_v = t_end - 1.
 
     plan                L1a = -log f1(Z)[v], at least 0
     replay              L1b = -log f1(Z')[u_end], at least 0
@@ -36,7 +38,7 @@ class Metrics(NamedTuple):
     predecessor_end     S1[t_end, t_v]
     predecessor_mean    the mean of S1[t, t-1] over t = 1 .. T-1
     content_match       S2[T-1, t_end]
-    self_match          S2[T-1, T-2]: on u_end in the query itself, the self-distractor
+    self_match          S2[T-1, T-2]: attention to u_end in the query itself, the self-distractor
     replay_predecessor  S1[T-1, T-2] on Z', whose last token is v: its attention to u_end
     replay_match        S2[T-1, t_end] on Z'
     """
@@ -86,7 +88,7 @@ def measure(read: Callable[[Tokens], Reading], losses: Losses, tokens: Tokens, y
 
 
 def likeliest(output: OverLabels) -> Int[Array, ""]:
-    """Return the argmax; of ties, the first."""
+    """Return the argmax, the first in case of ties."""
     return jnp.argmax(output).astype(jnp.int32)
 
 

@@ -1,10 +1,10 @@
-"""The objectives of the disentangled models, as weights of the three losses."""
+"""The training objectives of disentangled models, as weights of the three losses."""
 
 from typing import NamedTuple
 
 
 class Mix(NamedTuple):
-    """The weights of L1a, L1b and L2 in an objective."""
+    """The weights of the losses L1a, L1b and L2 in an objective."""
 
     plan: float
     replay: float

@@ -24,9 +24,9 @@ Answers = Int[AnyArray, " B"]
 
 
 class Reading(NamedTuple):
-    """The activations of one sequence that are measured: S1, the last row of S2, and the heads' predictions.
+    """The activations of one sequence that metrics need: S1, the last row of S2, and the predictions of both heads.
 
-    ``first`` and ``second`` are the distributions over labels of the next token and of the one after it.
+    ``first`` and ``second`` are distributions over labels, of the next token and of the token after it.
     """
 
     attention_1: Position
@@ -53,7 +53,7 @@ class Model(NamedTuple):
 
 
 def reduced_model(graphs: StarGraph, mix: Mix, init_scale: float, hold_content_1: bool = False) -> Model:
-    """Return the paper's reduced model in float32, with hand gradients. A held W0^(1) starts at 0 and gets none."""
+    """Return the paper's reduced model in float32, with hand gradients. With ``hold_content_1`` W0^(1) stays 0."""
 
     def held(params: Weights) -> Weights:
         first, second = params
@@ -71,7 +71,7 @@ def reduced_model(graphs: StarGraph, mix: Mix, init_scale: float, hold_content_1
 
 
 def full_model(graphs: StarGraph, mix: Mix, init_scale: float) -> Model:
-    """Return the full model in float32, differentiated by jax."""
+    """Return the full model in float32, with gradients by automatic differentiation."""
 
     def initial(key: Key[Array, ""]) -> FullWeights:
         return full.random(key, graphs.labels, graphs.sequence_length, init_scale, jnp.float32)
@@ -84,7 +84,7 @@ def full_model(graphs: StarGraph, mix: Mix, init_scale: float) -> Model:
 
 
 def weighted(mix: Mix, parts: Losses) -> Float[Array, "..."]:
-    """Return the weighted sum of the losses. Those of weight 0 are left out, so jit does not compute them."""
+    """Return the weighted sum of the losses, without those of weight 0, which jit then does not compute."""
     return jnp.asarray(sum(weight * part for weight, part in zip(mix, parts, strict=True) if weight))
 
 
@@ -95,7 +95,7 @@ def read_reduced(params: Weights, tokens: Tokens) -> Reading:
 
 
 def read_full(params: FullWeights, tokens: Tokens) -> Reading:
-    """Return the reading of the full model, with the softmaxes of its heads."""
+    """Return the reading of the full model, with the softmax of its heads."""
     acts = full.forward(params, tokens, last_row_only=True)
     return Reading(acts.attention[0], acts.attention[1][-1], *(jax.nn.softmax(logits) for logits in acts.logits))
 
@@ -103,6 +103,6 @@ def read_full(params: FullWeights, tokens: Tokens) -> Reading:
 def prompts(
     graphs: StarGraph, key: Key[Array, ""], count: int
 ) -> tuple[Int[Array, "B T"], Int[Array, " B"], Int[Array, " B"]]:
-    """Return random graphs as sequences, with their targets y1 and y2."""
+    """Return the prompts of random star graphs, with their targets y1 and y2."""
     problems = sample(graphs, key, count)
     return jax.vmap(encode_prompt)(problems), *targets(problems)

@@ -1,4 +1,4 @@
-"""Every loss of Eq. 3 with its hand-derived gradient, on one sequence or a batch."""
+"""The losses of Eq. 3 and their hand-derived gradients, on one sequence or a batch."""
 
 from functools import partial
 from typing import NamedTuple
@@ -31,8 +31,8 @@ class Objective(NamedTuple):
     """The losses L1a, L1b and L2, and the gradient of each.
 
     Args:
-        losses: in nats.
-        gradients: of each loss in all weights.
+        losses: the losses, in nats.
+        gradients: the gradient of each loss in all weights.
     """
 
     losses: Losses
@@ -56,10 +56,10 @@ def objective(weights: Weights, tokens: Tokens, y1: Label, y2: Label) -> Objecti
         weights: of a model with two layers.
         tokens: node labels of the prompt [T].
         y1: label of the next token.
-        y2: label of the one after it.
+        y2: label of the token after it.
 
     Returns:
-        Losses in nats and their gradients. If a target is at no position, its loss is infinite and its gradient NaN.
+        Losses in nats and their gradients. If no position holds a target, its loss is infinite and its gradient NaN.
 
     Raises:
         ValueError: unless the depth is 2, the weights fit the prompt and are finite, and all labels are in range(N).
@@ -95,7 +95,7 @@ def batch_objective(
         weights: of a model with two layers.
         tokens: node labels of the prompts [B, T].
         y1: labels of the next tokens [B].
-        y2: labels of the ones after [B].
+        y2: labels of the tokens after them [B].
 
     Raises:
         ValueError: as ``objective`` does.

@@ -1,8 +1,8 @@
 """The reduced model's objective and hand gradient on a batch, for training: the mean of ``objective``, but faster.
 
-Training needs one mean gradient, of one weighted sum of losses, hundreds of thousands of times. So the batch is the
-last axis of every array, along which vector instructions run, and the three gradients are added before they are summed
-by label. In the symbols of ``deep_head``, with e = e_y and one context in each column of an array:
+Training needs the mean gradient of one weighted sum of losses, hundreds of thousands of times. So the batch is the last
+axis of every array, for vectorised arithmetic, and the three gradients are added before they are summed by label. The
+symbols are those of ``deep_head``, with e = e_y and one context in each column of an array:
 
     m = S1 Z e,   f = S2[T] m,   rho = S2[T] * m / f,   pi[j, k] = S2[T, j] S1[j, k] (Z e)[k] / f
 
@@ -11,8 +11,8 @@ by label. In the symbols of ``deep_head``, with e = e_y and one context in each 
     query path, row T of dL1/dA1 = J(S1[T]) A2 (S2[T] - rho)
     dL2/dA1[T] = S1[T] - S1[T] * Z e / f2    = S1[T] * (1 - Z e / f2)
 
-Where Z e is 1, the right-hand sides are m[j] - 1 and (f2 - 1)/f2: both come from the probability that misses the
-target, a sum of positive terms, so the gradient keeps its relative accuracy in float32 as losses go to 0.
+Where Z e is 1, the right-hand sides are m[j] - 1 and (f2 - 1)/f2. Both are computed from the probability of all other
+labels, a sum of positive terms, so the gradient keeps its relative accuracy in float32 as losses go to 0.
 """
 
 import jax
@@ -32,8 +32,8 @@ def loss_and_gradient(
 ) -> tuple[Scalar, Weights]:
     """Return the batch mean of mix.plan L1a + mix.replay L1b + mix.goal L2 in nats, and its gradient.
 
-    Arguments are not checked. Probabilities are not computed as logarithms: a target whose probability underflows
-    (below 1e-38 in float32) gives an infinite loss and NaN.
+    Arguments are not checked. Probabilities are not computed in log space: a target whose probability underflows (below
+    1e-38 in float32) gives an infinite loss and a gradient of NaN.
     """
     labels, _ = sizes(weights)
     batch, dtype = len(tokens), weights[0].content.dtype

@@ -1,11 +1,11 @@
-"""Lemmas 4 and 5: the gradients of the shallow head's loss L2 = -log f2 . e_y, by hand.
+"""Lemmas 4 and 5: hand-derived gradients of the shallow head's loss L2 = -log f2 . e_y.
 
 With s = S1[T] and e = e_y, f2 . e = s Z e, and S2 does not occur:
 
     dL2 = -(1/(f2 . e)) (z_T^T dW0^(1) Z^T + dW1^(1)[T]) J(s) Z e
 
-No gradient reaches Layer 2. As for the deep head, the row -J(s) Z e / (f2 . e) is a prior minus a posterior,
-s - s * (Z e) / (f2 . e), and is computed as one.
+No gradient reaches Layer 2. As for the deep head, the row -J(s) Z e / (f2 . e) is computed as a prior minus a
+posterior, s - s * (Z e) / (f2 . e).
 """
 
 import jax
@@ -46,7 +46,7 @@ def shallow_query_logits(acts: Activations, tokens: Tokens, target: Label) -> Ov
     is_target = tokens == target
     log_f2 = jax.nn.logsumexp(log_s + log_indicator(is_target, s.dtype))
     posterior = jnp.where(is_target, jnp.exp(log_s - log_f2), 0)
-    # An infinite loss has no gradient, so none may be returned.
+    # An infinite loss has no gradient.
     return jnp.where(is_zero(log_f2), jnp.nan, sum_to_zero(s - posterior, s))
 
 

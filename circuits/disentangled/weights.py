@@ -30,11 +30,11 @@ class Layer(NamedTuple):
 
 
 Weights = tuple[Layer, ...]
-"""One ``Layer`` per layer, at any depth. Gradients have the same structure."""
+"""One ``Layer`` for each layer, at any depth. Gradients have the same structure."""
 
 
 def zeros(depth: int, labels: int, length: int, dtype: jnp.dtype | type = jnp.float64) -> Weights:
-    """Return weights that are all zero, the initialisation of Theorems 2 and 3.
+    """Return weights of zero, the initialisation of Theorems 2 and 3.
 
     Args:
         depth: number of layers.
@@ -113,7 +113,7 @@ def check_label(argument: str, label: Int[AnyArray, "*B"] | int, labels: int) ->
 
 
 def norm(weights: Weights) -> Scalar:
-    """Return the Euclidean norm of all entries, of weights or of a gradient.
+    """Return the Euclidean norm over all entries of weights or of a gradient.
 
     Entries are first divided by the largest: the square of e^-500 underflows.
     """

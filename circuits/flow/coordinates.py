@@ -1,12 +1,12 @@
 """Coordinates of a flow: which weights move, and how many numbers describe them.
 
-A flow rarely moves every entry of every block. Some blocks are fixed, a Toeplitz block is one number per offset,
-and label symmetry keeps a content block at a I + b (1 1^T - I). A ``Block`` is one of these choices, and
-``Coordinates`` joins four of them into one vector theta.
+A flow rarely moves every entry of every block. Some blocks are fixed, a Toeplitz block has one number per offset, and
+by label symmetry a content block stays a I + b (1 1^T - I). A ``Block`` is one of these choices, and ``Coordinates``
+joins four of them into one vector theta.
 
-Two kinds of sharing must not be confused. A Toeplitz block is *tied*: w(k) is itself the parameter, and its
-gradient is the sum over the diagonal. An orbit is *reduced*: the parameters are the N, or N (N - 1), entries, which
-all move alike, so each has the derivative of their coordinate divided by its ``multiplicity``.
+Entries share a coordinate in one of two ways. A Toeplitz block is *tied*: w(k) is the parameter itself, and its
+gradient is the sum over the diagonal. In an *orbit* the N, or N (N - 1), entries are separate parameters that all move
+alike, so the derivative of each is that of their coordinate divided by its ``multiplicity``.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Block:
     """One weight block as a function of its own coordinates.
 
     Args:
-        names: of the coordinates; none for a fixed block.
+        names: names of the coordinates; none for a fixed block.
         embed: maps the coordinates to the matrix.
         multiplicity: for each coordinate, the number of entries that move alike with it; 1 for tied and free entries.
         tied: whether one coordinate appears in several rows as one parameter.
@@ -48,12 +48,26 @@ class Block:
 
 
 def fixed(matrix: Matrix) -> Block:
-    """Return a block that does not move."""
+    """Return a block that does not move.
+
+    Args:
+        matrix: its value, [N, N] for a content block and [T, T] for a position block.
+
+    Example:
+        >>> fixed(jnp.zeros((3, 3))).names
+        ()
+    """
     return Block((), lambda _: matrix, ())
 
 
 def orbits(labels: int) -> Block:
-    """Return W0 = a I + b (1 1^T - I): a and b, the two orbits of the entries under relabeling.
+    """Return W0 = a I + b (1 1^T - I), with the coordinates a and b: the entries form two orbits under relabeling.
+
+    Args:
+        labels: N, at least 2.
+
+    Raises:
+        ValueError: if ``labels`` is out of range.
 
     Example:
         >>> orbits(2).embed(jnp.array([5.0, 6.0])).tolist()
@@ -65,7 +79,13 @@ def orbits(labels: int) -> Block:
 
 
 def toeplitz(length: int) -> Block:
-    """Return W1[i, j] = w(i - j) for j <= i, 0 above: tied weights, T coordinates w(0) .. w(T - 1).
+    """Return W1[i, j] = w(i - j) for j <= i, and 0 above: tied weights with T coordinates w(0) .. w(T - 1).
+
+    Args:
+        length: T, at least 1.
+
+    Raises:
+        ValueError: if ``length`` is out of range.
 
     Example:
         >>> toeplitz(2).embed(jnp.array([5.0, 6.0])).tolist()
@@ -82,7 +102,13 @@ def toeplitz(length: int) -> Block:
 
 
 def free(mask: Bool[np.ndarray, "rows columns"]) -> Block:
-    """Return a block whose entries in the mask move independently, in row-major order; 0 elsewhere.
+    """Return a block whose entries in the mask are independent coordinates, in row-major order; all others are 0.
+
+    Args:
+        mask: True for each entry that moves, [N, N] for a content block and [T, T] for a position block.
+
+    Raises:
+        ValueError: if no entry moves.
 
     Example:
         >>> free(np.eye(2, dtype=bool)).names
@@ -98,12 +124,28 @@ def free(mask: Bool[np.ndarray, "rows columns"]) -> Block:
 
 
 def causal_entries(length: int) -> Block:
-    """Return W1^(1) with every entry free that is not masked in attention."""
+    """Return W1^(1) with every entry free that the causal mask lets attention read.
+
+    Args:
+        length: T.
+
+    Example:
+        >>> len(causal_entries(10).names)
+        55
+    """
     return free(np.tril(np.ones((length, length), bool)))
 
 
 def all_entries(length: int) -> Block:
-    """Return W1^(2) with every entry free: its rows are read through S1[T], so no column is masked."""
+    """Return W1^(2) with every entry free: the last query reads its rows through S1[T], so no column is masked.
+
+    Args:
+        length: T.
+
+    Example:
+        >>> len(all_entries(10).names)
+        100
+    """
     return free(np.ones((length, length), bool))
 
 
@@ -128,7 +170,7 @@ class Coordinates:
 
     @cached_property
     def multiplicity(self) -> np.ndarray:
-        """What the derivative in each coordinate is divided by to be the velocity of one entry [D]."""
+        """The divisor that turns the derivative in each coordinate into the velocity of one entry [D]."""
         return np.concatenate([np.asarray(block.multiplicity, float) for block in self.blocks])
 
     def embed(self, theta: Theta) -> Weights:
@@ -146,7 +188,7 @@ class Coordinates:
         return slice(start, start + len(own.names))
 
     def row_sums(self, theta: Theta) -> Float[Array, " sums"]:
-        """Return the row sums of every moving block (for a Toeplitz block the sum of w), which flows conserve.
+        """Return the row sums of every moving block (of a Toeplitz block, the sum of w), which flows conserve.
 
         A constant added to a row of W0 or W1, or to w, adds a constant to each query's logits, which softmax ignores.
         So the gradient of any loss of the attention is orthogonal to it, and sums of whole moving rows are conserved.
@@ -181,7 +223,7 @@ def coordinates(
 
     Raises:
         ValueError: for blocks of the wrong shape, and for content blocks, moving or fixed, that are not a I + b 1 1^T
-            for every theta: then no symmetry would make a flow exact.
+            at every theta: only that symmetry makes the population average of a flow exact.
 
     Example:
         >>> moving = coordinates(StarGraph(paths=2, nodes=3, labels=10), position_1=toeplitz(10))
@@ -205,7 +247,11 @@ def coordinates(
 
 
 def norm(coordinates: Coordinates, velocity: Theta) -> Scalar:
-    """Return the Euclidean norm over all entries of a velocity in coordinates, tied weights counted once.
+    """Return the Euclidean norm of a velocity over all entries of the blocks, tied weights counted once.
+
+    Args:
+        coordinates: the blocks.
+        velocity: the velocity of theta [D], such as ``gradient_flow`` returns.
 
     Example:
         >>> moving = coordinates(StarGraph(paths=2, nodes=3, labels=5), content_1=orbits(5))

@@ -17,8 +17,8 @@ def optimise(
 ) -> Float[Array, "times D"]:
     """Return theta along the path of an optimiser whose gradient is -field(theta).
 
-    Weights that share a coordinate have equal gradients, so an optimiser that works entry by entry does to the
-    coordinate what it does to each of them.
+    Weights that share a coordinate have equal gradients, so an optimiser that works entry by entry gives all of them,
+    and their coordinate, the same update.
 
     Args:
         field: the velocity of the gradient flow.

@@ -2,8 +2,8 @@
 
     theta' = -dL/dtheta / multiplicity,     L(theta) = E[loss], over all edge orders and labelings
 
-The expectation over labelings needs no sum. In these coordinates content weights are a I + b (1 1^T - I), so a loss
-does not depend on which label is which, and its mean over one labeling of each edge order is the mean over all.
+The expectation over labelings needs no sum. In these coordinates content weights are a I + b (1 1^T - I), so renaming
+the labels does not change a loss, and its mean over one labeling of each edge order is the mean over all.
 ``population.mean_exhaustive`` is the oracle.
 """
 
@@ -23,7 +23,7 @@ from circuits.typing import Label, Scalar, Tokens
 Field = Callable[[Theta], Theta]
 """The velocity at every point of an autonomous flow."""
 Mixture = tuple[float | Scalar, float | Scalar, float | Scalar]
-"""Coefficients of L1a, L1b and L2 in a training loss. Parts with the plain number 0 are not computed."""
+"""Coefficients of L1a, L1b and L2 in a training loss. A loss whose coefficient is the number 0 is not computed."""
 
 PLAN: Mixture = (1.0, 0.0, 0.0)
 REPLAY: Mixture = (0.0, 1.0, 0.0)
@@ -67,9 +67,18 @@ def population_loss(
 
 
 def gradient_flow(coordinates: Coordinates, mixture: Mixture, spec: StarGraph, query: str = "goal-start") -> Field:
-    """Return the velocity of theta when every weight follows minus its derivative of the population loss.
+    """Return the gradient flow of the population loss, as a function from theta to its velocity.
 
-    Args and errors are those of ``population_loss``.
+    Every entry of the weights moves at minus its derivative of the loss.
+
+    Args:
+        coordinates: the weights as a function of theta.
+        mixture: coefficients of L1a, L1b and L2, such as ``MULTI_TOKEN``.
+        spec: the family of star graphs.
+        query: order of the query, "goal-start" or "start-goal".
+
+    Raises:
+        ValueError: for paths of fewer than 3 nodes.
 
     Example:
         >>> from circuits.flow.coordinates import coordinates, toeplitz

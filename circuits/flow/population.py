@@ -1,12 +1,11 @@
 """Exact averages over all star graphs of a family, without sampling.
 
 A problem is an edge order and a labeling. ``mean_exhaustive`` enumerates all of them. ``mean_by_symmetry`` enumerates
-only the edge orders: with content weights a I + b 1 1^T nothing depends on which label is which, so a relabeled prompt
-has the same losses, the same position gradients, and content gradients with rows and columns permuted accordingly. The
-average of those over all permutations of the labels has one diagonal and one off-diagonal value.
+only the edge orders. With content weights a I + b 1 1^T, a prompt with renamed labels has the same losses and position
+gradients, and its content gradients have their rows and columns permuted accordingly. The average of these over all
+permutations of the labels has one diagonal and one off-diagonal value.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,6 +19,7 @@ from jax.core import Tracer
 from jaxtyping import Int
 
 from circuits import checks
+from circuits.cores import available_cores
 from circuits.disentangled.weights import Layer, Weights, check
 from circuits.tasks.problem import Problem
 from circuits.tasks.star.enumeration import canonical_problems, enumerate_problems
@@ -40,9 +40,9 @@ RELABELING_TOLERANCE = 1e-9
 def mean_exhaustive(
     quantity: Quantity, weights: Weights, spec: StarGraph, query: str = "goal-start", chunk: int = CHUNK
 ) -> Any:
-    """Return the mean of a quantity over every labeling and edge order, one by one, for any weights.
+    """Return the mean of a quantity over every labeling and edge order, evaluated one by one, for any weights.
 
-    The 2-path 3-node graph with N = 10 has 725,760 of them. Memory is that of one chunk per core.
+    The 2-path 3-node family with N = 10 has 725,760 problems. Memory is that of one chunk per core.
 
     Args:
         quantity: maps weights, tokens [T], y1 and y2 of one prompt to any pytree of arrays, as ``objective`` does.
@@ -61,23 +61,29 @@ def mean_exhaustive(
         >>> float(mean_exhaustive(squared_distance, zeros(2, 5, 10), StarGraph(paths=2, nodes=3, labels=5)))
         5.0
     """
-    total, count = _fold_chunks(_sums, jnp.add, quantity, weights, spec, query, chunk)
+    check(weights, spec.labels, spec.sequence_length)
+
+    def sum_chunk(problems: Problem) -> tuple[Any, int]:
+        return _sums(quantity, weights, *_prompts(problems, query)), len(problems.start)
+
+    total, count = None, 0
+    chunks, cores = enumerate_problems(spec, chunk), available_cores()
+    # A compiled chunk runs without the interpreter's lock, so one thread per core. ``map`` keeps the order of the sums.
+    # Traced weights must stay on the thread that traces them.
+    traced = _is_traced(weights)
+    with ThreadPoolExecutor(cores) as pool:
+        while batch := list(islice(chunks, cores)):
+            for value, size in (map if traced else pool.map)(sum_chunk, batch):
+                total = value if total is None else jax.tree.map(jnp.add, total, value)
+                count += size
     return jax.tree.map(lambda array: array / count, total)
-
-
-def extremes_exhaustive(
-    quantity: Quantity, weights: Weights, spec: StarGraph, query: str = "goal-start", chunk: int = CHUNK
-) -> tuple[Any, Any, int]:
-    """Return (minimum, maximum, count) of a quantity over every labeling and edge order; see ``mean_exhaustive``."""
-    (negated_min, maximum), count = _fold_chunks(_ranges, jnp.maximum, quantity, weights, spec, query, chunk)
-    return jax.tree.map(jnp.negative, negated_min), maximum, count
 
 
 def mean_by_symmetry(quantity: Quantity, weights: Weights, spec: StarGraph, query: str = "goal-start") -> Any:
     """Return ``mean_exhaustive`` from one labeling of each edge order (24 for the 2-path 3-node graph).
 
-    Every ``Layer`` in the quantity, such as a gradient, is averaged over relabelings: its content must be permuted when
-    labels are. All other arrays must not depend on which label is which, as losses and attention do not. Both are
+    Every ``Layer`` in the quantity, such as a gradient, is averaged over relabelings: when labels are permuted, its
+    content must be permuted too. All other arrays, such as losses and attention, must not change. Both conditions are
     checked on random relabelings of each prompt (unless the weights are traced).
 
     Args:
@@ -121,50 +127,14 @@ def require_symmetric(argument: str, content: Content) -> None:
         return
     gap = float(np.max(np.abs(np.asarray(content) - np.asarray(relabeled_mean(content)))))
     rounding = 8 * float(jnp.finfo(content.dtype).eps) * float(np.max(np.abs(content)))
-    rule = "must be a I + b 1 1^T for the symmetry reduction (mean_exhaustive takes any weights), off by at most"
+    rule = "must be a I + b 1 1^T for the symmetry reduction (mean_exhaustive takes any weights), to within"
     checks.require(gap <= rounding, argument, f"{rule} {rounding:.1e}", gap)
-
-
-def _fold_chunks(
-    evaluate: Callable[..., Any],
-    join: Callable[[jax.Array, jax.Array], jax.Array],
-    quantity: Quantity,
-    weights: Weights,
-    spec: StarGraph,
-    query: str,
-    chunk: int,
-) -> tuple[Any, int]:
-    """Return ``evaluate`` of the quantity on every chunk of the family, joined leaf by leaf, and the count."""
-    check(weights, spec.labels, spec.sequence_length)
-
-    def evaluate_chunk(problems: Problem) -> tuple[Any, int]:
-        return evaluate(quantity, weights, *_prompts(problems, query)), len(problems.start)
-
-    total, count = None, 0
-    chunks, cores = enumerate_problems(spec, chunk), os.cpu_count() or 1
-    # A compiled chunk runs without the interpreter's lock, so one thread per core. ``map`` keeps the order of the sums.
-    # Traced weights must stay on the thread that traces them.
-    traced = _is_traced(weights)
-    with ThreadPoolExecutor(cores) as pool:
-        while batch := list(islice(chunks, cores)):
-            for value, size in (map if traced else pool.map)(evaluate_chunk, batch):
-                total = value if total is None else jax.tree.map(join, total, value)
-                count += size
-    return total, count
 
 
 @partial(jax.jit, static_argnums=0)
 def _sums(quantity: Quantity, weights: Weights, tokens: jax.Array, y1: jax.Array, y2: jax.Array) -> Any:
     values = jax.vmap(quantity, in_axes=(None, 0, 0, 0))(weights, tokens, y1, y2)
     return jax.tree.map(lambda array: jnp.sum(array, axis=0), values)
-
-
-@partial(jax.jit, static_argnums=0)
-def _ranges(quantity: Quantity, weights: Weights, tokens: jax.Array, y1: jax.Array, y2: jax.Array) -> Any:
-    """Return (-minimum, maximum), so that chunks join both by the maximum."""
-    values = jax.vmap(quantity, in_axes=(None, 0, 0, 0))(weights, tokens, y1, y2)
-    maximum = jax.tree.map(lambda array: jnp.max(array, axis=0), values)
-    return jax.tree.map(lambda array: -jnp.min(array, axis=0), values), maximum
 
 
 def _prompts(problems: Problem, query: str) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -184,7 +154,7 @@ def _require_equivariant(quantity: Quantity, weights: Weights, prompts: tuple[ja
         epsilon = 100 * float(jnp.finfo(size.dtype).eps)
         allowed = max(RELABELING_TOLERANCE, epsilon) * max(1.0, float(size))
         where = jax.tree_util.keystr(path) or "its value"
-        rule = f"must not depend on which label is which, at {where}, and change by at most {allowed:.1e}"
+        rule = f"must not change by more than {allowed:.1e}, at {where}, when labels are permuted"
         checks.require(bool(change <= allowed), "quantity", rule, float(change))
 
 

@@ -14,9 +14,9 @@ class Rate(NamedTuple):
     """d value / d log t over the last decades of a solution.
 
     Args:
-        slope: of the least-squares line.
-        uncertainty: the largest distance between the slope and that of a single decade. A solution has no noise; a
-            slope is uncertain as far as it still changes.
+        slope: slope of the least-squares line.
+        uncertainty: the largest distance between the slope and that of a single decade. A solution has no noise: its
+            slope is uncertain only because it still changes.
         decades: number of decades that the line spans.
     """
 
@@ -49,8 +49,8 @@ def rate(times: Float[AnyArray, " times"], values: Float[AnyArray, " times"], de
     slack = 1e-9  # logspace misses its own grid points by a rounding error
     ends = t[-1] * 10.0 ** -np.arange(decades, -1, -1)
     inside = [(t >= low * (1 - slack)) & (t <= high * (1 + slack)) for low, high in pairwise(ends)]
-    fewest = int(min(decade.sum() for decade in inside))
-    checks.require(fewest >= 2, "times", f"must have 2 points in each of the last {decades} decades", fewest)
+    points = int(min(decade.sum() for decade in inside))
+    checks.require(points >= 2, "times", f"must have 2 points in each of the last {decades} decades", points)
     slope = _slope(t, x, t >= ends[0] * (1 - slack))
     return Rate(slope, max(abs(_slope(t, x, decade) - slope) for decade in inside), decades)
 

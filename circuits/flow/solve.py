@@ -28,9 +28,9 @@ class Solution(NamedTuple):
     """A flow at the requested times.
 
     Args:
-        times: the requested times; infinity after an event.
+        times: the requested times; infinite for those after an event.
         states: the state at each time, along a first axis; NaN or infinite at times after an event.
-        end: the time reached, the last one or that of the event.
+        end: the time at which the flow ended: the last requested one, or that of the event.
         final: the state at ``end``.
         steps: number of steps of the solver, rejected ones included.
         succeeded: False if the solver failed.
@@ -71,8 +71,8 @@ def solve(
         times: increasing times at which to return the state, from 0 or later.
         rtol: bound of the relative local error of a step.
         atol: bound of the absolute local error of a step.
-        until: the flow stops where this function of the state crosses 0. Where that is, is as exact as ``evaluate``.
-        dense: keep what ``evaluate`` needs, the memory of 8 ``max_steps`` states.
+        until: the flow stops when this function of the state crosses 0. That time is as exact as ``evaluate``.
+        dense: store the interpolation that ``evaluate`` needs, as large as 8 ``max_steps`` states.
         max_steps: number of steps after which the solver fails.
 
     Returns:
@@ -106,8 +106,7 @@ def solve(
 def evaluate(solution: Solution, time: float | int | Scalar) -> State:
     """Return the state at any time, by cubic interpolation within a step of the solver.
 
-    That is less exact than the states at ``Solution.times``: about 1e-5 at the default tolerances, 1e-7 at 1e-10. See
-    ``solve`` for an example.
+    Its error is larger than that of ``Solution.states``: about 1e-5 at the default tolerances, 1e-7 at 1e-10.
 
     Args:
         solution: solved with ``dense=True``.
@@ -115,6 +114,11 @@ def evaluate(solution: Solution, time: float | int | Scalar) -> State:
 
     Raises:
         ValueError: for a solution without ``dense``, and for a time out of range.
+
+    Example:
+        >>> flow = solve(lambda theta: -theta, jnp.ones(1), np.array([10.0]), dense=True)  # doctest: +SKIP
+        >>> evaluate(flow, 1.0).round(3).tolist()  # doctest: +SKIP
+        [0.368]
     """
     checks.require(solution.interpolation is not None, "solution", "must be solved with dense=True", None)
     assert solution.interpolation is not None

@@ -1,4 +1,4 @@
-"""The configuration of the one-layer model."""
+"""The config of the one-layer model."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -15,10 +15,10 @@ class OneLayerConfig:
 
     Args:
         vocab: size of the vocabulary, V: nodes, end token and padding.
-        positions: maximal length of a sequence.
+        positions: maximum length of a sequence.
         prediction_heads: k; head m = 1 .. k predicts the token m positions ahead.
-        chain: each further prediction head starts from the logits of the previous one, not from those of the first.
-        injection: further prediction heads also get the next token, times kappa.
+        chain: whether each further prediction head reads the logits of the previous one, instead of those of the first.
+        injection: whether further prediction heads also read the next token, times kappa.
         embed_scale: standard deviation of the initial entries of all matrices; kappa starts at 1.
         param_dtype: dtype of the parameters and of all computation.
 

@@ -1,9 +1,9 @@
-"""A data set of lines, reduced to the counts that the losses of the one-layer model depend on.
+"""Reduce a data set of lines to the counts on which the losses of the one-layer model depend.
 
 In the context c = (i, j, u) = (x_t, x_1, x_{t+1}), t counted from 0, step n predicts x_{t+n}. So the loss depends only
-on N_n[c, b], the number of times that token b comes n positions ahead in context c. The logits are a sum of a row of i,
+on N_n[c, b], the number of times that token b is n positions ahead in context c. The logits are a sum of a row of i,
 a row of j and a row of u, so only two kinds of sums of N_n matter: N_n[c], summed over b, for each context that occurs;
-and the sums over contexts that share i, or j, or u, for each b.
+and for each b the sums over contexts with the same i, the same j, or the same u.
 """
 
 from dataclasses import dataclass, field
@@ -21,15 +21,15 @@ TARGET, PATH = 1, 2
 
 
 class StepCounts(NamedTuple):
-    """The counts N_n of one step, for contexts in increasing order; 3 V rows.
+    """The counts N_n of one step, for contexts in increasing order.
 
     Args:
         current: i of each context.
         target: j of each context.
         following: u of each context, the next token; V if contexts do not depend on it.
         total: N_n[c]; 0 for the empty contexts that pad the arrays.
-        by_row: S_n[a, b], the sum of N_n[c, b] over contexts with i = a in row a, with j = a in row V + a, and with
-            u = a in row 2 V + a; the last V rows are 0 if contexts do not depend on u.
+        by_row: S_n[a, b] with 3 V rows: the sum of N_n[c, b] over contexts with i = a in row a, with j = a in row
+            V + a, and with u = a in row 2 V + a. The last V rows are 0 if contexts do not depend on u.
     """
 
     current: Int[Array, " contexts"]
@@ -46,9 +46,9 @@ class Counts:
 
     Args:
         steps: the counts of each step.
-        divisor: divisor of the losses of all steps, the number of tokens that step 1 predicts (as in
-            ``circuits.transformer.objectives``).
-        injection: whether contexts of steps from 2 on depend on the next token, as injection needs.
+        divisor: divisor of the losses of all steps: the number of tokens that step 1 predicts, as in
+            ``circuits.transformer.objectives``.
+        injection: whether contexts of steps from 2 on include the next token, which injection requires.
     """
 
     steps: tuple[StepCounts, ...]
@@ -70,14 +70,14 @@ def counts(
     dtype: jnp.dtype | type = jnp.float64,
     multiple_of: int = 1,
 ) -> Counts:
-    """Count what follows each context in the paths of a data set; padding is never predicted.
+    """Count the tokens that follow each context in the paths of a data set; padding is never predicted.
 
     Args:
         lines: ids in range(V), [n, T]; each line is ``source target source a b ... target end pad ... pad``.
         tokens: V.
         steps: k, the number of prediction steps.
         pad: the id of padding.
-        injection: distinguish contexts by the next token. Without injection there are fewer contexts.
+        injection: whether to distinguish contexts by the next token. Otherwise there are fewer contexts.
         dtype: of the counts.
         multiple_of: pad the contexts with empty ones to a multiple of this, so that data sets of similar sizes share a
             compiled program.

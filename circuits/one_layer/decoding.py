@@ -10,7 +10,7 @@ from circuits.typing import Label
 def greedy_path(
     content: Float[Array, "V V"], target_row: Float[Array, " V"], token: Label, count: int
 ) -> Int[Array, " {count}"]:
-    """Return the ``count`` tokens after ``token``, each the most likely next one; of ties, the lowest id.
+    """Return the ``count`` tokens after ``token``, each the most likely next one, the lowest id in case of ties.
 
     ``content`` is W^M and ``target_row`` the target's row of W^V.
     """

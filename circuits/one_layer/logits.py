@@ -1,11 +1,11 @@
-"""The logits of every prediction step in one context, by definition.
+"""The logits of every prediction step in one context.
 
     step 1    x_1 = W^M[i] + W^V[j]                       current token i, target j
     step n    x_n = (x_1 + kappa e_u) W^T_{n-1}           n = 2 .. k, next token u; kappa = 0 without injection
     chained   x_2 as above, then x_n = x_{n-1} W^T_{n-1}
 
-Step n predicts the token n positions ahead. Step 1 comes straight from the backbone, so the transfer matrix W^T_{n-1}
-leads from the next token to the one n - 1 edges further: it is compared with A^(n-1).
+Step n predicts the token n positions ahead. Step 1 needs no transfer matrix, so W^T_{n-1} maps the next token to the
+one n - 1 edges further, and is compared with A^(n-1).
 """
 
 import jax
@@ -19,14 +19,14 @@ from circuits.typing import Label
 def step_logits(
     parameters: Parameters, current: Label, target: Label, following: Label, options: Options
 ) -> Float[Array, "k V"]:
-    """Return x_1 .. x_k in one context. ``following`` is the next token; with V or more, none is injected."""
+    """Return x_1 .. x_k in one context. ``following`` is the next token; a value outside range(V) injects nothing."""
     return transferred_logits(parameters, parameters.content[current] + parameters.value[target], following, options)
 
 
 def transferred_logits(
     parameters: Parameters, first: Float[Array, " V"], following: Label, options: Options
 ) -> Float[Array, "k V"]:
-    """Return x_1 .. x_k for given x_1. With ``following`` outside range(V), no token is injected."""
+    """Return x_1 .. x_k from x_1. A ``following`` outside range(V) injects nothing."""
     source, steps = first, [first]
     if options.injection:
         # one_hot of an id outside its range is all zeros

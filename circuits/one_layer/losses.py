@@ -1,4 +1,4 @@
-"""The losses of all prediction steps from counts, and their gradients by hand.
+"""The losses of all prediction steps from counts, with hand-derived gradients.
 
     L_n = 1/D sum_c sum_b N_n[c, b] (-log p_n(b | c)),   p_n = softmax(x_n),   D the divisor of the counts
 
@@ -7,7 +7,7 @@ context c = (i, j, u) are a sum of rows,
 
     x_n = H_n[i] + H_n[V + j] + H_n[2V + u],   without the last term for n = 1 and without injection
 
-so no context is ever multiplied by a matrix. Hence, with N_n[c] = sum_b N_n[c, b],
+so only the 3V rows are multiplied by matrices, and not each context. Hence, with N_n[c] = sum_b N_n[c, b],
 
     L_n = (1/D) (sum_c N_n[c] log sum_b e^x_n[c, b] - sum_a sum_b S_n[a, b] H_n[a, b])
 
@@ -19,8 +19,8 @@ and dL = <G_n, dH_n> with dH_n = dH_m W^T_{n-1} + H_m dW^T_{n-1}, m = 1, or chai
 
     dL/dW^T_{n-1} += H_m^T G_n,   dL/dH_m += G_n (W^T_{n-1})^T
 
-Chained, G_n must first include what comes from later steps, so n runs from k down. Finally the first two blocks of
-dL/dH_1 are the gradients of W^M and W^V, and the trace of the third is the gradient of kappa.
+In the chained variant, G_n must first include the gradients of later steps, so n runs from k down. Finally the first
+two blocks of dL/dH_1 are the gradients of W^M and W^V, and the trace of the third is the gradient of kappa.
 """
 
 from typing import NamedTuple
@@ -126,7 +126,7 @@ def _loss(rows: Rows, step: StepCounts, injected: bool) -> Float[Array, ""]:
 def _loss_and_gradient(
     rows: Rows, step: StepCounts, injected: bool, divisor: Float[Array, ""]
 ) -> tuple[Float[Array, ""], Rows]:
-    """Return L_n and G_n. The exponentials, most of the work, are computed once for both."""
+    """Return L_n and G_n, which share their exponentials, the most expensive part."""
     logits, tokens = _logits(rows, step, injected), rows.shape[1]
     largest = jnp.max(logits, axis=1)
     odds = jnp.exp(logits - largest[:, None])
@@ -141,7 +141,7 @@ def _loss_and_gradient(
 
 
 def _by_row(step: StepCounts, injected: bool) -> Rows:
-    """Return S_n; without injection, what follows u does not matter."""
+    """Return S_n; without injection, the rows of u are 0."""
     return step.by_row if injected else step.by_row.at[2 * step.by_row.shape[1] :].set(0.0)
 
 

@@ -1,14 +1,14 @@
 """The one-layer model of ALPINE with transfer matrices as a Flax module, on ``source target source a b ... target``.
 
-One attention head fixed on the target, one-hot embeddings, no residual stream. ``logits`` has the formulas, ``losses``
-the exact gradients from counts. The module reads sequences of tokens, so that it can be trained, evaluated and decoded
-like a ``Predictor``.
+One attention head that attends only to the target, one-hot embeddings, no residual stream. ``logits`` has the formulas,
+``losses`` the exact gradients from counts. The module reads sequences of tokens, so it can be trained, evaluated and
+decoded like a ``Predictor``.
 
-The theory is about the positions of the path, from position 2 on: the current token is the one at the position itself,
-the target is the token at position 1, and prediction head n = 1 .. k predicts the token n positions ahead. Positions 0
-and 1 involve no parameter. At position 1 the answer starts with the source, which attention fixed on the target cannot
-read, so it is copied: its logit is 50, all others are 0. All logits at position 0 are 0, and so are those of further
-prediction heads at position 1.
+The theory is about the positions of the path, from position 2 on: the current token is at the position itself, the
+target at position 1, and prediction head n = 1 .. k predicts the token n positions ahead. Positions 0 and 1 involve no
+parameter. At position 1 the first prediction head must predict the source, which the attention head cannot read, so it
+is copied: its logit is 50, and all others are 0. All logits at position 0 are 0, as are those of further prediction
+heads at position 1.
 """
 
 from typing import Any
@@ -96,7 +96,7 @@ def from_parameters(config: OneLayerConfig, parameters: Parameters) -> OneLayer:
 
 
 def greedy(model: OneLayer, prompt: Int[Array, " prompt"], max_new_tokens: int) -> Int[Array, " {max_new_tokens}"]:
-    """Return the next tokens, each the most likely one of the first prediction head; of ties, the lowest id.
+    """Return the next tokens, each the most likely one of the first prediction head, the lowest id in case of ties.
 
     Raises ValueError if prompt and answer together are longer than ``config.positions + 1``, ``max_new_tokens`` is not
     a positive integer, or the prompt has fewer than 2 tokens.

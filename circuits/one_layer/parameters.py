@@ -1,6 +1,6 @@
 """Parameters and variants of the one-layer model: ALPINE (arXiv:2405.09220) with transfer matrices (arXiv:2509.23186).
 
-One layer, one attention head, one-hot embeddings, attention fixed on the target node, no residual stream. V counts all
+One layer, one attention head that attends only to the target node, one-hot embeddings, no residual stream. V counts all
 tokens: nodes, end and padding.
 """
 
@@ -34,8 +34,8 @@ class Options(NamedTuple):
     """The variant of the model.
 
     Args:
-        chain: step n multiplies the logits of step n - 1 by its transfer matrix, instead of those of step 1.
-        injection: steps from 2 on see the next token, times kappa. Without injection, kappa has no effect.
+        chain: whether step n multiplies the logits of step n - 1 by its transfer matrix, instead of those of step 1.
+        injection: whether steps from 2 on also read the next token, times kappa. Otherwise kappa has no effect.
     """
 
     chain: bool = False

@@ -1,4 +1,4 @@
-"""Full-batch training on counts: the exact gradient, any optax optimiser, all steps in one compiled loop."""
+"""Full-batch training on counts, with exact gradients and any optax optimiser, in one compiled loop."""
 
 from functools import partial
 from typing import Any, NamedTuple

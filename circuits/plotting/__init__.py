@@ -1,7 +1,7 @@
 """Plots: arrays → matplotlib ``Figure``, and attention maps → one self-contained interactive page.
 
-Layers, heads and positions are counted from 0 (L5H1), except in the paper's symbols, such as W^(1). Nothing here trains
-or uses pyplot. A figure that is the last value of a notebook cell is displayed there.
+Layers, heads and positions count from 0 (L5H1), except in the paper's symbols, such as W^(1). No function uses pyplot
+or its global state. A figure that is the last value of a notebook cell is displayed there.
 """
 
 import lazy_loader

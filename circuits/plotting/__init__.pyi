@@ -22,7 +22,6 @@ from .mechanism import mechanism_panels as mechanism_panels
 from .page import AttentionPage as AttentionPage
 from .page import attention_page as attention_page
 from .style import InlineFigure as InlineFigure
-from .style import role_colour as role_colour
 from .style import write_figure as write_figure
 from .sweeps import SweepLine as SweepLine
 from .sweeps import SweepPanel as SweepPanel

@@ -1,4 +1,4 @@
-"""Matrices of a model beside powers of an adjacency matrix, and their cosines by power and over training."""
+"""Figures of matrices of a model next to powers of an adjacency matrix, and of their cosines."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ from circuits.plotting.style import COLOURS, GREY, Curve, InlineFigure, Matrix
 
 RAISED = str.maketrans("0123456789T", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ")
 MAX_NUMBERED = 20
-"""Matrices of more nodes get only some of their numbers."""
+"""Axes of more nodes show only some of the node numbers."""
 MAX_WRITTEN = 40
-"""Rows of a heatmap whose cells all have their numbers."""
+"""Values are written into the cells of heatmaps of at most this many rows."""
 SCORE = "cosine of centred rows"
 
 
 class NullBand(NamedTuple):
-    """Mean and 95% interval of a null's cosines with each reference, NaN where there is no such null.
+    """Mean and 95% interval of a null's cosines with each reference, NaN if the reference has no such null.
 
     Example:
         >>> NullBand(np.zeros(2), np.full(2, -0.1), np.full(2, 0.1)).mean
@@ -49,7 +49,7 @@ def matrix_panels(
     """Draw matrices in an upper row and powers of the graph in a lower row, with nodes in one order.
 
     Rows of matrices are centred, and each matrix is in units of the 99% quantile of its absolute entries; red is above
-    0 and blue below. Of powers the square roots are drawn, so that single walks are visible beside many.
+    0 and blue below. For powers, the square roots of the numbers of walks are drawn, which keeps single walks visible.
 
     Args:
         matrices: pairs of a title and a matrix [N, N].
@@ -61,7 +61,7 @@ def matrix_panels(
         A figure with two rows of axes and a colour bar for each.
 
     Raises:
-        ValueError: if there are no panels, matrices are not square, finite and of one size, or ``order`` is no
+        ValueError: if there are no panels, matrices are not square, finite and of one size, or ``order`` is not a
             permutation.
 
     Example:
@@ -88,7 +88,7 @@ def matrix_panels(
     for line, panels, values, limits, label in rows:
         images = [_draw(ax, one, name, along, limits) for ax, one, (name, _) in zip(line, values, panels, strict=False)]
         for spare in line[len(values) :]:
-            spare.set_axis_off()  # not removed: the columns of both rows stay aligned
+            spare.set_axis_off()  # not removed, to keep the columns of both rows aligned
         style.add_colour_bar(line, images[0], label)
     return figure
 
@@ -101,7 +101,7 @@ def power_bars(
     *,
     title: str = "",
 ) -> Figure:
-    """Draw the cosine of one matrix with each reference, its interval, and beside it the 95% band of every null.
+    """Draw the cosine of one matrix with each reference and its interval, next to the 95% band of every null.
 
     Args:
         references: names of the references, such as powers.
@@ -205,14 +205,14 @@ def powers_over_training(
     Args:
         steps: increasing training steps.
         cosines: for each power, one value for each step.
-        null: the cosine below which 95% of a null are at each step, dotted.
+        null: the 95% quantile of a null at each step, drawn dotted.
         title: above the frame.
 
     Returns:
         A figure with one axes.
 
     Raises:
-        ValueError: if there are no lines or more than colours, or as ``line_panels`` does.
+        ValueError: if there are no lines, or more than 7, or as ``line_panels`` does.
 
     Example:
         >>> figure = powers_over_training(np.array([10, 20]), {"A": [0.1, 0.9]})
@@ -235,7 +235,7 @@ def _square(argument: str, matrix: Matrix, nodes: int) -> np.ndarray:
 
 
 def _scaled(matrix: np.ndarray) -> np.ndarray:
-    """Return centred rows in units of the 99% quantile, so that one entry does not hide the rest."""
+    """Return centred rows in units of the 99% quantile, which is robust against single large entries."""
     rows = matrix - matrix.mean(axis=1, keepdims=True)
     return rows / (float(np.quantile(np.abs(rows), 0.99)) or 1.0)
 
@@ -254,5 +254,5 @@ def _draw(ax: Axes, values: np.ndarray, title: str, order: np.ndarray, limits: t
 
 
 def _label(text: str) -> str:
-    """Return the text with raised powers, in which dollar signs do not start a formula."""
+    """Return the text with superscript powers, and with dollar signs escaped."""
     return style.escape_dollars(re.sub(r"\^([0-9]+|T)", lambda match: match[1].translate(RAISED), text))

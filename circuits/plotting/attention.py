@@ -18,7 +18,7 @@ from circuits.plotting.style import GREY, InlineFigure, add_colour_bar, escape_d
 from circuits.probes.attention.maps import AttentionMaps, check_maps
 
 MAX_LABELLED = 36
-"""Longer axes of positions get only some of their numbers."""
+"""Longer axes of positions show only some of the position numbers."""
 
 
 class PositionAxis(NamedTuple):
@@ -90,7 +90,7 @@ def query_heatmap(
     """Draw what one query attends to: layers down, key positions across, and shares of attention in the cells.
 
     Args:
-        maps: patterns with tokens, roles and query. Their standard errors, if there are any, stand below the shares.
+        maps: patterns with tokens, roles and query. Standard errors, if there are any, are written below the shares.
         query: a position from 0; by default that of the record.
         head: an attention head from 0, or "mean" over all of them.
         scale: of the colours from 0 to 1, "linear" or "root", the square root.
@@ -131,7 +131,7 @@ def query_heatmap(
 
 
 def matrix_axes(down: int, across: int, extra: float) -> Axes:
-    """Return the axes of a new figure for one matrix, whose cells are large enough for values if these are few."""
+    """Return the axes of a new figure for one matrix, with cells large enough for values unless there are many."""
     width = 0.5 if across <= MAX_LABELLED else 0.16
     height = 0.42 if down <= MAX_LABELLED else 0.2
     size = max(4.2, across * width + 2.0), down * height + 1.2 + extra
@@ -141,7 +141,7 @@ def matrix_axes(down: int, across: int, extra: float) -> Axes:
 def label_positions(
     ax: Axes, along: PositionAxis, rows: list[str] | None = None, *, numbered: bool = True, plain: bool = False
 ) -> None:
-    """Label columns with positions, and rows too unless they have labels of their own; ``plain``: bands alone."""
+    """Label columns with positions, and rows too unless ``rows`` labels them; with ``plain``, draw only role bands."""
     square = rows is None
     few = len(along.names) <= MAX_LABELLED and not plain
     if few:
@@ -192,12 +192,12 @@ def _select_head(maps: AttentionMaps, head: int | str, words: tuple[str, ...]) -
 
 
 def _causal(maps: AttentionMaps) -> bool:
-    """Return whether nothing is above the diagonal, which is then hatched as the future."""
+    """Return whether everything above the diagonal is 0; then it is hatched as the future."""
     return not np.triu(maps.patterns, 1).any()
 
 
 def _averages(maps: AttentionMaps, head: int | str) -> bool:
-    """Return whether several heads are averaged: the record does not hold the standard error of that mean."""
+    """Return whether several heads are averaged, for which the record has no standard errors."""
     return head == "mean" and len(maps.heads) > 1
 
 
@@ -212,7 +212,7 @@ def _head_title(maps: AttentionMaps, layer: int, head: int) -> str:
 
 
 def _title(maps: AttentionMaps, title: str | None, head: int | str) -> str:
-    """Return the caller's title, or that of the record and the head."""
+    """Return the given title, or that of the record and the head."""
     if title is not None or head == "all":
         return escape_dollars(maps.title if title is None else title)
     name = maps.heads[0 if isinstance(head, str) else head]

@@ -18,7 +18,7 @@ class Bars(NamedTuple):
     Args:
         name: in the legend.
         heights: one for each category, NaN for no bar.
-        colour: an index into the palette, or None for grey.
+        colour: an index into the palette ``style.COLOURS``, or None for grey.
         span: (low, high) ends of an error bar for each category.
 
     Example:
@@ -111,7 +111,7 @@ def draw_bars(ax: Axes, panel: BarPanel, categories: list[str], xlabel: str) -> 
             ends = heights - low, high - heights
             ax.errorbar(x, heights, ends, fmt="none", ecolor="black", capsize=2, linewidth=1)
     style_groups(ax, categories)
-    if panel.signs:  # whose rows name the bars in their colours
+    if panel.signs:  # the rows of signs take the place of a legend
         _compare_signs(ax, panel.bars)
     elif len(panel.bars) > 1:
         ax.legend(frameon=False, fontsize=9)
@@ -126,7 +126,7 @@ def style_groups(ax: Axes, categories: list[str]) -> None:
 
 
 def _compare_signs(ax: Axes, bars: Sequence[Bars]) -> None:
-    """Write a row of signs for each of the bars above the frame, and shade groups whose signs differ."""
+    """Write a row of signs above the frame for each ``Bars``, and shade groups whose signs differ."""
     signs = np.array([np.sign(np.asarray(each.heights, float)) for each in bars])
     ax.set_title(ax.get_title(loc="left"), fontsize=11, loc="left", pad=14 + 15 * len(bars))
     for row, each in enumerate(bars):

@@ -1,4 +1,4 @@
-"""Heatmap cells: their labels, position numbers and role bands, the values written into them, and masked parts."""
+"""Parts of heatmaps: labels, position numbers, role bands, values in cells, and hatched masks."""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -15,7 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 from circuits.plotting.style import GREY
 
 CELL = 0.44
-"""Inches."""
+"""Side of a cell in inches."""
 MAX_ANNOTATED = 16
 """Values are written into the cells of matrices of at most this many rows and columns."""
 MIN_WRITTEN = 0.005
@@ -30,7 +30,7 @@ def show_pattern(ax: Axes, pattern: np.ndarray, *, causal: bool, norm: Normalize
 
 
 def hatch_background(ax: Axes) -> None:
-    """Hatch what masked cells leave open."""
+    """Hatch the background, which is visible in masked cells."""
     ax.patch.set(facecolor="#f3f3f3", edgecolor="#cccccc", hatch="////")
 
 
@@ -52,14 +52,14 @@ def ticks_above(ax: Axes) -> None:
 
 
 def name_axes(ax: Axes, row_name: str, column_name: str, pad: int = 4) -> None:
-    """Name rows and columns, ``pad`` points outside of their labels."""
+    """Name rows and columns, ``pad`` points outside their labels."""
     ax.xaxis.set_label_position("top")
     ax.set_ylabel(row_name, color=GREY, fontsize=9, labelpad=pad)
     ax.set_xlabel(column_name, color=GREY, fontsize=9, labelpad=pad)
 
 
 def number_positions(ax: Axes, names: list[str], positions: Sequence[int] | None = None, rows: bool = True) -> None:
-    """Write positions in small digits outside of the labels, as minor ticks. By default they are 0 .. T - 1."""
+    """Write positions in small digits outside the labels, as minor ticks. By default they are 0 .. T - 1."""
     numbers = [str(position) for position in (range(len(names)) if positions is None else positions)]
     left, up = _label_extent(names)
     for axis, extent in ((ax.yaxis, left), (ax.xaxis, up)) if rows else ((ax.xaxis, up),):
@@ -78,10 +78,10 @@ def draw_role_bands(
     rows: bool = True,
     distance: float | None = None,
 ) -> None:
-    """Draw a bar outside of each run of positions that have one role, with the role in words or not.
+    """Draw a bar along each run of positions with the same role, above columns and, with ``rows``, left of rows.
 
-    Bars are grey, or coloured by ``colours``, and then positions with the role "" have none. They are above the columns
-    and, with ``rows``, left of the rows; ``distance`` points away, by default outside of labels and positions.
+    Bars are grey, or coloured by ``colours``; then positions with the role "" have none. With ``words`` the role is
+    written next to the bar. Bars are ``distance`` points away from the cells, by default outside labels and positions.
     """
     left, up = (far + 1.2 * font_size(names) for far in _label_extent(names)) if distance is None else (distance,) * 2
     beside = ax.get_yaxis_transform() + shift(ax, -left, 0.0)
@@ -116,7 +116,7 @@ def write_values(
     size: float | int = 7,
     min_written: float | int = MIN_WRITTEN,
 ) -> None:
-    """Write values into cells, in black or white, and below them their standard errors if there are any."""
+    """Write values into cells, in black or white, with their standard errors below if there are any."""
     brightness = image.to_rgba(values)[..., :3] @ np.array([0.3, 0.6, 0.1])
     largest = max(abs(bound) for bound in image.get_clim())
     for row, column in np.argwhere(np.abs(values) >= min_written * largest).tolist():
@@ -130,19 +130,19 @@ def write_values(
 def mark_significant(
     ax: Axes, significant: Bool[np.ndarray, "_ _"], text: str, up: float = 0.32, size: float | int = 24
 ) -> None:
-    """Draw a dot in the right corner of significant cells, and what the dot means below the matrix."""
+    """Draw a dot in the right corner of significant cells, and explain it by ``text`` below the matrix."""
     rows, columns = np.nonzero(significant)
     ax.scatter(columns + 0.39, rows - up, s=size, color="black", edgecolor="white", linewidth=0.8, zorder=4)
     ax.text(1, -0.01, f"● {text}", transform=ax.transAxes, ha="right", va="top", fontsize=8, color=GREY)
 
 
 def format_share(value: float) -> str:
-    """Return two digits, or three where two would round up to 1: ".50", ".997"."""
+    """Format a share with two digits, or three if two would round up to 1: ".50", ".997"."""
     return (f"{value:.3f}" if 0.995 <= value < 0.9995 else f"{value:.2f}").removeprefix("0")
 
 
 def visible_whitespace(token: str) -> str:
-    """Return a token in which line ends, tabs, and spaces at its ends are visible."""
+    """Return a token with visible symbols for line ends, tabs, and leading and trailing spaces."""
     body = token.strip(" ")
     left = len(token) - len(token.lstrip(" ")) if body else len(token)
     right = len(token) - left - len(body)
@@ -150,7 +150,7 @@ def visible_whitespace(token: str) -> str:
 
 
 def font_size(names: list[str]) -> float:
-    """Return points, fewer for more labels."""
+    """Return the font size in points, smaller for more labels."""
     return max(4.0, min(10.0, 400 / len(names)))
 
 
@@ -160,11 +160,11 @@ def shift(ax: Axes, right: float, up: float) -> ScaledTranslation:
 
 
 def _upright(names: list[str]) -> bool:
-    """Return whether labels are too long to be written side by side above their columns."""
+    """Return whether labels are too long to be written horizontally above their columns."""
     return max(map(len, names)) > 4
 
 
 def _label_extent(names: list[str]) -> tuple[float, float]:
-    """Return how many points labels extend to the left of the matrix and above it, with the space around them."""
+    """Return how many points labels extend to the left of the matrix and above it, including padding."""
     width = 0.65 * font_size(names) * max(map(len, names))
     return 12 + width, 10 + (width if _upright(names) else 1.1 * font_size(names))

@@ -1,4 +1,4 @@
-"""Scores of attention heads, and effects of interventions by layer and position, as heatmaps."""
+"""Heatmaps of scores of attention heads, and of effects of interventions by layer and position."""
 
 from collections.abc import Sequence
 
@@ -27,8 +27,8 @@ def head_score_heatmap(
         title: above the matrix.
         label: of the colour bar.
         significant: heads to mark with a dot [L, H].
-        limits: of the colour scale. By default scores that are all at least 0 start at 0, and others are red above 0
-            and blue below.
+        limits: of the colour scale. By default it starts at 0 if no score is negative; otherwise red is above 0 and
+            blue below.
 
     Returns:
         A figure with one axes and a colour bar.
@@ -79,12 +79,12 @@ def effect_heatmap(
         row_labels: a label for each row.
         column_labels: a label for each column.
         title: above the matrix.
-        row_name: what rows are.
-        column_name: what columns are.
+        row_name: name of the rows.
+        column_name: name of the columns.
         label: of the colour bar.
-        roles: the role of each column. Columns are then positions: they are numbered from 0, and have bands of roles.
-        diverging: whether white is 0 and the colours reach equally far on both sides; if not, they start at 0 or at the
-            smallest value.
+        roles: the role of each column; then columns are positions, numbered from 0, with bands of roles.
+        diverging: whether the colour scale is symmetric with white at 0; otherwise it starts at 0, or at the smallest
+            value if that is negative.
 
     Returns:
         A figure with one axes and a colour bar.

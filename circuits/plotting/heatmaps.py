@@ -17,7 +17,7 @@ Mark = tuple[int, int, str]
 """(row, column, text): a cell to outline, and its caption."""
 OUTLINE = COLOURS[0]
 ROW_SUM_TOLERANCE = 5e-3
-"""How far a row of attention may sum from 1. Rounding its entries to bfloat16 moves the sum by at most 2^-8."""
+"""Maximum deviation from 1 of the sum of a row. Rounding its entries to bfloat16 changes the sum by at most 2^-8."""
 
 
 def attention_heatmap(
@@ -42,7 +42,7 @@ def attention_heatmap(
         colour_bar: whether to add a colour bar.
 
     Returns:
-        The figure, which is that of ``ax`` if one is given. Jupyter displays it.
+        The figure: that of ``ax``, or a new one. Jupyter displays it.
 
     Raises:
         ValueError: if the pattern is not square, finite, nonnegative, zero above the diagonal and of row sums 1, or
@@ -115,15 +115,15 @@ def weight_heatmap(
     row_name: str = "query",
     column_name: str = "key",
 ) -> Figure:
-    """Draw weights or a gradient on a colour scale on which white is 0 and both signs reach equally far.
+    """Draw weights or a gradient on a symmetric colour scale, with white at 0.
 
     Args:
         matrix: values [rows, columns].
         row_labels: a label for each row.
         column_labels: a label for each column.
         title: above the matrix.
-        row_name: what rows are.
-        column_name: what columns are.
+        row_name: name of the rows.
+        column_name: name of the columns.
 
     Returns:
         A figure with one axes and a colour bar.
@@ -190,7 +190,7 @@ def _draw_pattern(
 
 
 def _outline(ax: Axes, marks: Sequence[Mark], length: int) -> None:
-    """Outline cells, with captions in the future part of the same row if they fit, or else below the matrix."""
+    """Outline cells, with captions in the masked part of the same row if they fit, or else below the matrix."""
     for number, (row, column, _) in enumerate(marks):
         checks.integer(f"marks[{number}] row", row, min_value=0, max_value=length - 1)
         checks.integer(f"marks[{number}] column", column, min_value=0, max_value=row)

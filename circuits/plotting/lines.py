@@ -13,9 +13,9 @@ from circuits.plotting import style
 from circuits.plotting.style import COLOURS, GREY, Curve
 
 DASHES = {"exact": "-", "printed": (0, (5, 2)), "reference": (0, (1, 1.5))}
-"""What a line is: a result of this library, a formula as the paper prints it, or a law to compare with."""
+"""Kinds of lines: a result of this library, a formula as printed in the paper, or a law for comparison."""
 MAX_NAMED = 5
-"""Lines of ``lines_by_gamma`` that are named at their ends; more of them get a legend."""
+"""Up to this many lines of ``lines_by_gamma`` are named at their ends; more get a legend."""
 
 
 class Line(NamedTuple):
@@ -23,9 +23,9 @@ class Line(NamedTuple):
 
     Args:
         name: written at its right end; "" for no name.
-        x: style.increasing values.
-        y: one value for each x, NaN where nothing is known.
-        colour: an index into the palette, or None for grey.
+        x: increasing values.
+        y: one value for each x, NaN if unknown.
+        colour: an index into the palette ``style.COLOURS``, or None for grey.
         kind: "exact", "printed" (dashed) or "reference" (dotted and thin).
         span: (low, high) around y, shaded.
 
@@ -112,11 +112,11 @@ def lines_by_gamma(
     """Draw positive quantities against γ on a logarithmic axis.
 
     Args:
-        gammas: style.increasing values [G].
-        lines: for each name, positive values [G].
+        gammas: increasing values of γ.
+        lines: by name, a positive value for each γ.
         title: above the frame.
         ylabel: left of the frame.
-        reference: c, to draw the line c e^-γ too.
+        reference: c, to draw the line c e^-γ as well.
 
     Returns:
         A figure with one axes. Up to five lines are named at their ends; more get a legend.
@@ -156,7 +156,7 @@ def lines_by_gamma(
 def name_lines(ax: Axes, gap: float = 0.065) -> None:
     """Write the name of each line at its right end, moved up or down until names are ``gap`` of the height apart.
 
-    Lines whose label begins with "_" get no name, nor do lines that end in NaN.
+    Lines whose label begins with "_" and lines that end in NaN get no name.
     """
     ax.set_xlim(*ax.get_xlim())
     ax.set_ylim(*ax.get_ylim())
@@ -179,7 +179,7 @@ def name_lines(ax: Axes, gap: float = 0.065) -> None:
 
 
 def _spread(heights: np.ndarray, gap: float) -> np.ndarray:
-    """Return heights in the same order, at least ``gap`` apart: moved up, then down again as far as 1 requires."""
+    """Return heights in the same order, at least ``gap`` apart: moved up, then back down to at most 1."""
     order = np.argsort(heights, kind="stable")
     spread, low, high = np.empty(len(heights)), 0.0, 1.0
     for index in order:

@@ -51,8 +51,8 @@ def mechanism_panels(
         tokens: T labels.
         title: above all panels.
         note: below all panels.
-        marks: cells (row, column, caption) to outline in the attention of the first layer, counted from 0.
-        heads: panels of bars below the models, such as how much each output head reads of each block.
+        marks: cells (row, column, caption) to outline in the attention of layer 0, counted from 0.
+        heads: panels of bars below the models, such as the weight of each output head on each block.
         blocks: names of the blocks of the residual stream, the categories of these bars.
 
     Returns:
@@ -101,7 +101,7 @@ def mechanism_panels(
 
 
 def _draw_blocks(ax: Axes, upper: np.ndarray, lower: np.ndarray, title: str) -> None:
-    """Eq. 4: the content block above, the position block below; hatched what the reduced model holds at zero."""
+    """Draw Eq. 4: the content block above, the position block below, and hatched the blocks that are fixed at 0."""
     labels, length = len(upper), len(lower)
     whole = np.full((labels + length, labels + length), np.nan)
     whole[:labels, :labels], whole[labels:, labels:] = upper, lower

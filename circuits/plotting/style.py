@@ -1,4 +1,4 @@
-"""Colours, figures and axes that all plots share. Nothing here touches pyplot or its global state."""
+"""Colours, figures and axes shared by all plots, without pyplot or its global state."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -19,7 +19,7 @@ from circuits.typing import AnyArray
 Matrix = Real[AnyArray, "rows columns"]
 Curve = Real[AnyArray, " _"] | Sequence[float | int]
 Labels = Sequence[object] | Real[AnyArray, " labels"]
-"""Tick labels: anything that has a ``str``."""
+"""Tick labels, converted by ``str``."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, which is distinguishable with any colour vision."""
@@ -32,13 +32,13 @@ ROLE_COLOURS = {
     "answer": COLOURS[3],
     "symbol": COLOURS[5],
 }
-"""Colours of the roles that positions have; every other role is ``OTHER_ROLE``."""
+"""Colours of the roles of positions; every other role has ``OTHER_ROLE``."""
 OTHER_ROLE = "#686868"
 FILE_DPI = 130
 
 
 class InlineFigure(Figure):
-    """A figure that Jupyter displays although pyplot, which would register a formatter for it, is not imported."""
+    """A figure that Jupyter displays even if pyplot, which would register a formatter, is not imported."""
 
     def _repr_png_(self) -> bytes:
         return _rendered(self, "png", dpi=110)
@@ -92,7 +92,7 @@ def panel_grid(
     note: str = "",
     pad: float = 0.1,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with ``count`` empty axes of ``size`` inches, and the axes; title and note add to its height."""
+    """Return a figure with ``count`` empty axes of ``size`` inches, and the axes; title and note add height."""
     checks.integer("columns", columns, min_value=1)
     across = min(columns, count)
     down = ceil(count / across)
@@ -116,20 +116,20 @@ def style_axes(ax: Axes, title: str, xlabel: str = "", ylabel: str = "") -> None
 
 
 def add_colour_bar(axes: Sequence[Axes], image: AxesImage, label: str) -> Figure:
-    """Add one colour bar for all the axes, and return their figure."""
+    """Add one colour bar for all of the axes, and return their figure."""
     figure = axes[0].figure.figure
     figure.colorbar(image, ax=axes, label=label, shrink=0.7, aspect=28, pad=0.02).outline.set_visible(False)
     return figure
 
 
 def symmetric_limits(values: np.ndarray) -> tuple[float, float]:
-    """Return limits of a colour scale in which white is 0."""
+    """Return symmetric limits of a colour scale, whose white is at 0."""
     largest = float(np.nanmax(np.abs(values))) or 1.0
     return -largest, largest
 
 
 def escape_dollars(text: str) -> str:
-    """Return the text with dollar signs that do not start a formula."""
+    """Escape dollar signs, which would start a formula in matplotlib."""
     return text.replace("$", r"\$")
 
 
@@ -145,7 +145,7 @@ def finite_matrix(argument: str, array: Matrix) -> np.ndarray:
 
 
 def label_texts(argument: str, labels: Labels, length: int) -> list[str]:
-    """Return the labels as texts. Raises ValueError unless there are ``length`` of them."""
+    """Return the labels as strings. Raises ValueError unless there are ``length`` of them."""
     checks.require(len(labels) == length, argument, f"must hold {length} labels", len(labels))
     return [str(label) for label in (labels if isinstance(labels, Sequence) else np.asarray(labels).tolist())]
 

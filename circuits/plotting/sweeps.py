@@ -1,4 +1,4 @@
-"""Accuracy of many training runs against what was varied, as in the paper's Figure 2."""
+"""Accuracy of many training runs against a varied setting, as in the paper's Figure 2."""
 
 from collections.abc import Sequence
 from textwrap import fill
@@ -14,7 +14,7 @@ from circuits.plotting.lines import name_lines
 from circuits.plotting.style import COLOURS, GREY, check_colour, increasing, panel_grid, style_axes
 
 _SLOT, _LABEL = 0.03, 0.17
-"""Shares of the x axis: between lines at one x if there is space, and for the number at a tick."""
+"""Shares of the x axis: distance of lines at the same x if there is space, and width of a tick label."""
 NOTE_LETTERS = 13
 """Letters of the note per inch."""
 
@@ -23,8 +23,8 @@ class SweepPoint(NamedTuple):
     """A mean over seeds.
 
     Args:
-        x: what was varied.
-        mean: accuracy.
+        x: value of the varied setting.
+        mean: accuracy, from 0 to 1.
         half_width: of its interval; NaN for no error bar.
         seeds: accuracy of each seed, drawn as dots.
 
@@ -40,7 +40,7 @@ class SweepPoint(NamedTuple):
 
 
 class SweepLine(NamedTuple):
-    """Points of increasing x under a name written at the right end; ``colour`` is an index into the palette.
+    """Points of increasing x; the name is written at the right end. ``colour`` is an index into ``style.COLOURS``.
 
     Example:
         >>> SweepLine("ntp", [SweepPoint(2000.0, 0.5, 0.05)], 0).name
@@ -77,7 +77,7 @@ def accuracy_panels(
 ) -> Figure:
     """Draw accuracies against a logarithmic x.
 
-    Lines are moved a little apart at each x, and seeds a little away from their mean. Error bars are cut at 0 and 1.
+    Points at the same x are drawn side by side, and seeds next to their mean. Error bars are cut at 0 and 1.
 
     Args:
         panels: the lines of each frame.
@@ -92,8 +92,8 @@ def accuracy_panels(
         A figure with one axes for each panel.
 
     Raises:
-        ValueError: if there are no panels or lines, x is not positive and increasing, an accuracy is outside of [0, 1],
-            or a colour does not exist.
+        ValueError: if there are no panels or lines, x is not positive and increasing, an accuracy is outside [0, 1], or
+            a colour does not exist.
 
     Example:
         >>> line = SweepLine("ntp", [SweepPoint(2000.0, 0.5, 0.05), SweepPoint(8000.0, 0.6, 0.05)], 0)
@@ -104,7 +104,7 @@ def accuracy_panels(
     checks.require(len(panels) > 0, "panels", "must hold at least one SweepPanel", len(panels))
     for number, panel in enumerate(panels):
         _check(f"panels[{number}]", panel)
-    note = fill(note, int(NOTE_LETTERS * size[0] * min(columns, len(panels))) or 1)  # a long line would be cut off
+    note = fill(note, int(NOTE_LETTERS * size[0] * min(columns, len(panels))) or 1)  # a longer line would be cut off
     figure, axes = panel_grid(len(panels), columns, size, title=title, note=note)
     for ax, panel in zip(axes, panels, strict=True):
         style_axes(ax, panel.title, xlabel, ylabel)
@@ -147,7 +147,7 @@ def _draw(ax: Axes, panel: SweepPanel) -> None:
     logs = np.log([point.x for line in panel.lines for point in line.points])
     span = float(np.ptp(logs)) or 1.0
     gaps = np.concatenate([np.diff(np.log([point.x for point in line.points])) for line in panel.lines])
-    # Lines at one x stand side by side, so that their bars do not cover each other, and apart from those at the next x.
+    # Error bars at the same x are drawn side by side, and apart from those at the next x.
     slot = min(_SLOT * span, 0.7 * float(gaps.min(initial=span)) / len(panel.lines))
     margin = 0.03 * span + slot * len(panel.lines) / 2
     ax.set_xlim(*np.exp([logs.min() - margin, logs.max() + margin]).tolist())
@@ -162,7 +162,7 @@ def _draw(ax: Axes, panel: SweepPanel) -> None:
 
 
 def _draw_line(ax: Axes, line: SweepLine, offset: float, seed_offset: float) -> None:
-    """Draw means with their error bars at x times ``offset``, and seeds as dots at ``seed_offset`` times that."""
+    """Draw means with error bars at x times ``offset``, and seeds as dots at ``seed_offset`` times that."""
     x, mean, half = np.array([point[:3] for point in line.points], float).T
     colour, known = COLOURS[line.colour], np.isfinite(half)
     x, low, high = offset * x, np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
@@ -175,7 +175,7 @@ def _draw_line(ax: Axes, line: SweepLine, offset: float, seed_offset: float) -> 
 
 
 def _set_ticks(ax: Axes, logs: np.ndarray, gap: float) -> None:
-    """Set a tick at each x, given as a logarithm, that is at least ``gap`` away from the tick before."""
+    """Set a tick at each log x that is at least ``gap`` away from the previous tick."""
     chosen = [logs[0]]
     for log in logs[1:]:
         if log - chosen[-1] >= gap:

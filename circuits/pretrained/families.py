@@ -1,10 +1,10 @@
-"""Model types of Hugging Face's config.json as configurations of our transformer, and their tensors by our names.
+"""Convert Hugging Face's config.json to a ``TransformerConfig``, and name the tensor of each parameter, by model type.
 
     llama, mistral, qwen2, qwen3   RMSNorm, rotary positions, SwiGLU; SmolLM and SmolLM2 call themselves llama
     gpt2                           LayerNorm, learned positions, kernels stored [in, out], one for q, k and v
     gpt_neox                       LayerNorm, partly rotary, kernels stored [out, in], q, k and v interleaved by head
 
-Fields that are neither read here nor required to have a certain value do not enter the reference's computation.
+All other fields of config.json have no effect on the computation of the reference, Hugging Face's transformers.
 """
 
 import re
@@ -19,11 +19,11 @@ from circuits.transformer.config import MAX_POSITIONS, TransformerConfig
 
 
 class Family(NamedTuple):
-    """How one model type is read.
+    """How to read one model type.
 
-    ``settings`` returns fields of a ``TransformerConfig`` from a config.json, ``sources`` a source for every parameter.
-    ``prefix`` starts the name of every tensor except the unembedding; files of a model without unembedding lack it.
-    ``buffers`` matches names of tensors that are not parameters.
+    ``settings`` converts a config.json to fields of a ``TransformerConfig``; ``sources`` returns a source for every
+    parameter. Names of all tensors but the unembedding start with ``prefix``, except in files of a bare model without
+    unembedding. ``buffers`` matches names of tensors that are not parameters.
     """
 
     settings: Callable[[Fields], dict[str, Any]]
@@ -41,7 +41,7 @@ NEUTRAL_VALUES: dict[str, tuple[Any, ...]] = {
     "rope_interleaved": (False, None),
     "pruned_heads": (None, {}),
 }
-"""Fields that change any model, and the values at which they do not."""
+"""Fields that would change the computation of any model, with the values at which they do not."""
 GELU = {
     "gelu": "gelu",
     "gelu_new": "gelu-tanh",
@@ -97,8 +97,8 @@ def llama(fields: Fields) -> dict[str, Any]:
 
 
 def mistral(fields: Fields) -> dict[str, Any]:
-    """Return the settings of Mistral, where all layers have a window or none has."""
-    absent = "sliding_window" not in fields  # the reference's default is a window; null is none
+    """Return the settings of Mistral, in which either all layers have a window or none has."""
+    absent = "sliding_window" not in fields  # the reference's default is 4096; null means no window
     window = 4096 if absent else integer(fields, "sliding_window", 0)
     _all_layers(fields, "sliding_attention" if window else "full_attention")
     return _grouped(fields) | {"window": window}
@@ -113,13 +113,13 @@ def qwen2(fields: Fields) -> dict[str, Any]:
 def qwen3(fields: Fields) -> dict[str, Any]:
     """Return the settings of Qwen3, with norms on queries and keys."""
     _no_window(fields)
-    integer(fields, "head_dim")  # required: the reference has a default of its own
+    integer(fields, "head_dim")  # required, because the reference has its own default
     attention = flag(fields, "attention_bias", False)
     return _grouped(fields) | {"qk_norm": True, "qkv_bias": attention, "out_bias": attention}
 
 
 def _grouped(fields: Fields) -> dict[str, Any]:
-    """Return the settings where the number of key heads is required: the reference has a default of its own."""
+    """Return the settings with the number of key heads required, because the reference has its own default."""
     checks.require("num_key_value_heads" in fields, "num_key_value_heads", "must be given", None)
     return _rms(fields)
 

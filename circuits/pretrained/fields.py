@@ -1,4 +1,4 @@
-"""Fields of another program's config.json, each of the right type or an error that names it."""
+"""Read fields of a config.json that another program wrote; a wrong type raises an error that names the field."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,11 @@ from circuits import checks
 
 Fields = Mapping[str, Any]
 MAX_SIZE = 2**48
-"""The limit for an integer: no file holds as much, and a product of two is finite in float64."""
+"""The limit for an integer: larger than any size in a file, while a product of two is finite in float64."""
 
 
 def integer(fields: Fields, name: str, default: int | None = None, max_value: int = MAX_SIZE) -> int:
-    """Return an integer between 1 and ``max_value``, or the default, if there is one, for null or a missing field."""
+    """Return an integer between 1 and ``max_value``. The default, if any, replaces null or a missing field."""
     value = _given(fields, name, default)
     if fields.get(name) is not None:
         checks.integer(name, value, 1, max_value)
@@ -19,7 +19,7 @@ def integer(fields: Fields, name: str, default: int | None = None, max_value: in
 
 
 def number(fields: Fields, name: str, default: float | None = None) -> float:
-    """Return a positive number below 1e300, or the default, if there is one, for null or a missing field."""
+    """Return a positive number below 1e300. The default, if any, replaces null or a missing field."""
     value = _given(fields, name, default)
     real = isinstance(value, int | float) and not isinstance(value, bool)
     checks.require(real and 0 < value < 1e300, name, "must be a positive number below 1e300", value)
@@ -27,7 +27,7 @@ def number(fields: Fields, name: str, default: float | None = None) -> float:
 
 
 def flag(fields: Fields, name: str, default: bool) -> bool:
-    """Return true or false; null is an error, because programs read it as false."""
+    """Return a boolean; null raises an error, because other programs read it as false."""
     value = fields.get(name, default)
     checks.require(isinstance(value, bool), name, "must be true or false", value)
     return value
@@ -42,7 +42,7 @@ def choice(fields: Fields, name: str, options: Mapping[str, str], default: str) 
 
 
 def fixed(fields: Fields, values: Mapping[str, tuple[Any, ...]]) -> None:
-    """Check that each of these fields is absent or has a value that changes nothing. True and 1 are different."""
+    """Check that each of these fields is absent or has an allowed value. True and 1 are different values."""
     for name, allowed in values.items():
         value = fields.get(name, allowed[0])
         same = any(type(value) is type(option) and value == option for option in allowed)

@@ -1,8 +1,8 @@
-"""Attention patterns of any Flax NNX model, from its own ``nnx.MultiHeadAttention`` modules.
+"""Capture the attention patterns of any Flax NNX model with ``nnx.MultiHeadAttention`` modules.
 
-The call runs on a copy of the model, which shares its arrays. In the copy each chosen module asks its attention
-function for the weights, as flax provides for, and stores them as a variable; so they pass through ``nnx.jit``,
-``nnx.scan``, ``nnx.remat`` and the like as other variables do. The model itself stays unchanged.
+The call runs on a copy of the model that shares its arrays. In the copy, each chosen module passes a sink to its
+attention function, to which flax sows the weights, and stores them as a variable. So they pass through ``nnx.jit``,
+``nnx.scan`` and ``nnx.remat`` like any other variable. The model itself does not change.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +23,11 @@ ATTRIBUTE = "captured_attention"
 
 
 class Captured(nnx.Intermediate):
-    """The attention weights of each call of one module so far."""
+    """The attention weights of all calls of one module so far."""
 
 
 class _Sink:
-    """What an attention function takes for the module in which to store its weights."""
+    """Stands in for the module into which an attention function sows its weights."""
 
     def __init__(self, module: Any) -> None:
         self.module = module
@@ -42,20 +42,20 @@ def capture_attention(
     """Return ``call(copy of the model)``, and the attention patterns by module path.
 
     Args:
-        model: any Flax NNX module; it stays unchanged. Dropout keys and caches that the call updates are those of the
-            copy, so the call must return what else is needed of it.
-        call: runs the model that it gets. Transformations of jax belong outside of ``capture_attention``.
+        model: any Flax NNX module; it does not change. The call updates dropout keys and caches of the copy, and must
+            return them if they are needed.
+        call: runs the model that it is given. Apply JAX transformations outside ``capture_attention``.
         paths: module paths such as "blocks.0.attn", with wildcards as in file names (``*`` spans dots). The path of
             the model itself is "".
 
     Returns:
-        The output of the call, and softmax weights before dropout, [batch.., H, T, S], by path; those of blocks under
-        one ``nnx.scan`` have the blocks as first axis. A module that is called several times has keys like "attn:0".
+        The output of the call, and by path the softmax weights before dropout, [batch.., H, T, S]; blocks under one
+        ``nnx.scan`` are the first axis. A module that is called several times has keys like "attn:0".
 
     Raises:
-        ValueError: for a pattern that matches no ``nnx.MultiHeadAttention``, listing near paths; for a chosen module
-            that the call does not run on the model that it gets, or whose ``attention_fn`` does not store its weights;
-            and for a call that wraps the model in a transformation of jax.
+        ValueError: for a pattern that matches no ``nnx.MultiHeadAttention``, listing similar paths; if the call does
+            not run a chosen module of the given model, or the module's ``attention_fn`` does not sow its weights; and
+            for a call that wraps the model in a JAX transformation.
 
     Example:
         >>> import jax.numpy as jnp
@@ -83,7 +83,7 @@ def _chosen(model: nnx.Module, paths: Sequence[str]) -> dict[str, Any]:
 
 
 def _hint(pattern: str, modules: Mapping[str, Any]) -> str:
-    """Name the modules that match; otherwise the attention modules with the nearest paths; otherwise any modules."""
+    """Name the matching modules; if there are none, attention modules with similar paths, or else any modules."""
     matched = [path for path in modules if fnmatchcase(path, pattern)]
     attention = [path for path, module in modules.items() if isinstance(module, nnx.MultiHeadAttention)]
     near = get_close_matches(pattern, attention, n=5, cutoff=0.4) or attention[:5]
@@ -94,7 +94,7 @@ def _hint(pattern: str, modules: Mapping[str, Any]) -> str:
 
 @cache
 def _capturing(kind: type) -> type:
-    """Return a subclass whose calls give the attention function a place to store its weights."""
+    """Return a subclass whose calls pass a sink to the attention function."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         function, before = self.attention_fn, len(_weights(self))
@@ -128,7 +128,7 @@ def _run(call: Callable[[Any], Any], model: nnx.Module) -> Any:
     except TraceContextError as error:
         raise ValueError(f"call: {rule}, got {call!r}") from error
     except ValueError as error:
-        if ATTRIBUTE not in str(error):  # not from a transformation that cannot let the weights out
+        if ATTRIBUTE not in str(error):  # not because a transformation traps the captured weights
             raise
         raise ValueError(f"call: {rule}, got {call!r}") from error
 

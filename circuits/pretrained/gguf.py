@@ -1,8 +1,7 @@
-"""A language model of a GGUF file, of the family "llama", as our transformer with its quantised weights dequantised.
+"""Load a language model from a GGUF file of the architecture "llama", with its weights dequantised.
 
-The converter that writes these files reorders the rows of queries and keys, for rotary positions that pair neighbours
-(x_2i, x_2i+1). Ours pair halves (x_i, x_i+h/2), as the model was trained: row h/2 · s + i of a head is row 2 i + s of
-the file.
+In these files the rows of queries and keys are reordered for rotary positions that pair neighbours (x_2i, x_2i+1). Ours
+pair halves (x_i, x_i+h/2), as in the original model: row h/2 · s + i of a head is row 2 i + s of the file.
 """
 
 from collections import Counter
@@ -19,37 +18,42 @@ from circuits import checks
 from circuits.pretrained.gguf_file import GgufFile, Scalar, open_gguf
 from circuits.pretrained.gguf_tokenizer import gguf_tokenizer
 from circuits.pretrained.pretrained import Pretrained
-from circuits.pretrained.tensor_names import Source
+from circuits.pretrained.tensor_names import Source, unchanged
 from circuits.transformer.config import Dtype, TransformerConfig
 from circuits.transformer.parameters import predictor_from_tensors
 
 Matrix = Float[np.ndarray, "out in"]
 Dequantise = Callable[[np.ndarray, str], np.ndarray]
-"""From the bytes of rows and the name of their type to float32."""
+"""Maps the bytes of rows and the name of their type to float32."""
 MAX_SIZE = 2**31 - 1
 NOTED = ("name", "license", "size_label", "basename", "organization")
 NEUTRAL_VALUES = {"rope.scaling.type": ("none",), "rope.scaling.factor": (1.0,), "expert_count": (0,)}
-"""Settings that change the model in a way that ours does not implement, and the values at which they do not."""
+"""Settings that are not implemented, with the values at which they have no effect."""
 
 
 def load_gguf(file: str | Path, *, dtype: Dtype = "float32", positions: int | None = None) -> Pretrained:
     """Return the model of a GGUF file with its tokenizer.
 
-    Tensors are converted one by one: beside the model there is never more than one in float32. Without "output.weight"
-    the embedding is the unembedding. The package gguf (``pip install 'reverse-circuits[pretrained]'``) dequantises.
+    Tensors are converted one by one, so at most one is held in float32 in addition to the model. Needs the package gguf
+    (``pip install 'reverse-circuits[pretrained]'``).
 
     Args:
-        file: of the family "llama", without experts or scaled rotary positions, with heads of width d / H.
-        dtype: of parameters and activations.
-        positions: the maximal length of a sequence. None: that of the file.
+        file: of the architecture "llama", without experts or scaled rotary positions, with heads of width d / H.
+        dtype: dtype of parameters and activations.
+        positions: maximum length of a sequence. None: that of the file.
 
     Returns:
-        The model; its tokenizer, None unless it is byte-level pair encoding; and notes from the file, of which
-        notes["tokenizer"] is the kind of tokenizer.
+        The model, tied if there is no "output.weight"; its tokenizer, or None unless it is a byte-level BPE; and notes
+        from the file, with the kind of tokenizer in notes["tokenizer"].
 
     Raises:
-        ValueError: for a file that is not a whole GGUF file or of another kind, a tensor that is missing, unexpected,
-            of another shape or type, or not finite, a tokenizer that contradicts itself, and without the package gguf.
+        ValueError: for a file that is no complete GGUF file, or of another architecture; a tensor that is missing,
+            unexpected, not finite, or of another shape or type; an inconsistent tokenizer; and if gguf is missing.
+
+    Example:
+        >>> load_gguf("missing.gguf")
+        Traceback (most recent call last):
+        ValueError: ...: must be ...
     """
     path = Path(file)
     dequantise = _dequantiser()
@@ -73,7 +77,7 @@ def _load(file: GgufFile, dtype: Dtype, positions: int | None, dequantise: Dequa
         return jnp.asarray(source.part(_values(file, source, dequantise, jnp.dtype(dtype))))
 
     placeholders = {name: source.part(_placeholder(source.shape)) for name, source in sources.items()}
-    if config.tied:  # the kernels of no further head
+    if config.tied:  # then there are no kernels
         placeholders["heads.kernels"] = _placeholder((0, config.width, config.vocab))
     return Pretrained(predictor_from_tensors(config, placeholders, name, place), tokenizer, _notes(file, name, kind))
 
@@ -151,19 +155,19 @@ def _sources(config: TransformerConfig) -> dict[str, Source]:
         return lambda matrix: halves(matrix, heads).T
 
     sources = {
-        "transformer.tokens": Source("token_embd.weight", (config.vocab, d), _unchanged),
-        "transformer.norm.scale": Source("output_norm.weight", (d,), _unchanged),
+        "transformer.tokens": Source("token_embd.weight", (config.vocab, d), unchanged),
+        "transformer.norm.scale": Source("output_norm.weight", (d,), unchanged),
     }
     if not config.tied:
         sources["heads.kernels"] = Source("output.weight", (config.vocab, d), lambda matrix: matrix.T[None])
     for i in range(config.layers):
         parts = {
-            "norm_attn.scale": ("attn_norm", (d,), _unchanged),
+            "norm_attn.scale": ("attn_norm", (d,), unchanged),
             "attn.query.kernel": ("attn_q", (inner, d), reordered(config.heads)),
             "attn.key.kernel": ("attn_k", (shared, d), reordered(config.key_heads)),
             "attn.value.kernel": ("attn_v", (shared, d), np.transpose),
             "attn.out.kernel": ("attn_output", (d, inner), np.transpose),
-            "norm_mlp.scale": ("ffn_norm", (d,), _unchanged),
+            "norm_mlp.scale": ("ffn_norm", (d,), unchanged),
             "mlp.gate.kernel": ("ffn_gate", (hidden, d), np.transpose),
             "mlp.into.kernel": ("ffn_up", (hidden, d), np.transpose),
             "mlp.out.kernel": ("ffn_down", (d, hidden), np.transpose),
@@ -179,10 +183,6 @@ def halves(matrix: Matrix, heads: int) -> Matrix:
     return pairs.swapaxes(1, 2).reshape(matrix.shape)
 
 
-def _unchanged(values: np.ndarray) -> np.ndarray:
-    return values
-
-
 def _check_tensors(file: GgufFile, sources: dict[str, Source]) -> None:
     expected = {source.name: source.shape for source in sources.values()}
     for name in sorted(expected.keys() | file.tensors.keys()):
@@ -193,20 +193,20 @@ def _check_tensors(file: GgufFile, sources: dict[str, Source]) -> None:
 def _values(file: GgufFile, source: Source, dequantise: Dequantise, dtype: np.dtype) -> np.ndarray:
     tensor = file.tensors[source.name]
     rows = file.data[tensor.start : tensor.stop].reshape(*tensor.shape[:-1], -1)
-    with np.errstate(all="ignore"):  # the check below says which values are not finite
+    with np.errstate(all="ignore"):  # values that are not finite are checked for below
         values = dequantise(rows, tensor.kind).astype(dtype)
     checks.finite(source.name, values)
     return values.reshape(tensor.shape)
 
 
 def _notes(file: GgufFile, name: str, tokenizer: str) -> dict[str, Any]:
-    """Return what the file says of itself, ids of special tokens, and the number of tensors of each type."""
+    """Return the file's description of itself, ids of special tokens, and the number of tensors of each type."""
     about = {key: _scalar(file, f"general.{key}") for key in NOTED}
     ids = {f"{key}_token_id": _scalar(file, f"tokenizer.ggml.{key}_token_id") for key in ("bos", "eos", "unknown")}
     template = {"chat_template": _scalar(file, "tokenizer.chat_template")}
     kinds = Counter(tensor.kind for tensor in file.tensors.values())
-    given = {key: value for key, value in (about | ids | template).items() if value is not None}
-    return {"file": name, "tokenizer": tokenizer, "tensor_types": dict(kinds)} | given
+    known = {key: value for key, value in (about | ids | template).items() if value is not None}
+    return {"file": name, "tokenizer": tokenizer, "tensor_types": dict(kinds)} | known
 
 
 def _scalar(file: GgufFile, key: str) -> Scalar | None:

@@ -1,9 +1,9 @@
-"""The contents of a GGUF file: metadata and the location of each tensor. No number in it is trusted before a check.
+"""Parse a GGUF file: metadata and the location of each tensor. Every number is checked before it is used.
 
-    "GGUF"  version  count of tensors  count of pairs  pairs (key, type, value)  tensor infos  padding  data
+    "GGUF"  version  number of tensors  number of pairs  pairs (key, type, value)  tensor infos  padding  data
 
-All numbers are little-endian. The data stays in the file, which is mapped, and so do arrays of metadata until they are
-read. Time and memory are at most proportional to the length of the file.
+All numbers are little-endian. The file is memory-mapped; tensors and arrays of metadata are read only on use. Time and
+memory are at most proportional to the length of the file.
 """
 
 import struct
@@ -21,7 +21,7 @@ MAGIC, VERSIONS = b"GGUF", (2, 3)
 DEFAULT_ALIGNMENT, DIMENSIONS = 32, 4
 MAX_TENSORS, MAX_PAIRS, MAX_TEXT = 2**14, 2**12, 2**20
 SCALARS = dict(enumerate(("<B", "<b", "<H", "<h", "<I", "<i", "<f", "<?"))) | {10: "<Q", 11: "<q", 12: "<d"}
-"""From the number of a metadata type to its format for ``struct``."""
+"""The ``struct`` format of each metadata type, by its number."""
 STRING, ARRAY = 8, 9
 KINDS = {
     0: ("F32", 1, 4),
@@ -36,11 +36,11 @@ KINDS = {
     14: ("Q6_K", 256, 210),
     30: ("BF16", 1, 2),
 }
-"""From the number of a tensor type to its name, the weights per block and the bytes per block."""
+"""Name, weights per block and bytes per block of each tensor type, by its number."""
 
 
 class Values(NamedTuple):
-    """An array of metadata: type and number of its items, and the byte at which the first one starts."""
+    """An array of metadata: type and number of its items, and the byte offset of the first one."""
 
     type: int
     length: int
@@ -48,7 +48,7 @@ class Values(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """Type, shape (rows first) and the byte range ``start`` to ``stop``."""
+    """Type, shape (rows first) and byte range of a tensor."""
 
     kind: str
     shape: tuple[int, ...]
@@ -60,7 +60,7 @@ Scalar = int | float | bool | str
 
 
 class GgufFile(NamedTuple):
-    """An open file; ``strings`` and ``numbers`` read its arrays."""
+    """A parsed file; ``strings`` and ``numbers`` read its arrays."""
 
     data: np.ndarray
     metadata: dict[str, Scalar | Values]
@@ -109,7 +109,7 @@ class _Reader:
         self.data, self.at = data, at
 
     def skip(self, name: str, size: int) -> int:
-        """Skip so many bytes, and return where they start."""
+        """Skip ``size`` bytes, and return the offset of the first one."""
         left, start = len(self.data) - self.at, self.at
         checks.require(size <= left, name, f"must take at most the {left} bytes that are left", size)
         self.at += size
@@ -189,7 +189,7 @@ def _info(reader: _Reader) -> tuple[str, tuple[tuple[int, ...], int, int]]:
     name = reader.text("name of a tensor")
     count = reader.count(f"{name}: dimensions", "<I")
     checks.require(1 <= count <= DIMENSIONS, name, f"must have 1 to {DIMENSIONS} dimensions", count)
-    shape = tuple(reader.count(f"{name}: shape") for _ in range(count))[::-1]  # the file has columns first
+    shape = tuple(reader.count(f"{name}: shape") for _ in range(count))[::-1]  # the file lists columns first
     return name, (shape, reader.count(f"{name}: type", "<I"), reader.count(f"{name}: offset"))
 
 
@@ -207,7 +207,7 @@ def _locate(name: str, info: tuple[tuple[int, ...], int, int], first: int, align
 
 
 def _check_disjoint(tensors: dict[str, Tensor]) -> None:
-    """Check that no bytes serve two tensors, by which a small file could ask for any amount of memory."""
+    """Check that no two tensors share bytes; otherwise a small file could request any amount of memory."""
     in_order = sorted(tensors.items(), key=lambda item: item[1].start)
     for (name, before), (other, after) in pairwise(in_order):
         checks.require(before.stop <= after.start, other, f"must not overlap {name}", f"byte {after.start}")

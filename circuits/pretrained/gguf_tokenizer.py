@@ -1,4 +1,4 @@
-"""The tokenizer that a GGUF file describes, for byte-level pair encoding as in GPT-2 and SmolLM."""
+"""Build the tokenizer that a GGUF file describes, for byte-level BPE as in GPT-2 and SmolLM."""
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
@@ -8,14 +8,14 @@ from circuits.pretrained.gguf_file import GgufFile, Values, numbers, strings
 PREFIX = "tokenizer.ggml."
 CONTROL, USER_DEFINED = 3, 4
 BYTE_LEVEL = {"gpt-2": False, "gpt2": False, "smollm": True}
-"""Whether each digit is a word, by the name of the rule that splits a text into words."""
+"""Whether every digit is a separate word, by the name of the pre-tokenizer."""
 
 
 def gguf_tokenizer(file: GgufFile, vocab: int) -> tuple[Tokenizer | None, str]:
-    """Return the tokenizer and its name in the file; None where its kind is not one of ``BYTE_LEVEL``.
+    """Return the tokenizer, or None if its kind is not one of ``BYTE_LEVEL``, and its name in the file.
 
-    Raises ValueError naming the key, for more than ``vocab`` tokens or two equal ones, another number of token types,
-    a merge that does not join two tokens to a third, and an id that is not a token's.
+    Raises ValueError naming the key, for more than ``vocab`` tokens or duplicates, another number of token types than
+    of tokens, a merge that does not join two tokens to a third, or an id without a token.
     """
     kind, rule = file.metadata.get(f"{PREFIX}model"), file.metadata.get(f"{PREFIX}pre", "gpt-2")
     name = f"{kind}, {rule}"
@@ -55,7 +55,7 @@ def _merges(file: GgufFile, ids: dict[str, int]) -> list[tuple[str, str]]:
 
 
 def _added(file: GgufFile, tokens: list[str]) -> list[AddedToken]:
-    """Return the tokens that are matched literally in a text; decoding leaves out those of type control."""
+    """Return the tokens that are matched literally in a text; decoding skips those of type control."""
     key = f"{PREFIX}token_type"
     if not isinstance(file.metadata.get(key), Values):
         return []
@@ -67,7 +67,7 @@ def _added(file: GgufFile, tokens: list[str]) -> list[AddedToken]:
 
 
 def _start(file: GgufFile, tokens: list[str]) -> str | None:
-    """Return the token that starts every text, if there is one."""
+    """Return the token to prepend to every text, if any."""
     if file.metadata.get(f"{PREFIX}add_bos_token") is not True:
         return None
     start = file.metadata.get(f"{PREFIX}bos_token_id")

@@ -1,4 +1,4 @@
-"""Pretrained models in folders as Hugging Face's transformers writes them: config, safetensors, tokenizer."""
+"""Load a pretrained model from a folder in the Hugging Face layout: config, safetensors, tokenizer."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -32,23 +32,41 @@ def load_pretrained(
     positions: int | None = None,
     placement: Placement | None = None,
 ) -> Pretrained:
-    """Return the model of a folder with config.json, safetensors and perhaps tokenizer.json; no other file is read.
+    """Return the model of a folder with config.json, safetensors and optionally tokenizer.json.
+
+    No other file is read.
 
     Args:
         folder: with a config.json of model_type gpt2, gpt_neox, llama, mistral, qwen2 or qwen3.
-        dtype: of the activations.
-        param_dtype: of the parameters. None: as in the file.
-        precision: of matrix products on accelerators.
-        positions: cuts the context to this length. None: that of the config.
-        placement: puts each parameter, in ``param_dtype``, on its devices, for example ``circuits.pretrained.sharded``.
+        dtype: dtype of the activations.
+        param_dtype: dtype of the parameters. None: as in the file.
+        precision: precision of matrix products on accelerators.
+        positions: shorter maximum length of a sequence. None: that of the config.
+        placement: puts each parameter on its devices in ``param_dtype``, for example ``circuits.pretrained.sharded``.
             None: on the first device.
 
     Returns:
         The model, its tokenizer if the folder has one, and some fields of config.json as notes.
 
     Raises:
-        ValueError: naming the file, and the field or tensor, that is missing, damaged, outside of the folder,
-            inconsistent, or asks for something that the transformer does not implement.
+        ValueError: naming the file, and the field or tensor, that is missing, damaged, outside the folder, inconsistent
+            or not implemented.
+
+    Example:
+        >>> import json, tempfile
+        >>> from safetensors.numpy import save_file
+        >>> sizes = {"n_embd": 4, "n_layer": 1, "n_head": 2, "n_inner": 8, "vocab_size": 9, "n_positions": 6}
+        >>> norms = {f"{name}.{part}": (4,) for name in ("h.0.ln_1", "h.0.ln_2", "ln_f") for part in ("weight", "bias")}
+        >>> layers = {"attn.c_attn": (4, 12), "attn.c_proj": (4, 4), "mlp.c_fc": (4, 8), "mlp.c_proj": (8, 4)}
+        >>> kernels = {f"h.0.{name}.weight": shape for name, shape in layers.items()}
+        >>> biases = {f"h.0.{name}.bias": shape[1:] for name, shape in layers.items()}
+        >>> shapes = {"wte.weight": (9, 4), "wpe.weight": (6, 4)} | norms | kernels | biases
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "config.json").write_text(json.dumps({"model_type": "gpt2"} | sizes))
+        ...     tensors = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+        ...     save_file(tensors, Path(folder) / "model.safetensors")
+        ...     load_pretrained(folder).model.config.layers
+        1
     """
     folder = Path(folder)
     for name, value in (("dtype", dtype), ("param_dtype", param_dtype or "float32")):
@@ -70,7 +88,7 @@ def load_pretrained(
 
 
 def _read_fields(fields: Fields) -> tuple[Family, dict[str, Any]]:
-    """Return the family and its settings, checked as far as is possible without the tensors."""
+    """Return the family and its settings, after all checks that do not need the tensors."""
     try:
         kind = fields.get("model_type")
         checks.require(isinstance(kind, str) and kind in FAMILIES, "model_type", f"must be one of {[*FAMILIES]}", kind)

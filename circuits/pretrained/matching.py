@@ -1,4 +1,4 @@
-"""Tensors of somebody else's files under our names, each converted to our layout only when it is read."""
+"""Match the tensors of a pretrained model to our parameters; each is converted to our layout only when it is read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ FLOATS: dict[np.dtype, Dtype] = {
 
 
 class Views(Mapping[str, np.ndarray]):
-    """Parameters by name. Those that are stored side by side within a head are copied at each access."""
+    """Parameters by name, as views of the tensors; those interleaved by head are copied at each access."""
 
     def __init__(self, stored: dict[str, tuple[np.ndarray, Part]]) -> None:
         self._stored = stored
@@ -36,7 +36,7 @@ class Views(Mapping[str, np.ndarray]):
         return len(self._stored)
 
     def common_dtype(self) -> Dtype:
-        """Return the dtype of all parameters; of several dtypes float32, or float64 if it is one of them."""
+        """Return the dtype of all parameters; if there are several, float64 if it is one of them, else float32."""
         dtypes: set[Dtype] = {FLOATS[array.dtype] for array, _ in self._stored.values() if array.size}
         if len(dtypes) == 1:
             return dtypes.pop()
@@ -46,12 +46,12 @@ class Views(Mapping[str, np.ndarray]):
 def match_tensors(
     family: Family, settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], positions: int | None
 ) -> Views:
-    """Return the parameters of a model with these settings, learned positions cut to ``positions``.
+    """Return the parameters of a model with these settings, with learned positions cut to ``positions``.
 
-    Every tensor must be a parameter or a known buffer. An unembedding in the file of a tied model must equal the
-    embedding bit for bit. Sizes are compared with those of the tensors before anything is allocated.
+    Every tensor must be a parameter or a known buffer. If a tied model has an unembedding in its file, it must equal
+    the embedding exactly. Shapes are checked before anything is allocated.
 
-    Raises ValueError naming a tensor that is missing, unexpected, of another shape or not of floats.
+    Raises ValueError naming a tensor that is missing, unexpected, of another shape or of another dtype than floats.
     """
     prefix = family.prefix if family.prefix + family.embedding in tensors else ""
     checks.integer("layers", settings["layers"], 1, len(tensors))
@@ -83,7 +83,7 @@ def _tensor(tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
 def _kernels(
     config: TransformerConfig, tensors: Mapping[str, np.ndarray], unembedding: str, embedding: str
 ) -> tuple[np.ndarray, Part]:
-    """Return the kernels of the one prediction head, [1, d, V]; none, [0, d, V], where it is tied."""
+    """Return the kernel of the prediction head, [1, d, V]; or [0, d, V] if it is tied."""
     shape = (config.vocab, config.width)
     if not config.tied:
         return _tensor(tensors, unembedding, shape), lambda stored: stored.T[None]
@@ -94,7 +94,7 @@ def _kernels(
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    """Compare row by row, without a temporary array of the size of the embedding."""
+    """Compare row by row, which needs no temporary array of the embedding's size."""
     same = a.dtype == b.dtype and a.shape == b.shape
     return same and all(np.array_equal(x.view(np.uint8), y.view(np.uint8)) for x, y in zip(a, b, strict=True))
 

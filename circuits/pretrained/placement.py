@@ -1,4 +1,4 @@
-"""Where the parameters of a model go as they are read: to one device, or split over the devices of a mesh."""
+"""Put parameters on devices as they are read: on one device, or sharded over a mesh."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from circuits.transformer.parameters import Placement
 
 
 def on_first_device(dtype: Dtype) -> Placement:
-    """Return a placement of each parameter on the first device, copied: it does not change with the file."""
+    """Return a placement that copies each parameter to the first device."""
 
     def place(_: str, values: np.ndarray) -> jax.Array:
         return jnp.asarray(np.array(values, jnp.dtype(dtype), order="C"))
@@ -20,15 +20,18 @@ def on_first_device(dtype: Dtype) -> Placement:
 
 
 def sharded(mesh: Mesh, dtype: Dtype, axis: str = "model") -> Placement:
-    """Return a placement that splits matrices over a mesh axis, and replicates everything else.
+    """Return a placement that shards matrices over a mesh axis, and replicates everything else.
 
-    Matrices are split along their last axis if the mesh axis divides it. Each device gets its slice only, so a machine
-    reads no more of a file than its devices hold.
+    Matrices are split along their last axis if the size of the mesh axis divides it. A machine reads only the slices of
+    its own devices from the file.
 
     Args:
         mesh: the devices.
-        dtype: of the parameters.
-        axis: the mesh axis.
+        dtype: dtype of the parameters.
+        axis: name of the mesh axis.
+
+    Returns:
+        The argument ``placement`` of ``load_pretrained``.
 
     Raises:
         ValueError: for an axis that the mesh does not have.

@@ -1,4 +1,4 @@
-"""What is loaded of a pretrained model."""
+"""The record of a pretrained model."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from circuits.transformer.model import Predictor
 
 
 class Pretrained(NamedTuple):
-    """A pretrained model, its tokenizer (None if it has none that can be read), and notes of its source for JSON."""
+    """A pretrained model, its tokenizer (None if absent or unsupported), and notes from its source, as JSON values."""
 
     model: Predictor
     tokenizer: Tokenizer | None

@@ -1,4 +1,4 @@
-"""Rotary positions of a Hugging Face config: ``rope_parameters`` since transformers 5, several fields before."""
+"""Read the rotary positions of a Hugging Face config, in the format of transformers 5 or before."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,9 +24,9 @@ def rotary(
 ) -> dict[str, Any]:
     """Return the rotary fields of a ``TransformerConfig``.
 
-    ``theta`` and ``fraction`` are the names of base and rotated fraction outside of ``rope_parameters``. Without a name
-    for the fraction it must be 1. Raises ValueError for a type other than default, linear and llama3, an unknown
-    parameter, and values that contradict each other.
+    ``theta`` and ``fraction`` are the names of base and rotated fraction outside ``rope_parameters``. Without a name
+    for the fraction, it must be 1. Raises ValueError for a type other than default, linear and llama3, an unknown
+    parameter, and inconsistent values.
     """
     parameters = _parameters(fields)
     kind = parameters.get("rope_type", parameters.get("type", "default"))
@@ -60,16 +60,16 @@ def _scaling(fields: Fields, parameters: Fields, kind: str) -> dict[str, Any]:
 
 
 def _parameters(fields: Fields) -> Fields:
-    given = {name: fields[name] for name in ("rope_parameters", "rope_scaling") if fields.get(name) is not None}
-    for name, value in given.items():
+    present = {name: fields[name] for name in ("rope_parameters", "rope_scaling") if fields.get(name) is not None}
+    for name, value in present.items():
         checks.require(isinstance(value, dict), name, "must be an object or null", value)
-    first, *others = given.values() if given else ({},)
+    first, *others = present.values() if present else ({},)
     checks.require(not others or first == others[0], "rope_scaling", f"must equal rope_parameters {first}", others)
     return first
 
 
 def _consistent(fields: Fields, parameters: Fields, inside: str, outside: Sequence[str], default: float) -> float:
-    """Return the one value under all of its names."""
+    """Return the value that all given names agree on."""
     values = {name: number(fields, name) for name in outside if fields.get(name) is not None}
     if parameters.get(inside) is not None:
         values[f"rope_parameters.{inside}"] = number(parameters, inside)

@@ -1,4 +1,4 @@
-"""Files of a folder that somebody else wrote: none outside of it is opened, and JSON is read strictly."""
+"""Read files of an untrusted folder: nothing outside the folder is opened, and JSON is parsed strictly."""
 
 import json
 import math
@@ -8,16 +8,16 @@ from typing import Any, NoReturn
 from circuits import checks
 
 MAX_JSON_BYTES = 1 << 24
-"""The limit for a JSON document, which takes many times as much memory once parsed."""
+"""The limit for a JSON document, which takes many times its size in memory once parsed."""
 
 
 def file_inside(folder: Path, name: str) -> Path:
     """Return the resolved path of a regular file in the folder.
 
-    Raises ValueError for a name that is not plain, a file that is missing or not regular (reading a pipe would block),
-    and a link that leads out of the folder.
+    Raises ValueError for a name that is not a plain file name, a file that is missing or not regular (reading a pipe
+    would block), and a link that leads out of the folder.
     """
-    # Backslash and colon are separators on Windows; a NUL raises an error of its own.
+    # Backslash and colon are separators on Windows; a NUL would raise a different error.
     plain = name not in ("", ".", "..") and not set(name) & {"/", "\\", ":", "\0"}
     checks.require(plain, "file name", "must be a plain name inside the folder", name[:200])
     try:
@@ -38,9 +38,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def parse_json(source: str, content: bytes) -> dict[str, Any]:
-    """Return a JSON object in UTF-8 without duplicate names and without numbers that are not finite in float64.
+    """Return the object of a JSON document in UTF-8.
 
-    Raises ValueError, starting with ``source``, for anything else and for nesting deeper than Python's stack.
+    Raises ValueError, starting with ``source``, for anything else than an object, duplicate names, numbers that are not
+    finite in float64, and nesting deeper than Python's stack.
     """
     hooks: Any = {"object_pairs_hook": _unique, "parse_constant": _not_finite, "parse_float": _finite}
     try:

@@ -1,4 +1,4 @@
-"""A real pretrained model that comes as an ordinary package: SmolLM2-135M-Instruct, under Apache-2.0."""
+"""A pretrained model that is distributed as a Python package: SmolLM2-135M-Instruct, under Apache-2.0."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +12,7 @@ def smollm2_file() -> Path:
     30 layers of 9 heads with 3 key heads, width 576, 49,152 tokens, quantised to 4 bits; 98 MB.
 
     Raises:
-        ValueError: where the package is not installed, or holds no such file.
+        ValueError: if the package is not installed, or holds no such file.
     """
     spec = find_spec(PACKAGE)
     folders = [] if spec is None else spec.submodule_search_locations or []

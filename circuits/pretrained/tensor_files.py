@@ -1,11 +1,11 @@
-"""Safetensors files as views of mapped memory, so nothing is read before it is used.
+"""Open safetensors files as memory-mapped views, which are read only on use.
 
     8 bytes     length of the header, little-endian
     header      {"tensor": {"dtype": "F32", "shape": [...], "data_offsets": [begin, end]}, ..., "__metadata__": {...}}
     data        the tensors one after the other, without gaps
 
-The safetensors package copies each tensor that it returns to numpy. A view lets a device read its slice alone, and a
-shape be checked before anything is copied. The file must not change while views of it exist.
+The safetensors package copies each tensor that it returns to numpy. With views, each device can read just its slice,
+and shapes are checked before anything is copied. The file must not change while views of it exist.
 """
 
 import math
@@ -29,7 +29,7 @@ DTYPES = {
     "U8": np.dtype(np.uint8),
     "BOOL": np.dtype(np.bool_),
 }
-"""The dtypes of weights and of the masks stored with them; quantised ones are not read."""
+"""The supported dtypes: those of weights, and of the masks stored with them, but no quantised ones."""
 
 
 class Entry(NamedTuple):
@@ -45,7 +45,7 @@ class Entry(NamedTuple):
 def folder_tensors(folder: Path) -> dict[str, np.ndarray]:
     """Return every tensor of a folder by name, from model.safetensors or from the shards that its index lists.
 
-    Raises ValueError for a folder without either, an index that names a file outside of the folder or does not list
+    Raises ValueError for a folder without either, an index that names a file outside the folder or does not list
     exactly the tensors of its files, and as ``file_tensors`` does.
     """
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -77,8 +77,8 @@ def _shards(folder: Path, index: dict[str, Any]) -> dict[str, np.ndarray]:
 def file_tensors(path: Path) -> dict[str, np.ndarray]:
     """Return read-only views of the tensors of one safetensors file.
 
-    Raises ValueError, naming file and tensor, for a header that is truncated, an unknown dtype, a shape that does not
-    match the number of bytes, and bytes that overlap, are outside of the file or belong to no tensor.
+    Raises ValueError, naming file and tensor, for a truncated header, an unknown dtype, a shape that does not match the
+    number of bytes, and bytes that overlap, are outside the file or belong to no tensor.
     """
     size = path.stat().st_size
     checks.require(size >= 8, path.name, "must start with the 8 bytes of a header's length", f"{size} bytes")
@@ -90,7 +90,7 @@ def file_tensors(path: Path) -> dict[str, np.ndarray]:
     entries = [_entry(path.name, name, entry) for name, entry in header.items() if name != "__metadata__"]
     _check_contiguous(path.name, entries, size - 8 - length)
     data = np.memmap(path, np.uint8, "r", offset=8 + length) if size > 8 + length else np.empty(0, np.uint8)
-    # As a plain array: slices and transposes of a memmap carry its Python attributes along.
+    # As a plain array, because slices and transposes of a memmap copy its Python attributes.
     data = np.asarray(data)
     return {entry.name: data[entry.begin : entry.end].view(entry.dtype).reshape(entry.shape) for entry in entries}
 
@@ -111,7 +111,7 @@ def _entry(source: str, name: str, value: Any) -> Entry:
 
 
 def _sizes(values: Any) -> bool:
-    """Return whether these are sizes that a file can have, whose products stay small."""
+    """Return whether this is a list of sizes that a file can have."""
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**48 for value in values)
 
 

@@ -1,4 +1,4 @@
-"""Where each parameter of a family of models is in its files: names, shapes and layouts of the tensors."""
+"""Names, shapes and layouts of the tensors of each family of models, by parameter."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,11 +8,11 @@ import numpy as np
 from circuits.transformer.config import TransformerConfig
 
 Part = Callable[[np.ndarray], np.ndarray]
-"""From a tensor of the file to a parameter in our layout, as a view where possible."""
+"""Maps a tensor of the file to a parameter in our layout, as a view if possible."""
 
 
 class Source(NamedTuple):
-    """Where a parameter comes from: name and shape of the tensor in the file, and how it becomes the parameter."""
+    """The source of a parameter: name and shape of the tensor in the file, and its conversion to the parameter."""
 
     name: str
     shape: tuple[int, ...]
@@ -23,18 +23,18 @@ def llama_sources(config: TransformerConfig) -> dict[str, Source]:
     """Return the sources of Llama and its descendants: kernels are stored [out, in]."""
     d, inner, shared = config.width, config.heads * config.head_width, config.key_heads * config.head_width
     sources = {
-        "transformer.tokens": Source("embed_tokens.weight", (config.vocab, d), _unchanged),
-        "transformer.norm.scale": Source("norm.weight", (d,), _unchanged),
+        "transformer.tokens": Source("embed_tokens.weight", (config.vocab, d), unchanged),
+        "transformer.norm.scale": Source("norm.weight", (d,), unchanged),
     }
     for i in range(config.layers):
         ours, theirs = f"transformer.blocks.{i}", f"layers.{i}"
-        sources[f"{ours}.norm_attn.scale"] = Source(f"{theirs}.input_layernorm.weight", (d,), _unchanged)
-        sources[f"{ours}.norm_mlp.scale"] = Source(f"{theirs}.post_attention_layernorm.weight", (d,), _unchanged)
+        sources[f"{ours}.norm_attn.scale"] = Source(f"{theirs}.input_layernorm.weight", (d,), unchanged)
+        sources[f"{ours}.norm_mlp.scale"] = Source(f"{theirs}.post_attention_layernorm.weight", (d,), unchanged)
         for part, name, size in (("query", "q", inner), ("key", "k", shared), ("value", "v", shared)):
             sources |= _linear(f"{ours}.attn.{part}", f"{theirs}.self_attn.{name}_proj", size, d, config.biased("qkv"))
         sources |= _linear(f"{ours}.attn.out", f"{theirs}.self_attn.o_proj", d, inner, config.biased("out"))
         for part, name in (("query", "q"), ("key", "k")) if config.qk_norm else ():
-            source = Source(f"{theirs}.self_attn.{name}_norm.weight", (config.head_width,), _unchanged)
+            source = Source(f"{theirs}.self_attn.{name}_norm.weight", (config.head_width,), unchanged)
             sources[f"{ours}.attn.{part}_norm.scale"] = source
         hidden, bias = config.hidden, config.biased("mlp")
         for part, name, size_out, size_in in (
@@ -47,11 +47,11 @@ def llama_sources(config: TransformerConfig) -> dict[str, Source]:
 
 
 def gpt2_sources(config: TransformerConfig) -> dict[str, Source]:
-    """Return the sources of GPT-2: kernels are stored [in, out], those of q, k and v one after the other."""
+    """Return the sources of GPT-2: kernels are stored [in, out], those of q, k and v concatenated."""
     d, hidden = config.width, config.hidden
     sources = {
-        "transformer.tokens": Source("wte.weight", (config.vocab, d), _unchanged),
-        "transformer.positions": Source("wpe.weight", (config.positions, d), _unchanged),
+        "transformer.tokens": Source("wte.weight", (config.vocab, d), unchanged),
+        "transformer.positions": Source("wpe.weight", (config.positions, d), unchanged),
         **_layer_norm("transformer.norm", "ln_f", d),
     }
     for i in range(config.layers):
@@ -67,10 +67,10 @@ def gpt2_sources(config: TransformerConfig) -> dict[str, Source]:
 
 
 def neox_sources(config: TransformerConfig) -> dict[str, Source]:
-    """Return the sources of GPT-NeoX: kernels are stored [out, in]; the rows of q, k and v alternate head by head."""
+    """Return the sources of GPT-NeoX: kernels are stored [out, in], with q, k and v interleaved by head."""
     d, hidden = config.width, config.hidden
     sources = {
-        "transformer.tokens": Source("embed_in.weight", (config.vocab, d), _unchanged),
+        "transformer.tokens": Source("embed_in.weight", (config.vocab, d), unchanged),
         **_layer_norm("transformer.norm", "final_layer_norm", d),
     }
     for i in range(config.layers):
@@ -86,7 +86,8 @@ def neox_sources(config: TransformerConfig) -> dict[str, Source]:
     return sources
 
 
-def _unchanged(stored: np.ndarray) -> np.ndarray:
+def unchanged(stored: np.ndarray) -> np.ndarray:
+    """Return the tensor itself."""
     return stored
 
 
@@ -100,14 +101,14 @@ def _third_of_heads(number: int, heads: int) -> Part:
 
 
 def _linear(
-    ours: str, theirs: str, size_out: int, size_in: int, bias: bool, part: Part = _unchanged
+    ours: str, theirs: str, size_out: int, size_in: int, bias: bool, part: Part = unchanged
 ) -> dict[str, Source]:
     """Return the sources of torch's Linear, whose kernel is [out, in]."""
     kernel = Source(f"{theirs}.weight", (size_out, size_in), lambda stored: part(stored).T)
     return {f"{ours}.kernel": kernel} | ({f"{ours}.bias": Source(f"{theirs}.bias", (size_out,), part)} if bias else {})
 
 
-def _conv1d(ours: str, theirs: str, size_in: int, size_out: int, part: Part = _unchanged) -> dict[str, Source]:
+def _conv1d(ours: str, theirs: str, size_in: int, size_out: int, part: Part = unchanged) -> dict[str, Source]:
     """Return the sources of transformers' Conv1D, whose kernel is [in, out]."""
     kernel = Source(f"{theirs}.weight", (size_in, size_out), part)
     return {f"{ours}.kernel": kernel, f"{ours}.bias": Source(f"{theirs}.bias", (size_out,), part)}
@@ -115,6 +116,6 @@ def _conv1d(ours: str, theirs: str, size_in: int, size_out: int, part: Part = _u
 
 def _layer_norm(ours: str, theirs: str, width: int) -> dict[str, Source]:
     return {
-        f"{ours}.scale": Source(f"{theirs}.weight", (width,), _unchanged),
-        f"{ours}.bias": Source(f"{theirs}.bias", (width,), _unchanged),
+        f"{ours}.scale": Source(f"{theirs}.weight", (width,), unchanged),
+        f"{ours}.bias": Source(f"{theirs}.bias", (width,), unchanged),
     }

@@ -1,7 +1,7 @@
 """Probes: find the planning circuit in a trained model, and test whether it does the work.
 
-The public names are listed in ``__init__.pyi`` and imported on first use. Layers, attention heads, prediction heads,
-positions, hops and edges of the path count from 0, and L5H1 is attention head 1 of layer 5, as in TransformerLens.
+Layers, attention heads, prediction heads, positions, hops and edges of the path count from 0, and L5H1 is attention
+head 1 of layer 5, as in TransformerLens.
 
 Glossary:
 
@@ -14,13 +14,13 @@ distractor
     A node or edge of the graph that is not on the path.
 branching token
     A token of the answer that needs look-ahead: the graph branches before it, and only the goal tells which way to go.
-    Probes look at the first one unless told otherwise.
+    By default, probes use the first one.
 query position
     The position at which a token of the answer, by default the branching token, is predicted. It is the attention
     query of most scores.
 goal in query, start in query
-    The two tokens with which the prompt ends (its query), which name the goal and the start. Both nodes also stand in
-    the list of edges.
+    The last two tokens of the prompt (its query), which name the goal and the start. Both nodes also occur in the list
+    of edges.
 aligned order
     The positions of a problem sorted so that entry i is the same part of the graph in every problem: the edges of the
     path first, then the distractors by depth.
@@ -30,25 +30,25 @@ circuit
 hop
     A step of that trace: hop 0 is the edge into the goal, hop i the edge that is i edges away from the goal.
 backward-trace score
-    At hop i, how much attention the query position pays to the two nodes of that edge of the path, from 0 to 1.
+    At hop i, the attention of the query position to the two nodes of that edge of the path, from 0 to 1.
 distractor attention
-    At hop i, the same for edges off the path at the same depth, on average. A model that follows every edge without
-    knowing the goal has as much distractor attention as backward trace.
+    At hop i, the mean attention of the query position to edges off the path at the same depth. In a model that follows
+    every edge without knowing the goal it equals the backward-trace score.
 edge attention at other positions
-    At hop i, the attention to that edge of the path from other positions that hold its child, such as the goal in the
-    query. It is high in models that join edges where they are listed, before the query position reads them.
+    At hop i, the attention to that edge of the path from later positions of its child, such as the goal in the query.
+    It is high in models that join edges where they are listed, before the query position reads them.
 predecessor
     Attention from the child of an edge to its parent, one position back.
-null, null hypothesis
-    What a score is where there is nothing to find: in untrained models, or with the layout of another problem.
+null
+    The distribution of a score if there is no circuit: in untrained models, or with the layout of another problem.
 planning twins
-    Two problems that differ in one token of the prompt, the goal. The clean one's answer is correct for its goal; the
-    corrupt twin's goal lies at the end of another path.
+    Two problems that differ in one token of the prompt, the goal. The clean problem has its correct answer; the corrupt
+    twin has the end of another path as its goal.
 activation patching
     Running one twin with an activation of the other. Denoising puts clean activations into the corrupt run, noising
     the reverse; the effect is 0 if the answer stays and 1 if it becomes that of the other run.
 path patching
-    Patching only what one attention head passes to one receiver directly.
+    Patching only the direct path from one attention head to one receiver.
 ablation
     Replacing the output of attention heads or layers by zero, by its mean, or by its value on another problem.
 knock-out
@@ -56,8 +56,8 @@ knock-out
 logit lens
     The prediction heads applied to the residual stream after each layer.
 powers of the graph
-    A^k of the adjacency matrix A: the number of walks of k edges from node to node. Reachability is a walk of any
-    length.
+    A^k of the adjacency matrix A: the number of walks of k edges from node to node. Reachability: whether there is a
+    walk of any length.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""A tiny random transformer with problems that it can read, for trying out a probe in a second."""
+"""A tiny random transformer with problems that it can read, for examples and quick trials of probes."""
 
 from typing import Any
 
@@ -20,6 +20,9 @@ def tiny_planning_model(seed: int = 0) -> tuple[Predictor, Int[np.ndarray, "n T"
     Args:
         seed: of the parameters.
 
+    Returns:
+        The model, token ids [2, 12], and the format of the problems.
+
     Example:
         >>> from circuits.probes import tiny_planning_model
         >>> model, problems, format = tiny_planning_model()
@@ -29,7 +32,7 @@ def tiny_planning_model(seed: int = 0) -> tuple[Predictor, Int[np.ndarray, "n T"
     format = TokenFormat(StarGraph(paths=2, nodes=3, labels=10), "pairs", "goal-start")
     sizes: dict[str, Any] = {"layers": 1, "heads": 2, "width": 8, "mlp_width": 8}
     config = TransformerConfig(vocab=format.vocab_size, positions=format.length, **sizes)
-    # Parameters drawn by numpy, for the model's own initialisation takes seconds to compile.
+    # numpy draws the parameters, because the model's own initialisation takes seconds to compile.
     graph, shapes = nnx.split(nnx.eval_shape(lambda: Predictor(config, nnx.Rngs(0))))
     rng = np.random.default_rng(seed)
     state = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), shapes)

@@ -1,4 +1,4 @@
-"""Where things stand in the tokens of one planning problem: its start and goal, the edges of its path, everything else.
+"""The layout of a planning problem: the positions of its start and goal, the edges of its path, and everything else.
 
 A problem lists its edges in random order, so an average over problems mixes different parts of the graph at each
 position. ``Layout.order`` sorts the edges of every problem into the same **aligned order**: the edges of the path from
@@ -18,7 +18,7 @@ from circuits.tasks.token_format import TokenFormat
 from circuits.typing import AnyArray
 
 ROLES = ("start", "goal", "path", "distractor", "symbol", "answer")
-"""What can stand at a position, in the order of the numbers in ``Layout.roles``; "answer" is a token of the answer."""
+"""Roles of positions, indexed by ``Layout.roles``; "answer" is any token of the answer, "symbol" any non-node token."""
 START, GOAL, PATH, DISTRACTOR, SYMBOL, ANSWER = range(len(ROLES))
 
 
@@ -31,13 +31,13 @@ class Layout(NamedTuple):
     query: Int[AnyArray, ""]
     """The query position: the last of the Q positions, where a token of the answer is predicted."""
     goal: Int[AnyArray, ""]
-    """The goal where the prompt names the two ends, not where an edge lists it."""
+    """The position of the goal in the prompt's query, not in an edge."""
     start: Int[AnyArray, ""]
-    """The start, likewise."""
+    """The position of the start in the prompt's query."""
     parents: Int[AnyArray, " M-1"]
-    """n_k in edge k of the path."""
+    """The position of n_k in edge k of the path."""
     children: Int[AnyArray, " M-1"]
-    """n_{k+1} in edge k of the path."""
+    """The position of n_{k+1} in edge k of the path."""
     tokens: Int[AnyArray, " Q"]
     """The token ids."""
     roles: Int[AnyArray, " Q"]
@@ -47,7 +47,7 @@ class Layout(NamedTuple):
     order: Int[AnyArray, " Q"]
     """order[i] is the position of entry i of the aligned order."""
     listed_parents: Int[AnyArray, " E"]
-    """The parent of every edge of the graph, in the order listed; its child is at the next position."""
+    """The position of the parent in every edge of the graph, as listed; its child is at the next position."""
 
 
 def query_position(format: TokenFormat, token: int | None = None) -> int:
@@ -55,10 +55,10 @@ def query_position(format: TokenFormat, token: int | None = None) -> int:
 
     Args:
         format: how problems are written.
-        token: index in the answer, from 0; by default the branching token, the first that needs look-ahead.
+        token: index of the token in the answer; by default the (first) branching token.
 
     Raises:
-        ValueError: if ``token`` is not in the answer, or is None where no token needs look-ahead.
+        ValueError: if ``token`` is not in the answer, or is None although no token needs look-ahead.
 
     Example:
         >>> from circuits.probes import query_position
@@ -68,7 +68,7 @@ def query_position(format: TokenFormat, token: int | None = None) -> int:
     """
     if token is None:
         checks.require(
-            len(format.branching_positions) > 0, "token", "must be given where no token needs look-ahead", token
+            len(format.branching_positions) > 0, "token", "must be given if no token needs look-ahead", token
         )
         token = min(format.branching_positions)
     checks.integer("token", token, min_value=0, max_value=format.answer_length - 1)
@@ -77,15 +77,18 @@ def query_position(format: TokenFormat, token: int | None = None) -> int:
 
 @partial(jax.jit, static_argnames=("format", "query"))
 def problem_layout(tokens: Int[AnyArray, " T"], format: TokenFormat, query: int) -> Layout:
-    """Return where things stand in one problem. Works under jit and vmap.
+    """Return the layout of one problem. Works under jit and vmap.
 
     Args:
         tokens: ids of the whole problem, answer included, [T].
         format: how the problem is written.
-        query: the query position, from the end of the prompt on; see ``query_position``.
+        query: the query position, at least the last one of the prompt; see ``query_position``.
+
+    Returns:
+        Positions in the first Q = ``query`` + 1 tokens.
 
     Raises:
-        ValueError: if the number of tokens is not that of the format, or the query is outside the answer.
+        ValueError: if the format has another number of tokens, or no token of the answer is predicted at ``query``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -133,8 +136,8 @@ def aligned_names(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
         layout: of any one problem.
 
     Returns:
-        Q names: "s" is the start, "n1", "n2", ... are nodes of the path, "g" is the goal, "x1", "x2", ... are nodes off
-        the path by their depth, and "·" is a symbol. Q roles, as in ``ROLES``.
+        Q names and Q roles. Names are "s" for the start, "n1", "n2", ... for nodes of the path, "g" for the goal,
+        "x1", "x2", ... for nodes off the path by their depth, and "·" for a symbol.
 
     Example:
         >>> from circuits.probes import aligned_names, problem_layout, tiny_planning_model
@@ -157,18 +160,18 @@ def aligned_names(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def start_goal_positions(format: TokenFormat) -> tuple[int, int]:
-    """The positions at which the prompt names the start and the goal."""
+    """Return the positions of start and goal in the prompt's query."""
     first = edge_width(format) * format.family.edge_count
     return (first, first + 1) if format.query == "start-goal" else (first + 1, first)
 
 
 def edge_width(format: TokenFormat) -> int:
-    """How many tokens an edge takes in the prompt: its nodes, and in style "text" a symbol."""
+    """Return the number of tokens of an edge in the prompt: its nodes, and in style "text" a symbol."""
     return 3 if format.style == "text" else 2
 
 
 def _child_depths(parents: Int[Array, " E"], children: Int[Array, " E"], nodes: int) -> Int[Array, " E"]:
-    """The depth of each edge's child: one more than its parent's, which is 0 where no edge leads to the parent."""
+    """Return the depth of each edge's child: one more than its parent's, which is 0 if no edge leads to it."""
     follows = parents[:, None] == children[None, :]
     depth = jnp.ones(len(parents), jnp.int32)
     for _ in range(nodes - 1):
@@ -194,7 +197,7 @@ def _aligned_order(
     depths: Int[Array, " E"],
     query: int,
 ) -> Int[Array, " Q"]:
-    """Edges of the path, then the others by depth, at each depth those that leave the path first; the rest in place."""
+    """Return edges of the path, then the others by depth (those that leave the path first), then the rest."""
     off_path = ~jnp.any(children[:, None] == path[None], axis=1)
     detached = ~jnp.any(parents[:, None] == path[None], axis=1)
     key = 2 * (jnp.where(off_path, format.family.nodes, 0) + depths) + jnp.where(detached, 1, 0)

@@ -1,11 +1,9 @@
-"""Null hypotheses for scores of attention heads: what the same scores are where there is nothing to find.
+"""Null hypotheses for scores of attention heads, each with a familywise error rate over all heads:
 
-There are two, and each keeps its error rate over all heads at once:
-
-    untrained   freshly initialised models. A head of the trained model is above chance where its score exceeds the
-                largest of any head in all but a share α of the untrained models (Westfall and Young).
-    shuffled    the same patterns scored with the layout of another problem, for scores that depend on labels. The
-                difference, example by example, has to be above 0 by a one-sided t-test with Bonferroni's correction.
+untrained   Freshly initialised models. A head of the trained model is above chance if its score exceeds the largest
+            of any head in all but a share α of the untrained models (Westfall and Young).
+shuffled    The same patterns scored with the layout of another problem, for scores that depend on labels. The mean
+            difference must be above 0 by a one-sided paired t-test with Bonferroni's correction.
 """
 
 from collections.abc import Callable
@@ -24,15 +22,15 @@ from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 
 ROUNDING = 1e-7
-"""The rounding of float32 in masses of attention, which are at most 1."""
+"""The rounding of float32 in sums of attention weights, which are at most 1."""
 
 
 def untrained_scores(
-    function: Callable[..., Tree], config: TransformerConfig, examples: tuple, *, models: int = 119, seed: int = 0
+    function: Callable[..., Tree], config: TransformerConfig, examples: tuple, *, models: int, seed: int = 0
 ) -> Tree:
-    """``function(model, *example)`` averaged over examples, for freshly initialised models: a leading axis [models].
+    """Return ``function(model, *example)``, averaged over examples, of freshly initialised models, stacked.
 
-    NaN of an example is left out. Computes one model at a time. Raises ValueError unless ``models`` is a positive
+    NaN of an example is ignored. Models are computed one at a time. Raises ValueError unless ``models`` is a positive
     integer.
     """
     checks.integer("models", models, min_value=1)
@@ -52,17 +50,17 @@ def _each_model(function: Callable[..., Tree], config: TransformerConfig, keys: 
 def familywise_p_values(
     scores: Float[np.ndarray, "L H"], null: Float[np.ndarray, "models L H"]
 ) -> Float[np.ndarray, "L H"]:
-    """p-values against untrained models: (1 + the number with any head that scores as high) / (1 + their number)."""
+    """Return p-values against untrained models: (1 + #{models with any head at least as high}) / (1 + #models)."""
     checks.shape("null", null, (len(null), *scores.shape))
     highest = null.reshape(len(null), -1).max(axis=1)
-    as_high = (~(highest[:, None, None] < scores)).sum(axis=0)  # a NaN of the null counts as higher
+    as_high = (~(highest[:, None, None] < scores)).sum(axis=0)  # NaN in the null counts as higher
     return np.where(np.isnan(scores), np.nan, (1 + as_high) / (1 + len(null)))
 
 
 def p_values_above_zero(differences: Moments, tests: int) -> Tree:
-    """One-sided t-tests that each mean is above 0: the p-values times ``tests`` (Bonferroni), at most 1.
+    """Return p-values of one-sided t-tests that each mean is above 0, times ``tests`` (Bonferroni), at most 1.
 
-    The standard error is at least the rounding of float32; otherwise saturated heads would always differ.
+    The standard error is bounded below by the rounding of float32; otherwise saturated heads would always differ.
     """
     checks.integer("tests", tests, min_value=1)
 

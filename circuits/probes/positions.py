@@ -1,8 +1,8 @@
-"""Positions by name, such as "query", "goal in query" or "edge 0 child": the same names for every probe.
+"""Positions by name, such as "query", "goal in query" or "edge 0 child", for all probes.
 
 start, goal, path, distractor, symbol, answer    every position of that role
 query                                            the query position, where the answer token is predicted
-goal in query, start in query                    where the prompt names the goal and the start
+goal in query, start in query                    the goal and the start in the prompt's query
 edge k parent, edge k child                      the two nodes of edge k = 0..M-2 of the path
 any                                              every position
 """
@@ -15,13 +15,13 @@ from circuits.probes.layout import ROLES, Layout
 
 
 def position_names(nodes: int) -> tuple[str, ...]:
-    """Every name for problems with paths of M = ``nodes`` nodes, in the order of ``position_masks``."""
+    """Return every name for problems with paths of M = ``nodes`` nodes, in the order of ``position_masks``."""
     edges = (f"edge {k} {end}" for k in range(nodes - 1) for end in ("parent", "child"))
     return (*ROLES, "query", "goal in query", "start in query", *edges, "any")
 
 
 def position_masks(layout: Layout) -> Bool[Array, "names Q"]:
-    """The positions that each name stands for in one problem."""
+    """Return the positions of each name in one problem."""
     roles = layout.roles[None] == jnp.arange(len(ROLES), dtype=layout.roles.dtype)[:, None]
     single = jnp.stack(list(_single_positions(layout).values()))
     own = jnp.arange(len(layout.roles), dtype=jnp.int32)
@@ -29,9 +29,9 @@ def position_masks(layout: Layout) -> Bool[Array, "names Q"]:
 
 
 def position_of(layout: Layout, position: str | int) -> Int[Array, ""]:
-    """The position in one problem of a name that stands for one, or of an entry of the aligned order.
+    """Return the position in one problem of a name that stands for one position, or of an entry of the aligned order.
 
-    Raises ValueError for another name, and an entry that is out of range.
+    Raises ValueError for any other name, and for an entry that is out of range.
     """
     if isinstance(position, str):
         known = _single_positions(layout)

@@ -5,7 +5,7 @@ squared deviations S_a, S_b,
 
     mean = m_a + (m_b - m_a) b / (a + b),    S = S_a + S_b + (m_b - m_a)² a b / (a + b).
 
-NaN marks an entry that an example does not have: it is left out of the moments of that entry alone.
+NaN marks a missing entry of an example, which is ignored in the moments of that entry alone.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +30,7 @@ class Moments(NamedTuple):
     """The moments of each entry of a pytree; three pytrees of one structure."""
 
     count: Tree
-    """How many examples have the entry."""
+    """The number of examples that have the entry."""
     mean: Tree
     squares: Tree
     """The sum of squared deviations from the mean."""
@@ -54,14 +54,14 @@ def stream(
 ) -> Moments:
     """Return the moments of ``function(model, *example)`` over examples, in memory for one chunk.
 
-    Compiles once for a whole chunk and once for what is left over, and not again for another model of the same shape.
-    Sums are accumulated in float64 where that is enabled.
+    Compiles once for full chunks and once for the remainder, and not again for another model of the same shape. Sums
+    are accumulated in float64 if it is enabled.
 
     Args:
         function: maps the model and one example to a pytree of floats.
         model: any Flax module.
         examples: a tuple of arrays [n, ...], or an iterable of such tuples.
-        chunk: how many examples are computed at once.
+        chunk: examples computed at once.
         on_progress: called with the number of examples done.
 
     Raises:
@@ -75,10 +75,9 @@ def stream(
         >>> float(moments.mean), float(moments.squares)
         (4.5, 82.5)
     """
-    checks.integer("chunk", chunk, min_value=1)
     graph, state = nnx.split(model)
     total, done = None, 0
-    for batch in _chunks(examples, chunk):
+    for batch in chunks(examples, chunk):
         moments = _chunk_moments(function, graph, state, batch)
         total = moments if total is None else _merge(total, moments)
         done += len(jax.tree.leaves(batch)[0])
@@ -92,12 +91,12 @@ def stream(
 
 @cache
 def cached_partial(function: Callable[..., Tree], **options: Any) -> Callable[..., Tree]:
-    """The same partial function for the same options, so that its compiled program is reused."""
+    """Return the same partial function for the same options, which lets jit reuse its compiled program."""
     return partial(function, **options)
 
 
 def merge(first: Moments, second: Moments) -> Moments:
-    """The moments of both sets of examples together."""
+    """Return the moments of both sets of examples together."""
 
     def merge_leaf(a: Any, m_a: Any, s_a: Any, b: Any, m_b: Any, s_b: Any) -> Moments:
         count, gap = a + b, m_b - m_a
@@ -113,7 +112,7 @@ def confidence_interval(moments: Moments, confidence: float = 0.95, tests: int =
     Args:
         moments: as ``stream`` returns them.
         confidence: of all intervals together.
-        tests: how many intervals are to hold at once (Bonferroni's correction).
+        tests: number of intervals (Bonferroni's correction).
 
     Returns:
         The pytree with an ``Interval`` in place of each array: infinite ends for one example, NaN for none.
@@ -171,7 +170,7 @@ def _chunk_moments(function: Callable[..., Tree], graph: Any, state: Tree, batch
     model = nnx.merge(graph, state)
 
     def leaf(values: Any) -> Moments:
-        values = values.astype(jnp.float64 if jax.config.read("jax_enable_x64") else jnp.float32)
+        values = values.astype(float)  # float64 if it is enabled
         present = ~jnp.isnan(values)
         count = jnp.sum(present, axis=0, dtype=values.dtype)
         mean = jnp.sum(jnp.where(present, values, 0), axis=0) / jnp.maximum(count, 1)
@@ -189,7 +188,9 @@ def _transpose(tree: Tree) -> Moments:
     return Moments(*(jax.tree.map(lambda part, i=i: part[i], tree, is_leaf=is_leaf) for i in range(3)))
 
 
-def _chunks(examples: tuple | Iterable[tuple], chunk: int) -> Iterator[tuple]:
+def chunks(examples: tuple | Iterable[tuple], chunk: int) -> Iterator[tuple]:
+    """Yield ``chunk`` examples at a time. Raises ValueError unless ``chunk`` is a positive integer."""
+    checks.integer("chunk", chunk, min_value=1)
     for batch in [examples] if isinstance(examples, tuple) else examples:
         parts = tuple(batch)
         for first in range(0, len(jax.tree.leaves(parts)[0]), chunk):

@@ -52,8 +52,6 @@ from .tree.answers import solve_tree as solve_tree
 
 # Walks in a directed graph.
 from .walks.graphs import adjacency as adjacency
-from .walks.graphs import check_dag as check_dag
-from .walks.graphs import check_graph as check_graph
 from .walks.graphs import distances as distances
 from .walks.graphs import graph_from_edges as graph_from_edges
 from .walks.graphs import random_dag as random_dag

@@ -1,4 +1,4 @@
-"""What the solvers of all families share: checking a list of edges, following it, and comparing an answer."""
+"""Functions for the solvers of all families: check that edges form a tree, climb it, and compare an answer."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -21,7 +21,7 @@ class AnswerCheck(NamedTuple):
     correct: bool
     """Whether the answer is the path of the problem."""
     reason: str
-    """The first wrong step, in words; "" for a correct answer."""
+    """A description of the first wrong step; "" for a correct answer."""
 
 
 class RootedTree(NamedTuple):
@@ -39,7 +39,7 @@ def rooted_tree(edges: Edges, start: Label, goal: Label, name: str) -> RootedTre
     """Return the tree of the edges, after checking that it is one, with root ``start`` and another node ``goal``.
 
     A tree has no self loop, no duplicate edge, no cycle, one predecessor for every node but the start, and all its
-    nodes can be reached from the start. ``name`` is what errors call the graph.
+    nodes can be reached from the start. Error messages call the graph by ``name``.
 
     Raises ValueError naming ``edges``, ``start`` or ``goal``.
     """
@@ -76,7 +76,7 @@ def path_to_root(predecessor: dict[int, int], node: int) -> list[int]:
     return path
 
 
-def compare_paths(problem: Problem, path: list[int], proposed: Sequence[int] | Int[AnyArray, " n"]) -> AnswerCheck:
+def compare_paths(problem: Problem, path: list[int], proposed: Sequence[int] | Int[AnyArray, " nodes"]) -> AnswerCheck:
     """Compare an answer with the true path of a problem."""
     nodes = [index(node) for node in proposed]
     return AnswerCheck(nodes == path, next(_faults(set(_pairs(problem.edges)), path, nodes), ""))

@@ -1,4 +1,4 @@
-"""The exact accuracy of a model that follows edges without planning: the baselines for a trained model.
+"""Baselines for a trained model: the exact accuracy of following edges without planning.
 
 The edge follower knows the start, and at each node takes one of its outgoing edges, uniformly and independently. With
 ``sees_goal`` it takes the edge to the goal where there is one, which is at the last step. With b_j edges leaving node j
@@ -15,7 +15,7 @@ from circuits.tasks.token_format import TokenFormat
 
 
 class Baselines(NamedTuple):
-    """The probabilities that an edge follower is right."""
+    """Probabilities that an edge follower answers correctly."""
 
     exact: Fraction
     """Exact match: the probability that all tokens of the answer are right."""
@@ -24,7 +24,7 @@ class Baselines(NamedTuple):
 
 
 def chance(format: TokenFormat, *, sees_goal: bool = False) -> Baselines:
-    """Return the accuracy of an edge follower that decodes on its own: it continues from the node that it has chosen.
+    """Return the accuracy of an edge follower in free decoding, where it continues from the node that it has chosen.
 
     Paths that separate never meet again, so node j is right exactly if all earlier steps are: with probability
     p_0 ... p_{j-1}, and 1 for the start (which style pairs omits). The exact match is 1 / P for a star, and
@@ -45,10 +45,10 @@ def chance(format: TokenFormat, *, sees_goal: bool = False) -> Baselines:
 
 
 def clever_hans(format: TokenFormat, *, sees_goal: bool = False) -> Baselines:
-    """Return the accuracy of an edge follower under teacher forcing: it continues from the true node, as in training.
+    """Return the accuracy of an edge follower under teacher forcing, where it continues from the true node.
 
-    The name is that of Bachmann & Nagarajan (2024) for a model that relies on the answer's own tokens. Node j + 1 is
-    right with probability p_j, and the start with probability 1. Star: 1 / P for the branching token, 1 elsewhere.
+    Bachmann & Nagarajan (2024) call a model that relies on the answer's own tokens a Clever Hans. Node j + 1 is right
+    with probability p_j, and the start with probability 1. Star: 1 / P for the branching token, 1 elsewhere.
     Tree: 1 / 2 at every step (1 at the last one with ``sees_goal``). The exact match is the product of these.
 
     Args:

@@ -1,9 +1,12 @@
-"""What configs of tasks share. Configs are frozen records that read no file and import no jax."""
+"""The config of path-finding problems, and a check that all configs use.
+
+Configs are frozen records that read no file and import no jax.
+"""
 
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from circuits import checks
 
@@ -17,10 +20,10 @@ Query = Literal["start-goal", "goal-start"]
 class ProblemsConfig:
     """Path-finding problems, each with a graph of its own.
 
-    Training and test problems never share a graph: a hash of the graph decides which of the two it is.
+    Training and test problems never share a graph: a hash of the graph determines the split.
 
     Args:
-        nodes: nodes of a path, including the start.
+        nodes: number of nodes of a path, including the start.
         labels: number of node labels, N.
         style: "text" as in Appendix E.3, with separators; "pairs" as in Section 5.1, without.
         query: the order of the two ends in the prompt.
@@ -42,8 +45,8 @@ class ProblemsConfig:
     test_data: Path | None = None
 
     def __post_init__(self) -> None:
-        checks.choice("style", self.style, ("text", "pairs"))
-        checks.choice("query", self.query, ("start-goal", "goal-start"))
+        checks.choice("style", self.style, get_args(Style))
+        checks.choice("query", self.query, get_args(Query))
         checks.integer("examples", self.examples, min_value=0)
         checks.integer("data_seed", self.data_seed, min_value=0, max_value=MAX_SEED)
         checks.integer("one_in", self.one_in, min_value=2, max_value=MAX_SEED)
@@ -54,7 +57,7 @@ class ProblemsConfig:
 
 
 def check_unused(record: Any, names: Iterable[str], when: str, within: str = "") -> None:
-    """Raise ValueError naming a field that is not at its default although nothing reads it."""
+    """Raise ValueError naming a field that nothing reads and that does not have its default."""
     known = {each.name: each for each in fields(record)}
     for name in names:
         field, value = known[name], getattr(record, name)

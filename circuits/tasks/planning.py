@@ -31,7 +31,7 @@ CHUNK = 65_536
 
 
 def planning_task(config: Any, family: StarGraph | BinaryTree, words: str) -> Task:
-    """Return the task of problems of a family; ``config`` is its ``ProblemsConfig``."""
+    """Return the task of solving problems of a family. ``config`` is a ``ProblemsConfig``; ``words`` names graphs."""
     format = TokenFormat(family, config.style, config.query)
     stream = config.examples == 0 and config.data is None
 
@@ -67,11 +67,11 @@ def planning_task(config: Any, family: StarGraph | BinaryTree, words: str) -> Ta
         draw=partial(_fresh_training_problems, format, config.one_in) if stream else None,
         problems=problems,
         judge=judge,
-        figures=partial(accuracies, format),
+        metrics=partial(accuracies, format),
         unique_answers=True,
         report=partial(accuracy_report, format),
         status=lambda means: f"branching {means['hard']:.1%}" if "hard" in means else "",
-        legend="branching: share of answers whose branching tokens, which need look-ahead, are all right",
+        legend="branching: share of answers whose branching tokens (those that need look-ahead) are all correct",
         dummy_token=format.dummy_token,
         files={},
     )
@@ -88,7 +88,7 @@ def draw(format: TokenFormat, split: str, seed: int, count: int, one_in: int) ->
         one_in: one graph in this many is a test graph.
 
     Raises:
-        ValueError: as ``circuits.tasks.splits.sample_split``.
+        ValueError: as ``circuits.tasks.splits.sample_split`` does.
 
     Example:
         >>> from circuits.tasks import StarGraph, TokenFormat
@@ -109,7 +109,7 @@ def fresh(format: TokenFormat, split: str, key: Array, count: int, one_in: int) 
 
 
 def check_disjoint(format: TokenFormat, train: Rows, test: Int[np.ndarray, "test T"]) -> None:
-    """Raise ValueError when a graph is in both sets, whatever the order of its edges and its goal."""
+    """Raise ValueError if a graph is in both sets. The order of its edges and the goal do not matter."""
     known = {codes.tobytes() for codes in edge_codes(format, train)}
     for number, codes in enumerate(edge_codes(format, test), start=1):
         fresh = codes.tobytes() not in known
@@ -117,31 +117,31 @@ def check_disjoint(format: TokenFormat, train: Rows, test: Int[np.ndarray, "test
 
 
 def accuracies(format: TokenFormat, right: Bool[np.ndarray, "n A"], rows: Rows) -> dict[str, Any]:
-    """Return the shares of problems that are answered right, from 0 to 1, as values for JSON.
+    """Return the shares of correct answers, from 0 to 1, as values for JSON.
 
-    ``exact``: the whole answer is right. ``hard``: all its branching tokens are, absent where none needs look-ahead.
-    ``by_token``: each token of the answer.
+    ``exact``: the whole answer is correct. ``hard``: all its branching tokens are correct; absent if it has none.
+    ``by_token``: one share for each token of the answer.
     """
     branching = right[:, list(format.branching_positions)]
-    found = {"exact": mean(np.all(right, axis=1))}
-    found |= {"hard": mean(np.all(branching, axis=1))} if format.branching_positions else {}
-    return found | {"by_token": mean(right)}
+    shares = {"exact": mean(np.all(right, axis=1))}
+    shares |= {"hard": mean(np.all(branching, axis=1))} if format.branching_positions else {}
+    return shares | {"by_token": mean(right)}
 
 
 def mean(flags: Bool[np.ndarray, "n *shape"]) -> Any:
-    """Return shares over the first axis as values for JSON."""
+    """Return the share of True along the first axis, as values for JSON."""
     return np.mean(flags, axis=0, dtype=np.float32).astype(np.float64).tolist()
 
 
-def accuracy_report(format: TokenFormat, figures: Mapping[str, Any], count: int) -> Report:
-    """Return a table of each token of the answer: greedy, given the true tokens before it, and the two baselines."""
+def accuracy_report(format: TokenFormat, metrics: Mapping[str, Any], count: int) -> Report:
+    """Return a table of the accuracy of each token, in greedy decoding and under teacher forcing, with baselines."""
     guess, follower = chance(format, sees_goal=True), clever_hans(format, sees_goal=True)
     rows = []
     for position in range(format.answer_length):
-        parts = figures["by_token"], guess.by_token, figures["forced"], follower.by_token
+        parts = metrics["by_token"], guess.by_token, metrics["forced"], follower.by_token
         name = f"token {position}" + " (branching)" * (position in format.branching_positions)
         rows.append((name, *(percent(part[position]) for part in parts)))
-    whole = with_interval(figures["exact"], count)
+    whole = with_interval(metrics["exact"], count)
     rows.append((f"whole answer, {whole[1]}", whole[0], percent(guess.exact), "", ""))
     columns = "", "greedy", "by chance", "given the true tokens", "following edges"
     return Report(title="problems", columns=columns, sections=(tuple(rows),))

@@ -20,12 +20,12 @@ MAX_LABELS = 2**31 - 1
 
 @runtime_checkable
 class Family(Protocol):
-    """What the sampler and the splits need to know about a family of graphs.
+    """The properties of a family of graphs that the sampler and the splits use.
 
     The graphs of a family are rooted trees of one shape whose leaves all have the same depth. The start is the root,
     the goal is a leaf, and the answer is the path of M nodes between them. The nodes have distinct labels in 0..N-1.
-    A family is hashable, so it can be a static argument of a jitted function. A class with these properties is a new
-    family: ``sample``, ``sample_split`` and ``canonical_problem`` accept it as it is.
+    A family is hashable, so it can be a static argument of a jitted function. ``sample``, ``sample_split`` and
+    ``canonical_problem`` accept any class with these properties.
     """
 
     @property

@@ -14,14 +14,14 @@ from circuits.tasks.lehmer import decode_lehmer
 from circuits.tasks.problem import Family, Problem, canonical_problem, relabel
 
 CHUNK = 16384
-"""Problems per vectorised step: many enough to vectorise, few enough for their random bits to stay in the cache."""
+"""Problems per vectorised step: enough to vectorise, and few enough for their random bits to stay in the cache."""
 
 
 def sample(family: Family, key: PRNGKeyArray, count: int) -> Problem:
     """Return independent random problems, uniform over all labelings and all E! edge orders.
 
-    The goal is the canonical one in every draw. This is no restriction: the leaves are equivalent, and their labels
-    are uniform. The same key gives the same problems. Jittable with ``family`` and ``count`` static.
+    The goal is the canonical one in every draw, without loss of generality: the leaves are equivalent, and their
+    labels are uniform. The same key gives the same problems. Jittable with ``family`` and ``count`` static.
 
     Args:
         family: the graphs to sample from.

@@ -1,8 +1,8 @@
 """Token sequences from files in the public text format, half a million lines in seconds.
 
-Lines are parsed, solved and checked in blocks, with numpy. A line that the block parser does not accept goes to the
-slow parser ``parse_line``, which returns its problem after all (a line with unusual blanks, say) or raises an error
-that names the line and the rule.
+Lines are parsed, solved and checked in blocks, with numpy. Any line that the block parser does not accept goes to the
+slow parser ``parse_line``. That returns the problem if the line is valid (it may have unusual blanks), or raises an
+error that names the line and the rule.
 """
 
 from collections.abc import Callable
@@ -113,9 +113,9 @@ def _parse_block(
     starts, stops = starts[columns], stops[columns]
     lengths, max_length = stops - starts, len(str(format.family.labels))
     labels = np.zeros_like(stops)
-    for place in range(max_length):
-        digit = chars[np.maximum(stops - 1 - place, 0)] - ord("0")
-        labels += np.where(place < lengths, digit, 0) * np.int64(10**place)
+    for power in range(max_length):
+        digit = chars[np.maximum(stops - 1 - power, 0)] - ord("0")
+        labels += np.where(power < lengths, digit, 0) * np.int64(10**power)
     leading_zero = (chars[starts] == ord("0")) & (lengths > 1)
     valid = (lengths > 0) & (lengths <= max_length) & ~leading_zero & (labels < format.family.labels)
     valid = (valid & (chars[stops] == separators)).all(axis=1)
@@ -146,9 +146,9 @@ def _are_correct(format: TokenFormat, labels: Int[np.ndarray, "n labels"]) -> Bo
     for _ in range(family.nodes - 2):
         above = np.take_along_axis(depth, np.maximum(parent, 0), axis=1)
         depth = np.where(is_root, 1, np.where(above > 0, above + 1, 0))
-    # Of the family: nodes have the out-degree of their depth, and those at depth M - 1 are leaves. Edges on a cycle
-    # keep depth 0, and are refused: each would need as many successors as the start, at least 2, on the cycle. Since
-    # the number of edges is right, so is the out-degree of the start.
+    # A tree of the family: nodes have the out-degree of their depth, and those at depth M - 1 are leaves. Edges on a
+    # cycle stay at depth 0 and are rejected: each would need as many successors as the start, at least 2, on the cycle.
+    # Since the number of edges is correct, so is the out-degree of the start.
     successors = np.bincount((rows * E + parent)[~is_root], minlength=rows.size * E).reshape(-1, E)
     correct &= (successors == np.array([*family.branching_factors, 0])[depth]).all(axis=1)
     # The answer: M - 1 consecutive edges, so from the start to a leaf, which is the goal.
@@ -157,14 +157,14 @@ def _are_correct(format: TokenFormat, labels: Int[np.ndarray, "n labels"]) -> Bo
     return correct & steps.all(axis=1) & (path[:, -1:] == goal)[:, 0]
 
 
-def _without_blanks(chars: UInt8[np.ndarray, " chars"]) -> UInt8[np.ndarray, " kept"]:
+def _without_blanks(chars: UInt8[np.ndarray, " chars"]) -> UInt8[np.ndarray, " remaining"]:
     """Return the characters without blanks and tabs, except between two digits, where a blank is an error."""
     positions = np.flatnonzero(~np.isin(chars, BLANKS))
     if len(positions) == len(chars):
         return chars
-    kept = chars[positions]
-    split = _is_digit(kept[:-1]) & _is_digit(kept[1:]) & (np.diff(positions) > 1)
-    return np.insert(kept, np.flatnonzero(split) + 1, ord(" "))
+    remaining = chars[positions]
+    split = _is_digit(remaining[:-1]) & _is_digit(remaining[1:]) & (np.diff(positions) > 1)
+    return np.insert(remaining, np.flatnonzero(split) + 1, ord(" "))
 
 
 def _is_digit(chars: UInt8[np.ndarray, " chars"]) -> Bool[np.ndarray, " chars"]:

@@ -33,7 +33,10 @@ def fmix32(word: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
 def graph_hash(problem: Problem) -> UInt32[Array, ""]:
     """Return a 32-bit hash of the set of directed edges of one problem.
 
-    The order of the edges, the goal and the path do not influence it. Jittable; vmap over a batch.
+    It does not depend on the order of the edges, the goal or the path. Jittable; vmap over a batch.
+
+    Args:
+        problem: one problem.
 
     Raises:
         ValueError: for a batch.

@@ -1,8 +1,9 @@
-"""A task: everything that models, the trainer and the probes need to know of what a model is trained on.
+"""A task: everything that models, the trainer and the probes need to know about the problems to train on.
 
-A new task is a folder with ``config.py``, a frozen record with its name as ``graph``, and ``task.py``, whose ``build``
-turns the record into a ``Task``; and one more member of ``TaskConfig``. Nothing else changes. Configs neither read
-files nor import jax; ``build`` does the reading and the sampling, and leaves what is expensive to the first call.
+A new task is one folder and one more member of ``TaskConfig``; nothing else changes. The folder has ``config.py``, a
+frozen record whose ``graph`` is the name of the task, and ``task.py``, whose ``build`` turns the record into a
+``Task``. Configs neither read files nor import jax; ``build`` reads and samples, and delays expensive work until it is
+needed.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,16 +31,16 @@ else:
 
 TaskConfig = StarConfig | TreeConfig | DagConfig | BlocksworldConfig
 TASKS: dict[str, type] = {kind.graph: kind for kind in get_args(TaskConfig)}
-"""The class of config for each name that ``graph`` may have."""
+"""The config class of each task, by its ``graph``."""
 Split = Literal["train", "test"]
 Rows = Int[np.ndarray, "n T"]
 GRAPH_FILE = "graph.txt"
-"""A task with one graph keeps it in a file of this name, next to the model."""
+"""A task with one graph saves it in a file of this name, next to the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """How well a model does, as a table of texts: a title, columns, and rows grouped in sections."""
+    """The accuracy of a model as a table of texts: a title, columns, and rows grouped in sections."""
 
     title: str
     columns: tuple[str, ...]
@@ -51,24 +52,24 @@ class Task:
     """A task that has been built. Compared by identity, so that it can be a static argument of jit.
 
     Args:
-        config: the record it was built from.
-        words: the task in words, such as "star graphs".
+        config: the config it was built from.
+        words: a description, such as "star graphs".
         format: how problems are written as tokens, a ``TokenFormat`` or a ``WalkFormat``: vocabulary and lengths.
         training_set: the training problems as rows of tokens, a prompt and then its answer. None: an endless stream.
         draw: ``draw(key, n)`` returns n fresh training problems; jittable. None unless the stream is endless.
         problems: ``problems(split, n)`` returns up to n problems of a split (None: a number that suits the task).
             "train" returns problems that were trained on, or for an endless stream fresh ones like them.
         judge: ``judge(row, answer)`` compares a generated answer with a problem, as arrays; jittable.
-        figures: ``figures(judged, rows)`` summarises what ``judge`` returned for each row, as values for JSON by name.
-        unique_answers: each problem has one right answer, so that predictions given its tokens can be scored.
-        report: ``report(figures, n)`` is a table of the figures of n problems; ``title`` completes "n test ...".
-        status: the part of a status line that is particular to the task, from means of ``figures``.
-        legend: explains that part.
+        metrics: ``metrics(judged, rows)`` summarises what ``judge`` returned for each row, as values for JSON by name.
+        unique_answers: whether each problem has one correct answer, so that teacher-forced predictions can be scored.
+        report: ``report(metrics, n)`` is a table of the metrics of n problems; ``title`` completes "n test ...".
+        status: the task's own part of a status line, from means of ``metrics``.
+        legend: an explanation of that part.
         dummy_token: replaces the answer in teacherless training, if the vocabulary has such a token.
         pad_token: fills rows after the end of an answer, if answers differ in length.
-        files: the task's own files by name, which go where a model goes.
-        graph: the one graph that all problems are about, if there is one.
-        observed: what the training problems show of that graph.
+        files: the task's own files by name, which are saved next to each model.
+        graph: the graph of all problems, if they share one.
+        observed: the edges and paths of that graph that the training problems reveal.
     """
 
     config: TaskConfig
@@ -78,7 +79,7 @@ class Task:
     draw: Callable[[Any, int], Any] | None = None
     problems: Callable[[Split, int | None], Rows]
     judge: Callable[[Any, Any], Any]
-    figures: Callable[[Any, Rows], dict[str, Any]]
+    metrics: Callable[[Any, Rows], dict[str, Any]]
     unique_answers: bool
     report: Callable[[Mapping[str, Any], int], Report]
     status: Callable[[Mapping[str, Any]], str]
@@ -95,10 +96,10 @@ def build_task(config: TaskConfig, folder: Path | None = None) -> Task:
 
     Args:
         config: one of the task configs.
-        folder: folder of a run or a saved model, whose copies of the task's own files are used.
+        folder: folder of a run or a saved model, whose copies of the task's own files are used instead.
 
     Raises:
-        ValueError: naming the field that does not fit the others, or a file that cannot be used.
+        ValueError: naming a field that does not fit the others, or a file that cannot be used.
     """
     package = type(config).__module__.rpartition(".")[0]
     return import_module(f"{package}.task").build(config, folder)

@@ -1,4 +1,4 @@
-"""How a problem is written as token ids for a standard transformer, and how it is read back."""
+"""The token ids of a problem for a standard transformer: encoding and decoding."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -222,7 +222,7 @@ def num_labels(format: TokenFormat) -> int:
 
 @cache
 def token_sources(format: TokenFormat) -> Int[np.ndarray, " T"]:
-    """Return where each token comes from: its index among the labels of a problem, which the symbols follow."""
+    """Return the source of each token: its index in the labels of a problem, followed by the symbols."""
     edges, nodes, count = format.family.edge_count, format.family.nodes, num_labels(format)
     labels = np.arange(count)
     if format.style == "pairs":

@@ -25,6 +25,9 @@ def make_tokenizer(format: TokenFormat) -> Tokenizer:
     "12,3|4,5/12,5=12,3,5" and "12 3 | 4 5 / 12 5 = 12 3 5" have the same ids. Decoding joins tokens with blanks.
     ``encode`` raises for a word that is not in the vocabulary; there is no token for unknown words.
 
+    Args:
+        format: the vocabulary.
+
     Example:
         >>> from circuits.tasks import StarGraph
         >>> make_tokenizer(TokenFormat(StarGraph(2, 3, 10), "text", "start-goal")).encode("3,7|6,0").ids
@@ -40,7 +43,7 @@ def make_tokenizer(format: TokenFormat) -> Tokenizer:
 
 
 def encode_text(format: TokenFormat, text: str) -> Int[np.ndarray, " T"]:
-    """Return the ids of a text, which may be any part of a problem, such as its prompt. Only its words are checked.
+    """Return the ids of a text, which may be any part of a problem, such as its prompt. Only single words are checked.
 
     A whole problem in style text has the ids of ``encode_problem``. In style pairs the text must be written without
     symbols; ``read_sequences`` reads the public text format into either style.
@@ -69,6 +72,10 @@ def encode_text(format: TokenFormat, text: str) -> Int[np.ndarray, " T"]:
 
 def decode_ids(format: TokenFormat, ids: Sequence[int] | Int[AnyArray, " T"]) -> str:
     """Return the tokens of ids, separated by blanks.
+
+    Args:
+        format: the vocabulary.
+        ids: token ids of any number.
 
     Raises:
         ValueError: if an id is outside the vocabulary (the tokenizer itself would omit it).

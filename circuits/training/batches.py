@@ -4,6 +4,7 @@ Both are functions of the seed and the step alone, so that only the step has to 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
@@ -19,16 +20,16 @@ from circuits.training.seeds import over_seeds, stream_key
 
 
 class Data(NamedTuple):
-    """What a run is trained and evaluated on. ``train`` is None for an endless stream."""
+    """The problems of a run. ``train`` is None for an endless stream."""
 
     train: UInt[np.ndarray, "n T"] | None
     test: Int[np.ndarray, "test T"]
     train_sample: Int[np.ndarray, "test T"]
-    """Training problems to evaluate on; for an endless stream, fresh problems of the training split."""
+    """Training problems for evaluations; for an endless stream, fresh problems of the training split."""
 
 
 def load(task: Task, batch: int, test_examples: int) -> Data:
-    """Draw or read the data of a run. Raises ValueError when they cannot be used or are too few for a batch."""
+    """Draw or read the data of a run. Raises ValueError if they are invalid or fewer than a batch."""
     train = None
     if task.training_set is not None:
         rows = task.training_set()
@@ -42,7 +43,7 @@ def load(task: Task, batch: int, test_examples: int) -> Data:
 def token_source(
     task: Task, data: Data, seeds: range, batch: int, mesh: Mesh
 ) -> Callable[[int], Int[Array, "seeds B T"]]:
-    """Return a function from a step to the tokens of each seed, split over the mesh."""
+    """Return a function from a step to the tokens of each seed, sharded over the mesh."""
     if data.train is None:
         return _stream(task, seeds, batch, mesh)
     rows, indices = jax.device_put(data.train, replicated(mesh)), row_source(len(data.train), seeds, batch)
@@ -51,18 +52,18 @@ def token_source(
 
 
 def row_source(size: int, seeds: range, batch: int) -> Callable[[int], Int[np.ndarray, "seeds B"]]:
-    """Return a function from a step to the rows, of ``size``, that each seed sees.
+    """Return a function from a step to the indices, in a set of ``size`` rows, of each seed's batch.
 
-    Each epoch has a new random order, whose remainder is left out. The orders of the current epoch are kept.
+    Each epoch has a new random order; rows that do not fill a batch are left out.
     """
-    kept: dict[int, Int[np.ndarray, "seeds n"]] = {}
+
+    @lru_cache(maxsize=1)
+    def orders(epoch: int) -> Int[np.ndarray, "seeds n"]:
+        return np.stack([epoch_order(seed, epoch, size) for seed in seeds])
 
     def rows(step: int) -> Int[np.ndarray, "seeds B"]:
         epoch, index = divmod(step, size // batch)
-        if epoch not in kept:
-            kept.clear()
-            kept[epoch] = np.stack([epoch_order(seed, epoch, size) for seed in seeds])
-        return kept[epoch][:, index * batch : (index + 1) * batch]
+        return orders(epoch)[:, index * batch : (index + 1) * batch]
 
     return rows
 

@@ -1,15 +1,15 @@
-"""Checkpoints of a training state: orbax's ``CheckpointManager``, with checksums that find later damage.
+"""Checkpoints of a training state: orbax's ``CheckpointManager``, with checksums that detect damaged files.
 
     {step}/state            the arrays as orbax writes them, readable on any number of processes and devices
     {step}/manifest.json    dtype, shape and checksum of each array, checksum of each file, checksum of the manifest
-    {step}.aside            a checkpoint that was superseded, see ``Checkpoints.save``
+    {step}.aside            a superseded checkpoint, see ``Checkpoints.save``
     deleted/                checkpoints that are being removed
 
-The manager writes a checkpoint under a temporary name and renames it once it is complete, decides which ones to keep,
-and clears away what a killed process left. What it does not notice is damage done to the files later: a flipped bit may
-be read as another number. So files are compared with their checksums before orbax reads them, and arrays after.
+The manager writes a checkpoint under a temporary name, renames it once it is complete, deletes old checkpoints, and
+removes incomplete ones of a killed process. It does not detect later damage to files: a flipped bit may be read as
+another number. So files are compared with their checksums before orbax reads them, and arrays afterwards.
 
-Format 1, written by the first release, has this layout too, without the manager's own files.
+Format 1, written by the first release, has the same layout without the manager's own files.
 """
 
 import json
@@ -30,12 +30,10 @@ from circuits.files import array_entry, check_entries, file_checksums, read_chec
 
 FORMAT, READABLE_FORMATS = 2, (1, 2)
 STATE, MANIFEST, ASIDE, DELETED = "state", "manifest.json", ".aside", "deleted"
-WRITING = ocp.utils.TMP_DIR_SUFFIX
-"""End of the name of a checkpoint that is being written."""
 
 
 class Restored(NamedTuple):
-    """A state, the step at which it was saved, and each later checkpoint that was passed over, with the reason."""
+    """A state, the step at which it was saved, and a message about each later checkpoint that is damaged."""
 
     step: int
     state: Any
@@ -50,8 +48,8 @@ class Checkpoints:
 
     Args:
         folder: where the checkpoints are; made by the first ``save``.
-        keep: how many of the latest checkpoints to keep.
-        keep_every: also keep all whose step is a multiple of this. 0: none.
+        keep: number of latest checkpoints to keep.
+        keep_every: also keep checkpoints whose step is a multiple of this. 0: none.
 
     Raises:
         ValueError: for an argument out of range.
@@ -69,7 +67,7 @@ class Checkpoints:
         checks.integer("keep_every", keep_every, 0)
         self._folder, self._keep, self._keep_every = Path(folder).absolute(), keep, keep_every
         self._handler = _WithManifest()
-        self._manager: ocp.CheckpointManager | None = None  # only for the process that saves, and clears what it finds
+        self._manager: ocp.CheckpointManager | None = None  # made by the first ``save``: it deletes files
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -78,19 +76,18 @@ class Checkpoints:
         self._close()
 
     def save(self, step: int, state: Any) -> None:
-        """Write a state, return when it is on disk, and remove the checkpoints that need not be kept any more.
+        """Write a state to disk, and delete old checkpoints.
 
-        A process killed at any moment leaves the earlier checkpoints intact, and this one complete or absent.
-        Existing checkpoints of this and later steps belong to a past that the run left when it resumed from an earlier
-        step: they are renamed to ``{step}.aside``.
+        A process killed at any moment leaves earlier checkpoints intact, and this one complete or absent. If the run
+        was resumed from an earlier step, existing checkpoints of this and later steps are renamed to ``{step}.aside``.
 
         Args:
             step: steps taken so far.
             state: a tree of jax arrays.
 
         Raises:
-            ValueError: for a step or a state that can't be saved.
-            OSError: when writing fails; names the folder.
+            ValueError: for a step or a state that cannot be saved.
+            OSError: if writing fails; names the folder.
         """
         checks.integer("step", step, 0)
         arrays = _named_arrays(state, jax.Array)
@@ -106,25 +103,25 @@ class Checkpoints:
                 raise OSError(f"checkpoints: must be writable, got {str(self._folder / str(step))!r} ({error})")
 
     def steps(self) -> list[int]:
-        """Return the steps of all checkpoints, damaged ones too, in order."""
+        """Return the steps of all checkpoints, including damaged ones, in order."""
         names = [path.name for path in self._folder.iterdir() if path.is_dir()] if self._folder.is_dir() else []
         return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
 
     def latest(self) -> int | None:
-        """Return the last of the steps."""
+        """Return the last of these steps, None if there is no checkpoint."""
         return max(self.steps(), default=None)
 
     def restore(self, like: Any, step: int | None = None) -> Restored:
-        """Return the state of a step, or that of the last undamaged checkpoint, bit for bit. Deletes nothing.
+        """Return the state of a step, or of the last undamaged checkpoint, bit for bit. Deletes nothing.
 
         Args:
             like: a tree of arrays or ``jax.ShapeDtypeStruct`` with the structure, shapes and dtypes of the state. The
-                restored arrays get its shardings, whatever they had when they were saved.
+                restored arrays get its shardings, which may differ from those at the time of saving.
             step: the step to restore.
 
         Raises:
-            ValueError: names each damaged checkpoint, and the damage, when none is left to restore; names the array
-                when an undamaged checkpoint has another structure, shape or dtype than ``like``.
+            ValueError: if no undamaged checkpoint is left, naming the damage of each; naming the array if a checkpoint
+                has another structure, shape or dtype than ``like``.
         """
         wanted, passed_over = _named_arrays(like, jax.Array | jax.ShapeDtypeStruct), []
         for candidate in self.steps()[::-1] if step is None else [step]:
@@ -136,10 +133,10 @@ class Checkpoints:
                 state = jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
                 return Restored(candidate, state, passed_over)
         listed = "; ".join(passed_over) or "none"
-        raise ValueError(f"checkpoints: must hold a whole one in {str(self._folder)!r}, got {listed}")
+        raise ValueError(f"checkpoints: must hold an undamaged one in {str(self._folder)!r}, got {listed}")
 
     def _prepare(self, step: int) -> None:
-        """Before the manager looks at the folder, rename superseded checkpoints and finish an interrupted removal."""
+        """Before the manager reads the folder, rename superseded checkpoints and finish an interrupted removal."""
         if self._manager is None and jax.process_index() == 0:
             shutil.rmtree(self._folder / DELETED, ignore_errors=True)
             for superseded in (old for old in self.steps() if old >= step):
@@ -153,9 +150,9 @@ class Checkpoints:
                 preservation_policy=AnyPreservationPolicy(policies),
                 enable_async_checkpointing=False,
                 cleanup_tmp_directories=True,
-                todelete_subdir=DELETED,  # a kill would leave half of a checkpoint that is removed under its own name
+                todelete_subdir=DELETED,  # so that a kill leaves no half-deleted checkpoint under a step's name
                 save_root_metadata=False,
-                lightweight_initialize=True,  # the manager's metadata, which older or damaged checkpoints lack
+                lightweight_initialize=True,  # without the manager's metadata, which older checkpoints lack
             )
             registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
             registry.add(STATE, ocp.args.PyTreeSave, self._handler)
@@ -183,11 +180,11 @@ class _WithManifest(ocp.PyTreeCheckpointHandler):
 
 
 class _Damaged(Exception):
-    """A checkpoint is not what was saved."""
+    """A checkpoint differs from the state that was saved."""
 
 
 def _read(folder: Path, step: int, wanted: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """Return the arrays of one checkpoint. Raises _Damaged; ValueError if it is undamaged but not what is wanted."""
+    """Return the arrays of one checkpoint. Raises _Damaged, and ValueError if ``wanted`` has other arrays."""
     entries = _undamaged(folder, lambda: _read_manifest(folder, step))["arrays"]
     for name in sorted(entries.keys() | wanted.keys()):
         saved = f"{entries[name]['dtype']}{entries[name]['shape']}" if name in entries else "absent"
@@ -199,7 +196,7 @@ def _read(folder: Path, step: int, wanted: Mapping[str, Any]) -> dict[str, jax.A
 
 
 def _undamaged(folder: Path, read: Callable[[], Any]) -> Any:
-    """Return what ``read`` does. Raises _Damaged on all processes if it fails on any."""
+    """Return the result of ``read``. Raises _Damaged on all processes if it fails on any."""
     result, error = _on_all_processes(read)
     if error:
         raise _Damaged(f"{folder} ({error})")
@@ -207,7 +204,7 @@ def _undamaged(folder: Path, read: Callable[[], Any]) -> Any:
 
 
 def _on_all_processes(action: Callable[[], Any]) -> tuple[Any, str]:
-    """Return the result of an action, and the error if it failed on any process: one alone would wait for ever."""
+    """Return the result of an action, and the error if it failed on any process, so that all of them can stop."""
     result, message = None, ""
     try:
         result = action()
@@ -239,16 +236,15 @@ def _load(folder: Path, wanted: Mapping[str, Any]) -> dict[str, jax.Array]:
     }
     nonempty = {name: target for name, target in targets.items() if target.size}
     restore_args = ocp.checkpoint_utils.construct_restore_args(nonempty)
-    # The handler alone: the manager is for the process that writes, and restores with a barrier that a process which
-    # fails would never reach.
-    handler: Any = ocp.PyTreeCheckpointHandler()  # annotated to take orbax's own kind of path, but takes any
+    # Without the manager, which would wait at a barrier that a failing process never reaches.
+    handler: Any = ocp.PyTreeCheckpointHandler()  # annotated with orbax's own path type, but accepts any path
     arrays = handler.restore(folder, args=ocp.args.PyTreeRestore(nonempty, restore_args))
     empty = {name: target for name, target in targets.items() if not target.size}
     return arrays | {name: jax.device_put(np.empty(one.shape, one.dtype), one.sharding) for name, one in empty.items()}
 
 
 def _named_arrays(state: Any, kind: Any) -> dict[str, Any]:
-    """Return the leaves of a tree by name. Raises ValueError for one that is no array of numbers, or shares a name."""
+    """Return the leaves of a tree by name. Raises ValueError for a leaf that is not numeric, and for equal names."""
     arrays = {}
     for path, leaf in jax.tree.flatten_with_path(state)[0]:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
@@ -260,12 +256,12 @@ def _named_arrays(state: Any, kind: Any) -> dict[str, Any]:
 
 
 def _entries(arrays: Mapping[str, jax.Array]) -> dict[str, dict[str, Any]]:
-    """Return dtype, shape and checksum of each array, in an order that is the same on all processes."""
+    """Return dtype, shape and checksum of each array, in the same order on all processes."""
     return {name: array_entry(name, _values(arrays[name])) for name in sorted(arrays)}
 
 
 def _values(array: jax.Array) -> np.ndarray:
-    """Return the values of an array, collected from all processes if none has the whole of it."""
+    """Return the values of an array, gathered from all processes if each has only a part."""
     if array.is_fully_addressable:
         return np.asarray(array)
     if array.is_fully_replicated:

@@ -11,7 +11,7 @@ from circuits.training.objective_config import ObjectiveConfig
 from circuits.transformer.config import Architecture
 
 ONE_LAYER = ("embed_scale", "param_dtype", "kind")
-"""The fields of an architecture that the one-layer model reads."""
+"""The fields of ``Architecture`` that apply to the one-layer model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +19,11 @@ class OptimiserConfig:
     """AdamW with warm-up and a schedule.
 
     Args:
-        learning_rate: the highest learning rate.
-        warmup: steps of linear growth from 0.
-        schedule: what follows the warm-up, until the last step.
-        final_share: fraction of the highest learning rate at the last step, for cosine and linear.
-        weight_decay: 0 in the paper.
+        learning_rate: the peak learning rate.
+        warmup: number of steps of linear warm-up from 0.
+        schedule: the learning rate after the warm-up.
+        final_share: learning rate at the last step as a fraction of the peak, for cosine and linear.
+        weight_decay: decoupled weight decay; 0 in the paper.
         b1: decay of the mean of gradients.
         b2: decay of the mean of squared gradients.
         clip: maximum norm of the gradient.
@@ -55,23 +55,23 @@ class OptimiserConfig:
 class TrainConfig:
     """Train a transformer on a task.
 
-    Raises ValueError naming the field that is out of range. What depends on the task's vocabulary and lengths is
-    checked when the run is prepared, before any work is done.
+    Raises ValueError naming the field that is out of range. Fields that depend on the task's vocabulary and lengths are
+    checked when a run is prepared.
 
     Args:
-        task: what is trained on.
+        task: the problems to train on.
         objective: the loss.
         model: the transformer.
         optimiser: AdamW.
         steps: number of optimiser steps.
         batch: sequences per step.
-        accumulate: number of parts of a batch whose gradients are added one after another, to save memory; divides it.
-        seeds: independent runs side by side, each with its own parameters and its own order or stream of problems.
-        first_seed: the first of them; the others are consecutive.
+        accumulate: number of parts of a batch whose gradients are accumulated, to save memory; must divide it.
+        seeds: number of independent models trained together, each with its own stream or order of problems.
+        first_seed: seed of the first model; the others have the following seeds.
         evaluate_every: steps between evaluations.
         checkpoint_every: steps between checkpoints.
-        keep: number of latest checkpoints that are kept.
-        keep_every: checkpoints at multiples of this many steps are never deleted. 0: none.
+        keep: number of latest checkpoints to keep.
+        keep_every: also keep the checkpoints at multiples of this many steps. 0: none.
         test_examples: maximum number of test problems in an evaluation, and of training problems.
     """
 
@@ -105,6 +105,6 @@ class TrainConfig:
         checks.require(not late, "objective.curriculum", rule, self.objective.curriculum)
         if self.model.kind == "one-layer":
             unread = [each.name for each in fields(Architecture) if each.name not in ONE_LAYER]
-            check_unused(self.model, unread, "for the one-layer model, which does not read it", "model.")
+            check_unused(self.model, unread, "for the one-layer model, which does not have it", "model.")
             rule = "must be answer for the one-layer model, which has no parameters for earlier tokens"
             checks.require(self.objective.count == "answer", "objective.count", rule, self.objective.count)

@@ -1,4 +1,4 @@
-"""The config of where a run is computed."""
+"""The config of the devices of a run."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from circuits import checks
 
 @dataclass(frozen=True, kw_only=True)
 class Devices:
-    """Where a run is computed, which changes results only by rounding.
+    """The devices of a run. They affect its results only through rounding.
 
     Args:
         cpu_devices: number of devices into which a process divides its CPU, if it has no accelerator.
-        model_axis: number of devices over which each matrix is split; the others split the batch.
-        coordinator: address HOST:PORT of process 0, with several processes.
+        model_axis: number of devices over which each matrix is split; the batch is split over the rest.
+        coordinator: address HOST:PORT of process 0, if there are several processes.
         processes: number of processes.
         process: index of this process, from 0.
     """

@@ -1,4 +1,4 @@
-"""What a model gets right: its generated answers, and each token given the true ones before it."""
+"""The accuracy of a model, in greedy decoding and under teacher forcing."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,11 +20,11 @@ CHUNK = 256
 
 
 class Answers(NamedTuple):
-    """What a model does with each of n problems. A = tokens of an answer, k = prediction heads.
+    """The answers of a model to n problems.
 
-    ``judged``: what the task says of the greedy answer. Where each problem has one right answer, also ``forced``:
-    each token of the answer is predicted given the true ones before it; and ``ahead``: head m predicts token m of the
-    answer, m = 0..k-1, from the prompt alone.
+    ``judged``: the task's judgement of the greedy answer. If each problem has one correct answer, also ``forced``:
+    whether each token of the answer is predicted correctly given the true tokens before it; and ``ahead``: whether
+    prediction head m = 0..k-1 predicts token m of the answer correctly from the prompt alone.
     """
 
     judged: Any
@@ -34,35 +34,31 @@ class Answers(NamedTuple):
 
 @partial(jax.jit, static_argnames=("task", "teacherless"))
 def answers(model: Predictor | OneLayer, task: Task, rows: Int[Array, "n T"], teacherless: bool = False) -> Answers:
-    """Answer the problems that rows begin with.
+    """Answer the problems at the beginning of rows.
 
-    A teacherless model answers as it was trained: in one pass over the prompt and dummies.
+    A teacherless model answers as it was trained: in one pass over the prompt and dummy tokens.
     """
     answer = partial(_answer, model, task, teacherless)
     return jax.lax.map(answer, rows.astype(jnp.int32), batch_size=min(CHUNK, rows.shape[0]))
 
 
-def figures(task: Task, found: Answers, rows: Rows) -> dict[str, Any]:
-    """Return the shares of right answers, as values for JSON by name."""
-    shares = {
-        name: mean(jax.device_get(flags))
-        for name, flags in found._asdict().items()
-        if name != "judged"
-        if flags is not None
-    }
-    return task.figures(jax.device_get(found.judged), rows) | shares
+def metrics(task: Task, answered: Answers, rows: Rows) -> dict[str, Any]:
+    """Return the shares of correct answers and tokens, as values for JSON by name."""
+    judged, *forced_and_ahead = jax.device_get(answered)
+    flags = zip(("forced", "ahead"), forced_and_ahead, strict=True)
+    return task.metrics(judged, rows) | {name: mean(part) for name, part in flags if part is not None}
 
 
 def score(model: Any, task: Task, rows: Rows, teacherless: bool = False) -> dict[str, Any]:
-    """Return how often a model is right, as values for JSON by name.
+    """Return the accuracy of a model on problems of its task, as shares by name.
 
     Args:
         model: a ``Predictor``, or a ``OneLayer`` for walks.
-        task: what the model was trained on.
+        task: the task of the problems.
         rows: problems with their answers, [n, T], such as ``task.problems("test", 256)``.
-        teacherless: the model was trained without the true answer as its input.
+        teacherless: whether the model was trained without the true answer as its input.
     """
-    return figures(task, answers(model, task, jnp.asarray(rows, jnp.int32), teacherless), rows)
+    return metrics(task, answers(model, task, jnp.asarray(rows, jnp.int32), teacherless), rows)
 
 
 def _answer(model: Any, task: Task, teacherless: bool, tokens: Int[Array, " T"]) -> Answers:

@@ -1,13 +1,13 @@
 """The weight of each prediction head in the loss at a step.
 
-At step s of S, counted from 0, and in the numbering of Eq. 2, m = 1..k:
+At step s of ``steps``, counted from 0, and in the numbering of Eq. 2, m = 1..k:
 
     constant  w_m(s) = w_m
-    power     w_m(s) = w_m (1 - s / S)^alpha               for m >= 2
-    switch    w_m(s) = w_m before step a S, then w_m c     for m >= 2   (DeepSeek-V3: 0.3, then 0.1)
+    power     w_m(s) = w_m (1 - s / steps)^alpha               for m >= 2
+    switch    w_m(s) = w_m before step a steps, then w_m c     for m >= 2   (DeepSeek-V3: 0.3, then 0.1)
 
-and 0 for m >= 2 before the step at which a curriculum adds the head. The first head, which writes the answers, always
-has the weight w_1.
+and 0 for m >= 2 before the step at which a curriculum adds the head. The first head, which generates the answers,
+always has the weight w_1.
 """
 
 from math import ceil
@@ -22,7 +22,7 @@ def weights_at(objective: ObjectiveConfig, steps: int, step: Int[Array, ""] | in
     """Return w_1(s) .. w_k(s) for s = ``step`` of ``steps``; jittable in ``step``."""
     base = jnp.asarray(objective.weights, float)
     if objective.weight_schedule == "constant" and not objective.curriculum:
-        return base  # without reading the step
+        return base  # independent of the step
     factor = jnp.where(_started(objective, step), _factor(objective, steps, step), 0.0)
     return jnp.where(jnp.arange(objective.heads) == 0, base, base * factor)
 

@@ -1,7 +1,7 @@
-"""The training loop: advance, and now and then evaluate, keep a snapshot, and save a checkpoint.
+"""The training loop: take steps, evaluate, and save snapshots and checkpoints.
 
-A model brings a ``Training``, a record of pure functions of its state. Everything else is here, the same for all
-models: the run folder, resuming, the schedule, and what happens on Ctrl-C.
+Each kind of model provides a ``Training``, a record of pure functions of its state. The run folder, resuming, the
+schedule and the reaction to Ctrl-C are the same for all models.
 """
 
 import signal
@@ -26,7 +26,7 @@ from circuits.training.parallel import device_name, on_first_process
 
 
 class Schedule(NamedTuple):
-    """The steps after which something happens, counted in steps taken."""
+    """The numbers of steps after which to evaluate, save a snapshot of the parameters, and save a checkpoint."""
 
     evaluations: frozenset[int]
     snapshots: frozenset[int]
@@ -34,21 +34,22 @@ class Schedule(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What a model brings to the loop. Every leaf of a state has the seeds as its first axis.
+    """The part of training that depends on the model. Every leaf of a state has the seeds as its first axis.
 
     config: a frozen record with at least ``steps`` and ``first_seed``.
     abstract: shapes, dtypes and shardings of the state.
-    initial: the state before the first step.
-    advance: from the state after one step to that after another; also what the last step measured, for ``evaluate``.
-    evaluate: the state's metrics, one record for each seed, as values for JSON.
-    snapshot: the parameters that are kept, by name.
-    schedule: when to evaluate, keep a snapshot, and save a checkpoint.
-    keep, keep_every: which checkpoints are kept, see ``Checkpoints``.
-    stride: maximum number of steps of one call of ``advance``: Ctrl-C is noticed between calls. None: no limit.
-    tokens_per_step: tokens that all seeds' models read in a step.
+    initial: returns the state before the first step.
+    advance: ``advance(state, start, stop)`` returns the state after step ``stop``, and the losses of the last step.
+    evaluate: ``evaluate(state, losses)`` returns the metrics, one record for each seed, as values for JSON.
+    snapshot: returns the parameters to save in snapshots, by name. None: no snapshots.
+    schedule: when to evaluate, and to save snapshots and checkpoints.
+    keep, keep_every: which checkpoints to keep, see ``Checkpoints``.
+    stride: maximum number of steps in one call of ``advance``. Ctrl-C takes effect between calls. None: no limit.
+    tokens_per_step: number of tokens that the models of all seeds read in a step.
     growing: fields of the config that may grow when a run is resumed.
     files: the task's own files by name.
-    status: a line about the records of an evaluation; ``legend`` explains it.
+    status: returns a line about the records of an evaluation.
+    legend: explains that line.
     """
 
     config: Any
@@ -69,7 +70,7 @@ class Training(NamedTuple):
 
 
 class Report(NamedTuple):
-    """An evaluation: a record for each seed, and notes about how the run was resumed."""
+    """An evaluation: a record for each seed, and notes about resuming the run."""
 
     step: int
     records: list[dict[str, Any]]
@@ -77,7 +78,7 @@ class Report(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A run that can be continued: its folder is claimed, and its last checkpoint read. ``state`` is None at step 0."""
+    """A run that is ready to train, with its last checkpoint restored. ``state`` is None at step 0."""
 
     training: Training
     folder: Path
@@ -96,9 +97,9 @@ class Interrupted(KeyboardInterrupt):
 
 
 def open_run(training: Training, folder: Path, resume: bool) -> Run:
-    """Claim the folder of a run, and read the last whole checkpoint if it is resumed.
+    """Claim the folder of a run, and restore its last undamaged checkpoint if there is one.
 
-    Raises ValueError for a folder that holds another run or cannot be written, or for a damaged run.
+    Raises ValueError for a folder that holds another run or cannot be written, and for a damaged run.
     """
     config = training.config
     claim = partial(run_folder.claim, folder, config, resume, training.files, training.growing)
@@ -109,7 +110,7 @@ def open_run(training: Training, folder: Path, resume: bool) -> Run:
         restored = checkpoints.restore(training.abstract)
         step, state = restored.step, restored.state
         notes = [f"skipped damaged checkpoint {damage}" for damage in restored.passed_over]
-    # Nothing of a run without a checkpoint is kept, not even its evaluation before the first step.
+    # A run without a checkpoint starts again, so even its evaluation before the first step is deleted.
     on_first_process("folder", partial(run_folder.rewind, folder, step if step else -1))
     if step:
         notes.append(f"resuming from step {step}")
@@ -119,15 +120,15 @@ def open_run(training: Training, folder: Path, resume: bool) -> Run:
 def finish(run: Run, show: Callable[[Report], None] = lambda report: None) -> Any:
     """Train until the last step, and return the last state.
 
-    A run that was killed and resumed on the same devices ends with the same bits as one that was not.
+    A run that is killed and resumed on the same devices ends with exactly the parameters of an uninterrupted run.
 
-    Raises ArithmeticError when a loss or a parameter is no longer finite, OSError when nothing can be written, and
-    Interrupted when interrupted by Ctrl-C, after saving a checkpoint.
+    Raises ArithmeticError if a loss or a parameter is no longer finite, OSError if a file cannot be written, and
+    Interrupted on Ctrl-C, after saving a checkpoint.
     """
     training, folder, checkpoints, step, state, notes = run
     evaluations, snapshots, saves = training.schedule
     state = training.initial() if state is None else state
-    largest, measured = jax.jit(largest_entry, out_shardings=_replicated_like(training.abstract)), None
+    largest, losses = jax.jit(largest_entry, out_shardings=_replicated_like(training.abstract)), None
     with checkpoints, interruptions() as interrupted:
         since, counted = time.perf_counter(), step
 
@@ -144,15 +145,15 @@ def finish(run: Run, show: Callable[[Report], None] = lambda report: None) -> An
                         save()
                     raise Interrupted(step)
                 following = stop if training.stride is None else min(stop, step + training.stride)
-                state, measured = training.advance(state, step, following)
+                state, losses = training.advance(state, step, following)
                 step = following
             if step in evaluations:
                 jax.block_until_ready(state)
                 speed = (step - counted) * training.tokens_per_step / (time.perf_counter() - since)
-                said = {"tokens_per_second": round(speed), "device": device_name()}
-                records = [{"step": step, **record, **said} for record in training.evaluate(state, measured)]
+                common = {"tokens_per_second": round(speed), "device": device_name()}
+                records = [{"step": step, **record, **common} for record in training.evaluate(state, losses)]
                 check_records(records)
-                # Shown first: a caller that must stop, such as a queue that gave the run to another, raises there.
+                # Before writing, because ``show`` may raise to stop the run.
                 show(Report(step, records, notes))
                 on_first_process("folder", partial(run_folder.append_metrics, folder, records))
             if step in snapshots and training.snapshot is not None:
@@ -165,9 +166,9 @@ def finish(run: Run, show: Callable[[Report], None] = lambda report: None) -> An
 
 @contextmanager
 def interruptions() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C sets, so that training stops after a step. A second Ctrl-C interrupts at once.
+    """Yield an event that Ctrl-C sets, to stop after the current step. A second Ctrl-C interrupts at once.
 
-    Only the main thread of a single process waits for the step: processes would not agree on where to stop.
+    With several processes, which would not agree on the step, or outside the main thread, Ctrl-C keeps its meaning.
     """
     event = threading.Event()
     before = signal.getsignal(signal.SIGINT)
@@ -189,7 +190,7 @@ def interruptions() -> Iterator[threading.Event]:
 
 
 def every(steps: int, last: int) -> frozenset[int]:
-    """Return the multiples of ``steps`` up to the last step, and the last."""
+    """Return the multiples of ``steps`` below ``last``, and ``last``."""
     return frozenset({*range(steps, last, steps), last})
 
 
@@ -210,7 +211,7 @@ def check_finite(values: Float[np.ndarray, " seeds"], first_seed: int, step: int
 
 
 def largest_entry(state: Any) -> Float[Array, " seeds"]:
-    """Return the largest absolute value in each seed's state; NaN where there is one."""
+    """Return the largest absolute value in the state of each seed, or NaN if the state has one."""
     rows = [jnp.abs(leaf.astype(jnp.float32)).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(state)]
     return jnp.max(jnp.stack([jnp.max(row, axis=1) for row in rows if row.shape[1]]), axis=0)
 

@@ -20,19 +20,20 @@ class ObjectiveConfig:
     ``head_weights``.
 
     Args:
-        name: next-token (one head), multi-token (k heads), or teacherless (one head, the answer hidden from the input).
+        name: ntp is next-token prediction (one head), mtp multi-token prediction (k heads), teacherless next-token
+            prediction with the answer hidden from the input (one head).
         heads: number of prediction heads, k; at least 2 for mtp, 1 otherwise.
         head_weights: w_1 .. w_k of Eq. 2, for heads 0 to k - 1. Empty: 1 each.
-        count: whether the loss counts only the answer's tokens, or every token of the sequence.
+        count: whether the loss is over the tokens of the answer, or over all tokens of the sequence.
         head_kind: kind of the further heads.
-        head_layers: layers of a further head, where its kind has any.
-        head_chain: each further head reads the stream of the head before it.
-        injection: each further head is also given the token before the one it predicts.
+        head_layers: number of layers of a further head, if its kind has layers.
+        head_chain: whether each further head reads the stream of the head before it.
+        injection: whether each further head also reads the token before the one it predicts.
         weight_schedule: how the weights of further heads change during training.
         weight_power: the exponent alpha of "power".
         switch_at: fraction of the steps after which "switch" changes the weights.
-        switch_to: factor of the weights from there on. DeepSeek-V3 goes from 0.3 to 0.1 at 0.68 of its tokens.
-        curriculum: the step, counted from 0, from which each further head is trained. Empty: all from the start.
+        switch_to: factor of the weights after that. DeepSeek-V3 switches from 0.3 to 0.1 at 0.68 of its tokens.
+        curriculum: the first step, counted from 0, at which each further head is trained. Empty: 0 for all.
         token_weights: weight of each token of the vocabulary as a target, in order of their ids. Empty: 1 each.
     """
 

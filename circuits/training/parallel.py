@@ -23,7 +23,7 @@ def start(devices: Devices) -> None:
     """Create the devices and join the other processes, if any. Call it once, before anything is computed."""
     if devices.cpu_devices > 1:
         # Devices of one CPU share a pool of threads, and a device that waits for others in a collective holds a thread:
-        # with only as many threads as cores, all of them can deadlock. XLA reads the size of its pool from here.
+        # with only as many threads as cores, all of them can deadlock. XLA reads the size of its pool from NPROC.
         os.environ.setdefault("NPROC", str(16 * devices.cpu_devices))
         jax.config.update("jax_num_cpu_devices", devices.cpu_devices)
     if devices.processes > 1:
@@ -37,7 +37,7 @@ def start(devices: Devices) -> None:
 
 
 def device_name() -> str:
-    """Return number and kind of the devices of all processes, for logs."""
+    """Return the number and kind of the devices of all processes, for logs."""
     kind = jax.devices()[0].device_kind
     named = f"{platform.machine()} cpu" if kind == "cpu" else kind
     return f"{jax.device_count()} x {named}"
@@ -46,7 +46,7 @@ def device_name() -> str:
 def mesh(devices: Devices, batch: int) -> Mesh:
     """Return all devices of all processes as a mesh (data, model), in the order that suits their topology.
 
-    Raises ValueError when the model axis does not divide their number, or the data axis does not divide the batch.
+    Raises ValueError if the model axis does not divide their number, or the data axis does not divide the batch.
     """
     count = jax.device_count()
     checks.require(
@@ -59,7 +59,7 @@ def mesh(devices: Devices, batch: int) -> Mesh:
 
 
 def state_shardings(mesh: Mesh, state: Any) -> Any:
-    """Return the sharding of each leaf [S, ...] of S seeds' states: matrices split along their last axis."""
+    """Return the sharding of each leaf [seeds, ...] of a state: matrices are split along their last axis."""
 
     def sharding(leaf: Any) -> NamedSharding:
         split = len(leaf.shape) > 2 and leaf.shape[-1] % mesh.shape["model"] == 0
@@ -69,19 +69,19 @@ def state_shardings(mesh: Mesh, state: Any) -> Any:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Return the sharding with a whole copy on each device."""
+    """Return the sharding with a full copy on each device."""
     return NamedSharding(mesh, P())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of tokens [S, B, T], the batch over ``data``."""
+    """Return the sharding of tokens [seeds, B, T], with the batch split over ``data``."""
     return NamedSharding(mesh, P(None, "data"))
 
 
 def on_first_process(argument: str, action: Callable[[], None]) -> None:
-    """Run an action on process 0 only. If it fails, all processes stop: the others would wait for it forever.
+    """Run an action on process 0 only. If it fails, all processes stop; the others would wait for it forever.
 
-    Raises what the action raised, and on other processes ValueError naming the argument.
+    Re-raises the error of the action; on the other processes, raises ValueError naming the argument.
     """
     error: Exception | None = None
     if jax.process_index() == 0:

@@ -85,13 +85,13 @@ PRESETS: dict[str, tuple[str, TrainConfig]] = {
     "tiny-teacherless": ("the same, teacherless", _with(TINY, TEACHERLESS)),
     "dag-ntp": ("walks in a random directed acyclic graph of 100 nodes, 1 layer, next-token", _with(DAG, NTP)),
     "dag-transfer": ("the same with 2-token prediction through a transfer layer", _with(DAG, TRANSFER)),
-    "dag-injection": ("the same, the transfer layer given the next token", _with(DAG, INJECTION)),
+    "dag-injection": ("the same, with the next token as input of the transfer layer", _with(DAG, INJECTION)),
     "dag-meta": (
         "the same with a second head that is one layer over the trunk",
         _with(DAG, replace(TRANSFER, head_kind="meta")),
     ),
     "dag-sequential": (
-        "the same with a second head that is given the next token",
+        "the same with a second head that also reads the next token",
         _with(DAG, replace(TRANSFER, head_kind="sequential")),
     ),
     "dag-one-layer-ntp": ("the same walks for the one-layer model of the theory, next-token", _with(ONE_LAYER, NTP)),
@@ -99,7 +99,7 @@ PRESETS: dict[str, tuple[str, TrainConfig]] = {
         "the same with 2-token prediction through a transfer matrix",
         _with(ONE_LAYER, TRANSFER),
     ),
-    "dag-one-layer-injection": ("the same, the transfer given the next token", _with(ONE_LAYER, INJECTION)),
+    "dag-one-layer-injection": ("the same, with the next token as input of the transfer", _with(ONE_LAYER, INJECTION)),
     "blocks-ntp": ("plans of Blocksworld with 4 blocks, 1 layer, next-token", _with(BLOCKS, NTP)),
     "blocks-transfer": ("the same with 2-token prediction through a transfer layer", _with(BLOCKS, TRANSFER)),
 }

@@ -1,4 +1,4 @@
-"""The progress display of training: a bar on a terminal, one line per evaluation in a file or a pipe."""
+"""The progress display of training: a bar on a terminal, or one line per evaluation in a file or a pipe."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,18 +11,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from circuits.training.loop import Report, Training
 
 MIN_WIDTH = 110
-"""A file or a pipe has no width of its own, and lines should not be folded early there."""
+"""Minimum width of lines in a file or a pipe, which have no width of their own."""
 
 
 def console() -> Console:
-    """Return the standard output."""
+    """Return a rich console for the standard output."""
     plain = Console(highlight=False)
     return plain if plain.is_terminal else Console(highlight=False, width=max(MIN_WIDTH, plain.width))
 
 
 @contextmanager
 def shown(out: Console, training: Training) -> Iterator[Callable[[Report], None]]:
-    """Yield what to call after each evaluation."""
+    """Yield a function that shows an evaluation."""
     steps, legend = training.config.steps, training.legend
     columns = BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     bar = Progress(*columns, TextColumn("{task.description}"), console=out, disable=not out.is_terminal)
@@ -43,7 +43,7 @@ def shown(out: Console, training: Training) -> Iterator[Callable[[Report], None]
 
 
 def means(records: list[dict[str, Any]], prefix: str = "") -> dict[str, Any]:
-    """Return the mean over seeds of each metric with a prefix, entry by entry; None where a seed has None."""
+    """Return the mean over seeds of each metric that has a prefix, entry by entry; None if a seed has None."""
     names = [name for name in records[0] if name.startswith(prefix)]
     return {name.removeprefix(prefix): _mean([record[name] for record in records]) for name in names}
 

@@ -1,4 +1,4 @@
-"""Frozen records as plain values for JSON, and back."""
+"""Convert frozen records to JSON values and back."""
 
 from dataclasses import MISSING, fields, is_dataclass
 from math import isfinite
@@ -10,11 +10,11 @@ from circuits import checks
 from circuits.tasks.task import TASKS, TaskConfig
 
 TAG = "graph"
-"""Names the kind of a task among the fields of its config."""
+"""The JSON key that holds the name of a task, in its config."""
 
 
 def as_json(value: Any, name: str = "") -> Any:
-    """Return a record as plain values. Raises ValueError naming a field that JSON cannot represent."""
+    """Return a record as JSON values. Raises ValueError naming a field that JSON cannot represent."""
     if is_dataclass(value):
         plain = {field.name: as_json(getattr(value, field.name), _inner(name, field.name)) for field in fields(value)}
         return {TAG: value.graph, **plain} if isinstance(value, TaskConfig) else plain
@@ -28,14 +28,14 @@ def as_json(value: Any, name: str = "") -> Any:
 
 
 def leaves(record: Any) -> dict[str, Any]:
-    """Return the fields of a record as plain values, by names such as "task.nodes"."""
+    """Return the fields of a record as JSON values, by names such as "task.nodes"."""
     return _flat(as_json(record), "")
 
 
 def from_json(kind: Any, value: Any, name: str = "") -> Any:
-    """Return the record of a type with these plain values; a missing field, as in an older file, has its default.
+    """Return the record of type ``kind`` with these values; a missing field, as in an older file, gets its default.
 
-    Raises ValueError naming the field that is not of its type, is unknown, or is missing and has no default.
+    Raises ValueError naming a field that has the wrong type, is unknown, or is missing and has no default.
     """
     if kind == TaskConfig:
         return _task(value, name)
@@ -70,14 +70,14 @@ def _task(value: Any, name: str) -> Any:
 
 
 def _own_fields(value: dict[str, Any], kind: Any, kinds: list[Any]) -> dict[str, Any]:
-    """Return the fields without those that only others of the kinds have: older files list the fields of all tasks."""
+    """Return the fields of ``kind`` and unknown ones. Older files also have the fields of all other tasks."""
     types = [get_type_hints(each) for each in kinds]
     own, known = get_type_hints(kind), {field for each in types for field in each}
-    kept = {field: part for field, part in value.items() if field in own or field not in known}
-    for field, part in kept.items():
+    result = {field: part for field, part in value.items() if field in own or field not in known}
+    for field, part in result.items():
         if is_dataclass(own.get(field)) and isinstance(part, dict):
-            kept[field] = _own_fields(part, own[field], [each[field] for each in types if field in each])
-    return kept
+            result[field] = _own_fields(part, own[field], [each[field] for each in types if field in each])
+    return result
 
 
 def _record(kind: Any, value: Any, name: str) -> Any:

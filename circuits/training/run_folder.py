@@ -1,13 +1,13 @@
 """The folder of a training run.
 
     config.json      {"format": 2, ...the config, records within records}, and "files" with checksums if there are any
-    metrics.jsonl    one JSON object a line with "step" and "seed"; null where a number is not finite
-    snapshots/       parameters at some steps, as {step}.npz, for models that keep them
+    metrics.jsonl    one JSON object per line with "step" and "seed"; null for a number that is not finite
+    snapshots/       parameters at some steps, as {step}.npz, if the model has snapshots
     checkpoints/     see ``checkpoints``
     ...              the task's own files, such as graph.txt
 
-A line of metrics counts once its end has been written: readers and writers drop what a kill left of a last line.
-Folders of format 1 can be read, but not resumed: their seeds gave other parameters.
+A killed run may leave a last line of metrics without its end; readers and writers ignore such a line. Folders of
+format 1 can be read, but not resumed: their seeds gave other parameters.
 """
 
 import json
@@ -27,9 +27,9 @@ Record = TypeVar("Record")
 FORMAT, READABLE = 2, (1, 2)
 CONFIG, METRICS, CHECKPOINTS, SNAPSHOTS = "config.json", "metrics.jsonl", "checkpoints", "snapshots"
 FREE = frozenset({"evaluate_every", "checkpoint_every", "keep", "keep_every"})
-"""Fields that may change when a run is resumed: no step depends on them."""
+"""Fields that may change when a run is resumed, because the parameters do not depend on them."""
 SOURCE = "task.walks.file"
-"""May change when a run is resumed, because the run has its own copy of what the file held."""
+"""This field may also change, because the run has its own copy of the file."""
 
 
 def claim(
@@ -39,20 +39,20 @@ def claim(
     files: Mapping[str, str] | None = None,
     growing: frozenset[str] = frozenset({"steps"}),
 ) -> None:
-    """Make a new or empty folder that of a run, or with ``resume`` check that it is; write the config and the files.
+    """Write the config and the task's files of a run to a new or empty folder, or with ``resume`` to that of the run.
 
-    A run is resumed only with its own config, except for the fields in ``FREE`` and those that may grow.
+    A run can be resumed only with its own config, except for the fields in ``FREE`` and those that may grow.
 
     Args:
-        folder: made if it does not exist.
+        folder: the run folder, made if it does not exist.
         config: a frozen record.
         resume: continue the run in the folder, if there is one.
         files: texts of the task's own files by name.
         growing: fields, named like "task.nodes", that may only grow.
 
     Raises:
-        ValueError: naming the folder when it holds something else, cannot be written, or holds a run without
-            ``resume``; the field that differs, with both values; or the file that differs.
+        ValueError: naming the folder if it cannot be written, holds something else, or holds a run and ``resume`` is
+            False; naming the field that differs, with both values; or naming the file that differs.
     """
     files = files or {}
     sums = {name: checksum(text.encode()) for name, text in files.items()}
@@ -63,7 +63,7 @@ def claim(
         exists = (folder / CONFIG).exists()
         rule = "must be new or empty; it holds a run, which --resume continues"
         checks.require(resume or not exists, "folder", rule, str(folder))
-        # A kill may have left a task's file, or a temporary file.
+        # A killed run may have left one of the task's files, or a temporary file.
         others = [path for path in folder.iterdir() if not _is_leftover(path, files)]
         checks.require(exists or not others, "folder", f"must be empty or hold a run with {CONFIG}", str(folder))
         if exists:
@@ -81,20 +81,20 @@ def read_config(folder: Path, kind: type[Record]) -> Record:
 
 
 def own_files(folder: Path, kind: type[Any]) -> Path | None:
-    """Return the folder if it holds files of its run's task, None if that has none.
+    """Return the folder if it holds files of its run's task, and None if the task has no files.
 
     Raises ValueError naming a file that is missing or damaged.
     """
     sums = _read(folder, kind)[1]
     for name, expected in sums.items():
         path = folder / name
-        found = checksum(path.read_bytes()) if path.is_file() else "no file"
-        checks.require(found == expected, name, f"must be as it was written, with checksum {expected}", found)
+        actual = checksum(path.read_bytes()) if path.is_file() else "no file"
+        checks.require(actual == expected, name, f"must be unchanged, with checksum {expected}", actual)
     return folder if sums else None
 
 
 def append_metrics(folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Append lines, each with an integer "step", and flush them to disk. Values are those of JSON, or numpy's numbers.
+    """Append lines, each with an integer "step", and flush them to disk. Values are JSON values or numpy numbers.
 
     Raises ValueError for a line without a step, or a value that JSON cannot represent.
     """
@@ -116,24 +116,24 @@ def append_metrics(folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl. Raises ValueError naming the line that is not an object with a step."""
+    """Return the lines of metrics.jsonl. Raises ValueError naming a line that is not an object with a step."""
     return [line for _, line in _lines(folder)]
 
 
 def write_snapshot(folder: Path, step: int, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write the parameters of a step."""
+    """Write a snapshot of the parameters at a step."""
     (folder / SNAPSHOTS).mkdir(exist_ok=True)
     write_arrays(folder / SNAPSHOTS / f"{step}.npz", arrays)
 
 
 def read_snapshots(folder: Path) -> dict[int, dict[str, np.ndarray]]:
-    """Return the parameters of each step that was kept, in order. Raises ValueError naming a damaged file."""
+    """Return all snapshots by step, in order. Raises ValueError naming a damaged file."""
     paths = {int(path.stem): path for path in (folder / SNAPSHOTS).glob("[0-9]*.npz")}
     return {step: read_arrays(paths[step]) for step in sorted(paths)}
 
 
 def rewind(folder: Path, step: int) -> None:
-    """Drop metrics and snapshots of later steps. Raises ValueError as ``read_metrics``."""
+    """Delete the metrics and snapshots of later steps. Raises ValueError as ``read_metrics`` does."""
     if (folder / METRICS).exists():
         write_text(folder / METRICS, "".join(raw + "\n" for raw, line in _lines(folder) if line["step"] <= step))
     for path in (folder / SNAPSHOTS).glob("[0-9]*.npz"):
@@ -145,9 +145,9 @@ def _read(folder: Path, kind: type[Record]) -> tuple[Record, dict[str, str]]:
     path = folder / CONFIG
     try:
         plain, version = _plain(path)
-        if version == 1 and "kept" in plain:  # a single file, with the field that named it
-            kept = plain.pop("kept")
-            plain["files"] = {kept["name"]: kept["digest"]}
+        if version == 1 and "kept" in plain:  # format 1 has at most one file
+            file = plain.pop("kept")
+            plain["files"] = {file["name"]: file["digest"]}
         sums = plain.pop("files", {})
         texts = isinstance(sums, dict) and all(isinstance(part, str) for part in sums.values())
         checks.require(texts, "files", "must be an object of checksums", sums)
@@ -178,7 +178,7 @@ def _check_same_run(folder: Path, config: Any, growing: frozenset[str], files: M
             checks.require(same, name, rule, value)
     for name, text in files.items():
         same = sums.get(name) == checksum(text.encode())
-        checks.require(same, name, f"must be as in {str(folder)!r}, with which the run began", "another text")
+        checks.require(same, name, f"must be the same as when the run in {str(folder)!r} began", "another text")
 
 
 def _is_leftover(path: Path, files: Mapping[str, str]) -> bool:
@@ -188,7 +188,7 @@ def _is_leftover(path: Path, files: Mapping[str, str]) -> bool:
 
 
 def _lines(folder: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Return each whole line as written, and as an object."""
+    """Return each complete line, as text and as an object."""
     path, lines = folder / METRICS, []
     content = path.read_bytes() if path.exists() else b""
     for number, raw in enumerate(content.split(b"\n")[:-1], start=1):
@@ -197,13 +197,15 @@ def _lines(folder: Path) -> list[tuple[str, dict[str, Any]]]:
             checks.require(isinstance(line, dict), "line", "must be a JSON object", line)
             checks.integer("step", line.get("step"), 0)
         except ValueError as error:
-            raise ValueError(f"{METRICS}: line {number} must be whole, got {str(path)!r} ({error})") from error
+            raise ValueError(
+                f"{METRICS}: line {number} must be an object with a step, got {str(path)!r} ({error})"
+            ) from error
         lines.append((raw.decode(), line))
     return lines
 
 
 def _finite(value: Any) -> Any:
-    """Return the value with numpy's numbers as Python's, and None where they are not finite."""
+    """Return the value with numpy numbers as Python numbers, and None instead of those that are not finite."""
     if isinstance(value, Mapping):
         return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What a seed determines, and seeds side by side."""
+"""Random keys of a seed, and functions over several seeds."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import jax
 from jaxtyping import Array, Int, Key
 
 PARAMETERS, STREAM = 2**32 - 1, 2**32 - 2
-"""Folded into a seed's key. Steps and parts of a data set, which are folded into keys as well, are below 2^31."""
+"""Folded into a seed's key. Steps and chunks of a data set, which are also folded into keys, are below 2^31."""
 
 Seed = Int[Array, ""] | int
 
@@ -18,12 +18,12 @@ def parameter_key(seed: Seed) -> Key[Array, ""]:
 
 
 def stream_key(seed: Seed) -> Key[Array, ""]:
-    """Return the key of a seed's stream of problems; the key of a step is this with the step folded in."""
+    """Return the key of a seed's stream of problems. Folding in a step gives the key of its batch."""
     return jax.random.fold_in(jax.random.key(seed), STREAM)
 
 
 def over_seeds(function: Callable[..., Any], *arrays: Any) -> Any:
-    """Apply a function to every seed side by side. A single seed gets no extra axis, which compiles to slower code."""
+    """Map a function over seeds. A single seed is not vmapped, which would compile to slower code."""
     if jax.tree.leaves(arrays)[0].shape[0] > 1:
         return jax.vmap(function)(*arrays)
     alone = function(*jax.tree.map(lambda leaf: leaf[0], arrays))

@@ -1,4 +1,4 @@
-"""What follows from a config and its task: the model's shape and the positions that are counted."""
+"""Quantities that depend on both a config and its task: the model's sizes, and the positions in the loss."""
 
 from dataclasses import fields
 
@@ -13,7 +13,7 @@ from circuits.transformer.one_layer import one_layer_config
 
 
 def transformer_config(config: TrainConfig, task: Task) -> TransformerConfig:
-    """Return the architecture with the vocabulary and length of the task, and the heads of the objective."""
+    """Return the config of the model: its architecture, the task's vocabulary and length, the objective's heads."""
     chosen = {field.name: getattr(config.model, field.name) for field in fields(config.model)}
     objective = config.objective
     chosen |= {name: getattr(objective, name) for name in ("head_kind", "head_layers", "head_chain", "injection")}
@@ -22,10 +22,10 @@ def transformer_config(config: TrainConfig, task: Task) -> TransformerConfig:
 
 
 def first_position(config: TrainConfig, task: Task) -> int:
-    """Return the first position whose prediction is counted in the loss.
+    """Return the first position whose prediction is part of the loss.
 
-    The one-layer model copies the source at the last position of the prompt. No parameter is involved, so that
-    position does not count.
+    At the last position of the prompt, the one-layer model copies the source without any parameter, so its loss begins
+    one position later.
     """
     if config.objective.count == "all":
         return 0
@@ -33,18 +33,18 @@ def first_position(config: TrainConfig, task: Task) -> int:
 
 
 def tokens_per_step(config: TrainConfig, task: Task) -> int:
-    """Return the number of tokens that all seeds' models read in a step."""
+    """Return the number of tokens that the models of all seeds read in a step."""
     return config.seeds * config.batch * (task.format.length - 1)
 
 
 def hide_answer(task: Task, row: Int[Array, " T"]) -> Int[Array, " T"]:
-    """Return a problem whose answer is replaced by dummies, the input of teacherless training."""
+    """Return a problem with its answer replaced by dummy tokens, the input of teacherless training."""
     assert task.dummy_token is not None  # as ``check_fits`` requires
     return teacherless_inputs(row, task.format.prompt_length, task.dummy_token)
 
 
 def check_fits(config: TrainConfig, task: Task) -> None:
-    """Raise ValueError naming a field of the config that does not fit the task."""
+    """Raise ValueError naming a field of the config that is not possible for the task."""
     format, objective, one_layer = task.format, config.objective, config.model.kind == "one-layer"
     max_heads = min(format.answer_length, format.length - 1 - first_position(config, task))
     rule = f"must be at most {max_heads}, the tokens of an answer{' after the source' * one_layer}"
@@ -54,9 +54,9 @@ def check_fits(config: TrainConfig, task: Task) -> None:
     checks.require(hidden, "objective.name", rule, objective.name)
     rule = f"must be 1 for {task.words}: parts of a batch with much padding would have too much weight"
     checks.require(config.accumulate == 1 or task.pad_token is None, "accumulate", rule, config.accumulate)
-    found = len(objective.token_weights)
+    count = len(objective.token_weights)
     rule = f"must be empty or {format.vocab_size} weights, one for each token"
-    checks.require(found in (0, format.vocab_size), "objective.token_weights", rule, found)
+    checks.require(count in (0, format.vocab_size), "objective.token_weights", rule, count)
     fits = not one_layer or task.graph is not None
     checks.require(fits, "model.kind", "must be standard unless the task is one of walks", config.model.kind)
     shape = transformer_config(config, task)

@@ -24,14 +24,14 @@ Params = Any
 
 
 class State(NamedTuple):
-    """What a step changes. The number of steps taken is kept outside, and determines the data."""
+    """Parameters and optimiser state. The loop counts the steps, which determine the data."""
 
     params: Params
     optimiser: Any
 
 
 class Losses(NamedTuple):
-    """The loss, and the mean cross-entropy of each head, of a batch."""
+    """The loss on a batch, and the mean cross-entropy of each prediction head."""
 
     loss: Float[Array, "*seeds"]
     heads: Float[Array, "*seeds k"]
@@ -54,8 +54,8 @@ def update(
 ) -> tuple[State, Losses]:
     """Return the state after a step, and the losses before it.
 
-    ``step`` counts the steps taken before; the weights of the heads depend on it. With ``token_weights`` each term of
-    a head's mean is multiplied by its target's weight, and the divisor is still the number of targets.
+    ``step`` is the number of earlier steps, on which the weights of the heads depend. With ``token_weights`` each term
+    of a head's mean is multiplied by the weight of its target; the divisor is still the number of targets.
     """
     (loss, heads), gradient = loss_and_gradient(config, task, state.params, tokens, step)
     with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
@@ -71,7 +71,7 @@ def loss_and_gradient(
     one = jax.value_and_grad(partial(_loss, config, task, weights), has_aux=True)
     if parts == 1:
         return one(params, tokens)
-    # Part i has rows i, i + parts, ..., so that a batch that is split over devices stays split in the same way.
+    # Part i has rows i, i + parts, ..., so that a sharded batch keeps its sharding.
     rows = tokens.reshape(-1, parts, tokens.shape[-1]).swapaxes(0, 1)
     shapes = jax.eval_shape(one, params, rows[0])
     zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _sum_dtype(leaf.dtype)), shapes)
@@ -84,7 +84,7 @@ def loss_and_gradient(
 
 
 def adamw(config: OptimiserConfig, steps: int) -> optax.GradientTransformation:
-    """Return clipping and AdamW with the schedule of a run of ``steps`` steps."""
+    """Return gradient clipping followed by AdamW, with the learning-rate schedule of a run of ``steps`` steps."""
     peak, rest = config.learning_rate, max(1, steps - config.warmup)
     after = {
         "constant": optax.constant_schedule(peak),
@@ -110,7 +110,7 @@ def _loss(
 
 
 def _sum_dtype(dtype: Any) -> Any:
-    """Return the type in which gradients are summed: that of few bits would lose the small parts."""
+    """Return the dtype in which gradients are summed; in 16 bits small terms would be lost."""
     return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
 

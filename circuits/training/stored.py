@@ -1,4 +1,4 @@
-"""A run or a saved model on disk, as models that can be called."""
+"""Load the models of a run or of a saved model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +18,7 @@ from circuits.transformer import weights_file
 
 
 class Stored(NamedTuple):
-    """A trained model and what it was trained on.
-
-    The model is a ``Predictor``, or a ``OneLayer`` where its config is of the kind one-layer.
-    """
+    """A trained model, a ``Predictor`` or a ``OneLayer``, with its task, seed and notes."""
 
     name: str
     model: Any
@@ -45,9 +42,9 @@ def run_task(folder: Path) -> tuple[TrainConfig, Task]:
 
 
 def read_run(folder: Path, step: int | None = None) -> list[Stored]:
-    """Return the models of a run, one for each seed, at the step of a checkpoint or at the latest whole one.
+    """Return the models of a run, one for each seed, at ``step`` or at the last undamaged checkpoint.
 
-    Raises ValueError for a folder that is not a run, a step without a checkpoint, or damage, naming it.
+    Raises ValueError for a folder that is not a run, a step without a checkpoint, and a damaged checkpoint.
     """
     config, task = run_task(folder)
     with Checkpoints(folder / run_folder.CHECKPOINTS, config.keep, config.keep_every) as checkpoints:
@@ -71,16 +68,16 @@ def read_run(folder: Path, step: int | None = None) -> list[Stored]:
 
 
 def read(folder: Path, step: int | None = None) -> list[Stored]:
-    """Return the models of a run's folder, or the one of a folder with model.safetensors.
+    """Return the models of a run, or the one model of a folder with model.safetensors.
 
     Raises ValueError for a folder that is neither, or that cannot be read.
     """
     checks.require(folder.is_dir(), "checkpoint", "must be a folder: a run, or a saved model", str(folder))
     if not (folder / weights_file.WEIGHTS).exists():
         return read_run(folder, step)
-    checks.require(step is None, "step", "must be left out for a saved model, which holds one", step)
+    checks.require(step is None, "step", "must be left out for a saved model, which has no steps", step)
     model, _, notes = weights_file.load_saved_model(folder)
-    rule = "must say what it was trained on (notes.task) to be evaluated"
+    rule = "must have been saved with its task (notes.task)"
     checks.require("task" in notes, "checkpoint", rule, str(folder))
     task = noted_task(folder, notes)
     teacherless, seed = notes.get("objective") == "teacherless", int(str(notes.get("seed", 0)))

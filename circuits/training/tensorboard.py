@@ -12,9 +12,9 @@ FOLDER = "tensorboard"
 
 
 def writer(folder: Path) -> Callable[[Report], None]:
-    """What to call after each evaluation: every number of every seed, lists entry by entry, under its name.
+    """Return a function that writes the metrics of an evaluation for each seed.
 
-    Raises ValueError when tensorboardX is not installed.
+    Raises ValueError if tensorboardX is not installed.
     """
     try:
         summary_writer = import_module("tensorboardX").SummaryWriter
@@ -33,17 +33,13 @@ def writer(folder: Path) -> Callable[[Report], None]:
 
 
 def scalars(record: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a record by name; entry i of a list is ``name/i``, counted from 0. Step and seed are left out.
-
-    So is None, the share of a group in which there is nothing.
-    """
-    found: dict[str, float] = {}
+    """Return the numbers of a record by name, without step, seed and None. Entry i of a list is ``name/i``."""
+    numbers: dict[str, float] = {}
     for name, value in record.items():
         if name in ("step", "seed"):
             continue
         if isinstance(value, list):
-            entries = {f"{name}/{place}": entry for place, entry in enumerate(value)}
-            found |= {place: float(entry) for place, entry in entries.items() if entry is not None}
+            numbers |= {f"{name}/{index}": float(entry) for index, entry in enumerate(value) if entry is not None}
         elif isinstance(value, int | float):
-            found[name] = float(value)
-    return found
+            numbers[name] = float(value)
+    return numbers

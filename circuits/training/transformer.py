@@ -1,4 +1,4 @@
-"""Training of a transformer on a task: what it brings to the loop."""
+"""Training of a transformer on a task, as a ``Training`` record for the loop."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,7 @@ from circuits.training import loop
 from circuits.training.batches import Data, load, token_source
 from circuits.training.config import TrainConfig
 from circuits.training.devices import Devices
-from circuits.training.evaluation import answers, figures
+from circuits.training.evaluation import answers, metrics
 from circuits.training.loop import Report, Schedule, Training, every
 from circuits.training.parallel import mesh, replicated, state_shardings
 from circuits.training.progress import means
@@ -25,8 +25,8 @@ from circuits.training.shapes import check_fits, tokens_per_step
 from circuits.training.step import Losses, State, initial_state, model_of, update
 
 LEGEND = (
-    "means over seeds: loss of the last batch; test and train: share of whole answers to test and training problems "
-    "that are right; "
+    "means over seeds: loss of the last batch; test and train: share of test and training problems whose whole answer "
+    "is correct; "
 )
 
 
@@ -37,12 +37,12 @@ def train(
     resume: bool = False,
     show: Callable[[Report], None] = lambda report: None,
 ) -> State:
-    """Train a transformer, and leave config.json, metrics.jsonl, checkpoints and the task's own files in a folder.
+    """Train a transformer, and write config.json, metrics.jsonl, checkpoints and the task's own files to a folder.
 
     Args:
-        config: what to train.
-        folder: made if it does not exist.
-        devices: where to compute; one device if left out.
+        config: the task, the model and the training schedule.
+        folder: the run folder, made if it does not exist.
+        devices: the devices to use. None: one.
         resume: continue the run in the folder, if there is one.
         show: called after each evaluation.
 
@@ -51,7 +51,7 @@ def train(
 
     Raises:
         ValueError: for a folder that holds another run, or a task or data that cannot be used.
-        ArithmeticError: when a loss is no longer finite.
+        ArithmeticError: when a loss or a parameter is no longer finite.
         OSError: when nothing can be written.
         circuits.training.loop.Interrupted: on Ctrl-C, after saving a checkpoint.
     """
@@ -59,9 +59,9 @@ def train(
 
 
 def prepare(config: TrainConfig, task: Task, devices: Devices | None = None) -> Training:
-    """Return the training of a config on its task, the data loaded; nothing is compiled or written yet.
+    """Load the data, and return the training of a config on its task; nothing is compiled or written yet.
 
-    Raises ValueError naming the field that does not fit the task or the devices, or data that cannot be used.
+    Raises ValueError naming a field that does not fit the task or the devices, or data that cannot be used.
     """
     check_fits(config, task)
     grid = mesh(devices or Devices(), config.batch // config.accumulate)
@@ -104,7 +104,7 @@ def seeds_of(config: TrainConfig) -> range:
 
 
 def status(task: Task, records: list[dict[str, Any]]) -> str:
-    """Return an evaluation in a line: means over seeds."""
+    """Return a line about an evaluation, with means over seeds."""
     mean, test = means(records), task.status(means(records, "test_"))
     details = f" ({test})" if test else ""
     return (
@@ -149,9 +149,9 @@ def _evaluate(config: TrainConfig, task: Task, data: Data, grid: Mesh) -> Callab
         for row, seed in enumerate(seeds_of(config)):
             loss, heads = (np.asarray(part[row], np.float64).tolist() for part in measured)
             record = {"seed": seed, "loss": loss, "head_losses": heads}
-            for (prefix, rows), found in zip(sets.items(), answered, strict=True):
-                one = jax.tree.map(lambda leaf, row=row: leaf[row], found)
-                record |= {prefix + name: value for name, value in figures(task, one, rows).items()}
+            for (prefix, rows), by_seed in zip(sets.items(), answered, strict=True):
+                one = jax.tree.map(lambda leaf, row=row: leaf[row], by_seed)
+                record |= {prefix + name: value for name, value in metrics(task, one, rows).items()}
             records.append(record)
         return records
 

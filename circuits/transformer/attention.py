@@ -1,7 +1,7 @@
 """Causal self-attention of one sequence, with grouped queries, rotary positions and a KV cache.
 
-Two paths compute the same function: ``reference_attention``, which makes the attention pattern and passes it to the
-taps, and ``fused_attention``, which leaves it to the compiler and runs whenever no tap needs scores or pattern.
+Two functions compute the same output: ``reference_attention`` materialises the attention pattern and passes it to the
+taps; ``fused_attention``, which runs whenever no tap needs scores or pattern, lets the compiler fuse the whole product.
 """
 
 import math
@@ -18,14 +18,14 @@ from circuits.transformer.taps import UNTAPPED, Tap
 
 
 class KeyValue(NamedTuple):
-    """Keys and values of one layer at S positions; in a cache, positions that are not written yet hold anything."""
+    """Keys and values of one layer at S positions. Positions of a KV cache are undefined until they are written."""
 
     keys: Float[Array, "S G h"]
     values: Float[Array, "S G h"]
 
 
 class Attention(nnx.Module):
-    """Multi-head attention with H heads of queries and K heads of keys and values, each of width h."""
+    """Multi-head attention with H query heads and G key-value heads, each of width h."""
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -45,9 +45,9 @@ class Attention(nnx.Module):
         kv_cache: KeyValue | None = None,
         tap: Tap = UNTAPPED,
     ) -> tuple[Float[Array, "T d"], KeyValue]:
-        """Return the output, and keys and values: those of ``x``, written into ``kv_cache`` if there is one.
+        """Return the output, and the keys and values of ``x``, written into ``kv_cache`` if there is one.
 
-        With a KV cache of capacity S, ``positions`` must be consecutive and below S.
+        With a KV cache of S positions, ``positions`` must be consecutive and below S.
         """
         config = self.config
         q = self.query(x).reshape(-1, config.heads, config.head_width)
@@ -81,20 +81,21 @@ def reference_attention(
     """
     groups = q.shape[1] // kv.keys.shape[1]
     k, v = (jnp.repeat(a, groups, axis=1) if groups > 1 else a for a in kv)
-    scores = jnp.einsum("thd,shd->hts", q, k, precision=precision) * _scale(q)
+    scores = jnp.einsum("tHh,sHh->Hts", q, k, precision=precision) * _scale(q)
     scores = tap("scores", jnp.where(mask[None], scores, -jnp.inf))
     pattern = tap("pattern", jax.nn.softmax(upcast(scores), axis=-1).astype(q.dtype))
-    # Heads first: asked for "thd", the compiler makes a transposed copy of the pattern on a batch of one.
-    return jnp.einsum("hts,shd->htd", pattern, v, precision=precision).swapaxes(0, 1)
+    # Heads first: with output "tHh" the compiler makes a transposed copy of the pattern for a batch of one.
+    return jnp.einsum("Hts,sHh->Hth", pattern, v, precision=precision).swapaxes(0, 1)
 
 
 def fused_attention(
     q: Float[Array, "T H h"], kv: KeyValue, mask: Bool[Array, "T S"], precision: str
 ) -> Float[Array, "T H h"]:
-    """Return the same output in the form that compiles best: no infinities, keys and values not repeated per group."""
+    """Return the same output in the form that compiles best: no infinities, no repeated keys and values."""
     groups, floor = q.shape[1] // kv.keys.shape[1], jnp.finfo(q.dtype).min
     q = q if groups == 1 else q.reshape(q.shape[0], -1, groups, q.shape[2])
-    to_scores, to_output = ("thd,shd->hts", "hts,shd->thd") if groups == 1 else ("tkgd,skd->kgts", "kgts,skd->tkgd")
+    # With grouped queries, r counts the query heads that share a key-value head.
+    to_scores, to_output = ("tHh,sHh->Hts", "Hts,sHh->tHh") if groups == 1 else ("tGrh,sGh->Grts", "Grts,sGh->tGrh")
     scores = jnp.einsum(to_scores, q, kv.keys, precision=precision) * _scale(q)
     mask = mask[None] if groups == 1 else mask[None, None]
     pattern = jax.nn.softmax(upcast(jnp.where(mask, scores, floor)), axis=-1).astype(q.dtype)
@@ -103,17 +104,17 @@ def fused_attention(
 
 
 def causal_mask(positions: Int[Array, " T"], key_positions: Int[Array, " S"], window: int) -> Bool[Array, "T S"]:
-    """Return which keys each query attends to: none later than itself, and with a window only the last ones."""
+    """Return which keys each query attends to: those up to its own position; with a window, only the last of these."""
     mask = key_positions[None, :] <= positions[:, None]
     return mask & (key_positions[None, :] > positions[:, None] - window) if window else mask
 
 
 def rotary_frequencies(config: TransformerConfig) -> Float[Array, " half"]:
-    """Return the angles per position, base^(-2 i / r) for the r rotated entries of a head, scaled as configured.
+    """Return the frequencies f_i = base^(-2 i / r), in radians per position, of the r rotated entries of a head.
 
-    Llama 3.1 scales them by how often they turn over the ``rotary_original`` positions P of its training, P f / 2π
-    times: fewer than ``rotary_low`` turns, divided; more than ``rotary_high``, unchanged; linear in between. Computed
-    in at least float32, as is the rotation.
+    ``rotary_factor`` divides them. With ``rotary_original`` = P (Llama 3.1) this depends on the number of turns
+    P f / 2π: below ``rotary_low`` a frequency is divided, above ``rotary_high`` it is unchanged, and in between it is
+    interpolated linearly. Frequencies and rotation are computed in at least float32.
     """
     half, dtype = config.rotary_width // 2, jnp.float64 if config.dtype == "float64" else jnp.float32
     plain = config.rotary_base ** (-jnp.arange(half, dtype=dtype) / half)
@@ -131,7 +132,8 @@ def apply_rotary(
 ) -> Float[Array, "T H h"]:
     """Return ``x`` with each pair (x_i, x_{i + r/2}), i < r/2, rotated by position · frequency i.
 
-    The halves are paired as in Llama and GPT-NeoX, not neighbours as in the first paper (Su et al. 2021).
+    Entries are paired across the two halves of a head, as in Llama and GPT-NeoX, not with their neighbours as in Su et
+    al. (2021).
     """
     half, y = frequencies.shape[0], upcast(x)
     angles = positions[:, None].astype(y.dtype) * frequencies[None]

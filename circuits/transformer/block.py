@@ -47,7 +47,7 @@ def run_blocks(
     tap: Tap,
     first: int = 0,
 ) -> tuple[Float[Array, "T d"], KVCache]:
-    """Return the stream after consecutive blocks, and their keys and values; taps number the blocks from ``first``."""
+    """Return the stream after consecutive blocks, and their KV cache. In tap names, blocks count from ``first``."""
     layers = []
     for i, block in enumerate(blocks):
         x, kv = block(x, positions, None if kv_cache is None else kv_cache[i], tap.within(f"blocks.{first + i}"))
@@ -56,7 +56,7 @@ def run_blocks(
 
 
 def empty_cache(config: TransformerConfig, layers: int, capacity: int) -> KVCache:
-    """Return a KV cache of so many blocks for ``capacity`` positions."""
+    """Return an empty KV cache for ``layers`` blocks and ``capacity`` positions."""
     empty = jnp.zeros((capacity, config.key_heads, config.head_width), config.dtype)
     return tuple(KeyValue(empty, empty) for _ in range(layers))
 

@@ -25,20 +25,20 @@ class Architecture:
         layers: number of blocks, L.
         heads: attention heads of a block, H; must divide the width.
         width: width of the residual stream, d.
-        kv_heads: heads of keys and values, for grouped-query attention; must divide ``heads``. 0: as many as ``heads``.
+        kv_heads: key-value heads, G, for grouped-query attention; must divide ``heads``. 0: as many as ``heads``.
         mlp_width: hidden units of an MLP. 0: four times the width.
         norm: LayerNorm or RMSNorm.
         position: learned vectors added to the embedding, or rotary embeddings of queries and keys.
-        activation: of the MLP; swiglu has a third matrix, its gate.
-        bias: biases in attention, MLP and norms.
-        tied: whether the first prediction head unembeds with the token embedding.
+        activation: activation function of the MLP; swiglu adds a third matrix, the gate.
+        bias: whether attention, MLP and norms have biases.
+        tied: whether prediction head 0 unembeds with the token embedding.
         embed_scale: standard deviation of the initial embeddings; 0.02 as in GPT-2.
-        norm_epsilon: added to the variance.
+        norm_epsilon: added to the variance in norms.
         rotary_base: base of the rotary frequencies.
-        dtype: of the activations.
-        param_dtype: of the parameters.
-        precision: of matrix products on accelerators; "highest" keeps float32 products in float32.
-        kind: the transformer described here, or the simplified model of one layer (``circuits.one_layer.module``).
+        dtype: dtype of the activations.
+        param_dtype: dtype of the parameters.
+        precision: precision of matrix products on accelerators; "highest" keeps float32 products in float32.
+        kind: "standard" for this transformer, "one-layer" for the simplified model of ``circuits.one_layer.module``.
 
     Raises:
         ValueError: naming the field that is out of range.
@@ -77,7 +77,7 @@ class Architecture:
 
     @property
     def key_heads(self) -> int:
-        """Number of heads of keys and values."""
+        """Number of key-value heads, G."""
         return self.kv_heads or self.heads
 
     @property
@@ -101,7 +101,7 @@ def _check_ranges(config: Architecture) -> None:
 
 
 def _check_head_width(config: Architecture) -> None:
-    """Check the width of a head that follows from the width of the stream."""
+    """Check the head width d / H."""
     checks.require(config.width % config.heads == 0, "heads", f"must divide the width {config.width}", config.heads)
     even = config.position != "rotary" or config.head_width % 2 == 0
     rule = f"must leave an even head width for rotary positions, of a width of {config.width}"
@@ -115,34 +115,33 @@ def _check_positive(config: Architecture, field: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig(Architecture):
-    """An architecture for one vocabulary and one maximal length, with k prediction heads.
+    """An architecture with a vocabulary, a maximum length and k prediction heads.
 
-    The fields from ``head_dim`` to ``window`` cover what pretrained models choose; by default the model is as
-    ``Architecture`` says.
+    The fields from ``head_dim`` to ``window`` exist for pretrained models; their defaults change nothing about
+    ``Architecture``.
 
     Args:
         vocab: size of the vocabulary, V.
-        positions: maximal length of a sequence.
-        prediction_heads: k, the prediction heads of Eq. 2; head m = 1..k predicts the token m positions ahead. 1 is
-            next-token prediction.
+        positions: maximum length of a sequence.
+        prediction_heads: number k of prediction heads (Eq. 2 of arXiv:2604.11912). 1 is next-token prediction.
         head_dim: width h of one attention head. 0: d / H.
-        qkv_bias: biases of queries, keys and values. None: as ``bias``.
-        out_bias: bias of the attention output. None: as ``bias``.
-        mlp_bias: biases of the MLP. None: as ``bias``.
-        qk_norm: RMSNorm of each query and each key, before rotary positions (Qwen3).
-        rotary_fraction: fraction in (0, 1] of a head's entries that are rotated, the first ones (GPT-NeoX).
+        qkv_bias: whether queries, keys and values have biases. None: as ``bias``.
+        out_bias: whether the attention output has a bias. None: as ``bias``.
+        mlp_bias: whether the MLP has biases. None: as ``bias``.
+        qk_norm: whether RMSNorm is applied to each query and key, before rotary positions (Qwen3).
+        rotary_fraction: fraction in (0, 1] of a head's entries that are rotated, starting with the first (GPT-NeoX).
         rotary_factor: divisor of the rotary frequencies, for a longer context than in training.
-        rotary_original: training context of Llama 3's scaling. Frequencies with fewer than ``rotary_low`` turns over
-            it are divided, those with more than ``rotary_high`` stay, others are interpolated. 0: all are divided.
-        rotary_low: turns, at least 0 and less than ``rotary_high``.
-        rotary_high: turns.
-        parallel: attention and MLP read the same stream, x + attention(norm x) + mlp(norm x) (GPT-NeoX).
-        window: number of positions that a query attends to, its own included (Mistral). 0: all earlier ones.
-        head_kind: kind of the prediction heads after the first, see ``circuits.transformer.heads``; linear with one
-            head.
-        head_layers: blocks of each further prediction head of kind transfer-block; 1 for every other kind.
-        head_chain: for transfer kinds, each prediction head starts from the stream of the previous one.
-        injection: for transfer kinds, a further head also gets the embedding of a token that is known by then.
+        rotary_original: training context of Llama 3's scaling, in positions. Frequencies with fewer than ``rotary_low``
+            turns over it are divided, those with more than ``rotary_high`` stay, others are interpolated. 0: all are
+            divided.
+        rotary_low: number of turns, at least 0 and less than ``rotary_high``.
+        rotary_high: number of turns.
+        parallel: whether attention and MLP read the same stream, x + attention(norm x) + mlp(norm x) (GPT-NeoX).
+        window: number of positions that a query attends to, including its own (Mistral). 0: all earlier ones.
+        head_kind: kind of prediction heads 1 .. k - 1, see ``circuits.transformer.heads``; must be "linear" for k = 1.
+        head_layers: number of blocks in each prediction head of kind transfer-block; 1 for every other kind.
+        head_chain: whether each prediction head of a transfer kind starts from the stream of the previous one.
+        injection: whether prediction heads of a transfer kind also read the embedding of the next token.
 
     Raises:
         ValueError: naming the field that is out of range.

@@ -20,16 +20,16 @@ def greedy(
     end: int | None = None,
     pad: int | None = None,
 ) -> Int[Array, " {max_new_tokens}"]:
-    """Return the next tokens, each the most likely one of the first prediction head (standard next-token inference).
+    """Return a greedy continuation: each token is the most likely one under prediction head 0.
 
-    Of equally likely tokens the one with the lowest id is taken. No forward pass is made after an ``end`` token.
+    Ties go to the lowest id. Decoding stops at an ``end`` token.
 
     Args:
         model: the model; the KV cache holds all of its positions.
         prompt: ids [prompt]; vmap over a batch.
-        max_new_tokens: number of tokens returned; prompt and answer have at most ``config.positions + 1``.
+        max_new_tokens: number of tokens to return; prompt and answer together have at most ``config.positions + 1``.
         end: the token that ends an answer. None: no token does.
-        pad: the token that fills the answer after ``end``. None: ``end`` itself.
+        pad: the token that fills the rest of the answer after ``end``. None: ``end`` itself.
 
     Returns:
         Ids [max_new_tokens] in int32.
@@ -57,7 +57,7 @@ def check_request(
     end: int | None,
     pad: int | None,
 ) -> None:
-    """Raise ValueError as ``greedy`` does."""
+    """Check the arguments of ``greedy``. Raises ValueError naming the one that is out of range."""
     checks.integer("max_new_tokens", max_new_tokens, min_value=1)
     longest = config.positions + 1
     fits = prompt.shape[0] + max_new_tokens <= longest
@@ -80,9 +80,9 @@ def pad_after_end(tokens: Int[Array, " A"], end: int | None, pad: int | None) ->
 
 
 def _greedy(model: Predictor, prompt: Int[Array, " prompt"], count: int, end: int | None) -> Int[Array, " {count}"]:
-    """Return the tokens, with anything after an ``end`` token."""
+    """Return the tokens; those after an ``end`` token are undefined."""
     final, kv_cache = model.transformer(prompt, model.transformer.empty_cache())
-    tokens = jnp.zeros(count, jnp.int32).at[0].set(_best(model, final[-1:]))
+    tokens = jnp.zeros(count, jnp.int32).at[0].set(best_tokens(model, final[-1:])[0])
 
     def unfinished(state: tuple[Int[Array, ""], Int[Array, " A"], KVCache]):
         made, tokens, _ = state
@@ -91,10 +91,11 @@ def _greedy(model: Predictor, prompt: Int[Array, " prompt"], count: int, end: in
     def step(state: tuple[Int[Array, ""], Int[Array, " A"], KVCache]):
         made, tokens, kv_cache = state
         final, kv_cache = model.transformer(tokens[made - 1][None], kv_cache, prompt.shape[0] + made - 1)
-        return made + 1, tokens.at[made].set(_best(model, final)), kv_cache
+        return made + 1, tokens.at[made].set(best_tokens(model, final)[0]), kv_cache
 
     return jax.lax.while_loop(unfinished, step, (jnp.int32(1), tokens, kv_cache))[1]
 
 
-def _best(model: Predictor, final: Float[Array, "1 d"]) -> Int[Array, ""]:
-    return jnp.argmax(model.logits(final)[0]).astype(jnp.int32)
+def best_tokens(model: Predictor, stream: Float[Array, "n d"], head: int = 0) -> Int[Array, " n"]:
+    """Return the most likely token under a prediction head, from each row of the stream that the head unembeds."""
+    return jnp.argmax(model.logits(stream, head), axis=-1).astype(jnp.int32)

@@ -17,8 +17,8 @@ def linear(
 ) -> nnx.Linear:
     """Return a linear map whose initial entries have variance 1 / size_in.
 
-    Maps that write to the residual stream (``residual``) start smaller by √(2 L), as in GPT-2, to keep the variance of
-    the stream independent of depth.
+    Maps that write to the residual stream (``residual``) are divided by √(2 L), as in GPT-2, which makes the initial
+    variance of the stream independent of depth.
     """
     scale = 1 / (2 * config.layers) if residual else 1.0
     return nnx.Linear(
@@ -90,7 +90,7 @@ class Mlp(nnx.Module):
 
 
 def upcast(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return ``x`` in at least float32: half precision is too coarse for sums and exponentials."""
+    """Return ``x`` in at least float32; half precision is too coarse for sums and exponentials."""
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 

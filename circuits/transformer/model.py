@@ -1,25 +1,25 @@
 """The decoder-only transformer with prediction heads, on one sequence; callers vmap.
 
-Tap names, in the order in which they fire; layers and heads count from 0, and ``Predictor.tap_shapes`` lists the axes:
+Tap names, in the order in which they fire; ``Predictor.tap_shapes`` lists the axes of each:
 
     embed                          the residual stream that enters block 0
     blocks.{i}.resid_pre           the residual stream that enters block i
-    blocks.{i}.attn_in             the same after its norm: what attention reads
+    blocks.{i}.attn_in             the same after the norm: the input of attention
     blocks.{i}.attn.{q,k,v}        queries and keys (after norms and rotary positions), and values: [T, heads, h]
     blocks.{i}.attn.scores         attention scores, [H, T, S]; minus infinity where masked
     blocks.{i}.attn.pattern        attention weights, [H, T, S]
-    blocks.{i}.attn.z              the attended values of each attention head, [T, H, h]
-    blocks.{i}.attn_out            what attention adds to the stream
+    blocks.{i}.attn.z              the weighted mean of values in each attention head, [T, H, h]
+    blocks.{i}.attn_out            the output of attention, which is added to the stream
     blocks.{i}.resid_mid           the stream between attention and MLP; absent where the two are parallel
-    blocks.{i}.mlp_in              the same after its norm: what the MLP reads
+    blocks.{i}.mlp_in              the same after the norm: the input of the MLP
     blocks.{i}.mlp.{pre,gate,post} hidden units before and after the activation; gate with swiglu only
-    blocks.{i}.mlp_out             what the MLP adds to the stream
+    blocks.{i}.mlp_out             the output of the MLP, which is added to the stream
     blocks.{i}.resid_post          the stream that leaves block i
     final                          the stream after the final norm, which the prediction heads read
-    heads.{m}.injected             m > 0: the token embedding that prediction head m gets, as it is added or projected
+    heads.{m}.injected             m > 0: the embedding of a later token that prediction head m reads, scaled or normed
     heads.{m}.blocks.{i}. ...      m > 0: as above, for blocks inside a prediction head
     heads.{m}.mlp.{pre,gate,post}  m > 0: hidden units of a transfer-mlp
-    heads.{m}.stream               m > 0: what prediction head m unembeds; linear heads all unembed ``final``
+    heads.{m}.stream               m > 0: the stream that prediction head m unembeds; linear heads unembed ``final``
     heads.{m}.logits               logits of prediction head m, which predicts the token m + 1 positions ahead
 """
 
@@ -36,7 +36,8 @@ from circuits.one_layer.config import OneLayerConfig
 from circuits.one_layer.module import OneLayer
 from circuits.transformer.block import Block, KVCache, block_taps, empty_cache, run_blocks
 from circuits.transformer.config import TransformerConfig
-from circuits.transformer.heads import HeadContext, LinearHeads, SharedHeads, Streams, head_taps
+from circuits.transformer.heads import HeadContext, LinearHeads, SharedHeads, Streams
+from circuits.transformer.heads.shared import head_taps
 from circuits.transformer.layers import Norm
 from circuits.transformer.one_layer import one_layer_config
 from circuits.transformer.tap_shapes import TapShape, TapShapes, tap_axes
@@ -62,7 +63,7 @@ class Transformer(nnx.Module):
         start: Int[Array, ""] | int = 0,
         tap: Tap = UNTAPPED,
     ) -> tuple[Float[Array, "T d"], KVCache]:
-        """Return the final stream, and keys and values. The tokens are at positions start, start + 1, ...
+        """Return the final stream, and the KV cache. The tokens are at positions start, start + 1, ...
 
         A ``start`` other than 0 needs a KV cache with the earlier positions.
         """
@@ -78,7 +79,7 @@ class Transformer(nnx.Module):
     ) -> tuple[Streams, KVCache]:
         """Return the same with the streams before and after the last block, for heads that read those."""
         positions = jnp.arange(tokens.shape[0], dtype=jnp.int32) + jnp.asarray(start, jnp.int32)
-        # Embeddings that are stored in less precision than is computed in must not be added in the lower one.
+        # Add embeddings in the higher of the two precisions, that of the parameters and that of the activations.
         dtype = max(self.tokens.dtype, jnp.dtype(self.config.dtype), key=lambda dtype: dtype.itemsize)
         x = self.tokens[tokens].astype(dtype)
         if self.config.position == "learned":
@@ -109,10 +110,10 @@ class Transformer(nnx.Module):
 class Predictor(nnx.Module):
     """A transformer with k prediction heads of one of the kinds of ``circuits.transformer.heads``.
 
-    Entry m of its logits is the distribution p_{θ, m+1} of Eq. 2, before softmax.
+    Entry m of its logits gives the distribution p_{θ, m+1} of Eq. 2 (arXiv:2604.11912), before softmax.
 
     Args:
-        config: the sizes and choices.
+        config: architecture, vocabulary size, maximum length and prediction heads.
         rngs: the random state from which the initial parameters are drawn.
 
     Example:
@@ -138,8 +139,8 @@ class Predictor(nnx.Module):
     def __call__(self, tokens, taps=None):
         """Return the logits of every prediction head at every position.
 
-        Heads that read later tokens (``injection``, sequential) take them from ``tokens``; at the last positions, where
-        there are none, nothing is injected.
+        Prediction heads that read later tokens (``injection``, sequential) take them from ``tokens``; past the end of
+        the sequence their embeddings are zero.
 
         Args:
             tokens: ids of one sequence, [T] with T at most ``config.positions``; vmap over a batch.
@@ -149,8 +150,8 @@ class Predictor(nnx.Module):
             Logits [k, T, V]; with taps a pair of the logits and the captured activations by name.
 
         Raises:
-            ValueError: for a batch, a sequence that is too long, an id outside the vocabulary (unless it is traced),
-                and a pattern that matches no tap.
+            ValueError: for a batch, a sequence that is too long, an id outside the vocabulary (unless traced), or a tap
+                pattern that matches nothing.
         """
         checks.token_sequence("tokens", tokens, vocab=self.config.vocab, positions=self.config.positions)
         if taps is None:
@@ -159,9 +160,9 @@ class Predictor(nnx.Module):
         return self._logits(tokens, recorder), recorder.cache
 
     def logits(self, stream: Float[Array, "T d"], head: int = 0, tap: Tap = UNTAPPED) -> Float[Array, "T V"]:
-        """Return the logits of one prediction head, counted from 0, from the stream that it unembeds.
+        """Return the logits of one prediction head from the stream that it unembeds.
 
-        That is the final stream for the first head and for linear heads; ``streams`` returns those of the others.
+        That is the final stream for head 0 and for linear heads; ``streams`` yields those of the others.
         """
         embedding = self.transformer.tokens[...]
         return tap.within("heads")(f"{head}.logits", self.heads(stream, head, embedding))
@@ -171,7 +172,7 @@ class Predictor(nnx.Module):
     ) -> Iterator[Float[Array, "T d"]]:
         """Yield the stream that each prediction head unembeds.
 
-        With ``remat`` the activations of further heads are recomputed for the gradient, in the memory of one head.
+        With ``remat`` the activations of heads 1 .. k - 1 are recomputed for the gradient, in the memory of one head.
         """
         body, _ = self.transformer.streams(tokens, tap=tap)
         yield body.final
@@ -185,8 +186,8 @@ class Predictor(nnx.Module):
     def tap_shapes(self, length: int) -> TapShapes:
         """Return axes and shape of every activation, by tap name, for a sequence of ``length`` tokens.
 
-        Look here before writing an edit: ``blocks.0.attn.z`` is [position, head, head_width], so ``z[1]`` is a position
-        and ``z[:, 1]`` an attention head.
+        For edits: ``blocks.0.attn.z`` is [position, head, head_width], so ``z[1]`` is a position and ``z[:, 1]`` an
+        attention head.
 
         Raises:
             ValueError: unless ``length`` is 1 to ``config.positions``.
@@ -219,7 +220,7 @@ class Predictor(nnx.Module):
 
 
 def build(config: TransformerConfig | OneLayerConfig, rngs: nnx.Rngs) -> Predictor | OneLayer:
-    """Return a model of the kind that the config names, with initial parameters from ``rngs``."""
+    """Return a new model of the kind that the config names, with parameters drawn from ``rngs``."""
     if isinstance(config, TransformerConfig) and config.kind == "standard":
         return Predictor(config, rngs)
     return OneLayer(config if isinstance(config, OneLayerConfig) else one_layer_config(config), rngs)
@@ -227,6 +228,9 @@ def build(config: TransformerConfig | OneLayerConfig, rngs: nnx.Rngs) -> Predict
 
 def tap_names(config: TransformerConfig) -> list[str]:
     """Return every tap name of a model with this config, in the order in which they fire.
+
+    Args:
+        config: of the model, of kind "standard".
 
     Example:
         >>> tap_names(TransformerConfig(vocab=7, positions=9, layers=1))[:3]

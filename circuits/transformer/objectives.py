@@ -1,12 +1,13 @@
 """Training objectives of one sequence: next-token, multi-token (Eq. 2) and teacherless prediction.
 
-Tokens are x_1 .. x_T, of which the first ``prompt`` are given. A model reads x_1 .. x_{T-1}, and from the stream at
-position t, prediction head m = 1..k predicts x_{t+m}. If the loss is that of the answer, t runs from the end of the
-prompt, t = prompt .. T - 1; otherwise from 1.
+In the paper's notation, which counts from 1: the tokens are x_1 .. x_T, of which the first ``prompt`` are the prompt.
+A model reads x_1 .. x_{T-1}, and from the stream at position t, prediction head m = 1..k predicts x_{t+m}. For a loss
+over the answer alone, t = prompt .. T - 1; otherwise t = 1 .. T - 1.
 
-    loss = 1/n Σ_t 1/k Σ_m w_m (-log p_m(x_{t+m} | x_1 .. x_t)),   n positions t, terms with t + m > T left out
+    loss = 1/n Σ_t 1/k Σ_m w_m (-log p_m(x_{t+m} | x_1 .. x_t)),   n positions t, terms with t + m > T omitted
 
-This is Eq. 2 for w = 1; k = 1 is next-token prediction, Eq. 1. As there, the divisor counts the terms left out.
+With w = 1 this is Eq. 2 of arXiv:2604.11912; with k = 1 it is next-token prediction, Eq. 1. As in the paper, the
+divisor n k also counts the omitted terms.
 """
 
 from typing import Literal, NamedTuple
@@ -31,10 +32,10 @@ class Targets(NamedTuple):
 
 
 def parallel_targets(tokens: Int[Array, " T"], heads: int, first: int) -> Targets:
-    """Return the token x_{t+m} for head m = 1..k and position t = first + 1 .. T - 1; it exists for t + m <= T.
+    """Return the target of each head at positions ``first`` .. T - 2: head m's is the token m + 1 positions ahead.
 
-    ``first`` is the position of the first prediction, counted from 0. Raises ValueError unless 0 <= first < T - 1, and
-    where the last head has no target: k larger than the number of tokens to predict.
+    Targets past the end of the sequence do not exist. Raises ValueError unless 0 <= ``first`` < T - 1, and if the last
+    head has no target, which is so for more heads than tokens to predict.
     """
     length = tokens.shape[0]
     checks.integer("first", first, min_value=0, max_value=length - 2)
@@ -58,15 +59,14 @@ def batch_losses(
     token_weights: Float[Array, " V"] | None = None,
     pad: int | None = None,
 ) -> Float[Array, " k"]:
-    """Return for each head the sum of its cross-entropies over a batch, divided by the number of targets.
+    """Return the summed cross-entropy of each head over a batch, divided by the number of targets of head 0.
 
-    The divisor of all heads is the number of targets of the first head: B n without padding. Summed with weights
-    w_m / k these are the loss. Targets equal to ``pad`` are left out; padding follows the end token only, so nothing
-    after the end counts. ``token_weights`` multiply the term of each target but not the divisor.
+    The divisor is B n without padding. The loss is the sum of the entries with weights w_m / k. Targets equal to
+    ``pad``, which only follows the end token, are omitted. ``token_weights`` multiply the term of each target but do
+    not change the divisor.
 
-    ``inputs`` are what the model reads (``tokens`` themselves, except for teacherless training), injected tokens
-    included: all that a target needs are among the first T - 1. The heads run one at a time, so memory does not grow
-    with k except for the streams, k n d.
+    The model reads ``inputs``, which are ``tokens`` except in teacherless training; heads that read later tokens take
+    them from ``inputs`` too. The heads run one at a time, so only the memory of the streams, k n d, grows with k.
     """
     targets = _flat(_batch_targets(tokens, model.config.prediction_heads, first, pad))
     weights = None if token_weights is None else token_weights[targets.tokens]
@@ -77,9 +77,9 @@ def batch_losses(
 
 
 def target_shares(tokens: Int[Array, "B T"], heads: int, first: int, pad: int | None = None) -> Float[Array, " k"]:
-    """Return for each head the number of its targets over that of the first, in float32.
+    """Return the number of targets of each head divided by that of head 0, in float32.
 
-    ``batch_losses`` over these are the heads' mean cross-entropies. Raises ValueError as ``parallel_targets``.
+    ``batch_losses`` divided by these are the mean cross-entropies. Raises ValueError as ``parallel_targets`` does.
     """
     targets = _flat(_batch_targets(tokens, heads, first, pad))
     counts = jnp.sum(targets.exists, axis=1, dtype=jnp.float32)
@@ -87,7 +87,7 @@ def target_shares(tokens: Int[Array, "B T"], heads: int, first: int, pad: int | 
 
 
 def _batch_targets(tokens: Int[Array, "B T"], heads: int, first: int, pad: int | None) -> Targets:
-    """Return the targets [B, k, n] of each row; padding does not exist."""
+    """Return the targets [B, k, n] of each row; padding is marked as not existing."""
     targets = jax.vmap(lambda row: parallel_targets(row, heads, first))(tokens)
     return targets if pad is None else targets._replace(exists=targets.exists & (targets.tokens != pad))
 

@@ -26,7 +26,7 @@ def one_layer_config(config: TransformerConfig) -> OneLayerConfig:
 
 
 def transformer_config(config: OneLayerConfig) -> TransformerConfig:
-    """Return the config of kind one-layer by which files describe a one-layer model."""
+    """Return the config of kind one-layer that describes a one-layer model in files."""
     return TransformerConfig(
         kind="one-layer",
         vocab=config.vocab,

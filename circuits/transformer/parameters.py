@@ -1,4 +1,4 @@
-"""A model from named tensors, such as those of a file, without drawing initial parameters."""
+"""Build a model from named tensors, such as those of a file, without drawing initial parameters."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -15,7 +15,7 @@ from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor, build
 
 Placement = Callable[[str, np.ndarray], jax.Array]
-"""From the name of a parameter and its values, which may still be in a file, to the parameter on its devices."""
+"""Maps the name and values of a parameter, which may still be in a file, to an array on its devices."""
 
 
 def parameter_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
@@ -29,9 +29,9 @@ def from_tensors(
 ) -> Predictor | OneLayer:
     """Return the model with these parameters, converted one by one to ``config.param_dtype``.
 
-    ``placement`` converts each parameter and puts it on its devices; by default the first one. Errors start with
-    ``source``, the file for example. Raises ValueError naming the tensor that is missing, unexpected or of another
-    shape, and for float64 without jax_enable_x64.
+    ``placement`` converts each parameter and puts it on its devices, by default on the first one. Raises ValueError,
+    starting with ``source`` (such as the file) and naming the tensor, if one is missing, unexpected or of another
+    shape; and for float64 without jax_enable_x64.
     """
     dtype = jnp.dtype(config.param_dtype)
     exact = jax.dtypes.canonicalize_dtype(dtype) == dtype

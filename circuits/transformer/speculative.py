@@ -1,14 +1,14 @@
-"""Lossless greedy decoding in fewer passes: further prediction heads draft, the first head verifies.
+"""Lossless greedy decoding in fewer passes: prediction heads 1 .. k - 1 draft tokens, head 0 verifies them.
 
-The scheme is that of Leviathan et al. 2023, with drafts from the model's own heads as in Stern et al. 2018; on one
-prompt, callers vmap or map.
+The scheme is that of Leviathan et al. (2023), with drafts from the model's own heads as in Stern et al. (2018). One
+prompt at a time; callers vmap.
 
 After a pass the first p + 2 tokens are known: those up to position p, whose streams were computed from correct tokens,
-and the first head's own choice after it. Heads 2 .. k draft the k - 1 tokens that follow from the stream at p; a head
-that reads later tokens gets the known ones and then the drafts. The next pass reads the known token and all drafts at
-once, at positions p + 1 .. p + k. The first head's choice at each of them is correct as long as the drafts before it
-are its own choices, so the longest such prefix is accepted, and one more choice. Keys and values of rejected positions
-are overwritten by the next pass, which covers them all.
+and head 0's own choice after it. Heads 1 .. k - 1 draft the k - 1 tokens that follow, from the stream at p; a head that
+reads later tokens gets the known token and then the drafts. The next pass reads the known token and all drafts at once,
+at positions p + 1 .. p + k. Head 0's choice at each of them is correct as long as the drafts before it equal its own
+choices, so the longest such prefix is accepted, and one more choice. The next pass overwrites the keys and values of
+all rejected positions.
 
 Blocks inside heads have KV caches of their own, and the streams from which heads start are stored along with them. A
 head that reads the token m <= k - 1 positions ahead has used drafts at its last positions, so each round recomputes a
@@ -26,18 +26,18 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from circuits.transformer.block import KVCache
-from circuits.transformer.generate import check_request, pad_after_end
+from circuits.transformer.generate import best_tokens, check_request, pad_after_end
 from circuits.transformer.heads import HeadContext
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import UNTAPPED
 
 
 class SpeculativeOutput(NamedTuple):
-    """Decoded tokens, and counts by draft: entry m - 1 is the draft m positions after the first head's own token.
+    """Decoded tokens, and counts by prediction head: entry m - 1 counts the drafts of head m.
 
-    ``passes`` are forward passes after the one over the prompt. A draft is ``offered`` when all before it in its pass
-    were accepted. The last token of an answer counts as the first head's own, so drafts of it are not counted; then
-    the number of tokens up to the end is exactly 1 + passes + Σ accepted.
+    ``passes`` are the forward passes after the one over the prompt. A draft is ``offered`` if all drafts before it in
+    its pass were accepted. The last token of an answer counts as head 0's own, so drafts of it are not counted, and the
+    number of tokens up to the end is exactly 1 + passes + Σ accepted.
     """
 
     tokens: Int[Array, "*B A"]
@@ -47,14 +47,14 @@ class SpeculativeOutput(NamedTuple):
 
 
 class AcceptanceRates(NamedTuple):
-    """Accepted drafts over offered ones (NaN if there are none) and over passes, by draft; tokens per forward pass.
-
-    ``per_pass`` = 1 + Σ cumulative = (tokens decoded - those from the passes over prompts) / passes.
-    """
+    """How often drafts are accepted, by prediction head 1 .. k - 1."""
 
     conditional: Float[np.ndarray, " drafts"]
+    """Accepted drafts divided by offered ones; NaN if none were offered."""
     cumulative: Float[np.ndarray, " drafts"]
+    """Accepted drafts divided by passes."""
     per_pass: float
+    """Tokens per forward pass, 1 + Σ cumulative, without the passes over prompts and their tokens."""
 
 
 class _State(NamedTuple):
@@ -77,17 +77,22 @@ def speculative_greedy(
     end: int | None = None,
     pad: int | None = None,
 ) -> SpeculativeOutput:
-    """Return the tokens of ``greedy``, except where rounding decides: products of other shapes round differently.
+    """Return the tokens of ``greedy``, decoded in fewer passes.
+
+    Near-ties may come out differently than in ``greedy``, because products of other shapes round differently.
 
     Args:
         model: a ``Predictor``; with one prediction head there is nothing to draft.
         prompt: ids [prompt]; vmap over a batch.
-        max_new_tokens: number of tokens returned.
+        max_new_tokens: number of tokens to return.
         end: the token that ends an answer. None: no token does.
-        pad: the token that fills the answer after ``end``. None: ``end`` itself.
+        pad: the token that fills the rest of the answer after ``end``. None: ``end`` itself.
+
+    Returns:
+        Ids [max_new_tokens], and counts for ``acceptance_rates``.
 
     Raises:
-        ValueError: for a model without prediction heads, and as ``greedy`` does.
+        ValueError: if the model is no ``Predictor``, and as ``greedy`` does.
 
     Example:
         >>> from circuits.transformer import TransformerConfig
@@ -111,7 +116,16 @@ def speculative_greedy(
 
 
 def acceptance_rates(output: SpeculativeOutput) -> AcceptanceRates:
-    """Return the rates over one decoding or a batch of them; NaN without any pass."""
+    """Return how often the drafts of each prediction head were accepted; NaN without any pass.
+
+    Args:
+        output: from ``speculative_greedy``, for one prompt or a batch.
+
+    Example:
+        >>> counts = {"passes": jnp.int32(4), "offered": jnp.array([4, 2]), "accepted": jnp.array([2, 1])}
+        >>> acceptance_rates(SpeculativeOutput(jnp.arange(8), **counts))
+        AcceptanceRates(conditional=array([0.5, 0.5]), cumulative=array([0.5 , 0.25]), per_pass=1.75)
+    """
     parts = (np.asarray(part) for part in (output.offered, output.accepted))
     offered, accepted = (part.sum(axis=tuple(range(part.ndim - 1))) for part in parts)
     with np.errstate(invalid="ignore"):
@@ -120,13 +134,13 @@ def acceptance_rates(output: SpeculativeOutput) -> AcceptanceRates:
 
 
 def _begin(model: Predictor, prompt: Int[Array, " prompt"]) -> _State:
-    """Return the state after the pass over the prompt, with the first head's token and the first drafts."""
+    """Return the state after the pass over the prompt, with head 0's token and the first drafts."""
     config, body, length = model.config, model.transformer, prompt.shape[0]
     drafts = config.prediction_heads - 1
     capacity = config.positions + 2 * drafts
     streams, kv_cache = body.streams(prompt, body.empty_cache(2 * drafts))
     ids = jnp.zeros(capacity + 2 * drafts + 2, jnp.int32).at[:length].set(prompt.astype(jnp.int32))
-    ids = ids.at[length].set(_best(model, streams.final[-1:], 0)[0])
+    ids = ids.at[length].set(best_tokens(model, streams.final[-1:])[0])
     base = model.heads.base(streams)
     width = 1 if _window(model) <= 1 else length
     start = jnp.int32(length - width)
@@ -143,7 +157,7 @@ def _round(model: Predictor, last: int, end: int | None, state: _State) -> _Stat
     drafts, position = model.config.prediction_heads - 1, state.position
     read = jax.lax.dynamic_slice(state.ids, (position + 1,), (drafts + 1,))
     streams, kv_cache = model.transformer.streams(read, state.kv_cache, position + 1)
-    chosen = _best(model, streams.final, 0)
+    chosen = best_tokens(model, streams.final)
     # The draft at position + 2 + j counts unless it would be the last token.
     counts = position + 2 + jnp.arange(drafts, dtype=jnp.int32) <= last
     if end is not None:
@@ -162,7 +176,7 @@ def _round(model: Predictor, last: int, end: int | None, state: _State) -> _Stat
 
 
 def confirmed(drafts: Int[Array, " drafts"], chosen: Int[Array, " k"]) -> Bool[Array, " drafts"]:
-    """Return which drafts equal the first head's choices, which are correct as far as all drafts before them are."""
+    """Return which drafts equal head 0's choices; a choice is correct as long as all drafts before it are."""
     return drafts == chosen[:-1]
 
 
@@ -174,7 +188,7 @@ def _draft(
     row: Int[Array, ""],
     head_caches: tuple[KVCache, ...],
 ) -> tuple[Int[Array, " capacity"], tuple[KVCache, ...]]:
-    """Return ids with the drafts of all further heads at position start + row, written after the token known there.
+    """Return ids with the drafts of heads 1 .. k - 1 at position start + row, and the heads' KV caches.
 
     ``base`` are the streams from which heads start at positions start, start + 1, ...; rows after ``row`` are ignored.
     """
@@ -187,17 +201,13 @@ def _draft(
         started = state if heads.chained else base
         output = heads.step(head, started, HeadContext(token, positions, head_caches[head - 1], UNTAPPED), norm)
         state = output.state
-        draft = _best(model, jax.lax.dynamic_slice_in_dim(output.stream, row, 1), head)
+        draft = best_tokens(model, jax.lax.dynamic_slice_in_dim(output.stream, row, 1), head)
         ids = jax.lax.dynamic_update_slice(ids, draft, (start + row + head + 1,))
         caches.append(output.kv_cache)
     return ids, tuple(caches)
 
 
 def _window(model: Predictor) -> int:
-    """Return how many of the last positions each drafting round recomputes: the last one if no head has blocks."""
+    """Return how many of the last positions each round recomputes: only the last one if no head has blocks."""
     heads = model.config.prediction_heads
     return heads if any(model.heads.empty_cache(1)) else min(1, heads - 1)
-
-
-def _best(model: Predictor, stream: Float[Array, "n d"], head: int) -> Int[Array, " n"]:
-    return jnp.argmax(model.logits(stream, head), axis=-1).astype(jnp.int32)

@@ -1,4 +1,4 @@
-"""Axes and shapes of the activations that taps see, as a table to look up before an edit is written."""
+"""Axes and shapes of the activations that taps capture and edit."""
 
 import re
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class TapShape(NamedTuple):
 
 
 class TapShapes(dict[str, TapShape]):
-    """Axes and shape of every activation by tap name, printed with one line for what all blocks share."""
+    """Axes and shape of every activation by tap name, printed with one line for all blocks."""
 
     def __repr__(self) -> str:
         rows = dict.fromkeys((re.sub(r"^blocks\.\d+\.", "blocks.*.", name), entry) for name, entry in self.items())

@@ -1,9 +1,8 @@
 """Named taps: capture or edit any activation of a model, while the call stays a pure function.
 
-A model passes each activation through its ``tap`` under a name, such as ``blocks.3.attn.pattern``; layers, attention
-heads and prediction heads count from 0. Without taps that is the identity, and the compiled program is the same as
-without the call. With ``Taps`` the model returns its output and a cache of the captured activations. Everything
-happens at trace time, so taps work under jit, vmap, grad and sharding.
+A model passes each activation through its ``tap`` under a name such as ``blocks.3.attn.pattern``. Without taps this is
+the identity and compiles to nothing. With ``Taps`` the model returns its output and a cache of captured activations.
+Taps act at trace time, so they work under jit, vmap, grad and sharding.
 """
 
 from collections import OrderedDict
@@ -18,7 +17,7 @@ import jax
 from jax import Array
 
 Edit = Callable[[Array], Array]
-"""From an activation to its replacement, of the same shape and dtype."""
+"""Maps an activation to its replacement, of the same shape and dtype."""
 Cache = dict[str, Array]
 """Captured activations by name, in the order in which the model computes them."""
 
@@ -26,22 +25,22 @@ Cache = dict[str, Array]
 @jax.tree_util.register_static
 @dataclass(frozen=True, eq=False)
 class Taps:
-    """What to capture and what to edit, by patterns over tap names.
+    """Which activations to capture and which to edit, by patterns over tap names.
 
-    A pattern is a name, or has wildcards as in file names: ``*`` (which spans dots), ``?`` and ``[0-3]``. Edits come
-    before the capture, so the cache holds the values that the model continues with. Where several edits match one
+    A pattern is a tap name, or has wildcards as in file names: ``*`` (which spans dots), ``?`` and ``[0-3]``. Edits
+    come before the capture, so the cache holds the values that the model continues with. If several edits match one
     name, they apply in order.
 
-    Taps are immutable, hashable and a pytree without leaves, so a jitted function takes them as an argument, marked
-    static or not, and is compiled once for equal taps. Edits are equal only if they are the same function: reuse one
-    instead of writing the same lambda in a loop.
+    Taps are immutable, hashable and a pytree without leaves, so a jitted function takes them as an argument, static or
+    not, and compiles once for equal taps. Edits are equal only if they are the same function object: do not create a
+    new lambda in every iteration of a loop.
 
     Args:
         capture: patterns of the activations to return.
         edit: functions of an activation, by pattern; applied in this order.
 
     Raises:
-        ValueError: where ``capture`` is a single string, or an edit is not callable.
+        ValueError: if ``capture`` is a single string, or an edit is not callable.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -79,7 +78,7 @@ class Taps:
 
 @runtime_checkable
 class Tap(Protocol):
-    """What a model calls with each activation."""
+    """The callback that a model passes each activation through."""
 
     def __call__(self, name: str, value: Array) -> Array:
         """Return the activation to continue with."""

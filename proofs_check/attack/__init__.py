@@ -1,14 +1,14 @@
 """Attacks on the ledger: damage the library one result or one expression at a time, and see which claims notice.
 
-    python -m proofs_check.attack functions    NaN, zero, a transpose, a sign in what a library function returns
+    python -m proofs_check.attack functions    NaN, zero, a transpose, a sign in the result of a library function
     python -m proofs_check.attack formulas     every operator, index, axis and constant of the formulas
 
 Both take ``--only GLOB``, ``--sample N --seed S`` and ``--json FILE``, from which an interrupted run resumes. Give both
-the same file: they share the traces of the claims, and ``formulas`` skips results that ``functions`` found to be
+the same file: they share the traces of the claims, and ``formulas`` skips results that ``functions`` reported as
 unused.
 
-An attack is detected if the claim's verdict changes, or a control or cross-check comes out differently. An exception
-does not count as detection: a check that only crashes says nothing about the formula. The outcomes are
+An attack is detected if the claim's verdict changes, or a control or cross-check has another outcome. An exception does
+not count as detection: a check that only crashes says nothing about the formula. The outcomes are
 
     detected   the claim noticed the attack
     crash      the check, or the library that it calls, raised an exception

@@ -1,7 +1,7 @@
 """The second campaign: mutate the source of formulas, and decide the claims that run the mutated line.
 
 Claims are decided until one detects the mutant: first those that have detected another mutant of the same function,
-then the cheapest. A claim that ignores what the function returns, as the first campaign found, is left out.
+then the cheapest. A claim that ignores the function's result according to the first campaign is left out.
 """
 
 import random

@@ -1,7 +1,7 @@
 """The first campaign: damage the results of library functions, and decide every claim that calls them.
 
-All claims that call a function are decided in one process for each attack, so that they share what is compiled under
-it.
+For each attack on a function one process decides all claims that call it, and they share the programs that are compiled
+under the attack.
 """
 
 import random
@@ -53,7 +53,7 @@ def _attacks(target: Target, name: str, record: Record, say: Say) -> list[Attack
 
 
 def _sampled(target: Target, names: list[str], sample: int, seed: int, record: Record, say: Say) -> list[Attack]:
-    """Draw claims first, so that only these have to be traced."""
+    """Draw claims first: only those have to be traced."""
     draw, chosen = random.Random(seed), set()
     for _ in range(sample):
         left = sorted({*_attacks(target, draw.choice(names), record, say)} - chosen)

@@ -60,7 +60,7 @@ def decide(target: Target, file: str, source: bytes, names: Sequence[str]) -> It
         try:
             [claim] = fresh.load(target, [name])
             outcome = fresh.outcome(claim)
-        except Exception:  # a mutant may break what a check imports
+        except Exception:  # a mutant may break the imports of a check
             outcome = "crash"
         yield outcome
         if outcome == "detected":

@@ -85,7 +85,7 @@ def _walk(source: _Source, node: ast.AST, function: str, statement: ast.stmt, ax
 
 
 def _is_no_formula(node: ast.AST) -> bool:
-    """Return whether the node is an import, docstring, dtype, error with its condition, or argument validation."""
+    """Return whether the node belongs to no formula: an import, docstring, dtype, error or argument check."""
     checks = ("require", "_require", "check", "warnings")
     if isinstance(node, ast.FunctionDef):
         return node.name.startswith(checks)

@@ -1,4 +1,4 @@
-"""A fresh process for each attack, so that nothing compiled, cached or replaced outlives it.
+"""A fresh process for each attack: nothing that it compiled, cached or replaced is reused.
 
 Processes are forked from a server that has imported the libraries but computed nothing, which saves the import time.
 Programs that an attack does not affect come from a compilation cache on disk.

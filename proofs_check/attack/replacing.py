@@ -1,7 +1,7 @@
-"""Replace what a library function returns, for every caller.
+"""Replace the result of a library function for every caller.
 
-The function object stays and its code changes, so that every name, closure, default and jit that holds the function
-calls the replacement.
+The code of the function object is replaced, so every name, closure, default and jit that refers to the function calls
+the replacement.
 """
 
 import copy

@@ -46,7 +46,7 @@ def function_table(rows: Sequence[Row]) -> str:
 
 
 def functions(rows: Sequence[Row], entries: list[Mapping[str, Any]], *, complete: bool) -> str:
-    """Return the table, the survivors, and the number of attacks with each outcome."""
+    """Return a table of outcomes, the survivors, and the number of attacks with each outcome."""
     listed = [
         f"{row['claim']}: {row['function']}, {row['attack']}: {_why(row, entries)}"
         for row in unexplained(rows, [], complete=complete)

@@ -1,4 +1,4 @@
-"""A cache of results by content: what the same code has decided on the same data, with the same packages, is reused.
+"""A cache of results, whose key covers the code, the data and the versions of packages.
 
 A change in any file of the packages, or in a claim's own file, makes a new key.
 """
@@ -30,7 +30,7 @@ def folder() -> Path:
 
 
 def load(claim: Claim) -> Result | None:
-    """Return the cached result of a claim, or None. A file that cannot be read counts as none."""
+    """Return the cached result of a claim, or None if there is none that can be read."""
     if not _is_covered(claim):
         return None
     try:
@@ -40,7 +40,7 @@ def load(claim: Claim) -> Result | None:
 
 
 def store(result: Result) -> None:
-    """Cache a result, unless it is an error. Does nothing where the folder cannot be written."""
+    """Cache a result, unless it is an error or the folder cannot be written."""
     if result.verdict == "error" or result.reused or not _is_covered(result.claim):
         return
     file = _file(result.claim)
@@ -59,7 +59,7 @@ def code_checksum() -> str:
 
 
 def _is_covered(claim: Claim) -> bool:
-    """Return whether the key covers the check's code: that of the packages, or of Python files next to the registry."""
+    """Return whether the key covers the check's code, in the packages or in Python files next to the registry."""
     if isinstance(claim.check, Reference):
         module = claim.check.text.partition(":")[0]
         return module.endswith(".py") or module.split(".")[0] in SOURCES

@@ -14,7 +14,7 @@ from circuits import checks
 from proofs_check.ledger.outcome import Number, Outcome, Relation, Shows
 
 POINTS = 60
-"""Number of rational points that are searched for a counterexample to a symbolic statement without proof."""
+"""Number of rational points that are searched for a counterexample to a symbolic statement that is not proved."""
 _SIZES = (sympy.Rational(1, 1000), sympy.Rational(1, 10), sympy.Integer(1), sympy.Integer(10), sympy.Integer(1000))
 
 
@@ -34,9 +34,8 @@ class Cell(NamedTuple):
 def balls_at_most(cells: Iterable[Cell], bound: Number | arb, *, detail: str = "") -> Outcome:
     """State that a quantity, or each of several, is at most ``bound`` over the joint range of the cells.
 
-    An ``arb`` comparison is true only if it is certain, so support and contradiction are asked for separately. The
-    outcome is unbounded if as many cells reach infinity as cover any other part of the range, so that no quantity stops
-    earlier.
+    An ``arb`` comparison is true only if it is certain, so support and contradiction are tested separately. The outcome
+    is unbounded if every quantity has a cell that reaches infinity: as many cells as cover any other part of the range.
 
     Args:
         cells: enclosures whose ranges join without a gap.
@@ -60,6 +59,17 @@ def balls_at_most(cells: Iterable[Cell], bound: Number | arb, *, detail: str = "
 def balls_at_least(cells: Iterable[Cell], bound: Number | arb, *, detail: str = "") -> Outcome:
     """State that a quantity is at least ``bound`` over the joint range of the cells; the mirror of ``balls_at_most``.
 
+    Args:
+        cells: enclosures whose ranges join without a gap.
+        bound: the bound.
+        detail: a remark for the reader.
+
+    Returns:
+        An outcome whose value is the smallest lower end of a ball.
+
+    Raises:
+        ValueError: if there are no cells, their ranges leave a gap, or the bound is not finite.
+
     Example:
         >>> balls_at_least([Cell(0.0, 1.0, arb(2, 0.5)), Cell(1.0, None, arb(3, 0.5))], 1).shows
         'supports'
@@ -67,11 +77,16 @@ def balls_at_least(cells: Iterable[Cell], bound: Number | arb, *, detail: str = 
     return _balls(list(cells), ">=", bound, detail)
 
 
+def to_ball(value: Number | arb) -> arb:
+    """Return a ball that encloses a number."""
+    return arb(value.numerator) / value.denominator if isinstance(value, Fraction) else arb(value)
+
+
 def same(pairs: Iterable[tuple[Any, Any]], *, detail: str = "") -> Outcome:
     """State that the two expressions of each pair are identical.
 
-    A pair is refuted by a rational point at which its sides differ. The pair (0, 0) is trivial. The outcome is
-    unbounded if every other pair has symbols on either side, even ones that cancel.
+    A rational point at which its sides differ refutes a pair. The pair (0, 0) is trivial. The outcome is unbounded if
+    every other pair has symbols, even ones that cancel.
 
     Args:
         pairs: expressions of sympy without floats, or numbers.
@@ -91,17 +106,17 @@ def same(pairs: Iterable[tuple[Any, Any]], *, detail: str = "") -> Outcome:
     """
     parts = [(sympy.sympify(left), sympy.sympify(right)) for left, right in pairs]
     _check_symbols(parts)
-    differences, telling = [left - right for left, right in parts], [part != (0, 0) for part in parts]
-    return _symbolic(parts, differences, telling, _is_zero, lambda value: value != 0, detail)
+    differences, nontrivial = [left - right for left, right in parts], [part != (0, 0) for part in parts]
+    return _symbolic(parts, differences, nontrivial, _is_zero, lambda value: value != 0, detail)
 
 
 def nonnegative(expressions: Iterable[Any], *, strictly: bool = False, detail: str = "") -> Outcome:
     """State that rational expressions are >= 0, or > 0, for all values >= 0 of their symbols.
 
-    An expression is proved if its numerator and denominator have no negative coefficient (for > 0: and a positive
-    constant term), refuted by a rational point at which it is negative, and undecided otherwise. 0 is trivial. The
-    outcome is unbounded if every other expression has symbols. Write a pair (larger, smaller) for the difference of
-    two expressions whose symbols may cancel: the symbols of both sides count.
+    An expression is proved if its numerator and denominator have no negative coefficient (for > 0, a positive constant
+    term as well), refuted by a rational point at which it is negative, and undecided otherwise. 0 is trivial. The
+    outcome is unbounded if every other expression has symbols. Pass a pair (larger, smaller) instead of a difference
+    whose symbols may cancel: the symbols of both sides count.
 
     Args:
         expressions: expressions of sympy without floats, or pairs (larger, smaller).
@@ -126,8 +141,8 @@ def nonnegative(expressions: Iterable[Any], *, strictly: bool = False, detail: s
     _check_symbols(parts, signs=True)
     differences = [sympy.together(larger - smaller) for larger, smaller in parts]
     is_proved = partial(_has_nonnegative_coefficients, strictly=strictly)
-    telling = [difference != 0 for difference in differences]
-    return _symbolic(parts, differences, telling, is_proved, lambda x: x <= 0 if strictly else x < 0, detail)
+    nontrivial = [difference != 0 for difference in differences]
+    return _symbolic(parts, differences, nontrivial, is_proved, lambda x: x <= 0 if strictly else x < 0, detail)
 
 
 def _balls(cells: Sequence[Cell], relation: Relation, bound: Number | arb, detail: str) -> Outcome:
@@ -135,7 +150,7 @@ def _balls(cells: Sequence[Cell], relation: Relation, bound: Number | arb, detai
     ranges = sorted({(cell.low, cell.high) for cell in cells}, key=lambda ends: ends[0])
     for (_, high), (low, _) in pairwise(ranges):
         checks.require(high is not None and low <= high, "cells", "must join without a gap", ((_, high), (low, _)))
-    limit = arb(bound.numerator) / bound.denominator if isinstance(bound, Fraction) else arb(bound)
+    limit = to_ball(bound)
     checks.require(limit.is_finite(), "bound", "must be a number", bound)
     balls, below = [cell.ball for cell in cells], relation == "<="
     finite = all(ball.is_finite() for ball in balls)
@@ -155,19 +170,19 @@ def _balls(cells: Sequence[Cell], relation: Relation, bound: Number | arb, detai
 def _symbolic(
     parts: Sequence[tuple[Any, Any]],
     differences: Sequence[Any],
-    telling: Sequence[bool],
+    nontrivial: Sequence[bool],
     is_proved: Callable[[Any], bool],
     is_wrong: Callable[[Any], bool],
     detail: str,
 ) -> Outcome:
     """Decide a statement about the difference of each pair."""
-    checks.require(any(telling), "cases", "must include one that is not trivial", f"{len(telling)} trivial cases")
+    checks.require(any(nontrivial), "cases", "must include one that is not trivial", f"{len(parts)} trivial cases")
     proved = [is_proved(difference) for difference in differences]
     refuted = any(_has_counterexample(d, is_wrong) for fine, d in zip(proved, differences, strict=True) if not fine)
     shows: Shows = "supports" if all(proved) else "contradicts" if refuted else "undecided"
-    # The symbols are those before the subtraction: a difference may well be the same number for all their values.
-    unbounded = all(a.free_symbols | b.free_symbols for (a, b), counts in zip(parts, telling, strict=True) if counts)
-    cases = telling.count(True)
+    # Symbols are collected before the subtraction: a difference may be the same number for all their values.
+    unbounded = all(a.free_symbols | b.free_symbols for (a, b), counts in zip(parts, nontrivial, strict=True) if counts)
+    cases = nontrivial.count(True)
     return Outcome(shows, float(proved.count(False)), "<=", 0.0, cases, len(parts) - cases, unbounded, detail)
 
 

@@ -1,4 +1,4 @@
-"""A claim: one statement to decide, its source, and what is recorded about it."""
+"""A claim: one statement to decide, its source and its recorded verdict."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -81,7 +81,6 @@ FIELDS = tuple(each.name for each in fields(Claim) if each.name != "registry")
 TEXTS = ("source", "statement", "setting", "formula", "intent", "amendment", "refutation", "section")
 NAMES = ("decided_by", "limit", "data")
 _REQUIRED = ("id", "source", "statement", "setting", "recorded", "check")
-_NEEDED = {"intent": ("amended", "fails"), "decided_by": ("amended", "fails")}
 _EXACTLY = {"amendment": "amended", "refutation": "fails"}
 
 
@@ -106,10 +105,9 @@ def validate(values: Mapping[str, Any], claim: str) -> None:
         rule(fine, name, "must be a list of names")
     for name, options in (("recorded", get_args(Verdict)), ("provenance", get_args(Provenance))):
         rule(values.get(name, "ours") in options, name, f"must be one of {'; '.join(options)}")
-    word = values["recorded"].partition(",")[0]
-    for name, verdicts in _NEEDED.items():
-        rule(bool(values.get(name)) or word not in verdicts, name, f"must be given when recorded is {word}")
-    rule(bool(values.get("intent")) == bool(values.get("decided_by")), "decided_by", "must be given with an intent")
+    word, intended = values["recorded"].partition(",")[0], bool(values.get("intent"))
+    rule(intended or word not in _EXACTLY.values(), "intent", f"must be given when recorded is {word}")
+    rule(intended == bool(values.get("decided_by")), "decided_by", "must be given with an intent")
     for name, verdict in _EXACTLY.items():
         rule(bool(values.get(name)) == (word == verdict), name, f"must be given exactly when recorded is {verdict}")
     rule(all(isinstance(plan, Plan) for plan in values.get("statistics", {}).values()), "statistics", "must be plans")

@@ -2,7 +2,7 @@
 
 ``measured/manifest.yaml`` maps the name of each folder, such as ``disentangled/reduced-mtp``, to the command that
 produced it, the commit of the code (if that was not recorded, the commit that added the folder) and a checksum of every
-file. An entry without files is planned: the runs are decided on, but not made yet.
+file. An entry without files is planned: its runs have not been made yet.
 
     python -m proofs_check.ledger.data                                      check every folder
     python -m proofs_check.ledger.data --update NAME --command "circuits …"  rewrite the entry of one folder
@@ -103,8 +103,8 @@ def write_entry(name: str, command: str, commit: str = "", root: Path | None = N
     checks.require(inside, "name", f"must be a folder below {root}", name)
     entry = Entry(command, commit or _current_commit(), _checksums(root / name))
     # A planned folder of runs is replaced once one of its runs is measured.
-    kept = {each: old for each, old in read_manifest(root).items() if old.files or not name.startswith(f"{each}/")}
-    entries = {each: value._asdict() for each, value in sorted({**kept, name: entry}.items())}
+    others = {each: old for each, old in read_manifest(root).items() if old.files or not name.startswith(f"{each}/")}
+    entries = {each: value._asdict() for each, value in sorted({**others, name: entry}.items())}
     write_text(root / MANIFEST, yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=120))
     read_manifest.cache_clear()
     return entry

@@ -1,8 +1,8 @@
 """Tests, the evidence and controls that they produce, and the kinds of evidence.
 
-A check never states a verdict; it states tests. A test measures a *variant*: a formula, a field, a model, whatever the
-statement is about. Evidence is the measurement of the statement itself. Controls are the same measurement of wrong
-variants (mutants), which the test must contradict, or of right ones, which it must support. Nothing else produces
+A check never states a verdict; it returns tests. A test measures a *variant*: a formula, a field, a model: the subject
+of the statement. Evidence is the measurement of the statement itself. Controls are the same measurement of wrong
+variants (mutants), which the test must contradict, or of other right ones, which it must support. Nothing else produces
 evidence or controls.
 """
 
@@ -38,12 +38,8 @@ NO_MUTANT = "none is given, so nothing shows that the test can fail"
 NOTHING_ACCEPTED = "none is given, so nothing shows that the test can pass"
 
 
-class _Absent:
-    def __repr__(self) -> str:
-        return "ABSENT"
-
-
-ABSENT: Final = _Absent()
+ABSENT: Final = object()
+"""The default of a statement that a test does not make; None may be a variant."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +51,8 @@ class Test:
 
     Args:
         kind: one of ``KINDS``.
-        quantity: what is measured, in words; unique among the tests of a claim. The fields ``decided_by``, ``limit``
-            and ``statistics`` of the claim refer to it.
+        quantity: the measured quantity, in words; unique among the tests of a claim. The claim's fields ``decided_by``,
+            ``limit`` and ``statistics`` refer to it.
         measure: a function of a variant. It returns an ``Outcome`` (from ``equal``, ``every``, ``at_most``,
             ``at_least``, ``balls_at_most``, ``balls_at_least``, ``same`` or ``nonnegative``) or, in a statistical test,
             a sample (``Counts``, ``Mean`` or ``Intervals``).
@@ -112,7 +108,7 @@ class CrossCheck:
     It is no evidence. If it does not agree, or agrees with a mutant, its claim is an error.
 
     Args:
-        quantity: what is compared, in words.
+        quantity: the compared quantity, in words.
         measure: a function of one implementation's values that compares them with the other's.
         truth: the values, which must agree.
         mutants: wrong values by name, which must not; at least one.
@@ -139,7 +135,7 @@ class CrossCheck:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check returns.
+    """The tests and cross-checks that a check returns.
 
     Args:
         tests: at least one. A claim is the conjunction of its parts, one test per part.
@@ -168,7 +164,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one test shows of one statement."""
+    """The outcome of one test on one statement."""
 
     kind: Kind
     statement: Statement
@@ -178,7 +174,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Control:
-    """What a test shows of a variant that it must contradict, or support."""
+    """The outcome of a test on a variant that it must contradict, or support."""
 
     quantity: str
     name: str
@@ -215,7 +211,7 @@ def run_test(test: Test, plan: Plan | None = None) -> tuple[list[Evidence], list
 
 
 def run_cross_check(check: CrossCheck) -> str:
-    """Return what is wrong with a cross-check, or "" if it agrees and rejects its mutants."""
+    """Return why a cross-check fails, or "" if the implementations agree and its mutants are rejected."""
     outcome = check.measure(check.truth)
     if outcome.shows != "supports":
         values = f"{outcome.value:.3g}, expected {outcome.relation} {outcome.bound:.3g}"

@@ -1,7 +1,7 @@
 """Outcomes of tests, and the comparisons that produce them.
 
-A check hands over arrays with one entry, or one row, per case. Every reduction over cases happens here, in numpy, so
-that a NaN is never lost: a comparison that meets one stays undecided.
+A check passes arrays with one entry, or one row, per case. All reductions over cases happen here, in numpy, which never
+loses a NaN: a comparison that meets one stays undecided.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ IDENTITY_TOLERANCE = 1e-12
 IDENTITY_REFUTED = 1e-6
 """Smallest gap that rounding cannot explain. Between the two bounds an identity is undecided."""
 _SMALLEST = 5e-324
-"""Stands for a difference of fractions that is too small for float64, but not zero."""
+"""Replaces a difference of fractions that is not zero but underflows in float64."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,20 @@ def at_least(
 ) -> Outcome:
     """State that every value is at least ``bound``; the mirror image of ``at_most``.
 
+    Args:
+        values: an array with cases on the first axis, of floats, integers or fractions.
+        bound: the bound; exact if the values are.
+        refuted_below: values below this contradict, by default the bound. Values in between are undecided, because
+            rounding could explain them.
+        nontrivial: for each case, whether it exercises the statement; by default all do. The others are left out.
+        detail: a remark for the reader.
+
+    Returns:
+        An outcome whose value is the smallest of the values.
+
+    Raises:
+        ValueError: if the values are not real numbers, the bound is NaN, or all cases are trivial.
+
     Example:
         >>> at_least([Fraction(1, 3), 1], Fraction(1, 3)).shows
         'supports'
@@ -142,7 +156,7 @@ def at_least(
 
 
 def every(holds: Any, *, nontrivial: Any = None, detail: str = "") -> Outcome:
-    """State that a yes-or-no question is answered yes in every case.
+    """State that something is true in every case.
 
     Args:
         holds: a boolean per case, or an array of booleans with cases on the first axis.
@@ -150,7 +164,7 @@ def every(holds: Any, *, nontrivial: Any = None, detail: str = "") -> Outcome:
         detail: a remark for the reader, such as the first counterexample.
 
     Returns:
-        An outcome whose value is the number of cases that are answered no.
+        An outcome whose value is the number of cases in which it is false.
 
     Raises:
         ValueError: if ``holds`` is empty or not boolean, or all cases are trivial.
@@ -162,31 +176,31 @@ def every(holds: Any, *, nontrivial: Any = None, detail: str = "") -> Outcome:
     answers = np.asarray(holds)
     checks.require(answers.dtype == bool, "holds", "must be booleans", answers.dtype)
     checks.require(answers.size > 0, "holds", "must not be empty", answers.shape)
-    kept, trivial = _nontrivial_cases(answers, nontrivial)
-    wrong = int(np.sum(~kept.reshape(len(kept), -1).all(axis=1)))
+    counted, trivial = _nontrivial_cases(answers, nontrivial)
+    wrong = int(np.sum(~counted.reshape(len(counted), -1).all(axis=1)))
     shows: Shows = "contradicts" if wrong else "supports"
-    return Outcome(shows, float(wrong), "<=", 0.0, len(kept), trivial, detail=detail)
+    return Outcome(shows, float(wrong), "<=", 0.0, len(counted), trivial, detail=detail)
 
 
 def _bounded(
     values: Any, relation: Relation, bound: Number, refuted: Number | None, nontrivial: Any, detail: str
 ) -> Outcome:
-    kept, trivial = _nontrivial_cases(_real(values), nontrivial)
+    counted, trivial = _nontrivial_cases(_real(values), nontrivial)
     sign = 1 if relation == "<=" else -1
     limit = bound if refuted is None else refuted
     checks.require(not np.isnan(float(bound)), "bound", "must be a number", bound)
     checks.require(sign * limit >= sign * bound, "refuted", f"must not be on the near side of the bound {bound}", limit)
-    worst = kept.max() if relation == "<=" else kept.min()
+    worst = counted.max() if relation == "<=" else counted.min()
     shows: Shows = "undecided"
-    if sign * worst <= sign * bound and np.isfinite(kept.astype(float)).all():
+    if sign * worst <= sign * bound and np.isfinite(counted.astype(float)).all():
         shows = "supports"
     elif sign * worst > sign * limit:  # false for NaN
         shows = "contradicts"
-    return Outcome(shows, float(worst), relation, float(bound), len(kept), trivial, detail=detail)
+    return Outcome(shows, float(worst), relation, float(bound), len(counted), trivial, detail=detail)
 
 
 def _real(values: Any) -> np.ndarray:
-    """Convert to real numbers in a dtype that rounds neither them nor a bound."""
+    """Convert to a dtype of real numbers in which neither the values nor a bound are rounded."""
     array = np.asarray(values)
     if array.dtype.kind in "biu":
         return array.astype(object)

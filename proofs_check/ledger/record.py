@@ -1,5 +1,6 @@
 """Results as JSON values, and back."""
 
+import functools
 import json
 import math
 import platform
@@ -29,6 +30,7 @@ def to_json(results: Iterable[Result]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of ``PACKAGES``."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}

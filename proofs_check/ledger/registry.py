@@ -22,8 +22,8 @@ GROUP = "proofs_check.claims"
 def load(path: str | Path) -> tuple[Claim, ...]:
     """Return the claims of one registry: a YAML file, or a Python file that defines ``CLAIMS``.
 
-    A YAML registry maps ``claims`` to a list of claims and, optionally, ``paper`` to the text that every source begins
-    with, unless the claim has a ``paper`` of its own. No check is imported.
+    A YAML registry maps ``claims`` to a list of claims and, optionally, ``paper`` to the text with which the source of
+    each claim begins, unless the claim has a ``paper`` of its own. No check is imported.
 
     Raises:
         ValueError: naming file, claim, field, rule and value.
@@ -38,15 +38,15 @@ def load(path: str | Path) -> tuple[Claim, ...]:
     return unique(replace(claim, registry=str(file)) for claim in claims)
 
 
-class Discovered(NamedTuple):
-    """The claims of installed packages, and a message for each entry point that is broken."""
+class Collected(NamedTuple):
+    """Claims, and a message for each broken entry point of an installed package."""
 
     claims: tuple[Claim, ...]
     errors: tuple[str, ...]
 
 
-def discover() -> Discovered:
-    """Return the claims of installed packages, whose entry points give a list of claims or the path of a registry."""
+def discover() -> Collected:
+    """Return the claims of installed packages. Their entry points refer to a list of claims or a registry's path."""
     claims: list[Claim] = []
     errors: list[str] = []
     for point in entry_points(group=GROUP):
@@ -58,7 +58,7 @@ def discover() -> Discovered:
             errors.append(f"{origin}: must lead to claims ({describe_error(error)})")
             continue
         claims += [replace(claim, registry=claim.registry or origin) for claim in loaded]
-    return Discovered(tuple(claims), tuple(errors))
+    return Collected(tuple(claims), tuple(errors))
 
 
 def unique(claims: Iterable[Claim]) -> tuple[Claim, ...]:
@@ -93,8 +93,8 @@ def check_imports(claims: Iterable[Claim]) -> None:
             claim.check.resolve()
 
 
-class _Loader(yaml.SafeLoader):
-    """``yaml.SafeLoader``, except that a repeated key is an error instead of replacing the first value."""
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # pyright: ignore[reportGeneralTypeIssues]
+    """A safe loader, except that a repeated key is an error instead of replacing the first value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]

@@ -32,13 +32,13 @@ class Result:
         claim: the claim.
         verdict: one of the verdicts, or "error".
         reason: why the verdict is open, if it is.
-        evidence: what the tests show of the statements.
-        controls: what they show of mutants and of accepted variants.
+        evidence: outcomes of the tests on the statements.
+        controls: their outcomes on mutants and on accepted variants.
         cross_checks: quantities on which our own implementations agree.
         example: the correction or a counterexample, with its numbers.
-        error: empty, or what the check raised, in one line followed by the traceback.
+        error: the exception that the check raised, in one line followed by the traceback; empty if there is none.
         seconds: processor time.
-        reused: whether the same code decided it earlier, on the same data.
+        reused: whether it comes from the cache.
 
     Example:
         >>> test = Test("exact", "2 + 2", lambda total: equal([2 + 2], [total]), printed=4, mutants={"five": 5})
@@ -138,7 +138,7 @@ class Verification:
 
 
 def decide(claim: Claim, time_limit: int | float | None = None) -> Result:
-    """Run the check of a claim in float64 and compute its verdict. What the check raises becomes part of the result.
+    """Run the check of a claim in float64 and compute its verdict. An exception of the check is part of the result.
 
     Args:
         claim: the claim.
@@ -176,7 +176,7 @@ def decide(claim: Claim, time_limit: int | float | None = None) -> Result:
 
 
 def decide_all(claims: Sequence[Claim], jobs: int = 1, time_limit: int | float | None = None) -> Iterator[Result]:
-    """Decide claims, each when its result is asked for, or ``jobs`` of them in parallel; yield results in order.
+    """Yield the results of claims in order: each computed when it is requested, or ``jobs`` of them in parallel.
 
     A check that is a function of a Python file is always run in this process.
     """
@@ -196,7 +196,7 @@ def decide_all(claims: Sequence[Claim], jobs: int = 1, time_limit: int | float |
 
 
 def _awaited(claim: Claim, pending: Future[Result]) -> Result:
-    """Return a result; if its process died, for example for lack of memory, the claim is an error."""
+    """Return a result, which is an error if its process died, for example for lack of memory."""
     try:
         return pending.result()
     except Exception as error:
@@ -246,7 +246,7 @@ def describe(item: Evidence | Control) -> str:
 
 
 class _OutOfTime(BaseException):
-    """Not an ``Exception``, so that a check that handles those does not swallow it."""
+    """Derived from ``BaseException``: a check that handles ``Exception`` must not swallow it."""
 
 
 @contextmanager

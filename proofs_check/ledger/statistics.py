@@ -1,10 +1,11 @@
 """Statistical evidence: samples measured on independent runs, judged by a plan that the registry states beforehand.
 
-A check hands over counts or measurements. The interval, the effect that it must reach and the number of comparisons
-that share one error rate come from the claim's plan.
+A check returns counts or measurements. The interval, the effect that it must reach and the number of comparisons that
+share one error rate come from the claim's plan.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,12 @@ from proofs_check.ledger.outcome import Outcome, Shows
 
 @dataclass(frozen=True)
 class Plan:
-    """What a statistical test asks for, fixed in the registry before the data are read.
+    """The bound and the confidence level of a statistical test, fixed in the registry before the data are read.
 
     Args:
-        at_most: the effect: the whole interval must be at or below this.
-        at_least: or at or above this. Exactly one of the two is given.
-        comparisons: number of intervals that hold at once: all that were looked at, not only those reported.
+        at_most: bound that the whole interval must not exceed.
+        at_least: bound that it must reach or exceed. Exactly one of the two bounds is given.
+        comparisons: number of intervals that must hold jointly: all that were looked at, not only those reported.
         level: probability that all of them hold.
 
     Raises:
@@ -85,7 +86,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Intervals that the check computed itself; the statement is about every one of them.
+    """Confidence intervals that the check computed itself; the statement is about every one of them.
 
     Args:
         low: lower ends, [intervals].
@@ -145,8 +146,7 @@ def _intervals(sample: Sample, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(sample, Counts):
         successes = np.atleast_1d(np.asarray(sample.successes))
         checks.require(successes.dtype.kind in "iu", "successes", "must be whole numbers", sample.successes)
-        intervals = [binomtest(n, sample.trials).proportion_ci(level, method="exact") for n in successes.tolist()]
-        low, high = (np.array([float(getattr(each, end)) for each in intervals]) for end in ("low", "high"))
+        low, high = np.array([_exact_interval(n, sample.trials, level) for n in successes.tolist()]).T
         return (low, high) if sample.around is None else _distance(low, high, sample.around)
     if isinstance(sample, Mean):
         values = np.asarray(sample.values, float)
@@ -160,6 +160,12 @@ def _intervals(sample: Sample, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     ordered = low.shape == high.shape and not (low > high).any()
     checks.require(ordered, "low", "must not exceed high", (sample.low, sample.high))
     return low, high
+
+
+@cache
+def _exact_interval(successes: int, trials: int, level: float) -> tuple[float, float]:
+    interval = binomtest(successes, trials).proportion_ci(level, method="exact")
+    return float(interval.low), float(interval.high)
 
 
 def _distance(low: np.ndarray, high: np.ndarray, centre: float) -> tuple[np.ndarray, np.ndarray]:

@@ -48,7 +48,7 @@ def print_row(out: Console, claims: Sequence[Claim], result: Result) -> None:
 
 
 def print_details(out: Console, results: Sequence[Result]) -> None:
-    """Print what is wrong with each claim that is amended or fails, and every number of one that is not as recorded."""
+    """Print the explanation of each claim that is amended or fails, and all evidence of one that is not as recorded."""
     for result in results:
         if result.agrees and result.word not in ("amended", "fails"):
             continue

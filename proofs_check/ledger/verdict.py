@@ -1,4 +1,4 @@
-"""The verdict that the evidence forces.
+"""The rule that computes a verdict from the evidence.
 
 A statement is the conjunction of its parts, and each test is about one part. So a statement is *supported* if all
 evidence on it supports it, *contradicted* if any contradicts it, and undecided otherwise.
@@ -8,12 +8,12 @@ evidence on it supports it, *contradicted* if any contradicts it, and undecided 
     printed contradicted, its intent contradicted                       fails
     anything else                                                       open
 
-No label decides anything by itself: a claim that is contradicted stays open until the quantities that its registry
-entry lists under ``decided_by`` have shown whether its intent survives.
+A claim that is contradicted stays open until the quantities that its registry entry lists under ``decided_by`` have
+shown whether its intent is true. No label in the registry decides this.
 
-A claim about a limit lists the quantities that make up the limit under ``limit``. If all of them reach infinity (by
-symbols, or by balls over ranges without end), the verdict is proved. If one rests on points or on a simulation, the
-verdict rests on numbers and says so: ", numerically".
+A claim about a limit lists the quantities that make up the limit under ``limit``. If all of them extend to infinity (in
+symbols, or in balls over unbounded ranges), the verdict is proved. If one was only computed at points or simulated, the
+verdict is marked ", numerically".
 """
 
 from collections.abc import Iterable, Sequence

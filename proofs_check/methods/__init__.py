@@ -1,1 +1,1 @@
-"""What checks are made of: the paper's setting, ball arithmetic, exact enumeration, comparisons of gradients."""
+"""Building blocks of checks: the paper's setting, ball arithmetic, exact enumeration, comparisons of gradients."""

@@ -11,11 +11,12 @@ order e^-gamma, a factor x is taken out by hand before any ball is subtracted fr
 The exponent is the Layer-2 logit of j minus that of t_end, plus gamma.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from flint import arb
+from flint import arb, ctx
 
 from proofs_check.ledger import Cell
 from proofs_check.methods.star import T, Tokens, edge_orders, goal, goal_position, next_label, positions, replayed
@@ -24,7 +25,7 @@ Spans = tuple[tuple[float, float | None], ...]
 FROM_5: Final[Spans] = ((5.0, 6.0), (6.0, 8.0), (8.0, 20.0), (20.0, None))
 FROM_20: Final[Spans] = ((20.0, 40.0), (40.0, None))
 AT_20: Final[Spans] = ((20.0, 20.0),)
-"""One gamma, for wrong variants: they have no factor x to take out, and no bound at infinity."""
+"""One gamma, for wrong variants, from which no factor x can be taken out and which have no bound at infinity."""
 ZERO, ONE = arb(0), arb(1)
 
 
@@ -38,7 +39,7 @@ class Range(NamedTuple):
 class Layer2(NamedTuple):
     """Multiples of gamma in Layer 2: W0 = ``match`` gamma I, W1[T-1, T-1] = -``mask`` gamma. The circuit has 1 and 1.
 
-    Others are wrong circuits, over a bounded range of gamma only.
+    Other values are wrong circuits, which can be evaluated over a bounded range of gamma only.
     """
 
     match: float = 1.0
@@ -50,6 +51,16 @@ Quantity = Callable[[Range, Any], arb]
 Block = np.ndarray
 """A matrix of balls."""
 CIRCUIT: Final = Layer2()
+
+
+@contextmanager
+def series_length_restored() -> Iterator[None]:
+    """Restore the length of power series, which python-flint stores in a global."""
+    cap = ctx.cap
+    try:
+        yield
+    finally:
+        ctx.cap = cap
 
 
 def over(low: float, high: float | None = None) -> Range:
@@ -69,7 +80,7 @@ def cells(quantity: Quantity, spans: Spans, cases: Iterable[Any] | None = None) 
 
 
 def halved(quantity: Quantity) -> Quantity:
-    """Return the same quantity over e^-gamma, with all weights half as large."""
+    """Return the quantity, still divided by e^-gamma, with all weights half as large."""
 
     def at_half(box: Range, case: Any) -> arb:
         x = box.x.sqrt()
@@ -95,7 +106,7 @@ def next_miss(box: Range, tokens: Tokens, layer_2: Layer2 = CIRCUIT) -> arb:
 
 
 def goal_output(box: Range, tokens: Tokens) -> arb:
-    """f1 . e_{u_end} / x: the deep head predicts v, so another target gets only what misses v."""
+    """f1 . e_{u_end} / x. The deep head predicts v, so the probability of any other label is of order x."""
     return _reached(box, tokens, positions(tokens, goal(tokens)), CIRCUIT)
 
 
@@ -128,7 +139,7 @@ def attention(box: Range, tokens: Tokens) -> tuple[Block, Block]:
 
 
 def layer_2_factors(box: Range, tokens: Tokens, layer_2: Layer2 = CIRCUIT) -> tuple[arb, list[arb]]:
-    """Return q and the E_j. E is 0 at t_end, which takes no part in sums over the others."""
+    """Return q and the E_j, with 0 at t_end, which is left out of the sums over the other positions."""
     p, at_end = sharp(box, T - 1), goal_position(tokens)
     others = [sum(token == other for k, other in enumerate(tokens) if k != T - 2) for token in tokens]
     factors = []
@@ -165,7 +176,7 @@ def _surprisal(box: Range, missed: arb) -> arb:
 
 
 def _reached(box: Range, tokens: Tokens, where: Sequence[bool], layer_2: Layer2) -> arb:
-    """(f1 on these positions) / x, for positions other than t_v, which the deep head attends to."""
+    """(f1 on these positions) / x, where t_v, to which the deep head attends, is not one of them."""
     at_end = goal_position(tokens)
     assert not where[at_end - 1]
     q, factors = layer_2_factors(box, tokens, layer_2)

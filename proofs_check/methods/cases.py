@@ -1,9 +1,8 @@
-"""The cases on which Lemmas 1 to 5 are decided: the paper's symbols on a prompt, and what the literal model gives.
+"""The cases on which Lemmas 1 to 5 are decided: the paper's symbols on a prompt, and the literal model's results.
 
 Lemma 1 defines A^(l) = Z W0^(l) Z^T + W1^(l) and S^(l) = softmax(MASK(S^(l-1) A^(l))) with S^(0) = I. The symbols are
-computed in numpy, so that a printed formula can be written symbol by symbol, and use none of the library's
-computations. One program of the literal model and its derivatives serves every case of every claim, because compiling
-it is the main cost.
+computed in numpy, independently of the library, and printed formulas are written in them symbol by symbol. One program
+of the literal model and its derivatives serves every case of every claim, because compiling it is the main cost.
 """
 
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from proofs_check.methods import star
 from proofs_check.methods.star import DRAWS, N, T
 
 POINTER = 50.0
-"""A gamma at which W1^(1) = gamma L is the predecessor pointer up to rounding: e^-50 is far below 1e-16."""
+"""A gamma at which W1^(1) = gamma L is the predecessor pointer up to rounding, as e^-50 is far below 1e-16."""
 
 
 class Symbols(NamedTuple):
@@ -47,7 +46,7 @@ class Symbols(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What Definitions 1 and 2 give, with the blocks of W^(2) where footnote 2 puts them; derivatives by autodiff.
+    """Results of Definitions 1 and 2 with the blocks of W^(2) where footnote 2 puts them; derivatives by autodiff.
 
     outputs      f2, then f1
     attention    S1, then S2
@@ -77,7 +76,7 @@ class Prompt(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One prompt: the paper's symbols, and what the literal model gives. All arrays are numpy's."""
+    """One prompt: the paper's symbols, and the literal model's results. All arrays are numpy's."""
 
     tokens: ndarray
     symbols: Symbols
@@ -123,7 +122,7 @@ def deep() -> tuple[Case, ...]:
 def example() -> Case:
     """Return the running example with the weights of Corollary 1 at gamma = 1 and target y1."""
     one = (circuit(1.0), Prompt(np.array(star.EXAMPLE, np.int32), np.int32(star.EXAMPLE_PATH[1])))
-    copies = len(prompts()[1])  # as many as there are cases, so that the compiled program is the same
+    copies = len(prompts()[1])  # as many as there are cases, to reuse the compiled program
     return evaluate(*jax.tree.map(lambda leaf: np.broadcast_to(leaf, (copies, *leaf.shape)), one))[0]
 
 

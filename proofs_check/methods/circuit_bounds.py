@@ -141,7 +141,7 @@ def losses() -> Compared:
 
 @cache
 def replay_output() -> Compared:
-    """e^gamma (1 - f1(Z') . e_v), as the sum of what the other labels get, and e^gamma f1(Z') . e_{u_end}."""
+    """e^gamma (1 - f1(Z') . e_v), as a sum over the other labels, and e^gamma f1(Z') . e_{u_end}."""
     run = library.at_circuit()
     outputs = run.replay.outputs[1] * np.exp(run.gamma)[:, None]
     labels = np.arange(N) == np.array([[next_label(tokens)] for tokens in run.tokens])
@@ -150,7 +150,7 @@ def replay_output() -> Compared:
         [float(f(box, replayed(tokens)).mid()) for f in (ball.next_miss, ball.goal_output)]
         for box, tokens in _points(run)
     ]
-    sums = [np.sum(np.where(kept, outputs, 0), axis=1) for kept in (~labels, hit)]
+    sums = [np.sum(np.where(mask, outputs, 0), axis=1) for mask in (~labels, hit)]
     return Compared(np.stack(sums, axis=1), np.array(ours))
 
 

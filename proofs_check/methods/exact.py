@@ -20,6 +20,7 @@ from proofs_check.methods.star import (
     goal_position,
     next_label,
     positions,
+    random_row,
     replayed,
 )
 
@@ -122,20 +123,16 @@ def one_hot(length: int, at: int) -> Row:
     return [Fraction(i == at) for i in range(length)]
 
 
-def random_attention(random: Random, length: int) -> Attention:
-    """Return random rational attention and scores; S1 is causal."""
-    return Attention(
-        [_random_row(random, t + 1, length) for t in range(length)],
-        _random_row(random, length, length),
-        [[Fraction(random.randint(-9, 9), random.randint(1, 9)) for _ in range(length)] for _ in range(length)],
-    )
-
-
 @cache
 def drawn() -> list[tuple[Tokens, Attention]]:
-    """Return each edge order with random attention and scores."""
+    """Return each edge order with random rational attention and scores; S1 is causal."""
     random = Random(0)
-    return [(tokens, random_attention(random, T)) for tokens in edge_orders()]
+
+    def attention() -> Attention:
+        s1, s2 = [random_row(random, t + 1) for t in range(T)], random_row(random, T)
+        return Attention(s1, s2, [[Fraction(random.randint(-9, 9), random.randint(1, 9)) for _ in s2] for _ in s2])
+
+    return [(tokens, attention()) for tokens in edge_orders()]
 
 
 def circuit(tokens: Tokens, attention: Attention) -> Attention:
@@ -175,11 +172,6 @@ def split_layer_2(tokens: Tokens, attention: Attention) -> Attention:
 def split_query(tokens: Tokens, attention: Attention) -> Attention:
     imposed = circuit(tokens, attention)
     return imposed._replace(s1=[*imposed.s1[:-1], [Fraction(t >= T - 2, 2) for t in range(T)]])
-
-
-def _random_row(random: Random, support: int, length: int) -> Row:
-    parts = [random.randint(1, 9) for _ in range(support)]
-    return [Fraction(part, sum(parts)) for part in parts] + [Fraction(0)] * (length - support)
 
 
 def _through_softmax(s: Row, upstream: Row) -> Row:

@@ -1,7 +1,7 @@
-"""Formulas against what the literal model gives, by automatic differentiation where they are gradients.
+"""Comparisons of formulas with the literal model; gradients are compared with automatic differentiation.
 
-A formula is a function of a ``Case``. ``against_literal`` makes the measure of a test from what the formula should
-give. The library's own functions are cross-checked, all of them in one compiled program.
+A formula is a function of a ``Case``. ``against_literal`` makes the measure of a test from the right value of the
+formula. The library's own functions are cross-checked, all of them in one compiled program.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from circuits.disentangled.weights import Weights
 from proofs_check.ledger import CrossCheck, Outcome, equal
 from proofs_check.methods import cases, star
 from proofs_check.methods.cases import Case, Model
+from proofs_check.methods.twins import twins_agree
 
 Formula = Callable[[Case], Any]
 CHANGES: Final[dict[str, Callable[[ndarray], ndarray]]] = {
@@ -37,18 +38,17 @@ def changed(formula: Formula, *names: str) -> dict[str, Formula]:
 
 
 def against_literal(on: tuple[Case, ...], truth: Callable[[Model], Any]) -> Callable[[Formula], Outcome]:
-    """Return the measure of a formula: its value in every case compared with what it should give."""
+    """Return the measure of a formula: its value in every case, compared with that of the literal model."""
     return lambda formula: equal([formula(case) for case in on], [truth(case.literal) for case in on])
 
 
 def library_agrees(function: str, ours: ndarray, truth: Any) -> CrossCheck:
     """Compare the values of a library function with the right ones, with cases on the first axis."""
-    mutants = {"sign flipped": -ours, "last axis shifted by one": np.roll(ours, 1, axis=-1)}
-    return CrossCheck(f"library's {function}", lambda values: equal(values, np.asarray(truth)), ours, mutants)
+    return twins_agree(f"library's {function}", ours, truth, {"last axis shifted by one": np.roll(ours, 1, axis=-1)})
 
 
 def objective_agrees(part: Literal["plan", "replay", "goal"], read: Callable[[Weights], Any]) -> CrossCheck:
-    """Compare what is read of the gradient of one part in ``objective``, which users call, with autodiff."""
+    """Compare a part of the gradient that ``objective``, which users call, returns for one loss with autodiff."""
     on = {"plan": cases.plan, "replay": cases.replay, "goal": cases.goal}[part]()
     true = [case.literal.shallow if part == "goal" else case.literal.deep for case in on]
     ours = getattr(library()["gradients"], part)
@@ -68,7 +68,7 @@ def moved_scores(case: Case, layer: int) -> ndarray:
 
 
 def worst_entry(name: str, printed: Formula, truth: Callable[[Model], Any]) -> str:
-    """Describe where the print is most wrong on the running example."""
+    """Describe the entry of the running example in which the printed formula is most wrong."""
     case = cases.example()
     wrong, right = printed(case), truth(case.literal)
     i, j = map(int, np.unravel_index(np.argmax(np.abs(wrong - right)), wrong.shape))

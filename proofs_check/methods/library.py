@@ -1,6 +1,6 @@
-"""The library on all edge orders, for cross-checks: under Corollary 1's circuit, and under random weights.
+"""Runs of the library on all edge orders, for cross-checks: with Corollary 1's circuit, and with random weights.
 
-Both are batches of 96 cases, so that one compiled program serves all claims.
+Both are batches of 96 cases, and one compiled program serves all claims.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from circuits.tasks.star.graph import replay_context
 from proofs_check.methods.star import N, T, Tokens, contexts
 
 GAMMAS: Final = (5.0, 20.0, 100.0, 500.0)
-"""Where the circuit is evaluated: from the smallest gamma of the claims to where e^-gamma is 7e-218."""
+"""Values of gamma for the circuit: from the smallest one of the claims to one with e^-gamma = 7e-218."""
 WRONG: Final[dict[str, Callable[[Any], Any]]] = {
     "zero": lambda array: 0 * array,
     "negated": lambda array: -array,
@@ -31,7 +31,7 @@ WRONG_NUMBERS: Final = {name: WRONG[name] for name in ("zero", "negated")}
 
 
 class Run(NamedTuple):
-    """What the library returns; every array has the cases on its first axis.
+    """Results of the library; every array has the cases on its first axis.
 
     tokens    the context Z of each case
     gamma     of each case; NaN for random weights
@@ -79,5 +79,5 @@ def _program() -> Callable[..., tuple[Objective, Activations, Activations]]:
         replay = forward(weights, replay_context(tokens, y1))
         return objective(weights, tokens, y1, y2), forward(weights, tokens), replay
 
-    # The program runs twice: compiling it takes longer than running it, and half as long without optimisation.
+    # Most of the time is spent on compiling, which takes half as long without optimisation.
     return jax.jit(jax.vmap(together), compiler_options={"xla_backend_optimization_level": 0})

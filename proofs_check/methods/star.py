@@ -132,13 +132,18 @@ def mean_row(rows: Iterable[Sequence[Fraction]]) -> Row:
 def random_rows(number: int, seed: int = 0) -> list[Row]:
     """Return random rational attention, positive at every position."""
     random = Random(seed)
-    parts = [[random.randint(1, 9) for _ in range(T)] for _ in range(number)]
-    return [[Fraction(part, sum(row)) for part in row] for row in parts]
+    return [random_row(random, T) for _ in range(number)]
+
+
+def random_row(random: Random, support: int) -> Row:
+    """Return random rational attention, positive at the first ``support`` positions and 0 at the others."""
+    parts = [random.randint(1, 9) for _ in range(support)]
+    return [Fraction(part, sum(parts)) for part in parts] + [Fraction(0)] * (T - support)
 
 
 @cache
 def prompts() -> tuple[Array, Array, Array]:
-    """Return (tokens, y1, y2) of the 24 edge orders as arrays, from no code of the library that could drop some."""
+    """Return (tokens, y1, y2) of the 24 edge orders as arrays, independently of the library's own enumeration."""
     with jax.ensure_compile_time_eval():  # a caller under jit must not leave its tracers in the cache
         labels = zip(*((c.tokens, c.v, c.end) for c in contexts()), strict=True)
         tokens, y1, y2 = (jnp.asarray(values, jnp.int32) for values in labels)

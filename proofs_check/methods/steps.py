@@ -1,4 +1,4 @@
-"""Tests of the steps of a proof: functions whose default arguments are what the proof states."""
+"""Tests of the steps of a proof. A step is a function whose default arguments are the values that the proof states."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -23,6 +23,6 @@ def step_test(
     mutants: Mapping[str, Changes],
     **others: Changes,
 ) -> Test:
-    """Return the test of a step as one or several statements; ``others`` states variants of it."""
+    """Return the test of a step that counts for one or several statements; ``others`` are statements of a variant."""
     stated: dict[str, Any] = {**{name: {} for name in statements}, **others}
     return Test(kind, quantity, varied(step), **stated, mutants=mutants)

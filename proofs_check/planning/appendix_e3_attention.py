@@ -1,4 +1,4 @@
-"""Appendix E.3, Figures 5 and 6: what standard transformers attend to while they predict the branching token.
+"""Appendix E.3, Figures 5 and 6: attention of standard transformers while they predict the branching token.
 
 The statement is about models of the paper's size, none of which was trained here. It is tested on models with the names
 in ``PAPER``, and is undecided without them.
@@ -7,9 +7,9 @@ Six smaller models, seeds 0 to 2 of each objective, come with the repository. Th
 single attention heads, which is to be decided on models of other seeds, ``NEW``; the six are no evidence for it. One of
 each objective serves as a control.
 
-Everything is computed from the weights: attention on held-out problems, averaged over problems. Where the appendix
-averages over the heads of a layer, so do we; a head attends to a node if it gives it more than half of its attention.
-Layers count from 0 here; the appendix counts from 1, so that its layers 3 and 4 are 2 and 3.
+Everything is computed from the weights: attention on held-out problems, averaged over problems and, where the appendix
+does so, over the attention heads of a layer. An attention head attends to a node if the node gets more than half of its
+attention. Layers count from 0 here; the appendix counts from 1, and its layers 3 and 4 are 2 and 3 here.
 """
 
 from collections.abc import Callable
@@ -144,7 +144,7 @@ def _prefers(layers: slice, sign: int, models: Models) -> Sample:
 
 
 def _best(models: Models) -> Sample:
-    """Return what the best head of layers 2 and 3 gives the goal, in each model."""
+    """Return the largest attention of a head of layers 2 and 3 to the goal, in each model."""
     best = [Interval(*(end[MIDDLE].max() for end in each.goal)) for each in models]
     return _intervals([each.low for each in best], [each.high for each in best])
 

@@ -1,6 +1,6 @@
-"""Corollary 2: what the circuit does with the context Z', whose last token is v.
+"""Corollary 2: the output, loss and gradient of the circuit on the context Z', whose last token is v.
 
-Nothing that steers the circuit has changed, so f1(Z') still predicts v. The loss for the target u_end is
+The circuit's attention does not depend on the last token, so f1(Z') still predicts v. The loss for the target u_end is
 L1b = gamma - log 3 + o(1), because three routes of weight e^-gamma each reach u_end. Its gradient is not small. The
 Jacobians are O(e^-gamma), but they are divided by f1(Z') . e_{u_end} = 3 e^-gamma + ..., and what remains is the
 posterior over the three routes: a third each. It raises the self-logit of t_end in Layer 1 and, in Layer 2, the logits

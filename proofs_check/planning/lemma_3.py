@@ -57,7 +57,12 @@ def logits_1() -> Findings:
 
     def with_rows(rows: Callable[[ndarray, ndarray], ndarray]) -> Formula:
         """M * [ S1 * (G - ``rows`` of G and S1) ]."""
-        return lambda case: M * (case.symbols.s1 * (case.literal.attention_1 - rows(*_g_and_s1(case))))
+
+        def formula(case: Case) -> ndarray:
+            g, s1 = case.literal.attention_1, case.symbols.s1
+            return M * (s1 * (g - rows(g, s1)))
+
+        return formula
 
     mutants = {
         "S1 1 1^T taken before the Hadamard product": with_rows(lambda g, s: g * (s @ ONES)),
@@ -160,16 +165,10 @@ def _printed_attention_1(case: Case) -> ndarray:
     return _value_term(case) + _query_term(case)
 
 
-def _g_and_s1(case: Case) -> tuple[ndarray, ndarray]:
-    """Return G = dL1/dS1 by autodiff, and S1."""
-    return case.literal.attention_1, case.symbols.s1
-
-
 def _printed_logits_1(case: Case, g: ndarray | None = None) -> ndarray:
     """M * [ S1 * (G - (G * S1) 1 1^T) ], with the true G unless another is given."""
-    true, s1 = _g_and_s1(case)
-    g = true if g is None else g
-    return M * (s1 * (g - (g * s1) @ ONES))
+    gradient, s1 = case.literal.attention_1 if g is None else g, case.symbols.s1
+    return M * (s1 * (gradient - (gradient * s1) @ ONES))
 
 
 def _row_by_row(case: Case, g: ndarray) -> ndarray:

@@ -8,7 +8,7 @@ import json
 from functools import cache
 from math import nan
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from circuits import checks
 from circuits.training.config import TrainConfig
@@ -16,13 +16,13 @@ from circuits.training.run_folder import read_config, read_metrics
 from proofs_check.ledger import Counts, Intervals, Sample, data
 
 UNMEASURED = Intervals(nan, nan, 1.0)
-"""The sample of no runs at all: whatever rests on it is undecided."""
+"""The sample of no runs, which leaves a statement undecided."""
 SEEDS = 3
 """Number of seeds in every cell of an experiment, as in Figure 2; the plans in the registry count as many."""
 
 
 class Run(NamedTuple):
-    """One seed of a finished run, and its accuracy at the end: right greedy answers, and problems."""
+    """One seed of a finished run, with its numbers of right greedy answers and of problems at the end."""
 
     name: str
     config: TrainConfig
@@ -52,6 +52,7 @@ class Run(NamedTuple):
         return model.layers * (2 * model.width**2 + 2 * model.width * shared + mlp) / 1e6
 
 
+Split = Literal["test", "train"]
 Cell = tuple[Run, ...]
 """Runs that differ in their seed alone."""
 
@@ -75,10 +76,10 @@ FIGURE_2_TREE = Setting("tree", 2, 5, 100, 256, 1e-4, None, None)
 
 
 def in_setting(folder: str, setting: Setting) -> tuple[Run, ...]:
-    """Return the finished runs of a set, all in the paper's setting; none as long as they are planned.
+    """Return the finished runs of a set, which must be in the paper's setting; none while they are only planned.
 
-    To allow for whole layers and batches, sizes of models may be off by 10%, epochs by 1%. Raises ValueError naming the
-    run.
+    Numbers of layers and batches are integers, so sizes of models may differ by 10% and epochs by 1%. Raises ValueError
+    naming the run.
     """
     runs = finished(folder)
     for run in runs:
@@ -98,46 +99,28 @@ def in_setting(folder: str, setting: Setting) -> tuple[Run, ...]:
 
 
 def whole(runs: Cell) -> Cell:
-    """Return the runs if they have ``SEEDS`` different seeds, otherwise none: a cell is read once it is complete."""
+    """Return the runs if they have ``SEEDS`` different seeds, otherwise none: an incomplete cell is not evaluated."""
     seeds = [run.seed for run in runs]
     checks.require(len(set(seeds)) == len(seeds) <= SEEDS, "runs", f"must be of {SEEDS} different seeds", seeds)
     return runs if len(seeds) == SEEDS else ()
 
 
-def wrong(runs: Cell) -> Sample:
-    """Return the shares of wrong answers to test problems."""
-    return _counts([(run.problems - run.exact, run.problems) for run in runs])
-
-
-def train_wrong(runs: Cell) -> Sample:
-    """Return the shares of wrong answers to training problems."""
-    return _counts([(run.train_problems - run.train_exact, run.train_problems) for run in runs])
-
-
-def right(runs: Cell, around: float) -> Sample:
-    """Return how far shares of right answers to test problems are from ``around``."""
-    return _counts([(run.exact, run.problems) for run in runs], around)
-
-
-def train_right(runs: Cell, around: float) -> Sample:
-    """Return how far shares of right answers to training problems are from ``around``."""
-    return _counts([(run.train_exact, run.train_problems) for run in runs], around)
-
-
-def _counts(counted: list[tuple[int, int]], around: float | None = None) -> Sample:
-    if not counted:
+def answers(runs: Cell, split: Split = "test", *, wrong: bool = False, around: float | None = None) -> Sample:
+    """Return the numbers of right or of wrong answers. With ``around``, the statement is about |share - around|."""
+    if not runs:
         return UNMEASURED
-    trials = {problems for _, problems in counted}
-    checks.require(len(trials) == 1, "runs", "must be evaluated on the same number of problems", sorted(trials))
-    return Counts([count for count, _ in counted], trials.pop(), around)
+    scores = [(run.exact, run.problems) if split == "test" else (run.train_exact, run.train_problems) for run in runs]
+    trials = sorted({problems for _, problems in scores})
+    checks.require(len(trials) == 1, "runs", "must be evaluated on the same number of problems", trials)
+    return Counts([trials[0] - exact if wrong else exact for exact, _ in scores], trials[0], around)
 
 
 @cache
 def finished(folder: str, at: int = -1) -> tuple[Run, ...]:
     """Return the runs of a set at an evaluation, by default the last, in the order of their names.
 
-    If there is an evaluation.json, it is the last evaluation, because it has more problems. Raises ValueError for files
-    that differ from the manifest, a run that is not finished or has several seeds, or an evaluation of something else.
+    An evaluation.json replaces the last evaluation, because it has more problems. Raises ValueError for files that are
+    not as the manifest lists them, an unfinished run or one of several seeds, or an evaluation of another step.
     """
     return tuple(_read(path, at) for path in data.verified_folders(f"transformers/{folder}"))
 

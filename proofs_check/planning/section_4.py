@@ -2,9 +2,9 @@
 
 The paper's models have 16M and 25M parameters and see 0.5M to 1M problems for 40 to 100 epochs, which takes an
 accelerator. The claims are about those, and stay undecided until runs of that size are stored under
-``measured/transformers``; then they are decided without any change here. Smaller models, on smaller graphs, are no
-evidence for what is printed. They serve as controls: the tests must distinguish those that learned the task from those
-that did not.
+``measured/transformers``; no code has to change for that. Smaller models, on smaller graphs, are no evidence for the
+printed statements. They serve as controls: the tests must distinguish those that learned the task from those that did
+not.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ from functools import partial
 from circuits import checks
 from proofs_check.ledger import Findings, Mean, Sample, Test
 from proofs_check.planning import runs
-from proofs_check.planning.runs import UNMEASURED, Cell, Run, finished, in_setting, whole
+from proofs_check.planning.runs import UNMEASURED, Cell, Run, answers, finished, in_setting, whole
 
 E3_NTP_TRAIN = 0.97
 E3_CHANCE = 1 / 5
@@ -42,11 +42,16 @@ def appendix_e3_accuracy() -> Findings:
     right_train = {"2-MTP fitted to 1,000 examples": _small_stars(2, 1000)}
     test, train = "3-MTP: share of wrong test paths", "3-MTP: share of wrong training paths"
     chance, fit = "NTP: distance of the test accuracy from chance", "NTP: distance of the training accuracy from 97%"
-    from_chance, from_97 = lambda cell: runs.right(*cell), partial(runs.train_right, around=E3_NTP_TRAIN)
+    wrong_paths, wrong_fitted = partial(answers, wrong=True), partial(answers, split="train", wrong=True)
+    from_97 = partial(answers, split="train", around=E3_NTP_TRAIN)
+
+    def from_chance(variant: tuple[Cell, float]) -> Sample:
+        return answers(variant[0], around=variant[1])
+
     ntp = single, E3_CHANCE
     tests = (
-        Test("statistical", test, runs.wrong, printed=multi, mutants=wrong_test, accepted=right_test),
-        Test("statistical", train, runs.train_wrong, printed=multi, mutants=wrong_train, accepted=right_train),
+        Test("statistical", test, wrong_paths, printed=multi, mutants=wrong_test, accepted=right_test),
+        Test("statistical", train, wrong_fitted, printed=multi, mutants=wrong_train, accepted=right_train),
         Test("statistical", chance, from_chance, printed=ntp, mutants=wrong_chance, accepted=right_chance),
         Test("statistical", fit, from_97, printed=single, mutants=wrong_fit, accepted=right_fit),
     )
@@ -54,7 +59,7 @@ def appendix_e3_accuracy() -> Findings:
 
 
 def figure_2_star() -> Findings:
-    """NTP stays at 50% whatever the size of the data; 2-MTP solves the task with 0.5M examples."""
+    """NTP stays at 50% for all sizes of the data; 2-MTP solves the task with 0.5M examples."""
     measured = in_setting("figure-2-star", runs.FIGURE_2_STAR)
     wrong_multi = {"NTP, 0.4M": _pair(1), "2-MTP on 1,000 examples, 0.2M": _small_stars(2, 1000)}
     wrong_single = {"3-MTP, 0.4M": _pair(3), "NTP fitted to 1,000 examples, 0.2M": _small_stars(1, 1000)}
@@ -62,9 +67,9 @@ def figure_2_star() -> Findings:
     solved = "2-MTP on 0.5M examples: share of wrong test paths"
     chance = "NTP at every number of examples: distance of the test accuracy from 1/2"
     multi, single = _cell(measured, 2, STAR_EXAMPLES), _at_every_size(measured)
-    from_half = partial(runs.right, around=1 / 2)
+    wrong_paths, from_half = partial(answers, wrong=True), partial(answers, around=1 / 2)
     tests = (
-        Test("statistical", solved, runs.wrong, printed=multi, mutants=wrong_multi, accepted=right_multi),
+        Test("statistical", solved, wrong_paths, printed=multi, mutants=wrong_multi, accepted=right_multi),
         Test("statistical", chance, from_half, printed=single, mutants=wrong_single, accepted=right_single),
     )
     return Findings(tests, example=_example(measured))

@@ -1,12 +1,12 @@
-"""Section 5 and Figure 3: what trained models do, computed from the parameters of our own runs.
+"""Section 5 and Figure 3: the behaviour of trained models, computed from the parameters of our own runs.
 
 ``measured/disentangled/<run>/`` holds the config, the metrics during training and snapshots of the parameters of
-several seeds. Nothing is trained here. What a claim says about a trained model is computed from its last parameters, on
-graphs that are drawn here: ``LABELINGS`` of every edge order, each with labels of its own.
+several seeds. Nothing is trained here. Quantities of a trained model are computed from its last parameters, on graphs
+that are drawn here: ``LABELINGS`` of every edge order, each with labels of its own.
 
 The claims are about the number of steps that the paper trains for, and are decided on runs of that many steps with
-seeds of their own. The bounds were set on runs of 40,000 steps with other seeds. Those decide nothing: they show that
-the tests can go both ways. With W0^(1) fixed at 0, as in the theory, no part of the claims is true of them.
+seeds of their own. The bounds were set on runs of 40,000 steps with other seeds, which serve only as controls. With
+W0^(1) fixed at 0, as in the theory, no part of the claims is true of them.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ SEEDS = 5
 LABELINGS = 500
 """Labelings of each of the 24 edge orders: intervals around 1/2 are then 3% wide."""
 LEVEL = 0.9999
-"""Level of every interval that is computed here; the plans ask for less."""
+"""Level of every interval that is computed here; those of the plans are lower."""
 
 
 class Attention(NamedTuple):
@@ -108,7 +108,7 @@ def _test(
 ) -> Test:
     """Test a printed statement on long runs. The controls are ``_controls`` with these names."""
     early = _controls()
-    mutants = {other: early[other], f"{other} in one seed of five": _with_one(early[right], early[other])}
+    mutants = {other: early[other], f"{other} in one seed of five": _with_outlier(early[right], early[other])}
     return Test(
         "statistical",
         quantity,
@@ -148,9 +148,9 @@ def _advantage(pair: Pair) -> Sample:
     return Intervals(low - high_of_second, high - low_of_second, 1 - 2 * (1 - LEVEL))
 
 
-def _with_one(most: Measures, one: Measures) -> Measures:
-    """Return the seeds of one run, except the last, which is that of another."""
-    return jax.tree.map(lambda a, b: np.append(a[:-1], b[-1]), most, one)
+def _with_outlier(measures: Measures, other: Measures) -> Measures:
+    """Replace the last seed of one run by that of another."""
+    return jax.tree.map(lambda a, b: np.append(a[:-1], b[-1]), measures, other)
 
 
 def _example(multi: Measures | None, single: Measures | None, steps: int) -> str:
@@ -181,7 +181,7 @@ def _controls() -> dict[str, Measures]:
 
 
 def _final(runs: str, objective: str, steps: int) -> Measures | None:
-    """Return the measures of the reduced model as the paper trains it; None as long as the runs are planned.
+    """Return the measures of the reduced model trained as in the paper; None while the runs are only planned.
 
     Raises ValueError for runs of something else.
     """

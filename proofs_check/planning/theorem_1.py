@@ -8,7 +8,7 @@ The two conditions, for an edge list that has the edge (v, u_end) at positions (
 Everything else, the other rows of S1 and the scores A2, is free, and is drawn at random as rationals.
 
 **L1b has no stationary point there, not even in the limit.** Under the conditions (on Z', where L1b is evaluated) the
-output f1(Z') is exactly e_v, so f1(Z') . e_{u_end} = 0 and L1b is infinite. Approach them by any weights whatever, and
+output f1(Z') is exactly e_v, so f1(Z') . e_{u_end} = 0 and L1b is infinite. Approach them by any weights, and
 write a = 1 - S2[T, t_end], b = 1 - S1[T, T-1], s = S1[t_end, t_end], f = f1(Z') . e_{u_end}, and alpha = S2[T, t_end] s
 / f for the share of f that runs through row t_end, which sees u_end only at itself. Two blocks of the gradient (Lemma
 3, corrected) are then
@@ -35,7 +35,7 @@ from proofs_check.methods.star import T, Tokens, goal_position, next_label, posi
 from proofs_check.methods.star import goal as goal_label
 
 COMPARED: Final = 8
-"""Number of cases in which the library is compared with rational arithmetic, which is slow on floats."""
+"""Number of cases in which the library is compared with the chain rule of ``exact``, which is slow on floats."""
 CONSTANT: Final = T**2
 """Constant of a gradient that is small where attention is nearly one-hot; the paper's proofs have O(T^2 e^-gamma)."""
 Rows = Callable[[Tokens], Sequence[int] | None]
@@ -64,7 +64,7 @@ def plan() -> Findings:
 
 
 def replay() -> Findings:
-    """Under the conditions the gradient of L1b vanishes? It does not exist, and none of its limits is 0."""
+    """Under the conditions the gradient of L1b vanishes? It does not exist, and has no limit of 0."""
     mutants = {"L1a": Bound(L1A), "a bound one tenth higher": Bound(L1B, Fraction(11, 10))}
     vanishing = "the gradient of L1b is exactly 0"
     decaying = "sum of |gradient| of the loss of Eq. 3, over the distance from the conditions"
@@ -110,7 +110,7 @@ def _free_rows(tokens: Tokens) -> list[int]:
 
 
 def _all_weights(tokens: Tokens) -> None:
-    """Select no rows."""
+    """Return None, for the gradient in all weights."""
 
 
 def _vanishes(parts: Parts, arrange: Arrange = exact.circuit, rows: Rows = _all_weights) -> Outcome:

@@ -1,7 +1,7 @@
 """Theorem 2, Phase I: the positions of u_end, and the flow of W1^(1) that follows from them.
 
 Eqs. 9 and 10 spread the probability of u_end over all eight context offsets, but it is on four of them. See
-``theorem_2_phase_1_flow`` for the flow, and ``theorem_2_phase_1_gap`` for what the proof concludes from Eqs. 9 and 10.
+``theorem_2_phase_1_flow`` for the flow, and ``theorem_2_phase_1_gap`` for the proof's conclusions from Eqs. 9 and 10.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ from circuits.flow.printed import phase_1
 from proofs_check.ledger import CrossCheck, Findings, Outcome, Test, equal, same
 from proofs_check.methods import star
 from proofs_check.methods.star import SELF, UNIFORM, Row, T, contexts, mean_row, random_rows
+from proofs_check.methods.twins import twins_agree
 from proofs_check.planning import theorem_2_phase_1_flow as flow
 from proofs_check.planning.theorem_2_phase_1_flow import CONTEXT, Flow, Symbols, Tie, parity_field, velocities, velocity
 
@@ -169,7 +170,8 @@ def _library_flows() -> CrossCheck:
         return gradient_flow(moving, GOAL, star.SPEC)(w)
 
     ours = np.asarray(_compiled(gradient)(_weights(ROWS)))
-    return _agreement("library's flow of L2 in w", ours, _floats([velocity(s) for s in ROWS]), shift=1)
+    mutants = {"offsets shifted": np.roll(ours, 1, axis=-1)}
+    return twins_agree("library's flow of L2 in w", ours, _floats([velocity(s) for s in ROWS]), mutants)
 
 
 def _library_prints() -> CrossCheck:
@@ -177,7 +179,8 @@ def _library_prints() -> CrossCheck:
     rows = [_tied_row(*parts) for parts in ((1, 1, 1), (3, 1, 7), (1, 5, 2))]
     ours = np.asarray(_compiled(phase_1)(_weights(rows)[:, [1, 2, 0]]))
     stated = _floats([printed_field(s) for s in rows])[:, [1, 2, 0]]
-    return _agreement("library's Eqs. 9 and 10 as printed", ours, stated, shift=1)
+    mutants = {"offsets shifted": np.roll(ours, 1, axis=-1)}
+    return twins_agree("library's Eqs. 9 and 10 as printed", ours, stated, mutants)
 
 
 def _literal_moves() -> CrossCheck:
@@ -193,14 +196,7 @@ def _literal_moves() -> CrossCheck:
     at = np.where(offsets >= 0, _weights(ROWS)[:, np.maximum(offsets, 0)], 0)
     ours = -np.asarray(_compiled(jax.grad(loss))(at))
     truth = _floats([velocities(s, Flow(tie=flow.untied)) for s in ROWS])
-    return _agreement("velocity of a free W1^(1), literally", ours, truth, transposed=True)
-
-
-def _agreement(name: str, ours: Any, truth: Any, shift: int = 0, transposed: bool = False) -> CrossCheck:
-    mutants = {"sign flipped": -ours, "zero": 0 * ours}
-    mutants |= {"offsets shifted": np.roll(ours, shift, axis=-1)} if shift else {}
-    mutants |= {"transposed": np.swapaxes(ours, 1, 2)} if transposed else {}
-    return CrossCheck(name, lambda values: equal(values, truth), ours, mutants)
+    return twins_agree("velocity of a free W1^(1), literally", ours, truth, {"transposed": np.swapaxes(ours, 1, 2)})
 
 
 def _tied_row(p: int, c: int, q: int) -> Row:

@@ -25,7 +25,7 @@ from typing import Any
 import sympy
 
 from proofs_check.ledger import Findings, Outcome, nonnegative, same
-from proofs_check.methods.star import T, Tokens, edge_orders, goal, positions
+from proofs_check.methods.star import SELF, Context, T, contexts
 from proofs_check.methods.steps import step_test
 from proofs_check.planning.theorem_2_phase_1_flow import EVEN, OTHERS
 
@@ -33,23 +33,18 @@ WEIGHTS = sympy.symbols(f"y:{T}", positive=True)
 A, B, TIME, LEVEL = sympy.symbols("a b t level", positive=True)
 X, Z = 1 + A, 1 + B
 """exp of the gaps from offset 1 to the even offsets, and to the odd ones and 0."""
-Hits = Callable[[Tokens], list[bool]]
+Hits = Callable[[Context], list[bool]]
+"""The positions whose attention counts as that of u_end."""
 
 
-def u_end(tokens: Tokens) -> list[bool]:
-    """The positions of u_end: T - 1, and t_end in its edge."""
-    return positions(tokens, goal(tokens))
+def u_end(context: Context) -> list[bool]:
+    """T - 1, and t_end in its edge."""
+    return context.holds_end
 
 
-def only_in_edge(tokens: Tokens) -> list[bool]:
-    """t_end alone."""
-    return [hit and j != T - 2 for j, hit in enumerate(u_end(tokens))]
-
-
-def one_earlier(tokens: Tokens) -> list[bool]:
+def one_earlier(context: Context) -> list[bool]:
     """T - 1, and the position of v before u_end in its edge."""
-    hits = u_end(tokens)
-    return [j == T - 2 or (j < T - 3 and hits[j + 1]) for j in range(T)]
+    return [j in (context.at_end - 1, SELF) for j in range(T)]
 
 
 def limit() -> Findings:
@@ -63,7 +58,7 @@ def limit() -> Findings:
         "1/2 for even k": {"even": Fraction(1, 2)},
         "2/3 for odd k": {"odd": Fraction(2, 3)},
         "-1/2 <= w(k)' <= 1/2": {"bound": Fraction(1, 2)},
-        "u_end at t_end alone": {"hits": only_in_edge},
+        "u_end at t_end alone": {"hits": lambda context: context.only_end},
     }
     wrong_levels = {
         "a gap that grows and converges": {"odd": Fraction(0)},
@@ -100,8 +95,8 @@ def growth(
 ) -> Outcome:
     """Step 2: x' = x (w(1)' - w_e') and z' = z (w(1)' - w_o') against their bounds, and 1 +- w(k)'."""
     w_even, main, w_odd = (velocity(hits)[k].subs(_weights()) for k in (EVEN[0], 1, OTHERS[0]))
-    gaps = [(X * (main - w_even), _rational(even)), (Z * (main - w_odd), _rational(odd))]
-    return nonnegative([*gaps, *(_rational(bound) + sign * w for w in (w_even, main, w_odd) for sign in (1, -1))])
+    gaps = [(X * (main - w_even), even), (Z * (main - w_odd), odd)]
+    return nonnegative([*gaps, *(bound + sign * w for w in (w_even, main, w_odd) for sign in (1, -1))])
 
 
 @cache
@@ -119,7 +114,7 @@ def levels(
     at_rows: sympy.Expr = 21 / LEVEL,
 ) -> Outcome:
     """Step 4: X and Z against the level at the times ``at_x`` and ``at_z``, and the level against 4/X + 5/Z."""
-    x, z = (1 + _rational(rate) * TIME for rate in (Fraction(3, 8), odd))
+    x, z = (1 + rate * TIME for rate in (Fraction(3, 8), odd))
     misses = (4 / x + 5 / z).subs(TIME, at_rows)
     return nonnegative([(x.subs(TIME, at_x), LEVEL), (z.subs(TIME, at_z), LEVEL), (LEVEL, misses)])
 
@@ -127,9 +122,8 @@ def levels(
 @cache
 def velocity(hits: Hits = u_end) -> tuple[Any, ...]:
     """Return w(k)' = -E[dL2/dw(k)] at the weights y, with d/dw = y d/dy. Offset k is position T - 1 - k."""
-    orders = edge_orders()
-    masses = [sum(y for y, hit in zip(WEIGHTS, reversed(hits(z)), strict=True) if hit) for z in orders]
-    distinct = {mass: sympy.Rational(masses.count(mass), len(orders)) for mass in masses}
+    masses = [sum(y for y, hit in zip(WEIGHTS, reversed(hits(c)), strict=True) if hit) for c in contexts()]
+    distinct = {mass: sympy.Rational(masses.count(mass), len(masses)) for mass in masses}
     gain = sum(share * sympy.log(mass) for mass, share in distinct.items()) - sympy.log(sum(WEIGHTS))
     return tuple(y * sympy.diff(gain, y) for y in WEIGHTS)
 
@@ -137,7 +131,3 @@ def velocity(hits: Hits = u_end) -> tuple[Any, ...]:
 def _weights() -> dict[Any, Any]:
     """Return the y relative to y_1, in terms of the gaps."""
     return {y: 1 if k == 1 else 1 / X if k in EVEN else 1 / Z for k, y in enumerate(WEIGHTS)}
-
-
-def _rational(value: Fraction) -> Any:
-    return sympy.Rational(value.numerator, value.denominator)

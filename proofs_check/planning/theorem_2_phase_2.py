@@ -7,10 +7,10 @@ in 6. With h their indicator, s = S2[T] and f = s . h,
 
     L1a = -log f,     -dL1a/dl = J(s) h / f = g,     g_j = s_j (h_j / f - 1)
 
-for the logits l_j = W0[u_end, z_j] + W1[T-1, j], so that
+for the logits l_j = W0[u_end, z_j] + W1[T-1, j]. Hence
 
     -dL1a/dW0^(2) = e_{u_end} (Z^T g)^T      row u_end
-    -dL1a/dW1^(2) = e_{T-1} g^T              row T - 1, whatever the weights of Layer 2
+    -dL1a/dW1^(2) = e_{T-1} g^T              row T - 1, for any weights of Layer 2
 
 Eqs. 11 and 12 are the transposes of these for h = e_{t_end}. Positions count from 1 here, as in the paper.
 """
@@ -28,6 +28,7 @@ from proofs_check.methods import cases
 from proofs_check.methods.cases import Case, jacobian
 from proofs_check.methods.gradients import CHANGES, Formula, against_literal, changed
 from proofs_check.methods.star import SELF, UNIFORM, N, T, contexts, describe_edges, pull
+from proofs_check.methods.twins import twins_agree
 from proofs_check.planning import theorem_2_phase_2_proof as proof
 
 Positions = Callable[[Case], ndarray]
@@ -206,17 +207,13 @@ def _library_prints() -> CrossCheck:
         pulled = jacobian(s) @ end / -(s @ end)
         return np.outer(case.symbols.z.T @ pulled, _label(case)), np.outer(pulled, QUERY)
 
-    read = (lambda c: c.symbols.s2, lambda c: c.tokens, lambda c: np.argmax(_at_end(c)))
-    arrays = [np.stack([each(case) for case in _graphs()]) for each in read]
-    library = [np.asarray(block) for block in jax.vmap(lambda s2, z, end: phase_2(s2, z, end, N))(*arrays)]
-    stated = dict(enumerate(np.stack(blocks) for blocks in zip(*map(by_hand, _graphs()), strict=True)))
-    mutants = {
-        "sign flipped": [-block for block in library],
-        "transposed": [np.swapaxes(block, 1, 2) for block in library],
-        "zero": [0 * block for block in library],
-    }
-    name = "library's Eqs. 11 and 12 as printed"
-    return CrossCheck(name, lambda blocks: equal(dict(enumerate(blocks)), stated), library, mutants)
+    arguments = ([case.symbols.s2, case.tokens, np.argmax(_at_end(case))] for case in _graphs())
+    arrays = [np.stack(each) for each in zip(*arguments, strict=True)]
+    library = np.stack(jax.vmap(lambda s2, z, end: phase_2(s2, z, end, N))(*arrays), axis=1)  # both are 10 x 10
+    stated = [by_hand(case) for case in _graphs()]
+    return twins_agree(
+        "library's Eqs. 11 and 12 as printed", library, stated, {"transposed": np.swapaxes(library, 2, 3)}
+    )
 
 
 def _entry_of_the_example() -> str:

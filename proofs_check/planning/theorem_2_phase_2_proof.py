@@ -44,6 +44,7 @@ import sympy
 from flint import arb
 
 from proofs_check.ledger import Cell, Outcome, Statement, Test, balls_at_least, equal, nonnegative, same
+from proofs_check.ledger.certified import to_ball
 from proofs_check.methods.star import SELF, N, T, contexts
 from proofs_check.methods.steps import step_test
 from proofs_check.planning import theorem_2_phase_2_start as start
@@ -63,8 +64,6 @@ from proofs_check.planning.theorem_2_phase_2_masses import (
 from proofs_check.planning.theorem_2_phase_2_start import METRIC, kinds
 
 BETA, TAU = sympy.symbols("beta tau", positive=True)
-
-
 PUSH: Final = (12, 0, *((j == 0) - 12 * (j == SELF) for j in range(T)))
 """w of step 3."""
 FALLS: Final = "18 L1a, which is more than exp(b - a) and 1 - S2[T, t_end], falls below any level"
@@ -171,14 +170,14 @@ def numbers(
     (3 e^(-4 L) - 1)/2 - 1/6. Step 3: 8/3 - (12/5)/(1 - e^(-12/5)). Step 4: 3 log 3 - 12 L.
     """
     loss, row = start.loss_and_row(time)
-    most = _ball(len(kinds()) * level)
+    most = to_ball(len(kinds()) * level)
     margins = [
-        *(_ball(pivot - Fraction(1, 100)) for pivot in start.pivots(rate)),
-        _ball(level) - loss,
+        *(to_ball(pivot - Fraction(1, 100)) for pivot in start.pivots(rate)),
+        to_ball(level) - loss,
         row[ahead] - row[behind],
-        (3 * (-4 * _ball(level)).exp() - 1) / 2 - _ball(share),
-        _ball(chord) - most / (1 - (-most).exp()),
-        3 * arb(3).log() - _ball(len(kinds()) * crowd),
+        (3 * (-4 * to_ball(level)).exp() - 1) / 2 - to_ball(share),
+        to_ball(chord) - most / (1 - (-most).exp()),
+        3 * arb(3).log() - to_ball(len(kinds()) * crowd),
     ]
     return balls_at_least([Cell(start.UNTIL, start.UNTIL, margin) for margin in margins], 0)
 
@@ -196,7 +195,3 @@ def inequalities(
 def falls(sign: int = 1, time: Any = 18 / BETA, ceiling: Any = 1 / (5 + TAU)) -> Outcome:
     """beta - 18 L, with L at most ``ceiling``, is not negative at tau = 18/beta > 7, however small beta < 1 is."""
     return nonnegative([sign * (BETA - 18 * ceiling.subs(TAU, time))])
-
-
-def _ball(value: Fraction | int) -> arb:
-    return arb(Fraction(value).numerator) / Fraction(value).denominator

@@ -19,8 +19,7 @@ the Frobenius product of the weights that (a, b, r) represent. F comes from the 
    e exp(rate h) + defect (exp(rate h) - 1)/rate at t + h.                                              ``enclosure``
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import combinations
@@ -29,6 +28,8 @@ from typing import Any, NamedTuple
 import flint
 from flint import arb, arb_poly, arb_series
 
+from proofs_check.ledger.certified import to_ball
+from proofs_check.methods.ball import series_length_restored
 from proofs_check.methods.star import Context, N, T, contexts
 
 METRIC = (N, N * (N - 1), *[1] * T)
@@ -93,7 +94,7 @@ def pivots(rate: Fraction = RATE) -> list[Fraction]:
 def enclosure() -> tuple[Step, ...]:
     """Return the steps from 0 to ``UNTIL``. At the end of each, the flow is within ``distance`` of ``value``."""
     steps = [Step(0, [arb(0)] * len(METRIC), arb(0))]
-    with _own_series(), flint.ctx.workprec(BITS):
+    with series_length_restored(), flint.ctx.workprec(BITS):
         while steps[-1].time < UNTIL:
             steps.append(_step(steps[-1]))
     return tuple(steps)
@@ -101,7 +102,7 @@ def enclosure() -> tuple[Step, ...]:
 
 def velocity(theta: Sequence[float]) -> list[arb]:
     """Return theta' at a point, as the enclosure has it."""
-    with _own_series():
+    with series_length_restored():
         return [series[0] for series in _field(_series([[arb(x)] for x in theta], 1))]
 
 
@@ -132,20 +133,10 @@ def _step(last: Step) -> Step:
         parts.append(sum(residues, abs(ball[DEGREE]) * STEP**DEGREE))
     ends = [arb_poly(coefficients)(arb(STEP)) for coefficients in flow]
     value = [end.mid() for end in ends]
-    growth = (arb(RATE.numerator) / RATE.denominator * STEP).exp()
+    growth = (to_ball(RATE) * STEP).exp()
     near = last.distance * growth + _norm(parts) * (growth - 1) * RATE.denominator / RATE.numerator
     rounded = _norm([end - middle for end, middle in zip(ends, value, strict=True)])
     return Step(last.time + STEP, value, (near + rounded).upper())
-
-
-@contextmanager
-def _own_series() -> Iterator[None]:
-    """Restore the length of all power series, which python-flint keeps in a global."""
-    cap = flint.ctx.cap
-    try:
-        yield
-    finally:
-        flint.ctx.cap = cap
 
 
 def _series(rows: Sequence[list[arb]], length: int) -> list[arb_series]:

@@ -8,18 +8,17 @@ for k < r, and 0 for k >= r.
 
 The print counts v once. It occurs in two of the E edges, as the target of (start, v) and as the source of the edge that
 leaves v: once at an even and once at an odd position. Each edge order is equally likely, so E[u_r] = 1/E = 2 / (T - 2)
-at every context position, whatever the number and length of the paths (3 nodes or more).
+at every context position, for any number and length of the paths (3 nodes or more).
 
 The second half, from mu to the loss, is in ``theorem_3_loss``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise, permutations
 from typing import Any, Final
 
-import numpy as np
 import sympy
 
 from proofs_check.ledger import Findings, Outcome, Statement, Test, equal, every, nonnegative, same
@@ -55,7 +54,7 @@ def distribution() -> Findings:
     def prior(values: Prior) -> Outcome:
         counted = [probability_at_positions(*family) for family in FAMILIES]
         stated = [values(len(u)) for u in counted]
-        return equal(*([_column([*u, sum(u)]) for u in each] for each in (counted, stated)))
+        return equal(*([[*u, sum(u)] for u in each] for each in (counted, stated)))
 
     def vanish(last: int) -> Outcome:
         """No offset is favoured in rows r <= ``last``."""
@@ -89,7 +88,7 @@ def row_regimes() -> Findings:
         """Compare row by row; row 1 sees itself alone. A row counts if some edge order gives it a derivative."""
         numbers = range(2, T + 1)
         return equal(
-            *([_column([value(r, k) for k in OFFSETS]) for r in numbers] for value in (row_slope, stated)),
+            *([[value(r, k) for k in OFFSETS] for r in numbers] for value in (row_slope, stated)),
             nontrivial=[any(any(row_slopes(r, k)) for k in range(1, r)) for r in numbers],
         )
 
@@ -220,7 +219,3 @@ def _signs(*statements: Statement) -> Test:
     }
     name = "E[dmu/dw(k)] < 0 at k = 1 and > 0 at every k >= 2"
     return Test("exact", name, printed_signs, **dict.fromkeys(statements, MU), mutants=mutants)
-
-
-def _column(values: Sequence[Fraction | int]) -> np.ndarray:
-    return np.array(values, dtype=object)

@@ -7,12 +7,13 @@ J_aa + sum_{b != a} |J_ab| of the Jacobian within TUBE of y. So e grows on a pie
 exp(int max(m, 0)) (e + h d), and by the jump to the next piece. Whether it stays below TUBE is left to a test.
 """
 
-from functools import cache
+from functools import cache, reduce
 from typing import Any, NamedTuple
 
 from flint import arb, arb_series, ctx
 
 from circuits import checks
+from proofs_check.methods.ball import series_length_restored
 from proofs_check.methods.star import T
 from proofs_check.planning.theorem_3_flow_field import Goals, Row, Shares, field, goals, jacobian
 
@@ -36,9 +37,9 @@ class Piece(NamedTuple):
 @cache
 def path(shares: Shares, end: int) -> tuple[Piece, ...]:
     """Return the flow from w = 0 to the time ``end``, in pieces."""
-    cap, targets = ctx.cap, goals(shares)
-    try:
-        w, error, t, length, pieces = [arb(0)] * T, arb(0), 0.0, 1.0, []
+    targets = goals(shares)
+    w, error, t, length, pieces = [arb(0)] * T, arb(0), 0.0, 1.0, []
+    with series_length_restored():
         while t < end:
             y = _polynomial(w, targets)
             length = min(1.5 * length, end - t)
@@ -51,9 +52,7 @@ def path(shares: Shares, end: int) -> tuple[Piece, ...]:
             error = (_growth(y, length, targets).exp() * (error + length * defect) + jump).upper()
             pieces.append(Piece(t, t + length, error, [each + arb(0, error) for each in w]))
             t += length
-        return tuple(pieces)
-    finally:
-        ctx.cap = cap
+    return tuple(pieces)
 
 
 def velocity(w: Row, targets: Goals) -> Row:
@@ -97,15 +96,9 @@ def _growth(y: list[list[arb]], length: float, targets: Goals) -> arb:
         times = arb((part + 0.5) * step, step / 2 * (1 + 1e-9))  # slightly wider, because the center is rounded
         j = jacobian([(_value(each, times) + arb(0, TUBE)).exp() for each in y], targets)
         sums = [j[a][a] + sum(abs(j[max(a, b)][min(a, b)]) for b in range(T) if b != a) for a in range(T)]
-        norm = sums[0]
-        for each in sums[1:]:
-            norm = norm.max(each)
-        integral += step * norm.max(arb(0))
+        integral += step * reduce(arb.max, sums).max(arb(0))
     return integral
 
 
 def _largest(values: list[arb]) -> arb:
-    largest = arb(0)
-    for value in values:
-        largest = largest.max(abs(value))
-    return largest.upper()
+    return reduce(arb.max, map(abs, values), arb(0)).upper()

@@ -49,7 +49,7 @@ def total(values: Sequence[Any]) -> Any:
 
 
 def attention(x: Row) -> list[Row]:
-    """Return s_rk for k = 0 .. r. Row 0 attends to itself alone, whatever x_0."""
+    """Return s_rk for k = 0 .. r. Row 0 attends to itself alone for any x_0."""
     return [[0 * x[0] + 1], *(attend(x[: r + 1]) for r in range(1, T))]
 
 

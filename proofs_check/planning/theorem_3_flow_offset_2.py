@@ -35,13 +35,14 @@ import sympy
 from flint import arb
 
 from proofs_check.ledger import Cell, Outcome, Test, balls_at_least, nonnegative, same
+from proofs_check.ledger.certified import to_ball
 from proofs_check.methods.star import T
 from proofs_check.methods.steps import step_test
 from proofs_check.planning import theorem_3_flow_gradient as gradient
 from proofs_check.planning import theorem_3_flow_proof as proof
 from proofs_check.planning.theorem_3_flow_enclosure import TUBE, path
 from proofs_check.planning.theorem_3_flow_field import NEXT_TOKEN, PLAN, Shares, attend, attention, goals, lam, pulls
-from proofs_check.planning.theorem_3_flow_proof import END_PLAN, LEVEL, ball, boxes, symbolic
+from proofs_check.planning.theorem_3_flow_proof import END_PLAN, LEVEL, boxes
 
 NEAR = (Fraction(1, 256),) * T
 REPEL = Fraction(1, 50)
@@ -106,7 +107,7 @@ def repels(shares: Shares = PLAN, rate: Fraction = REPEL) -> Outcome:
     cells, ends = [], [float(NEAR[0] * part / SPLITS) for part in range(SPLITS + 1)]
     for low, high, x in zip(ends[:-1], ends[1:], boxes(NEAR, SPLITS), strict=True):
         g = pulls(x, lam(attention(x), goals(shares)))
-        cells += [Cell(low, high, (g[k] if k else -g[0]) - ball(rate)) for k in range(T) if k != 1]
+        cells += [Cell(low, high, (g[k] if k else -g[0]) - to_ball(rate)) for k in range(T) if k != 1]
     return balls_at_least(cells, 0)
 
 
@@ -140,7 +141,7 @@ def enters(main: int = 2, tube: float = TUBE, pieces: int | None = None, bound: 
     """Step 3: TUBE less the error of each piece; BOX_k - y_k and 2 RATES_k BOX_k^3 - K P_1 at the end."""
     last = path(PLAN, END_PLAN)[:pieces][-1]
     product = (last.w[0] + last.w[1] - 2 * last.w[2]).exp()
-    sides = [2 * ball(RATES[k] * BOX[k] ** 3) - ball(bound) * product for k in (0, 1)]
+    sides = [2 * to_ball(RATES[k] * BOX[k] ** 3) - to_ball(bound) * product for k in (0, 1)]
     margins = proof.margins(PLAN, END_PLAN, main, BOX, tube, pieces)
     return balls_at_least([*margins, *(Cell(last.end, last.end, side) for side in sides)], 0)
 
@@ -151,8 +152,8 @@ def basin(shares: Shares = PLAN, factor: int = 1, bound: Fraction = FIRST_ROW) -
     cells = []
     for y, lams in _lams(shares):
         h = pulls(y, lams, first=2)
-        cells += [Cell(END_PLAN, None, -ball(factor * RATES[k]) - h[k]) for k in range(T) if k != 2]
-        cells.append(Cell(END_PLAN, None, ball(bound) - abs(lams[1] - lams[0])))
+        cells += [Cell(END_PLAN, None, -to_ball(factor * RATES[k]) - h[k]) for k in range(T) if k != 2]
+        cells.append(Cell(END_PLAN, None, to_ball(bound) - abs(lams[1] - lams[0])))
     return balls_at_least(cells, 0)
 
 
@@ -161,19 +162,19 @@ def _lams(shares: Shares) -> Iterator[tuple[list[arb], list[arb]]]:
     for y in boxes(BOX, SPLITS, main=2):
         rows = [attend(y[: r + 1]) for r in range(2, T)]
         for number in range(SHARES):
-            rho = ball(Fraction(number, SHARES)).union(ball(Fraction(number + 1, SHARES)))
+            rho = to_ball(Fraction(number, SHARES)).union(to_ball(Fraction(number + 1, SHARES)))
             yield y, lam([[arb(1)], [rho, 1 - rho], *rows], goals(shares))
 
 
 @cache
 def gaps(alone: int = 2, together: int = 3, late: int = 1) -> Outcome:
-    """Step 5, where H_k = -(RATES_k + m_k), and n is what the other offsets add to w(2)'.
+    """Step 5, where H_k = -(RATES_k + m_k), and n is the contribution of the other offsets to w(2)'.
 
     h_k' - 2 c y_k for k >= 3, with c for RATES_k; (h_0 + h_1)' - 3 r (y_0 + y_1). For step 6, k = 0 and 1, times
     (y_0 + y_1)^2: h_k' - RATES_k e, where y_k = e + d and |R| = RATES_k e^3 / (y_0 + y_1)^2.
     """
     c, d, e, m, n, y = sympy.symbols("c d e m n y", positive=True)
-    first = [symbolic(rate) for rate in RATES[:2]]
+    first = RATES[:2]
     sides, more = sympy.symbols("y0 y1", positive=True), sympy.symbols("m0 m1", positive=True)
     both = sum(side * (rate + extra) for side, rate, extra in zip(sides, first, more, strict=True))
     later = [(2 * (e + d) * (rate + m) + n - late * rate * e) * (e + d + y) ** 2 - rate * e**3 for rate in first]
@@ -188,9 +189,7 @@ def ends(alone: Any = 125 / LEVEL, product: Any = 31 / LEVEL**3, rate: Fraction 
     1/sqrt(P) is at least 1 + 3 r t. Once K P <= RATES_k e^3, y_k falls at the rate RATES_k e until it is below e.
     Undecided if an earlier step is.
     """
-    rates: list[Any] = [symbolic(rate) for rate in RATES]
-    bound = symbolic(FIRST_ROW)
-    root = 1 + symbolic(rate) * product
-    single = (LEVEL - 1 / (1 + 2 * rates[k] * alone) for k in range(3, T))
-    outcome = nonnegative([*single, *(rates[k] * LEVEL**6 - bound / root**2 for k in (0, 1))])
+    root = 1 + rate * product
+    single = (LEVEL - 1 / (1 + 2 * RATES[k] * alone) for k in range(3, T))
+    outcome = nonnegative([*single, *(RATES[k] * LEVEL**6 - FIRST_ROW / root**2 for k in (0, 1))])
     return proof.resting_on((gradient.step(), *steps()), outcome)

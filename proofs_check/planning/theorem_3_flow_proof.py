@@ -22,6 +22,7 @@ import sympy
 from flint import arb
 
 from proofs_check.ledger import Cell, Outcome, Test, balls_at_least, nonnegative
+from proofs_check.ledger.certified import to_ball
 from proofs_check.methods.star import T
 from proofs_check.methods.steps import step_test
 from proofs_check.planning import theorem_3_flow_gradient as gradient
@@ -36,10 +37,6 @@ RATE = Fraction(1, 200)
 SPLITS = 8
 """Number of parts of x_0 over which G is enclosed."""
 LEVEL = sympy.Symbol("level", positive=True)
-
-
-def symbolic(value: Fraction) -> Any:
-    return sympy.Rational(value.numerator, value.denominator)
 
 
 ENDS: Final = "(L1a + L1b)/2: level - (1 - S1[T, T-1]) in the end, for any level"
@@ -92,7 +89,7 @@ def margins(
     x = [(each - last.w[main]).exp() for each in last.w]
     return [
         *(Cell(piece.start, piece.end, tube - piece.error) for piece in pieces),
-        *(Cell(last.end, last.end, ball(box[k]) - x[k]) for k in range(T) if k != main),
+        *(Cell(last.end, last.end, to_ball(box[k]) - x[k]) for k in range(T) if k != main),
     ]
 
 
@@ -102,13 +99,13 @@ def basin(shares: Shares = NEXT_TOKEN, rate: Fraction = RATE) -> Outcome:
     cells = []
     for x in boxes(BOX, SPLITS):
         g = pulls(x, lam(attention(x), goals(shares)))
-        cells += [Cell(END, None, -ball(rate) - g[k]) for k in range(T) if k != 1]
+        cells += [Cell(END, None, -to_ball(rate) - g[k]) for k in range(T) if k != 1]
     return balls_at_least(cells, 0)
 
 
 @cache
 def gaps(multiple: int = 2, own: int = 1) -> Outcome:
-    """Step 4: g_k' - 2 c x_k, where G_k = -(c + m) and n is what the other offsets add.
+    """Step 4: g_k' - 2 c x_k, where G_k = -(c + m) and n is the contribution of the other offsets.
 
     And x_0 + n - (1 - S1[r, r-1]), where n is the sum of x_k over the offsets k >= 2 of the row.
     """
@@ -119,7 +116,7 @@ def gaps(multiple: int = 2, own: int = 1) -> Outcome:
 @cache
 def ends(sign: int = 1, time: Any = 900 / LEVEL, rate: Fraction = 2 * RATE) -> Outcome:
     """Step 5: level less the bound on sum of x_k, at a time after END; undecided if an earlier step is."""
-    bounds = [1 / (1 / symbolic(each) + symbolic(rate) * time) for each in BOX]
+    bounds = [1 / (1 / each + rate * time) for each in BOX]
     outcome = nonnegative([sign * (LEVEL - sum(bounds[:1] + bounds[2:]))])
     return resting_on((gradient.step(), *steps()), outcome)
 
@@ -135,12 +132,8 @@ def boxes(box: Sequence[Fraction], splits: int, main: int = 1) -> list[list[arb]
     """Return x_k in [0, BOX_k], with x_0 in parts, and x_main = 1."""
     parts = []
     for part in range(splits):
-        x = [ball(value).union(arb(0)) for value in box]
-        x[0] = ball(box[0] * part / splits).union(ball(box[0] * (part + 1) / splits))
+        x = [to_ball(value).union(arb(0)) for value in box]
+        x[0] = to_ball(box[0] * part / splits).union(to_ball(box[0] * (part + 1) / splits))
         x[main] = arb(1)
         parts.append(x)
     return parts
-
-
-def ball(value: Fraction) -> arb:
-    return arb(value.numerator) / value.denominator

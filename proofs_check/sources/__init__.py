@@ -1,1 +1,1 @@
-"""What other, secondary sources claim."""
+"""Claims of secondary sources."""

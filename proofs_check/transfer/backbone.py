@@ -1,4 +1,4 @@
-"""What the second step's loss teaches the backbone when the transfer matrix holds the adjacency matrix.
+"""The gradient of the second step's loss in the backbone when the transfer matrix is the adjacency matrix.
 
 With W^T = lambda A, A the adjacency of nodes (the end token has neither row nor column), and S(k) the successors of k,
 
@@ -8,8 +8,8 @@ so it does not matter whether k came next, but whether a successor of k came two
 minus infinity the logits of all of S(k) do, and that of the end token stays at 0, so the gradient tends to
 -lambda N[j, S(k)]. The same holds for W^M[i, k], with the current token in place of the target.
 
-The signs are proved in symbols on every DAG of three nodes; the nodes that they increase are listed on every DAG of
-four.
+The signs are proved in symbols on every DAG of three nodes; the nodes whose entries gradient descent increases are
+listed on every DAG of four.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,8 +32,8 @@ SMALL, NODES = 3, 4
 """Number of nodes of the graphs of the proofs in symbols, and of those on which lines are listed."""
 LAMBDA = sympy.Symbol("lambda", positive=True)
 Edges = Bool[np.ndarray, "N N"]
-Held = Callable[[Edges], Bool[np.ndarray, "N V"]]
-"""What the transfer matrix holds of a graph: rows of nodes, columns of nodes and the end token."""
+Transfer = Callable[[Edges], Bool[np.ndarray, "N V"]]
+"""Returns the nonzero entries of W^T for a graph: rows of nodes, columns of nodes and the end token."""
 
 
 def of_graph(edges: Edges) -> Bool[np.ndarray, "N V"]:
@@ -59,13 +59,13 @@ class Gradient(NamedTuple):
 
     Args:
         matrix: "V" or "M".
-        held: what W^T holds.
+        transfer: the nonzero entries of W^T.
         sign: sign of the gradient.
         step: the step whose loss is differentiated.
     """
 
     matrix: str
-    held: Held = of_graph
+    transfer: Transfer = of_graph
     sign: int = 1
     step: int = 2
 
@@ -75,14 +75,14 @@ class Gradient(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """What W^T holds: a matrix of the graph, or of the edges in the line alone."""
+    """The nonzero entries of W^T, and whether they are those of the edges of the training line alone."""
 
-    held: Held = of_graph
+    transfer: Transfer = of_graph
     line_alone: bool = False
 
 
 def backbone_signs() -> Findings:
-    """The signs of dL_2/dW^V and dL_2/dW^M with W^T = lambda A, and what they lead to."""
+    """The signs of dL_2/dW^V and dL_2/dW^M with W^T = lambda A, and their consequences."""
 
     def all_reach(lines: Lines) -> Outcome:
         return every(increased(TARGET, lines).linked)
@@ -115,15 +115,18 @@ def backbone_signs() -> Findings:
 def signs() -> tuple[Test, ...]:
     """Test (a), (b) and (c) of W^V and its closed form, and (c) of W^M."""
     value, content = Gradient("V"), Gradient("M")
-    wrong = {"W^T = lambda A^T": value._replace(held=transposed), "the next-token loss": value._replace(step=1)}
-    sign, end = {"the other sign": value._replace(sign=-1)}, {"edges to the end token": value._replace(held=with_end)}
+    wrong = {"W^T = lambda A^T": value._replace(transfer=transposed), "the next-token loss": value._replace(step=1)}
+    sign, end = (
+        {"the other sign": value._replace(sign=-1)},
+        {"edges to the end token": value._replace(transfer=with_end)},
+    )
     of_content = {
-        "W^T = lambda A^T": content._replace(held=transposed),
-        "W^T = lambda A^2": content._replace(held=squared),
+        "W^T = lambda A^T": content._replace(transfer=transposed),
+        "W^T = lambda A^2": content._replace(transfer=squared),
         "the other sign": content._replace(sign=-1),
     }
     of_value = {name: each._replace(matrix="V") for name, each in of_content.items()}
-    square, where = {"W^T = lambda A^2": value._replace(held=squared)}, "two positions ahead"
+    square, where = {"W^T = lambda A^2": value._replace(transfer=squared)}, "two positions ahead"
     return (
         Test("symbolic", "(a) W^V: entries of nodes without a successor", zero, value, mutants=wrong | end),
         Test("symbolic", f"(b) W^V: sign where no successor came {where}", positive, value, mutants=wrong | sign),
@@ -202,7 +205,7 @@ def leading() -> list[tuple[Edges, int]]:
 
 def entry(gradient: Gradient, edges: Edges, k: int) -> Expression:
     """Return the derivative by entry k of row 0, divided by lambda."""
-    contexts, tokens, matrix = gradient.contexts, SMALL + 1, gradient.held(edges)
+    contexts, tokens, matrix = gradient.contexts, SMALL + 1, gradient.transfer(edges)
 
     def logits(context: exact.Context) -> list[Expression]:
         x = exact.first_logits(context, tokens)
@@ -220,7 +223,7 @@ def _power(matrix: str, row: int, column: int | np.integer) -> Expression:
 
 
 def _next_counts(contexts: list[exact.Context]) -> dict[exact.Context, list[Expression]]:
-    """Return symbols for the tokens that came next, of which the second step knows nothing."""
+    """Return symbols for the counts of the next token, which do not enter the second step."""
     return {
         c: [sympy.Symbol(f"next_{n}", nonnegative=True) for n in row]
         for c, row in exact.table(contexts, SMALL + 1).items()
@@ -228,11 +231,11 @@ def _next_counts(contexts: list[exact.Context]) -> dict[exact.Context, list[Expr
 
 
 class Increased(NamedTuple):
-    """A row for each graph, line, token of the row, and node whose entry (c) increases there.
+    """One entry for each graph, training line, row of the matrix, and node whose entry increases by (c).
 
     Args:
         linked: the target can be reached from the node; for W^M: there is an edge to it from the current token.
-        next: the line has the node next, in a context of the row.
+        next: the node comes next in the line, in a context of the row.
     """
 
     linked: Bool[np.ndarray, " n"]
@@ -241,10 +244,10 @@ class Increased(NamedTuple):
 
 @cache
 def increased(position: int, lines: Lines) -> Increased:
-    """On every DAG of four nodes, with each path of three nodes or more as the only line."""
+    """Return the increased entries on every DAG of four nodes, with each path of three or more nodes as a line."""
     linked, after = [], []
     for edges, path in _paths():
-        matrix = lines.held(_edges_of(path) if lines.line_alone else edges)
+        matrix = lines.transfer(_edges_of(path) if lines.line_alone else edges)
         reach = reachability(nx.from_numpy_array(edges, create_using=nx.DiGraph))
         whole = [*path, NODES]
         rows = [(path[-1], range(len(path)))] if position == TARGET else [(t, [n]) for n, t in enumerate(path)]

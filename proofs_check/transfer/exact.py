@@ -1,4 +1,4 @@
-"""The losses of the one-layer model in symbols, their derivatives, and the signs that the theorems state of them.
+"""The losses of the one-layer model in symbols, and their derivatives, about whose signs the theorems are.
 
 A data set is a table: N[c, b] is the number of times that token b came in context c = (i, j), i the current token and j
 the target. The loss is -sum_c sum_b N[c, b] log softmax(x_c)[b]. Its derivatives are rational in the exponentials of
@@ -39,7 +39,7 @@ def exponential(of: Expression) -> Expression:
 
 
 def table(contexts: Iterable[Context], tokens: int = TOKENS) -> dict[Context, list[Expression]]:
-    """Return symbols for any numbers of each token in each context."""
+    """Return a symbol for the number of occurrences of each token in each context."""
     return {
         c: [sympy.Symbol(f"N_{'_'.join(map(str, c))}_{b}", nonnegative=True) for b in range(tokens)] for c in contexts
     }
@@ -73,6 +73,6 @@ def derivative(of: Expression, by: Expression) -> Expression:
 def inverted(expression: Expression, exponentials: Iterable[Expression]) -> Expression:
     """Replace exponentials by their inverses, which range over all positive numbers too.
 
-    For the probability of one token its exponentials are inverted, so that it is 1 / (1 + ..).
+    With the exponentials of one token inverted, its probability has the form 1 / (1 + ..).
     """
     return expression.xreplace({each: 1 / each for each in exponentials})

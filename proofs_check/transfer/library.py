@@ -19,7 +19,7 @@ from proofs_check.ledger import CrossCheck, Outcome, equal
 
 NODES, PROBABILITY, LINES, SEEDS = 7, 0.6, 6, 3
 CAPACITY = 32
-"""Contexts are padded to this number, so that all seeds share a compiled program."""
+"""Contexts are padded to this number, and all seeds share a compiled program."""
 SCALE = 1.5
 """kappa, by which the next token is injected."""
 Blocks = dict[str, Float[np.ndarray, "seeds V V"]]
@@ -61,7 +61,8 @@ def gradients(injection: bool) -> tuple[Gradients, Gradients]:
     return ours, twin
 
 
-@partial(jax.jit, static_argnums=2)
+# Compiling takes longer than running, and half as long without optimisation.
+@partial(jax.jit, static_argnums=2, compiler_options={"xla_backend_optimization_level": 0})
 def _library(parameters: Parameters, data: Counts, options: Options) -> Parameters:
     """Return the gradient of each step, along the first axis."""
     steps = jnp.eye(len(data.steps))

@@ -1,24 +1,24 @@
-"""Measure the one-layer model on new graphs, and read what was measured in ``proofs_check/measured/one_layer``.
+"""Measure the one-layer model on new graphs, and read the results in ``proofs_check/measured/one_layer``.
 
     python -m proofs_check.transfer.measure powers --out proofs_check/measured/one_layer/powers
     python -m proofs_check.transfer.measure answers --out proofs_check/measured/one_layer/answers
 
-``powers`` holds the cosines of transfer matrices with powers of the adjacency matrix, ``answers`` the numbers of test
-pairs that are answered by a valid path. Both are of six graphs, on which no claim was stated before.
+``powers`` measures the cosines of transfer matrices with powers of the adjacency matrix, ``answers`` the numbers of
+test pairs that are answered by a valid path: both on six graphs that were not used to formulate any claim.
 """
 
-import argparse
 import json
-from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
+import tyro
 from jaxtyping import Bool, Float
 from scipy.stats import t
+from tyro.conf import Positional
 
 from circuits.files import write_text
 from circuits.one_layer.parameters import Options, Parameters
@@ -106,20 +106,18 @@ def answers(seed: int) -> dict[str, Any]:
     }
 
 
-MEASUREMENTS: Final[dict[str, Callable[[int], dict[str, Any]]]] = {"powers": powers, "answers": answers}
+def main(what: Positional[Literal["answers", "powers"]], out: Path) -> None:
+    """Measure the one-layer model on all graphs.
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=sorted(MEASUREMENTS))
-    parser.add_argument("--out", type=Path, required=True, help="folder of measured.json")
-    chosen = parser.parse_args()
-    measured = [MEASUREMENTS[chosen.what](seed) for seed in SEEDS]
+    Args:
+        what: "answers" or "powers".
+        out: folder of measured.json.
+    """
+    measured = [{"answers": answers, "powers": powers}[what](seed) for seed in SEEDS]
     made_with = {name: version(name) for name in ("jax", "jaxlib", "numpy", "optax", "networkx")}
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"made_with": made_with, "graphs": measured}, indent=1)
-    write_text(chosen.out / "measured.json", text + "\n")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "measured.json", json.dumps({"made_with": made_with, "graphs": measured}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

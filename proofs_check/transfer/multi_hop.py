@@ -1,6 +1,6 @@
 """Whether multi-token prediction through a transfer layer beats next-token prediction at 2, 3 and 4 hops.
 
-Read from measurements: the one-layer model on six graphs, and the evaluations of standard transformers on one graph,
+The data are stored measurements of the one-layer model on six graphs, and evaluations of standard transformers on one,
 ``measured/walks/<kind>-<seed>/evaluation.json`` as ``circuits evaluate --json`` writes them. A gain is the share of
 test pairs of a group that a model answers by a valid path, minus that of the model that it is compared with.
 """
@@ -27,7 +27,7 @@ NTP, UNTRAINED, KINDS = "ntp", "untrained", ("transfer", "injection")
 BY_HOPS: Final = tuple(f"{hops} hops" for hops in HOPS)
 UNSEEN: Final = "unseen"
 Kinds = tuple[tuple[str, str], ...]
-"""Pairs of a kind and what it is compared with."""
+"""Pairs of a kind and the kind that it is compared with."""
 Model = Callable[[str, tuple[str, ...]], "Shares"]
 
 
@@ -80,7 +80,7 @@ def one_layer(kind: str, groups: tuple[str, ...]) -> Shares:
 
 
 def standard(kind: str, groups: tuple[str, ...]) -> Shares:
-    """Return the shares of the evaluated transformers, one run per seed. One without training answers nothing."""
+    """Return the shares of the evaluated transformers, a run per seed. Without training all answers count as wrong."""
     runs = [_groups(each) for each in evaluations(NTP if kind == UNTRAINED else kind)]
     right, pairs = (np.array([[run[group][n] for group in groups] for run in runs], float) for n in (0, 1))
     return Shares(0 * right if kind == UNTRAINED else right, pairs)

@@ -1,8 +1,8 @@
-"""Which power of the adjacency matrix each transfer matrix of a trained one-layer model holds.
+"""Which power of the adjacency matrix each transfer matrix of a trained one-layer model resembles.
 
 Transfer matrices are compared with A, A^2, A^3 and A^4 by the cosine of their entries, with rows centred because a
 constant has no effect on logits, and with the number of walks or their support, whichever gives the larger cosine. See
-``circuits.probes.adjacency``. The measurements on new graphs are read; one graph is trained again.
+``circuits.probes.adjacency``. The cosines come from stored measurements; the model of one graph is trained again.
 """
 
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ tenth of the margin that the claim asks for."""
 ALONE, CHAINED = ("injected", "plain"), ("chained", "chained, injected")
 
 
-class Held(NamedTuple):
-    """A statement about what matrices hold.
+class Match(NamedTuple):
+    """The statement that matrices of some variants match powers of A.
 
     Args:
         variants: variants of the model.
-        offset: the matrix of step n holds A^(n - offset).
+        offset: the matrix of step n matches A^(n - offset).
         steps: the steps n.
         against: the graph whose powers are meant, or a wrong one; "products" are those of chained matrices.
     """
@@ -42,14 +42,14 @@ class Held(NamedTuple):
     against: str = "graph"
 
 
-PRINTED: Final = (Held((*ALONE, *CHAINED), 0),)
-SUCCESSIVE: Final = (Held(ALONE, 1), Held(CHAINED, 1, against="products"))
-"""Of A to A^4 only A^(n-1) and A^n can go with the step n = 2, 3, 4, and A^n is what is printed."""
+PRINTED: Final = (Match((*ALONE, *CHAINED), 0),)
+SUCCESSIVE: Final = (Match(ALONE, 1), Match(CHAINED, 1, against="products"))
+"""Among A to A^4 only A^(n-1) and A^n exist for each of the steps n = 2, 3, 4, and A^n is the printed statement."""
 
 
 def power() -> Findings:
-    """Does the matrix of step n hold A^n or A^(n-1), and does it hold a power at all?"""
-    first = Held(("injected", "chained, injected"), 1, (2,))
+    """Does the matrix of step n match A^n, A^(n-1), or no power at all?"""
+    first = Match(("injected", "chained, injected"), 1, (2,))
     wrong = {
         "A^2": [first._replace(offset=0)],
         "the transposed graph": [first._replace(against="transposed")],
@@ -65,23 +65,23 @@ def power() -> Findings:
     return Findings(tests, (retrained(),), _example())
 
 
-def cosine(held: Sequence[Held]) -> Intervals:
-    """Return the cosine of every matrix with the power that it is said to hold, over graphs."""
-    return _intervals([measured[:, n, power] for measured, n, power in _cases(held)])
+def cosine(matches: Sequence[Match]) -> Intervals:
+    """Return the cosine of every matrix with its stated power, over graphs."""
+    return _intervals([measured[:, n, power] for measured, n, power in _cases(matches)])
 
 
-def margin(held: Sequence[Held]) -> Intervals:
+def margin(matches: Sequence[Match]) -> Intervals:
     """Return the same, less the cosine with the nearest other power of A to A^4."""
-    cases = _cases(held)
+    cases = _cases(matches)
     others = (np.delete(measured[:, n], power, axis=1).max(axis=1) for measured, n, power in cases)
     return _intervals([m[:, n, power] - other for (m, n, power), other in zip(cases, others, strict=True)])
 
 
-def _cases(held: Sequence[Held]) -> list[tuple[Float[np.ndarray, "graphs n k"], int, int]]:
+def _cases(matches: Sequence[Match]) -> list[tuple[Float[np.ndarray, "graphs n k"], int, int]]:
     """Return (cosines, the matrix of step n + 2, the power less 1) of each matrix that a statement is about."""
     return [
         (table(name, steps, each.against), n, n + 1 - each.offset)
-        for each in held
+        for each in matches
         for name in each.variants
         for steps in POWER_STEPS
         for n in (step - 2 for step in each.steps)

@@ -25,15 +25,15 @@ Mutants = dict[str, "Gradient"]
 
 
 class Gradient(NamedTuple):
-    """The gradient of one matrix, and what its signs are said to depend on.
+    """The gradient of one matrix, and the counts and exponentials in it.
 
     Args:
         entry: the derivative in (row, column).
-        counted: the numbers N.
+        counted: the numbers N by context and token.
         position: position of the row's token in a context.
         formula: the registry's closed form of the derivative.
-        exponentials: (row, column) -> those that make up the probability of the column's token in the row's contexts,
-            and of them those that fall to 0 with the entry itself.
+        exponentials: maps (row, column) to the exponentials in the odds of the column's token in the row's contexts,
+            and to those among them that tend to 0 as the entry itself tends to minus infinity.
     """
 
     entry: Entry
@@ -46,11 +46,11 @@ class Gradient(NamedTuple):
         return [context for context in self.counted if context[self.position] == row]
 
     def without(self, row: int, *columns: int) -> dict[Expression, Expression]:
-        """None of these tokens came in a context of the row."""
+        """Return substitutions by which none of these tokens occurs in a context of the row."""
         return {self.counted[c][b]: sympy.Integer(0) for c in self.contexts(row) for b in columns}
 
     def once(self, row: int, column: int) -> dict[Expression, Expression]:
-        """This token came at least once in the first of the row's contexts."""
+        """Return a substitution by which this token occurs at least once in the first of the row's contexts."""
         number = self.counted[self.contexts(row)[0]][column]
         return {number: 1 + number}
 
@@ -126,12 +126,12 @@ def one_hot(context: Context, token: int) -> Expression:
 
 
 def at_another(context: Context, token: int) -> Expression:
-    """The same at the token after it in the order of tokens."""
+    """As ``one_hot``, at the following token in the order of tokens."""
     return one_hot(context, (token - 1) % TOKENS)
 
 
 def against_another(context: Context, token: int) -> Expression:
-    """c at the next token, and -c at that other one."""
+    """c at the next token, and -c at that of ``at_another``."""
     return one_hot(context, token) - at_another(context, token)
 
 
@@ -163,13 +163,13 @@ def transfer(logits: Callable[[Context, int], Expression]) -> Gradient:
 
 def parts(name: str, right: Gradient, wrong: Mutants, of_zero: Mutants | None = None) -> tuple[Test, ...]:
     """Test the three parts of the statement on one matrix, and the closed form."""
-    turned = {"transposed": right._replace(entry=lambda row, column: right.entry(column, row))}
-    signed = turned | {"the other sign": right._replace(entry=lambda row, column: -right.entry(row, column))}
-    zeros = turned | wrong | (of_zero or {})
+    transposed = {"transposed": right._replace(entry=lambda row, column: right.entry(column, row))}
+    opposite = transposed | {"the other sign": right._replace(entry=lambda row, column: -right.entry(row, column))}
+    zeros = transposed | wrong | (of_zero or {})
     return (
         Test("symbolic", f"(a) {name}: entries of a token that never occurs", zero, right, mutants=zeros),
-        Test("symbolic", f"(b) {name}: sign for a token that never follows", positive, right, mutants=signed | wrong),
-        Test("symbolic", f"(c) {name}: sign of the limit for a token that follows", limit, right, mutants=signed),
+        Test("symbolic", f"(b) {name}: sign for a token that never follows", positive, right, mutants=opposite | wrong),
+        Test("symbolic", f"(c) {name}: sign of the limit for a token that follows", limit, right, mutants=opposite),
         Test("symbolic", f"{name}: the closed form", closed, right, mutants=wrong),
     )
 

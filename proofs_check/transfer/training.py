@@ -27,7 +27,7 @@ from circuits.tasks.walks.pairs import Pairs, split_pairs, training_walks
 NODES, PROBABILITY, SHARE, PATHS = 100, 0.1, 0.1, 20
 RATE, SPREAD = 0.05, 0.02
 CAPACITY = 2200
-"""Contexts are padded to a multiple of this number, so that all graphs share a compiled program."""
+"""Contexts are padded to a multiple of this number, and all graphs share a compiled program."""
 
 
 class Walks(NamedTuple):
@@ -62,7 +62,7 @@ def trained(seed: int, ahead: int, options: Options, steps: int) -> Parameters:
 
 @cache
 def _adam(steps: int) -> optax.GradientTransformation:
-    """Return one optimiser for all seeds, so that they share a compiled program."""
+    """Return one optimiser for all seeds, which then share a compiled program."""
     return optax.adam(optax.cosine_decay_schedule(RATE, steps))
 
 

@@ -147,7 +147,7 @@ def test_a_constant_matrix_is_named_and_left_out(planted, tmp_path, capsys, monk
     assert report["constant"] == ["value"]
     best = {one["name"]: one["best"] for one in report["matrices"]}
     assert best == {"content": "A", "transfer 1": "A", "transfer 2": "A^2"}
-    assert "left out, because their rows are constant: value\n" in capsys.readouterr().out
+    assert "because their rows are constant: value\n" in capsys.readouterr().out
     monkeypatch.setattr(
         "circuits.cli.probe_adjacency_inputs.gather_matrices",
         lambda model, *rest: NamedMatrices(("flat",), jnp.zeros((1, 10, 10))),
@@ -248,7 +248,7 @@ def test_bad_usage_names_the_argument(refused, pairs, language, planted, run, gr
         ("untrained: must be 0, or at least 19 at this level, got -1", pairs, *plain, "--untrained=-1"),
         ("untrained: must be 0, or at least 19 at this level, got 2", pairs, *plain, "--untrained=2"),
         ("sources: must be one of heads, transfer, layers, jacobian, got 'ov'", pairs, *plain, "--sources=ov"),
-        ("head_kind: must be transfer, for there to be transfer matrices", pairs, *plain, "--sources=transfer"),
+        ("head_kind: must be transfer for transfer matrices", pairs, *plain, "--sources=transfer"),
         ("sources: must be transfer for a one-layer model, got 'heads'", planted, "--sources=heads"),
         ("examples: must be an integer at least 1, got 0", pairs, *plain, "--examples=0"),
         ("seed: must be one of [5, 6], got 4", run, *plain, "--seed=4"),

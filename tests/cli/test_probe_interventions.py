@@ -99,8 +99,6 @@ def test_effects_of_a_goal_that_makes_no_difference_are_not_drawn(span, counted,
 
 
 def test_texts_count_layers_and_heads_from_0():
-    values = np.array([[0.1, 0.9], [0.5, 0.7]])
-    assert intervention_sweeps._strongest_heads(values) == "L0H1 0.90, L1H1 0.70, L1H0 0.50, L0H0 0.10"
     model = load_model("star-2x5-ntp").model
     twins = planning_twins(np.array([[3, 7, 6, 0, 7, 2, 3, 6, 0, 3, 6, 0]], np.int32), TASK.format, jax.random.key(0))
     study = intervention_sweeps.Study("star", model, TASK.format, twins, twins)

@@ -62,7 +62,7 @@ def test_scores_of_a_planning_model_are_those_of_find_circuit(pairs, tmp_path, c
 def test_the_strongest_heads_count_from_0():
     scores, marked = np.array([[0.1, 0.9], [0.5, 0.7]]), np.array([[True, True], [True, False]])
     assert strongest(scores, marked) == "L0H1 0.90, L1H0 0.50, L0H0 0.10"
-    assert strongest(scores, marked, count=1) == "L0H1 0.90"
+    assert strongest(scores, count=3) == "L0H1 0.90, L1H1 0.70, L1H0 0.50"
 
 
 @pytest.mark.usefixtures("rendered")

@@ -36,8 +36,7 @@ def grid_file(tmp_path):
     return path
 
 
-def test_a_tiny_sweep_is_trained(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")  # compiling takes most of the time
+def test_a_tiny_sweep_is_trained(tmp_path, capsys):
     grid, out = tmp_path / "grid.yaml", tmp_path / "sweep"
     grid.write_text(yaml.safe_dump(changed("grid", task__examples=[64], objective=["ntp"], seed=[3])))
     assert command(grid, "--out", out, "--workers", 1, "--figure", tmp_path / "figure.png") == 0
@@ -80,7 +79,7 @@ TWICE = {"preset": "tiny-ntp", "grid": {"model.activation": ["relu", "gelu"], "m
         (["--figure", "no/such/folder/f.png"], "figure: must be in a folder that exists", GRID),
         (["--figure", "FOLDER/f.txt"], "figure: must end in .png", GRID),
         (["--figure", "FOLDER/f.png", "--x", "objective"], "x: must be parameters, or a number in the grid", GRID),
-        (["--figure", "FOLDER/f.png", "--x", "parameters"], "x: must tell the points of a line apart", TWICE),
+        (["--figure", "FOLDER/f.png", "--x", "parameters"], "x: must differ between the points of a line", TWICE),
         (["--slurm", "gpu"], "slurm: must be a partition of Slurm, and needs submitit", GRID),
     ],
 )

@@ -119,7 +119,7 @@ def test_where_a_run_is_to_lie(tmp_path, flags, capsys):
 
 def test_help_says_what_there_is(capsys):
     for arguments, texts in {
-        ("train", "--help"): ["e3-ntp", "Appendix E.3: 25M", "Exit code 0: done. 1:", "tiny-teacherless"],
+        ("train", "--help"): ["e3-ntp", "Appendix E.3: 25M", "Exit code 0: done. 1:", "none no preset: "],
         ("train", "tiny-mtp3", "--help"): [
             "--objective.heads INT",
             "(default: 3)",

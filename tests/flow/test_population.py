@@ -11,7 +11,7 @@ from circuits.disentangled.closed_form import forward
 from circuits.disentangled.losses import losses
 from circuits.disentangled.objective import objective
 from circuits.disentangled.weights import Layer, Weights, zeros
-from circuits.flow.population import extremes_exhaustive, mean_by_symmetry, mean_exhaustive, relabeled_mean
+from circuits.flow.population import mean_by_symmetry, mean_exhaustive, relabeled_mean
 from circuits.tasks.star.enumeration import num_problems
 from circuits.tasks.star.graph import StarGraph
 from tests.cases import PAPER, assert_close, weights_for
@@ -42,12 +42,9 @@ def test_brute_force_is_a_plain_loop_for_any_weights_and_chunk():
             rows.append([*itertools.chain(*edges), goal, start, v])
     prompts = jnp.asarray(rows, jnp.int32)
     each = jax.jit(jax.vmap(losses, in_axes=(None, 0, 0, 0)))(weights, prompts[:, :10], prompts[:, 10], prompts[:, 8])
-    minimum, maximum, total = extremes_exhaustive(losses, weights, FIVE)
-    assert total == len(prompts) == num_problems(FIVE) == 24 * 120
+    assert len(prompts) == num_problems(FIVE) == 24 * 120
     mean = mean_exhaustive(losses, weights, FIVE)
     assert_close(mean, jax.tree.map(jnp.mean, each), atol=1e-12)
-    assert_close(minimum, jax.tree.map(jnp.min, each), atol=1e-13)
-    assert_close(maximum, jax.tree.map(jnp.max, each), atol=1e-13)
     assert_close(mean_exhaustive(losses, weights, FIVE, chunk=50), mean, atol=1e-13)
 
 
@@ -87,7 +84,7 @@ def _layer_of_labels(weights, tokens, y1, y2):
     ids=["squared difference", "one label", "a token", "outputs", "layer"],
 )
 def test_a_quantity_that_depends_on_labels_is_an_error(quantity, where):
-    with pytest.raises(ValueError, match=f"quantity: must not depend on which label is which, at {where}"):
+    with pytest.raises(ValueError, match=f"quantity: must not change by more than .*, at {where}"):
         mean_by_symmetry(quantity, symmetric_weights(FIVE, seed=6), FIVE)
 
 

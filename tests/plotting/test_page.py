@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits.plotting import AttentionPage, attention_page, role_colour
+from circuits.plotting import AttentionPage, attention_page
 from circuits.plotting.cells import visible_whitespace
 from circuits.plotting.page import STEPS
-from circuits.plotting.style import OTHER_ROLE, ROLE_COLOURS
+from circuits.plotting.style import OTHER_ROLE, ROLE_COLOURS, role_colour
 from circuits.probes.attention.maps import AttentionMaps
 from tests.plotting.browser import run_in_page
 from tests.plotting.reading import random_maps, softmax

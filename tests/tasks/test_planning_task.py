@@ -121,4 +121,4 @@ def test_answers_are_judged_token_by_token():
     right = np.stack([np.asarray(task.judge(row, answer)) for row, answer in zip(rows, answers, strict=True)])
     assert right.tolist() == [[True] * 3, [True, True, False]]
     # Of a tree's path only the last token, which the query names, needs no look-ahead.
-    assert task.figures(right, rows) == {"exact": 0.5, "hard": 1.0, "by_token": [1.0, 1.0, 0.5]}
+    assert task.metrics(right, rows) == {"exact": 0.5, "hard": 1.0, "by_token": [1.0, 1.0, 0.5]}

@@ -17,7 +17,6 @@ from circuits.training.step import State
 from circuits.training.stored import Stored, read_run
 from circuits.training.transformer import train
 from circuits.transformer.config import Architecture
-from tests.conftest import QUICK_SETTINGS
 
 TASK = StarConfig(nodes=3, labels=8, style="pairs", query="goal-start")
 TINY = TrainConfig(
@@ -69,7 +68,7 @@ def flags() -> list[str]:
     return FLAGS.copy()
 
 
-@pytest.fixture(scope="module")  # after the compiler flags of the module are set
+@pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfig, State]:
     """A run of two seeds with two heads that no test may change, its config and its last state."""
     folder = tmp_path_factory.mktemp("finished") / "run"
@@ -78,7 +77,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfi
     return folder, config, train(config, folder)
 
 
-@pytest.fixture(scope="module")  # after the compiler flags of the module are set
+@pytest.fixture(scope="module")
 def stored(finished: tuple[Path, TrainConfig, State]) -> list[Stored]:
     return read_run(finished[0])
 
@@ -88,7 +87,7 @@ def walks() -> TrainConfig:
     return WALKS
 
 
-@pytest.fixture(scope="module")  # after the compiler flags of the module are set
+@pytest.fixture(scope="module")
 def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, State]:
     """A run on walks that no test may change, and its last state."""
     folder = tmp_path_factory.mktemp("walked") / "run"
@@ -99,10 +98,9 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def start(_compiled: Path) -> Iterator[Start]:
+def start() -> Iterator[Start]:
     """Start a Python process: ``circuits`` with the arguments, or ``code``. What still runs at the end is killed."""
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(_compiled)}
-    environment |= {name.upper(): str(value) for name, value in QUICK_SETTINGS.items()}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     running: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: object, code: str = "import sys; from circuits.cli import main; sys.exit(main())"):

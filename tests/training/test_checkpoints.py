@@ -21,11 +21,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
 
 from circuits.files import read_checked, with_checksum
-from circuits.training.checkpoints import WRITING, Checkpoints
+from circuits.training.checkpoints import Checkpoints
 
 HEAD = """
 import json, sys
@@ -218,7 +219,7 @@ def test_a_damaged_file_never_gives_a_wrong_state(folder):
         assert passed_over == {*checked, "manifest.json"}
         assert len(checked) > 5
         damage(biggest, "flipped")
-        with pytest.raises(ValueError, match=f"checkpoints: must hold a whole one in .*, got {folder}/2 "):
+        with pytest.raises(ValueError, match=f"checkpoints: must hold an undamaged one in .*, got {folder}/2 "):
             checkpoints.restore(shapes(mixed(0)), step=2)
         checkpoints.save(3, mixed(3))
         assert checkpoints.restore(shapes(mixed(0))).step == 3
@@ -360,7 +361,7 @@ with Checkpoints(folder, keep=2) as checkpoints:
         time.sleep(rng.uniform(0, 0.03))
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert [path for path in tmp_path.iterdir() if path.name.endswith(WRITING)]
+    assert [path for path in tmp_path.iterdir() if path.name.endswith(ocp.utils.TMP_DIR_SUFFIX)]
     restored = checkpoints.restore(small(0))
     assert (restored.step, restored.passed_over) == (checkpoints.latest(), [])
     assert restored.step >= 3
@@ -373,7 +374,7 @@ def _stopped_in_a_save(process: subprocess.Popen[str], folder: Path) -> bool:
         return False
     process.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-    if any(path.name.endswith(WRITING) for path in folder.iterdir()):
+    if any(path.name.endswith(ocp.utils.TMP_DIR_SUFFIX) for path in folder.iterdir()):
         return True
     process.send_signal(signal.SIGCONT)
     return False

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from circuits.training import run_folder
-from circuits.training.checkpoints import WRITING, Checkpoints
+from circuits.training.checkpoints import Checkpoints
 from circuits.training.stored import run_task
 from circuits.training.transformer import initial_states, train
 
@@ -39,7 +40,7 @@ def latest(folder: Path) -> int:
 
 
 def writing(folder: Path) -> bool:
-    return any(path.name.endswith(WRITING) for path in (folder / "checkpoints").glob("*"))
+    return any(path.name.endswith(ocp.utils.TMP_DIR_SUFFIX) for path in (folder / "checkpoints").glob("*"))
 
 
 def stopped_in_a_save(process, folder: Path) -> bool:

@@ -58,7 +58,7 @@ def test_what_is_neither(tmp_path, finished, stored):
     with pytest.raises(ValueError, match=r"checkpoints: must hold .*/7 \(FileNotFoundError"):
         read_run(finished[0], 7)
     save_model(tmp_path, stored[0].model, None, {})
-    with pytest.raises(ValueError, match="checkpoint: must say what it was trained on"):
+    with pytest.raises(ValueError, match="checkpoint: must have been saved with its task"):
         read(tmp_path)
     task = as_json(stored[0].task.config) | {"one_in": "some"}
     save_model(tmp_path, stored[0].model, stored[0].task.format, {"task": task})

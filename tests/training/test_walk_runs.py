@@ -206,7 +206,7 @@ def test_a_run_is_resumed_with_its_own_graph_alone(tmp_path, walks, monkeypatch)
     smaller = nx.DiGraph(graph)
     smaller.remove_edge(*next(iter(smaller.edges)))
     write_graph("smaller", smaller)
-    with pytest.raises(ValueError, match=r"^graph.txt: must be as in 'run', with which the run began"):
+    with pytest.raises(ValueError, match=r"^graph.txt: must be the same as when the run in 'run' began"):
         train(on_file(walks, Path("smaller")), folder, resume=True)
     assert not (folder / "checkpoints").exists()
 
@@ -218,7 +218,7 @@ def test_a_damaged_graph_is_named(tmp_path, walked, damage, capsys):
     lines = path.read_text().splitlines(keepends=True)
     path.unlink() if damage == "gone" else path.write_text("".join(lines[:-1]))
     assert main(["evaluate", str(tmp_path / "run")]) == 2
-    assert "graph.txt: must be as it was written" in " ".join(capsys.readouterr().err.split())
+    assert "graph.txt: must be unchanged" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_saved_model_has_the_nodes_of_its_graph(tmp_path, walked):

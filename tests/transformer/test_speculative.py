@@ -236,13 +236,13 @@ def test_requests_out_of_range_are_errors(count, end, pad, message):
 
 
 def test_no_pass_is_made_after_an_end_token(monkeypatch):
-    passes, best = [], generate._best
+    passes, best_tokens = [], generate.best_tokens
 
     def counted(model, final):
         jax.debug.callback(lambda: passes.append(0))
-        return best(model, final)
+        return best_tokens(model, final)
 
-    monkeypatch.setattr(generate, "_best", counted)
+    monkeypatch.setattr(generate, "best_tokens", counted)
     model, row = planted("linear"), jnp.array([0, 0, 0, END - 3], jnp.int32)
     decode = jax.jit(lambda model, row: greedy(model, row, COUNT, END, 5))
     assert decode(model, row).tolist() == [END - 2, END - 1, END] + [5] * (COUNT - 3)

@@ -168,7 +168,7 @@ def test_fields_with_defaults_may_be_absent_and_checksums_are_of_what_is_written
     with pytest.raises(ValueError, match=r"config.json: must describe the model that"):
         load_saved_model(folder)
     strip_config(folder, ["vocab"])
-    with pytest.raises(ValueError, match="config: must be an object with the fields"):
+    with pytest.raises(ValueError, match=r"config.json: must describe a model, got .*vocab"):
         load_saved_model(folder)
 
 
@@ -190,8 +190,9 @@ def strip_config(folder: Path, names: list[str]) -> None:
     [
         ({"format": 2}, "format: must be 1, got 2"),
         ({"extra": 2}, "fields: must be .*, got"),
-        ({"config": {"layers": 2}}, "config: must be an object with the fields .*, got"),
-        ({"config": 3}, "config: must be an object with the fields .*, got 3"),
+        ({"config": {"layers": 2}}, ".*missing"),
+        ({"config": {"vocab": 9, "positions": 9, "depth": 2}}, ".*unexpected keyword argument 'depth'"),
+        ({"config": 3}, ".*must be a mapping"),
         ({"notes": 3}, "notes: must be an object, got 3"),
         ({"token_format": {"graph": "ring"}}, "graph: must be one of star, tree, walks, got 'ring'"),
         (

@@ -1,7 +1,7 @@
 """Attention maps as one interactive HTML page: style, script and values are embedded, and nothing is fetched.
 
-The script is ``attention_page.js`` and the style ``attention_page.css`` beside this file. The page's content security
-policy names their digests, so that no other script or style can run in it, whatever titles and tokens contain.
+The script is ``attention_page.js`` and the style ``attention_page.css`` in this folder. The page's content security
+policy contains their digests, so no other script or style can run in it, whatever titles and tokens contain.
 """
 
 import json
@@ -22,14 +22,14 @@ from circuits.plotting.style import role_colour
 from circuits.probes.attention.maps import AttentionMaps, check_maps
 
 STEPS = 2**16 - 1
-"""Values are stored as integers up to this, so each is within half of max / STEPS of the given one."""
+"""Values are stored as integers from 0 to this, with an error of at most max / (2 STEPS)."""
 _FRAME_HEIGHT = 900
-"""Pixels of a page in a notebook."""
+"""Height of a page in a notebook, in pixels."""
 
 
 @dataclass(frozen=True)
 class AttentionPage:
-    """A self-contained page: write ``html`` to a file, or let a notebook display it in a frame of its own.
+    """A self-contained page: write ``html`` to a file, or display the object in a notebook.
 
     Example:
         >>> AttentionPage("<p>hello</p>").html
@@ -46,19 +46,19 @@ class AttentionPage:
 
 
 def attention_page(maps: AttentionMaps) -> AttentionPage:
-    """Return a page with the patterns of all layers and heads, one of them enlarged, and each row of it in numbers.
+    """Return a page with the patterns of all layers and heads, one of them enlarged, and its rows in numbers.
 
-    The row of ``maps.query`` is selected and marked. Where nothing in the record is above the diagonal, that half is
-    hatched as the future. The same record gives the same page, byte for byte.
+    The row of ``maps.query`` is selected and marked. If all patterns are 0 above the diagonal, that half is hatched as
+    the future. The same record gives the same page, byte for byte.
 
     Args:
         maps: patterns with tokens, roles and query.
 
     Returns:
-        The page. Its numbers are within max(patterns) / 131,070 of the given ones, then rounded to three decimals.
+        The page. Its numbers have an error of at most max(patterns) / 131,070 and are shown with three decimals.
 
     Raises:
-        ValueError: if the record is not consistent, errors are negative or not finite, or notes are no values for JSON.
+        ValueError: if the record is not consistent, errors are negative or not finite, or notes are not JSON values.
 
     Example:
         >>> maps = AttentionMaps(np.ones((2, 1, 1, 1)), ("a",), ("start",), 0, ("0",), "model", {})
@@ -142,7 +142,7 @@ def _check_rest(maps: AttentionMaps) -> None:
 
 
 def _notes(notes: dict[str, object]) -> str:
-    """Return names and values in the order given, or nothing for no notes."""
+    """Return a list of names and values, or nothing if there are no notes."""
     items = (
         f"<div><dt>{escape(name)}</dt> <dd>{escape(value if isinstance(value, str) else json.dumps(value))}</dd></div>"
         for name, value in notes.items()
@@ -151,7 +151,7 @@ def _notes(notes: dict[str, object]) -> str:
 
 
 def _data(maps: AttentionMaps) -> dict[str, Any]:
-    """Return what the script reads."""
+    """Return the data for the script."""
     layers, _, length, _ = maps.patterns.shape
     return {
         "layers": layers,
@@ -169,7 +169,7 @@ def _data(maps: AttentionMaps) -> dict[str, Any]:
 
 
 def _packed(values: Float[np.ndarray, "L H T T"]) -> dict[str, Any]:
-    """Return little-endian integers of 16 bits, and the value of 1 among them."""
+    """Return little-endian 16-bit integers, and the value that corresponds to 1."""
     high = float(values.max())
     unit = high / STEPS if high > 0 else 1.0
     return {"unit": unit, "values": _base64(np.rint(values.astype(np.float64) / unit).astype("<u2"))}
@@ -185,7 +185,7 @@ def _base64(array: np.ndarray) -> str:
 
 
 def _embedded(value: dict[str, Any]) -> str:
-    """Return JSON in which nothing can end the script element around it."""
+    """Return JSON that cannot end the script element around it."""
     return json.dumps(value).replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 
 

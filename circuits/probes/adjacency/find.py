@@ -1,4 +1,4 @@
-"""Which power of the adjacency matrix, or reachability, a matrix of node logits holds, and whether that is chance."""
+"""Test which power of the adjacency matrix, or reachability, a matrix of node logits holds beyond chance."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,33 +22,33 @@ class NullCosines(NamedTuple):
     high: Float[np.ndarray, "matrices references"]
     """The 97.5% point."""
     p: Float[np.ndarray, "matrices references"]
-    """p-values that hold for all matrices and references together; NaN where the reference has no such null."""
+    """Familywise p-values over all matrices and references; NaN if the reference has no such null."""
     draws: int
 
 
 class PowerFindings(NamedTuple):
-    """Every matrix against every reference; ``verdict`` puts one matrix into words."""
+    """Every matrix compared with every reference; ``verdict`` sums up one matrix in words."""
 
     references: tuple[Reference, ...]
     scores: MatrixScores
     low: Float[np.ndarray, "matrices references"]
-    """Ends of the interval of each cosine."""
+    """Lower end of the confidence interval of each cosine."""
     high: Float[np.ndarray, "matrices references"]
     partial: Float[np.ndarray, "matrices references"]
     """The cosine with a power given the other powers of its kind; NaN for reachability."""
     nulls: dict[str, NullCosines]
-    """"permuted", "rewired", and "untrained" where fresh matrices are given."""
+    """By name: "permuted", "rewired", and "untrained" if matrices of untrained models were given."""
     best: Int[np.ndarray, " matrices"]
-    """The index of the reference with the highest cosine, powers and reachability alike."""
+    """The index of the reference with the highest cosine."""
     holds: Bool[np.ndarray, " matrices"]
     """Whether the p-value of the best reference is at most the level against every null that it has."""
     candidates: tuple[str, ...]
-    """What is told apart: "A", "A^2", ..., "reachability", "reachability^T", each of one or more references (counts and
+    """The hypotheses "A", "A^2", ..., "reachability", "reachability^T", each with one or more references (counts and
     support, of the whole graph and of the observed one)."""
     margin: Float[np.ndarray, "matrices candidates"]
     """The cosine of the best reference minus the highest of each candidate's references; 0 for its own candidate."""
     margin_low: Float[np.ndarray, "matrices candidates"]
-    """Ends of the margin's interval, below 0 where the candidate may be the better one."""
+    """Lower end of the margin's confidence interval; below 0, the candidate may be the better one."""
     margin_high: Float[np.ndarray, "matrices candidates"]
     level: float
 
@@ -62,24 +62,23 @@ def find_powers(
     level: float = 0.05,
     seed: int = 0,
 ) -> PowerFindings:
-    """Return which power of a graph's adjacency matrix, or reachability, each matrix holds beyond chance.
+    """Test which power of a graph's adjacency matrix, or reachability, each matrix holds beyond chance.
 
-    p-values hold for all matrices and references together, so the share of calls in which any matrix is said to hold
-    anything, where none does, is at most ``level``. Intervals hold for each matrix separately, with confidence
-    1 - ``level``.
+    p-values control the familywise error rate: if no matrix holds anything, the probability that any is said to hold
+    something is at most ``level``. Each confidence interval is for one matrix, at confidence 1 - ``level``.
 
     Args:
         matrices: node logits, [matrices, N, N]; row u holds the logits over nodes when node u is fed in. See
             ``ov_circuits``, ``layer_maps``, ``transfer_matrices`` and ``jacobians``.
         references: from ``graph_references``.
-        fresh: the same matrices of untrained models.
-        draws: of each null and of the bootstrap.
-        level: rate of false findings.
+        fresh: the same matrices of untrained models, [models, matrices, N, N].
+        draws: number of draws of each null and of the bootstrap.
+        level: familywise error rate.
         seed: of the draws.
 
     Raises:
-        ValueError: as ``compare_matrices``; if the level is not between 0 and 1, there are fewer draws or fresh models
-            than reach the level, or fresh matrices of another number or size.
+        ValueError: as ``compare_matrices``; if the level is not between 0 and 1, draws or untrained models are too few
+            for the level, or ``fresh`` has another shape.
 
     Example:
         >>> import numpy as np
@@ -107,7 +106,7 @@ def find_powers(
     nulls = {name: _null(scores.cosine, drawn) for name, drawn in cosines.items()}
     best = scores.cosine.argmax(axis=1)
     p = np.stack([null.p[np.arange(len(best)), best] for null in nulls.values()])
-    # Every reference has a permuted null, so a NaN of the others never makes a finding by itself.
+    # Every reference has a permuted null, so a NaN of another null never decides alone.
     holds = np.all(np.isnan(p) | (p <= level), axis=0)
     resamples = bootstrap_cosines(matrices, references, draws, seed + 3)
     nodes = matrices.shape[-1]
@@ -120,34 +119,34 @@ def find_powers(
 
 
 def min_draws(level: float) -> int:
-    """The number of draws with which a p-value can reach a level. Raises ValueError unless it is between 0 and 1."""
+    """Return the fewest draws with which a p-value can reach a level. Raises ValueError for a level outside (0, 1)."""
     checks.require(0 < level < 1, "level", "must lie between 0 and 1", level)
     return int(np.ceil(round(1 / level, 6))) - 1
 
 
 def indistinguishable(findings: PowerFindings, matrix: int) -> tuple[str, ...]:
-    """The other candidates that cannot be told from the best one of a matrix: their margin's interval reaches 0."""
+    """Return the other candidates that may be as good as the best one: their margin's interval reaches 0."""
     own = findings.references[int(findings.best[matrix])].candidate
     low = findings.margin_low[matrix]
     return tuple(name for i, name in enumerate(findings.candidates) if name != own and low[i] <= 0)
 
 
 def missing_nulls(findings: PowerFindings, matrix: int) -> tuple[str, ...]:
-    """The nulls that the best reference of a matrix does not have: observed reachability has no rewired graph."""
+    """Return the nulls that the best reference of a matrix lacks: observed reachability has no rewired graphs."""
     best = matrix, int(findings.best[matrix])
     return tuple(name for name, null in findings.nulls.items() if np.isnan(null.p[best]))
 
 
 def verdict(findings: PowerFindings, matrix: int) -> str:
-    """Return what one matrix holds, in words.
+    """Return in words what one matrix holds.
 
     Args:
         findings: from ``find_powers``.
-        matrix: its index.
+        matrix: index of the matrix.
 
     Returns:
-        "holds A^2 support", "holds reachability^T", "cannot tell A^2 from A^3", or "none"; followed by "(no rewired
-        null)" where the best reference has none.
+        Such as "holds A^2 support", "holds reachability^T", "cannot tell A^2 from A^3", or "none"; followed by "(no
+        rewired null)" if the best reference has none.
 
     Example:
         >>> import numpy as np
@@ -176,7 +175,7 @@ def _null(
 def _best_of_candidates(
     cosine: Float[np.ndarray, "matrices references"], references: Sequence[Reference]
 ) -> Int[np.ndarray, "matrices candidates"]:
-    """The index of each candidate's reference with the highest cosine."""
+    """Return the index of each candidate's reference with the highest cosine."""
     candidate = np.array([r.candidate for r in references])
     columns = [np.flatnonzero(candidate == name) for name in candidate_names(references)]
     return np.stack([own[cosine[:, own].argmax(axis=1)] for own in columns], axis=-1)
@@ -187,6 +186,6 @@ def _margins(
     best: Int[np.ndarray, " matrices"],
     choice: Int[np.ndarray, "matrices candidates"],
 ) -> Float[np.ndarray, "*draws matrices candidates"]:
-    """The cosine of the best reference minus that of each candidate's, at the same references for every draw."""
+    """Return the cosine of the best reference minus that of each candidate's chosen one, for every draw."""
     row = np.arange(len(best))[:, None]
     return cosine[..., row, best[:, None]] - cosine[..., row, choice]

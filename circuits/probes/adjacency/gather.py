@@ -1,4 +1,4 @@
-"""The matrices that a checkpoint is probed for, and the same matrices of untrained models."""
+"""Gather the matrices of node logits of a model, and the same matrices of untrained models."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,7 +25,7 @@ Model = Predictor | OneLayer
 
 
 class JacobianInputs(NamedTuple):
-    """Sequences to measure Jacobians on, where the logits are read, and where the stream is moved."""
+    """Sequences to measure Jacobians on, the position of the logits, and the positions of the stream."""
 
     tokens: Int[np.ndarray, "n T"]
     position: int
@@ -33,7 +33,7 @@ class JacobianInputs(NamedTuple):
 
 
 def default_sources(model: Model) -> tuple[str, ...]:
-    """The sources that only need weights: heads, layers, and transfer matrices where there are any."""
+    """Return the sources that need only weights: heads, layers, and transfer matrices if the model has any."""
     if isinstance(model, OneLayer):
         return ("transfer",)
     return ("heads", "layers", *["transfer"] * (model.config.head_kind == "transfer"))
@@ -45,7 +45,7 @@ def check_prediction_head(model: Model, sources: Sequence[str], head: int) -> No
     if head == 0:
         return
     if isinstance(model, OneLayer):
-        raise ValueError(f"head: must be 0 for a one-layer model, whose matrices are of no prediction head, got {head}")
+        raise ValueError(f"head: must be 0 for a one-layer model, whose matrices have no prediction head, got {head}")
     rule = "must be 0 for transfer matrices, which lead from prediction head to prediction head"
     checks.require("transfer" not in sources, "head", rule, head)
     kind, direct = model.config.head_kind, [one for one in ("heads", "layers") if one in sources]
@@ -56,10 +56,11 @@ def check_prediction_head(model: Model, sources: Sequence[str], head: int) -> No
 def gather_matrices(
     model: Model, nodes: Nodes, sources: Sequence[str], inputs: JacobianInputs | None = None, head: int = 0
 ) -> NamedMatrices:
-    """The matrices of every source, in the order of ``SOURCES``, read by prediction head ``head``.
+    """Return the matrices of every source, in the order of ``SOURCES``, for one prediction head.
 
-    "jacobian" reads the embedding and the stream after every block but the last, at each of ``inputs.sources``. Raises
-    ValueError for sources that are unknown or that the model does not have, and as ``check_prediction_head``.
+    "jacobian" differentiates by the embedding and the stream after every block but the last, at each of
+    ``inputs.sources``. Raises ValueError for sources that are unknown or absent in the model, and as
+    ``check_prediction_head`` does.
     """
     for source in sources:
         checks.choice("sources", source, SOURCES)
@@ -79,7 +80,7 @@ def gather_matrices(
 
 
 def constant_matrices(matrices: NamedMatrices) -> Bool[np.ndarray, " matrices"]:
-    """Which matrices have only constant rows, so that they agree with nothing. Raises ValueError for NaN, by name."""
+    """Return which matrices have only constant rows. Raises ValueError for NaN, naming the matrix."""
     values = np.asarray(matrices.values, np.float64)
     for name, matrix in zip(matrices.names, values, strict=True):
         checks.finite(f"matrix {name!r}", matrix)
@@ -87,7 +88,7 @@ def constant_matrices(matrices: NamedMatrices) -> Bool[np.ndarray, " matrices"]:
 
 
 def select_matrices(matrices: NamedMatrices, chosen: Bool[np.ndarray, " matrices"]) -> NamedMatrices:
-    """Some of the matrices."""
+    """Return the chosen matrices with their names."""
     names = tuple(name for name, one in zip(matrices.names, chosen, strict=True) if one)
     return NamedMatrices(names, matrices.values[chosen])
 
@@ -99,7 +100,7 @@ def matrices_of_untrained(
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> Float[np.ndarray, "models matrices N N"]:
-    """``gather`` of freshly initialised models, one at a time. Raises ValueError for fewer than 1."""
+    """Return ``gather(model)`` of freshly initialised models, one at a time. Raises ValueError for fewer than 1."""
     checks.integer("models", models, min_value=1)
     graph, _ = nnx.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))
     results = []

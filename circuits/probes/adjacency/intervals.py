@@ -1,7 +1,7 @@
-"""Confidence intervals of cosines, by bootstrap over rows, that is over the nodes that are fed in.
+"""Confidence intervals of cosines, by bootstrap over rows, that is, over input nodes.
 
 The entries of a row share its node, so only rows are independent; Fisher's interval over N (N - 1) entries is too
-narrow where some rows fit better than others. With w_u the number of times that row u is drawn,
+narrow if some rows fit better than others. With w_u the number of times that row u is drawn,
 
     cosine* = Σ_u w_u <M_u, R_u> / √(Σ_u w_u |M_u|² Σ_u w_u |R_u|²)        rows centred.
 
@@ -26,9 +26,9 @@ MAX_COSINE = 1 - 1e-12
 def bootstrap_cosines(
     matrices: Float[np.ndarray, "matrices N N"], references: Sequence[Reference], draws: int = 1000, seed: int = 0
 ) -> Float[np.ndarray, "draws matrices references"]:
-    """Cosines over rows drawn with replacement; 0 where the drawn rows of the reference or matrix are all constant.
+    """Return cosines over rows drawn with replacement; 0 if all drawn rows of the reference or matrix are constant.
 
-    Raises ValueError as ``compare_matrices``, and for fewer than 2 draws.
+    Raises ValueError as ``compare_matrices`` does, and for fewer than 2 draws.
     """
     checks.integer("draws", draws, min_value=2)
     own = centre_rows(check_matrices(matrices, references))
@@ -47,7 +47,7 @@ def cosine_interval(
     nodes: int,
     confidence: float | int = 0.95,
 ) -> tuple[Float[np.ndarray, "*some"], Float[np.ndarray, "*some"]]:
-    """The ends of the interval of each cosine."""
+    """Return both ends of the interval of each cosine."""
     centre, spread = (np.arctanh(np.clip(part, -MAX_COSINE, MAX_COSINE)) for part in (cosine, drawn))
     reach = _quantile(nodes, confidence) * spread.std(axis=0, ddof=1)
     return np.tanh(centre - reach), np.tanh(centre + reach)
@@ -59,7 +59,7 @@ def difference_interval(
     nodes: int,
     confidence: float | int = 0.95,
 ) -> tuple[Float[np.ndarray, "*some"], Float[np.ndarray, "*some"]]:
-    """The ends of the interval of each difference of two cosines, from those of the same draws."""
+    """Return both ends of the interval of each difference of two cosines, from the differences in the draws."""
     reach = _quantile(nodes, confidence) * drawn.std(axis=0, ddof=1)
     return difference - reach, difference + reach
 

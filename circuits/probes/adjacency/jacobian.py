@@ -1,4 +1,4 @@
-"""Measured maps from nodes to node logits: mean derivatives of logits with respect to the residual stream."""
+"""Jacobians of node logits: mean derivatives with respect to the residual stream, towards node embeddings."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -30,26 +30,26 @@ def jacobians(
 ) -> NamedMatrices:
     """Return E J for each tap, J the mean over examples of ∂ logits[head, position, nodes] / ∂ stream[tap, source].
 
-    Row u: how node logits at ``position`` change when the stream at ``source`` moves towards the embedding of u. The
-    derivatives are exact.
+    Row u is the change of the node logits at ``position`` when the stream at ``source`` moves along the embedding of u.
+    Derivatives are by automatic differentiation, so exact.
 
     Args:
         model: a transformer.
         nodes: the token id of each node, [N].
         tokens: sequences, [n, T].
-        taps: streams [T, d], such as "embed" or "blocks.0.resid_post".
-        position: where the logits are read.
-        source: where the stream is moved, at or before ``position``; by default ``position``.
-        head: the prediction head that is read.
+        taps: tap names of activations [T, d], such as "embed" or "blocks.0.resid_post".
+        position: position of the logits.
+        source: position of the stream, at most ``position``; by default ``position``.
+        head: the prediction head to read.
         chunk: examples computed at once.
         on_progress: called with the number of examples done.
 
     Returns:
-        Matrices [taps, N, N], with names.
+        Named matrices [taps, N, N].
 
     Raises:
-        ValueError: if there are no examples or taps, a tap is not a stream of the model, a position is outside the
-            sequence, ``source`` is after ``position``, or nodes or head are not in the model.
+        ValueError: if there are no examples or taps, a tap is no activation [T, d] of the model, a position is outside
+            the sequence, ``source`` is after ``position``, or the model lacks the nodes or the head.
 
     Example:
         >>> import numpy as np
@@ -65,8 +65,8 @@ def jacobians(
     source = position if source is None else source
     checks.integer("source", source, min_value=0, max_value=position)
     checks.integer("head", head, min_value=0, max_value=model.config.prediction_heads - 1)
-    places = {"position": position, "source": source, "head": head}
-    function = cached_partial(_jacobian, taps=tuple(taps), ids=tuple(ids.tolist()), **places)
+    options = {"position": position, "source": source, "head": head}
+    function = cached_partial(_jacobian, taps=tuple(taps), ids=tuple(ids.tolist()), **options)
     mean = stream(function, model, (np.asarray(tokens, np.int32),), chunk=chunk, on_progress=on_progress).mean
     names = tuple(f"jacobian of {tap} at position {source}" for tap in taps)
     return NamedMatrices(names, jnp.stack([mean[str(i)] for i in range(len(taps))]))

@@ -1,4 +1,4 @@
-"""Nodes in a model's spaces: E, the embeddings of their tokens, and U, their part of an unembedding."""
+"""Embeddings E and unembeddings U of the nodes of a graph, whose tokens are part of a model's vocabulary."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class NamedMatrices(NamedTuple):
 
 
 def concatenate(parts: list[NamedMatrices]) -> NamedMatrices:
-    """All of them, in the widest of their dtypes. Raises ValueError for an empty list."""
+    """Return all the matrices in one record, in the widest of their dtypes. Raises ValueError for an empty list."""
     checks.require(len(parts) > 0, "sources", "must hold at least one", len(parts))
     dtype = max((part.values.dtype for part in parts), key=lambda dtype: dtype.itemsize)
     values = jnp.concatenate([part.values.astype(dtype) for part in parts])
@@ -32,25 +32,25 @@ def concatenate(parts: list[NamedMatrices]) -> NamedMatrices:
 
 
 def node_embedding(model: Predictor, nodes: Nodes) -> Float[Array, "N d"]:
-    """E. Raises ValueError for ids outside the vocabulary, or twice."""
+    """Return E, the token embedding of each node. Raises ValueError for duplicate ids or ids outside the vocabulary."""
     return upcast(model.transformer.tokens[...])[check_nodes(model, nodes)]
 
 
 def node_unembedding(model: Predictor, nodes: Nodes, head: int = 0) -> Float[Array, "d N"]:
-    """U of a prediction head that reads the final stream.
+    """Return U, the unembedding of each node in a prediction head that reads the final stream.
 
-    Raises ValueError for another prediction head, or as ``node_embedding``.
+    Raises ValueError for any other prediction head, and as ``node_embedding`` does.
     """
     ids = check_nodes(model, nodes)
     max_head = model.config.prediction_heads - 1 if model.config.head_kind == "linear" else 0
     checks.integer("head", head, min_value=0, max_value=max_head)
-    # The product with unit vectors is the unembedding, whatever kind of prediction head holds it.
+    # Unit vectors in, rows of the unembedding out: this works for every kind of prediction head.
     directions = jnp.eye(model.config.width, dtype=model.config.dtype)
     return upcast(model.logits(directions, head))[:, ids]
 
 
 def check_nodes(model: Predictor | OneLayer, nodes: Nodes) -> Int[np.ndarray, " N"]:
-    """The ids, after checking that they differ and are in the vocabulary."""
+    """Return the ids as int32. Raises ValueError unless they differ and are in the vocabulary."""
     ids, vocab = np.asarray(nodes), model.config.vocab
     fits = 0 < len(ids) <= vocab and ids.min() >= 0 and ids.max() < vocab
     checks.require(bool(fits), "nodes", f"must be at least one and at most {vocab} ids in range({vocab})", ids.tolist())

@@ -1,11 +1,10 @@
-"""Null hypotheses for cosines with a power: cosines where there is nothing to find, [draws, matrices, references].
+"""Null distributions of the cosines of matrices with references, as arrays [draws, matrices, references].
 
-permuted    the nodes of the graph renamed at random, P A Pᵀ, and its powers with it: the matrix does not know which
-            node is which. A matrix built from degrees alone, or from the order of the nodes, exceeds this null, for
-            in-degrees and the order follow the names
-rewired     another graph with the same degrees, and the same order if it has no cycles (``rewiring``): the matrix does
-            not know the edges beyond these
-untrained   the same matrices of freshly initialised models: no graph was learned
+permuted    The nodes of the graph are renamed at random, P A Pᵀ. Null hypothesis: the matrix does not know which node
+            is which. A matrix built from degrees alone, or from the order of the nodes, exceeds this null.
+rewired     Another graph with the same degrees, and the same topological order if it has no cycles (``rewiring``). Null
+            hypothesis: the matrix knows nothing else about the edges.
+untrained   The same matrices of freshly initialised models. Null hypothesis: no graph was learned.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,13 +21,13 @@ from circuits.probes.nulls import familywise_p_values
 MAX_ENTRIES = 2**23
 """Entries of references that are held in memory at once."""
 ROUNDING = 1e-6
-"""The rounding of cosines, which are drawn in float32: spreads below it are zero, and values so close are equal."""
+"""Rounding of the drawn cosines, which are in float32: spreads below it are zero, and values this close are equal."""
 
 
 def permuted_cosines(
     matrices: Float[np.ndarray, "matrices N N"], references: Sequence[Reference], draws: int, seed: int = 0
 ) -> Float[np.ndarray, "draws matrices references"]:
-    """Cosines with the references of the graph whose nodes are renamed at random.
+    """Return cosines with the references of the graph after renaming its nodes at random.
 
     Raises ValueError as ``compare_matrices``, and for ``draws`` below 1.
     """
@@ -47,9 +46,9 @@ def permuted_cosines(
 def rewired_cosines(
     matrices: Float[np.ndarray, "matrices N N"], references: Sequence[Reference], draws: int, seed: int = 0
 ) -> Float[np.ndarray, "draws matrices references"]:
-    """Cosines with the references of rewired graphs; an observed graph is rewired separately.
+    """Return cosines with the references of rewired graphs; an observed graph is rewired separately.
 
-    NaN for observed reachability, which does not follow from a graph. Raises ValueError as ``compare_matrices``, and
+    NaN for observed reachability, which no graph determines. Raises ValueError as ``compare_matrices``, and
     for ``draws`` below 1.
     """
     checks.integer("draws", draws, min_value=1)
@@ -74,7 +73,7 @@ def rewired_cosines(
 def untrained_cosines(
     fresh: Float[np.ndarray, "models matrices N N"], references: Sequence[Reference]
 ) -> Float[np.ndarray, "models matrices references"]:
-    """Cosines of the matrices of freshly initialised models. Raises ValueError for another size."""
+    """Return cosines of the matrices of freshly initialised models. Raises ValueError for matrices of another size."""
     nodes = len(references[0].matrix)
     rule = f"must be of shape (models, matrices, {nodes}, {nodes})"
     checks.require(fresh.ndim == 4 and fresh.shape[2:] == (nodes, nodes), "fresh", rule, fresh.shape)
@@ -86,18 +85,17 @@ def untrained_cosines(
 def max_t_p_values(
     cosine: Float[np.ndarray, "matrices references"], null: Float[np.ndarray, "draws matrices references"]
 ) -> Float[np.ndarray, "matrices references"]:
-    """p-values that hold for all matrices and references together: (1 + #{null >= observed}) / (1 + draws).
+    """Return familywise p-values, (1 + #{null >= observed}) / (1 + D) over D draws, by Westfall and Young's max-T.
 
-    What is compared is standardised, z = (cosine - mean) / spread with mean and spread over the D draws and the
-    observed value together, for each matrix and reference; a draw counts where the largest z of any of its matrices and
-    references is at least the observed one (Westfall and Young's max-T). Observed and drawn values are treated alike,
-    so it is exact for every D where they are exchangeable. Unlike the largest cosine, z does not let a matrix whose
-    null is high or wide hide the others.
+    Cosines are standardised for each matrix and reference, z = (cosine - mean) / spread, with mean and spread over the
+    draws and the observed value together. A draw counts if the largest z of any of its matrices and references is at
+    least the observed one. Observed and drawn values are treated alike, so the p-values are exact for every D if they
+    are exchangeable. Standardising keeps a matrix with a high or wide null from hiding the others.
 
-    However many matrices there are, D >= 1/α - 1 draws are enough for the p-value to reach a level α. But z of one
-    outlier is at most D / √(D + 1), which has to be well above the largest of as many normal numbers as there are
-    matrices times references, n, about √(2 ln n): 39 draws (6.2) are few for 64 heads and 8 references (3.5), 1,000
-    (31.6) are plenty. NaN for references without a null.
+    D >= 1/α - 1 draws are enough for the p-value to reach a level α, for any number of matrices. But z of one outlier
+    is at most D / √(D + 1), which must be well above √(2 ln n), about the largest of n = matrices x references normal
+    numbers: 39 draws (6.2) are few for 64 heads and 8 references (3.5), 1,000 (31.6) are plenty. NaN for references
+    without a null.
     """
     checks.shape("null", null, (len(null), *cosine.shape))
     defined = ~np.isnan(null).any(axis=(0, 1))
@@ -115,7 +113,7 @@ def max_t_p_values(
 def _products(
     drawn: Float[np.ndarray, "references draws N N"], own: Float[np.ndarray, "matrices entries"]
 ) -> Float[np.ndarray, "draws matrices references"]:
-    """<drawn, own>, as one product of matrices in float32."""
+    """Return <drawn, own>, as one matrix product in float32."""
     count, nodes = drawn.shape[1], drawn.shape[-1]
     flat = drawn.reshape(-1, nodes * nodes) @ own.T.astype(np.float32)
     return np.moveaxis(flat.reshape(-1, count, len(own)), 0, 2).astype(np.float64)
@@ -124,7 +122,7 @@ def _products(
 def _of_graphs(
     references: Sequence[Reference], graphs: Bool[np.ndarray, "draws N N"]
 ) -> Float[np.ndarray, "references draws N N"]:
-    """The references of these kinds in each graph; counts beyond 2^24 are rounded."""
+    """Return the references of these kinds for each graph; counts beyond 2^24 are rounded."""
     counts = matrix_powers(graphs, max(r.power for r in references), np.float32)
     reach = _reachability(graphs) if any(not r.power for r in references) else counts[0]
     matrices = np.empty((len(references), *graphs.shape), np.float32)
@@ -135,7 +133,7 @@ def _of_graphs(
 
 
 def _reachability(graphs: Bool[np.ndarray, "draws N N"]) -> Float[np.ndarray, "draws N N"]:
-    """Paths of at least one edge: paths of up to 2^i edges, by doubling."""
+    """Return whether a path of at least one edge exists, by doubling the maximum length."""
     reach, longest = graphs.astype(np.float32), 1
     while longest < graphs.shape[-1]:
         reach = np.minimum(reach + reach @ reach, np.float32(1))
@@ -144,7 +142,7 @@ def _reachability(graphs: Bool[np.ndarray, "draws N N"]) -> Float[np.ndarray, "d
 
 
 def _blocks(draws: int, entries: int) -> Iterator[int]:
-    """How many draws of so many entries to compute at a time."""
+    """Yield the sizes of blocks of draws that together have at most ``MAX_ENTRIES`` entries each."""
     block = max(1, MAX_ENTRIES // entries)
     while draws > 0:
         yield min(block, draws)

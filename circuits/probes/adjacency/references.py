@@ -1,4 +1,4 @@
-"""What a matrix of node logits is compared with: powers of the adjacency matrix, their supports, and reachability."""
+"""References for matrices of node logits: powers of the adjacency matrix, their supports, and reachability."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,26 +18,26 @@ MIN_NODES = 3
 
 
 def reference_name(power: int, transposed: bool = False) -> str:
-    """ "A", "A^2", "reachability" or "reachability^T"."""
+    """Return "A", "A^2", "reachability" or "reachability^T"."""
     if not power:
         return "reachability^T" if transposed else "reachability"
     return f"A^{power}" if power > 1 else "A"
 
 
 class Reference(NamedTuple):
-    """One matrix to compare with; row u, column v."""
+    """One reference matrix over (source node, target node)."""
 
     name: str
-    """"A^2", "A^2 support", "reachability", "reachability^T", or "observed" and one of these."""
+    """Such as "A^2", "A^2 support", "reachability^T" or "observed A^2"."""
     power: int
     """k of A^k; 0 for reachability."""
     support: bool
-    """Whether it is 1 where the power is not 0, instead of the number of walks."""
+    """Whether entries are 1 for any number of walks, instead of the number of walks."""
     observed: bool
-    """Whether it is of the graph that the training data shows."""
+    """Whether it belongs to the part of the graph that occurs in the training data."""
     matrix: Float[np.ndarray, "N N"]
     transposed: bool = False
-    """As reachability is for a matrix whose rows are targets: the nodes from which they can be reached."""
+    """Whether rows are targets: row v holds the nodes from which v can be reached."""
 
     @property
     def candidate(self) -> str:
@@ -46,25 +46,28 @@ class Reference(NamedTuple):
 
 
 def candidate_names(references: Sequence[Reference]) -> tuple[str, ...]:
-    """The candidates of references, each once: powers in their order, then reachability and its transpose."""
+    """Return the candidates of references without duplicates: powers in order, then reachability and its transpose."""
     kinds = {(not r.power, r.power, r.transposed) for r in references}
     return tuple(reference_name(power, transposed) for _, power, transposed in sorted(kinds))
 
 
 def graph_references(graph: nx.DiGraph, powers: int = 4, observed: Observed | None = None) -> tuple[Reference, ...]:
-    """Return A^k for k = 1 .. ``powers``, which counts walks of k edges, its support, and reachability both ways.
+    """Return A^k for k = 1 .. ``powers``, which counts walks of k edges, its support, reachability and its transpose.
 
-    References that say nothing about rows are left out: a power that is zero because no walk is so long, or equal in
-    every row, and a support equal to its counts.
+    Omitted are powers that are constant within every row (such as 0, if no walk is that long) and supports that are
+    equal to the counts.
 
     Args:
         graph: a directed graph with the nodes 0 .. N-1.
         powers: the highest power.
-        observed: what the training data shows of the graph; its references are added where they differ.
+        observed: the part of the graph that occurs in the training data; its references are added if they differ.
+
+    Returns:
+        References with matrices [N, N].
 
     Raises:
-        ValueError: if the nodes are not range(N), N < 3, there is no edge, the observed graph has other nodes, or no
-            power is left.
+        ValueError: if the nodes are not range(N), N < 3, there is no edge, the observed graph has other nodes, or every
+            power is omitted.
 
     Example:
         >>> import networkx as nx
@@ -89,12 +92,12 @@ def graph_references(graph: nx.DiGraph, powers: int = 4, observed: Observed | No
 
 
 def absent_powers(references: tuple[Reference, ...], powers: int) -> tuple[int, ...]:
-    """The powers up to ``powers`` without a reference."""
+    """Return the powers up to ``powers`` that have no reference."""
     return tuple(k for k in range(1, powers + 1) if all(r.power != k for r in references))
 
 
 def centre_rows(matrix: Float[np.ndarray, "*many N N"]) -> Float[np.ndarray, "*many N N"]:
-    """Each row minus its mean, as softmax ignores a constant in a row; what is left of rounding becomes zero."""
+    """Return each row minus its mean, because softmax ignores a constant in a row; rounding errors become zero."""
     values = np.asarray(matrix, np.float64)
     rows = values - values.mean(axis=-1, keepdims=True)
     largest = np.abs(values).max(axis=(-2, -1), keepdims=True)
@@ -104,7 +107,7 @@ def centre_rows(matrix: Float[np.ndarray, "*many N N"]) -> Float[np.ndarray, "*m
 def matrix_powers(
     adjacencies: Bool[np.ndarray, "*many N N"], powers: int, dtype: type[np.floating] = np.float64
 ) -> list[Float[np.ndarray, "*many N N"]]:
-    """A, A^2, ... of each: numbers of walks, exact below 2^53 in float64."""
+    """Return A, A^2, ...: the numbers of walks, exact below 2^53 in float64."""
     results = [np.asarray(adjacencies, dtype)]
     for _ in range(powers - 1):
         results.append(results[-1] @ results[0])

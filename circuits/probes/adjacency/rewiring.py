@@ -1,15 +1,15 @@
-"""Random graphs with the degrees of a given one, by swaps of edges, many at a time.
+"""Random graphs with the degrees of a given graph, by Markov chains of edge swaps.
 
-A swap turns edges a -> b and c -> d into a -> d and c -> b, so every node keeps its number of edges out and in. It is
-rejected where an edge would be doubled or become a loop, and, in a graph without cycles, where an edge would run
-against the topological order (that of the nodes' numbers where it is one), so the graph stays without cycles. In a
-graph in which every edge has its reverse, edges are swapped together with their reverses.
+A swap turns edges a -> b and c -> d into a -> d and c -> b, which preserves in- and out-degrees. It is rejected if it
+would duplicate an edge or create a loop, and, in a graph without cycles, if an edge would run against the topological
+order (the order of the node numbers if that is one), so the graph stays acyclic. If every edge of the graph has its
+reverse, edges are swapped together with their reverses.
 
-A rejected swap counts as a step, so the chain is symmetric, and uniform over the graphs that it reaches. The draws are
-made as Besag and Clifford (1989) do: one chain of S steps leads from the given graph to a hub, and from the hub
-independent chains of S steps lead to each draw. Then the given graph and the draws are exchangeable for every S, if
-the given graph is uniform over those that it can be swapped to; S has to be large only for power. Swaps do not turn
-a directed triangle around, so the chain need not reach every graph with these degrees.
+A rejected swap counts as a step, so the chain is symmetric, and uniform over the graphs that it reaches. Draws follow
+Besag and Clifford (1989): one chain of S steps leads from the given graph to a hub, and independent chains of S steps
+lead from the hub to each draw. Then the given graph and the draws are exchangeable for every S, if the given graph is
+uniform over those that it can be swapped to; S must be large only for statistical power. Swaps cannot reverse a
+directed triangle, so the chain does not always reach every graph with these degrees.
 """
 
 from typing import NamedTuple
@@ -21,9 +21,9 @@ from jaxtyping import Bool, Int
 from circuits import checks
 
 SWAPS_PER_EDGE = 10
-"""Steps S of a chain for each edge. A random DAG of 100 nodes and edge probability 0.1 shares 25% of its edges with
-its ancestor after 1 and twice 1 of them, and 14% from 5 on, as two draws do; one of 12 nodes and edge probability 0.4
-shares 57% from 2 on."""
+"""Steps S of a chain, divided by the number of edges. A draw from a random DAG of 100 nodes and edge probability 0.1
+shares 25% of its edges with the DAG for 1 step per edge, and 14% from 5 on, as two draws do; for 12 nodes and edge
+probability 0.4 it shares 57% from 2 on."""
 
 
 class _Chains(NamedTuple):
@@ -37,10 +37,10 @@ class _Chains(NamedTuple):
 def rewire(
     adjacency: Bool[np.ndarray, "N N"], draws: int, *, swaps: int = SWAPS_PER_EDGE, seed: int = 0
 ) -> Bool[np.ndarray, "draws N N"]:
-    """Adjacency matrices with the same degrees in and out, and without cycles if the given one has none.
+    """Return adjacency matrices with the same in- and out-degrees, and without cycles if the given one has none.
 
-    ``swaps`` steps are tried for each edge. A graph that allows no swap is returned unchanged. Raises ValueError for
-    counts that are not positive, and a graph without edges.
+    ``swaps`` is the number of steps for each edge. A graph that allows no swap is returned unchanged. Raises ValueError
+    for counts that are not positive, and for a graph without edges.
     """
     checks.integer("draws", draws, min_value=1)
     checks.integer("swaps", swaps, min_value=1)
@@ -58,10 +58,10 @@ def rewire(
 
 
 def _topological_rank(adjacency: Bool[np.ndarray, "N N"]) -> Int[np.ndarray, " N"] | None:
-    """Each node's rank in a topological order; None where there are cycles.
+    """Return each node's rank in a topological order; None if there are cycles.
 
-    It is the order of the nodes' own numbers if that is topological. Any other depends on the graph, so draws are
-    exchangeable with the given graph only as far as the graph was made in that order.
+    The order is that of the node numbers if it is topological. Any other order depends on the graph; then draws and the
+    given graph are exchangeable only if the graph was generated in that order.
     """
     if not np.tril(adjacency).any():
         return np.arange(len(adjacency))
@@ -74,7 +74,7 @@ def _topological_rank(adjacency: Bool[np.ndarray, "N N"]) -> Int[np.ndarray, " N
 def _walk(
     chains: _Chains, steps: int, rank: Int[np.ndarray, " N"] | None, reversible: bool, rng: np.random.Generator
 ) -> None:
-    """``steps`` swaps in each chain, in place."""
+    """Make ``steps`` steps in each chain, in place."""
     tails, heads, edges = chains
     count, size = tails.shape
     if size < 2:
@@ -83,7 +83,7 @@ def _walk(
     for _ in range(steps):
         first, second = rng.integers(0, size, (2, count))
         a, b, c, d = tails[row, first], heads[row, first], tails[row, second], heads[row, second]
-        if reversible:  # an edge and its reverse are one: take it in either direction
+        if reversible:  # an edge and its reverse count as one: use either direction
             turned = rng.random(count) < 0.5
             c, d = np.where(turned, d, c), np.where(turned, c, d)
         good = ~edges[row, a, d] & ~edges[row, c, b] & (a != d) & (c != b) & (first != second)

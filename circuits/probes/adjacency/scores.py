@@ -1,7 +1,7 @@
-"""How well matrices of node logits agree with references. Entry [m, r] is matrix m against reference r.
+"""Agreement of matrices of node logits with references. Entry [m, r] of a score compares matrix m with reference r.
 
 Softmax ignores a constant added to a row of logits, so the rows of both are centred before they are compared:
-M_c[u, v] = M[u, v] - mean_v M[u, v]. Only the means on and off support are of the matrix itself.
+M_c[u, v] = M[u, v] - mean_v M[u, v]. Only ``mean_on``, ``mean_off`` and ``gap`` use the matrix without centring.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from circuits.probes.adjacency.references import Reference, centre_rows
 
 
 class MatrixScores(NamedTuple):
-    """Every matrix against every reference."""
+    """Scores of every matrix against every reference."""
 
     cosine: Float[np.ndarray, "matrices references"]
     """<M_c, R_c> / (|M_c| |R_c|): the correlation of entries within rows, from -1 to 1."""
@@ -25,12 +25,12 @@ class MatrixScores(NamedTuple):
     error: Float[np.ndarray, "matrices references"]
     """|M_c - s R_c| / |M_c|: √(1 - cosine²) where the scale is positive, 1 otherwise."""
     auc: Float[np.ndarray, "matrices references"]
-    """The probability that an entry of M_c on the reference's support is above one off it; ties count half, and the
-    diagonal counts. NaN where there are none on it, or none off it."""
+    """The probability that an entry of M_c on the reference's support exceeds one off it, diagonal included; ties count
+    half. NaN if there are none on the support, or none off it."""
     mean_on: Float[np.ndarray, "matrices references"]
-    """The mean of M, not centred, on the support; NaN where there is none."""
+    """The mean of M on the support; NaN if it is empty."""
     mean_off: Float[np.ndarray, "matrices references"]
-    """The mean of M off the support."""
+    """The mean of M off the support; NaN if there are no such entries."""
     gap: Float[np.ndarray, "matrices references"]
     """mean_on - mean_off."""
     spearman: Float[np.ndarray, "matrices references"]
@@ -44,9 +44,12 @@ def compare_matrices(matrices: Float[np.ndarray, "matrices N N"], references: Se
         matrices: node logits, [matrices, N, N]; row u holds the logits over nodes when node u is fed in.
         references: from ``graph_references``.
 
+    Returns:
+        Scores [matrices, references].
+
     Raises:
         ValueError: if there is no reference, the sizes differ, or a matrix has entries that are not finite or only
-            constant rows, which agree with nothing.
+            constant rows, whose scores are undefined.
 
     Example:
         >>> import networkx as nx
@@ -74,7 +77,7 @@ def compare_matrices(matrices: Float[np.ndarray, "matrices N N"], references: Se
 def check_matrices(
     matrices: Float[np.ndarray, "matrices N N"], references: Sequence[Reference]
 ) -> Float[np.ndarray, "matrices N N"]:
-    """The matrices in float64. Raises ValueError as ``compare_matrices``."""
+    """Return the matrices in float64. Raises ValueError as ``compare_matrices`` does."""
     checks.require(len(references) > 0, "references", "must hold at least one", len(references))
     nodes = len(references[0].matrix)
     fits = len(matrices) > 0 and matrices.shape[1:] == (nodes, nodes)
@@ -88,12 +91,12 @@ def check_matrices(
 
 
 def rows_vary(matrices: Float[np.ndarray, "matrices N N"]) -> Bool[np.ndarray, " matrices"]:
-    """Whether any row of a matrix is not constant; otherwise its scores are undefined."""
+    """Return whether any row of a matrix is not constant; otherwise its scores are undefined."""
     return np.any(centre_rows(matrices), axis=(1, 2))
 
 
 def unit_vectors(matrices: Float[np.ndarray, "*many N N"]) -> Float[np.ndarray, "*many entries"]:
-    """Centred, flattened and of length 1 (or 0 where all is constant), so that cosines are products."""
+    """Return matrices centred, flattened and divided by their length (0 if constant): their products are cosines."""
     flat = _flatten(centre_rows(matrices))
     size = _lengths(flat)[..., None]
     return np.divide(flat, size, out=np.zeros_like(flat), where=size > 0)
@@ -102,10 +105,10 @@ def unit_vectors(matrices: Float[np.ndarray, "*many N N"]) -> Float[np.ndarray, 
 def partial_cosines(
     matrices: Float[np.ndarray, "matrices N N"], references: Sequence[Reference]
 ) -> Float[np.ndarray, "matrices references"]:
-    """The cosine with each power, given the other powers of its kind (counts or support, full or observed graph).
+    """Return the partial cosine with each power, given the other powers of its kind.
 
-    With the least-squares residuals on those others, e_M and e_R: <e_M, e_R> / (|e_M| |e_R|). NaN for reachability,
-    and where the others leave nothing of the power or of the matrix.
+    Kinds are counts or support, of the full or observed graph. With e_M and e_R the least-squares residuals of matrix
+    and reference on the other powers, it is <e_M, e_R> / (|e_M| |e_R|). NaN for reachability, and if a residual is 0.
     """
     own, other = unit_vectors(matrices), unit_vectors(np.stack([r.matrix for r in references]))
     results = np.full((len(own), len(other)), np.nan)
@@ -121,7 +124,7 @@ def partial_cosines(
 
 
 def _same_kind(a: Reference, b: Reference) -> bool:
-    """Whether two references are powers of one kind; the support of the first power is the first power itself."""
+    """Return whether two references are powers of one kind; A counts as its own support."""
     same = (a.support, a.observed) == (b.support, b.observed)
     first = a.power == 1 and b.support and a.observed == b.observed
     return a.power > 0 and (same or first)
@@ -145,7 +148,7 @@ def _lengths(flat: Float[np.ndarray, "*many entries"]) -> Float[np.ndarray, "*ma
 
 
 def _ranks(flat: Float[np.ndarray, "rows entries"]) -> Float[np.ndarray, "rows entries"]:
-    """Ranks of entries rounded to 12 digits of the largest, so that rounding does not undo ties."""
+    """Return ranks of entries, rounded to 12 digits of the largest so that rounding errors do not break ties."""
     return rankdata(np.round(flat / np.abs(flat).max(axis=1, keepdims=True), 12), axis=1)
 
 
@@ -160,7 +163,7 @@ def _mean_over(
 def _auc(
     ranks: Float[np.ndarray, "matrices entries"], support: Bool[np.ndarray, "references entries"]
 ) -> Float[np.ndarray, "matrices references"]:
-    """(Σ ranks on support - a (a + 1) / 2) / (a b) with a entries on it and b off it (Mann and Whitney)."""
+    """Return (Σ ranks on support - a (a + 1) / 2) / (a b), with a entries on it and b off it (Mann and Whitney)."""
     on = support.sum(axis=1)
     pairs = on * (support.shape[1] - on)
     above = ranks @ support.T.astype(np.float64) - on * (on + 1) / 2

@@ -1,8 +1,8 @@
 """Matrices [N, N] of a model from nodes to node logits: row u holds the logits over nodes when node u is fed in.
 
-E [N, d] are the token embeddings of the nodes, U [d, N] is their part of a prediction head's unembedding. Biases and
-position vectors, which are the same for all rows, are left out. ``nodes`` are the ids of the nodes' tokens, in node
-order. All of it can be traced, so it can be part of a compiled function. Layers and attention heads count from 0.
+E [N, d] holds the token embeddings of the nodes, U [d, N] their part of a prediction head's unembedding. Biases and
+position vectors, which are the same for all rows, are omitted. ``nodes`` holds the token id of each node, in node
+order. All functions work under jit.
 """
 
 from functools import partial
@@ -34,27 +34,29 @@ from circuits.transformer.model import Predictor
 
 
 def transfer_matrices(model: Predictor | OneLayer, nodes: Nodes) -> NamedMatrices:
-    """Return the matrices that lead from one prediction step to later ones; all matrices of a one-layer model.
+    """Return the matrices that map node logits to those of later tokens; for a one-layer model all its matrices.
 
-    Prediction head m = 1, 2, ... reads h W_m with the unembedding of head 0, so head 0's logits h U become h W_m U.
-    With U⁺ the pseudo-inverse of U (U U⁺ projects on what U reads, and h U U⁺ U = h U),
+    Prediction head m = 1, 2, ... applies the unembedding of head 0 to h W_m, so head 0's logits h U become h W_m U.
+    With U⁺ the pseudo-inverse of U,
 
-        "transfer m via U+"    U⁺ W U     what the theory means: logits m steps ahead are those of head 0 times this
-                                          matrix, for streams h that U reads in full. Row u: the stream whose node
-                                          logits are 1 at u, and 0 elsewhere
-        "transfer m via UT"    Uᵀ W U     the projection that is published: the stream points along u's unembedding
-        "transfer m via E"     E W U      the stream is u's token embedding, which is what injection adds to it
+        "transfer m via U+"    U⁺ W U     the matrix of the theory: logits m steps ahead are those of head 0 times this
+                                          matrix, for streams h in the span of U⁺. Row u: the stream whose node logits
+                                          are 1 at u and 0 elsewhere
+        "transfer m via UT"    Uᵀ W U     the published projection (arXiv:2509.23186): the stream is u's unembedding
+        "transfer m via E"     E W U      the stream is u's token embedding, which injection adds to it
 
-    Heads in a chain also have the product W_1 .. W_m, named "transfer 1..m". One-layer models hold W^M "content"
-    (compared with A), W^V "value" (its rows are targets: with reachability^T) and each W^T_n "transfer n" (with A^n)
-    as they are.
+    Heads in a chain also have the product W_1 .. W_m, named "transfer 1..m". One-layer models hold W^M "content" (to
+    compare with A), W^V "value" (its rows are targets: with reachability^T) and each W^T_n "transfer n" (with A^n).
 
     Args:
         model: a transformer with transfer heads, or a one-layer model.
         nodes: the token id of each node, [N].
 
+    Returns:
+        Named matrices [matrices, N, N].
+
     Raises:
-        ValueError: if the model has no such prediction heads, or the nodes are not in its vocabulary.
+        ValueError: if the model has no transfer heads, or the nodes are not in its vocabulary.
 
     Example:
         >>> import numpy as np
@@ -94,9 +96,12 @@ def ov_circuits(model: Predictor, nodes: Nodes, *, head: int = 0, fold: bool = T
     Args:
         model: a transformer.
         nodes: the token id of each node, [N].
-        head: the prediction head whose unembedding is read.
-        fold: include the scales of the layer's norm and of the last one, and LayerNorm's centring, on both sides. What
-            a norm divides by is left out.
+        head: the prediction head whose unembedding is used.
+        fold: whether to include the scales of the layer's norm and of the final norm, and LayerNorm's centring. The
+            division by the standard deviation is omitted.
+
+    Returns:
+        Named matrices [L H, N, N].
 
     Raises:
         ValueError: if the nodes are not in the vocabulary, or the prediction head does not read the final stream.
@@ -115,23 +120,26 @@ def ov_circuits(model: Predictor, nodes: Nodes, *, head: int = 0, fold: bool = T
     for block in model.transformer.blocks:
         rows = _folded(block.norm_attn, embedded) if fold else embedded
         through = _value_output(block.attn, config)
-        matrices.append(jnp.einsum("ud,hde,ev->huv", rows, through, outward, precision="highest"))
+        matrices.append(jnp.einsum("ud,Hde,ev->Huv", rows, through, outward, precision="highest"))
     names = (f"L{layer}H{number}" for layer in range(config.layers) for number in range(config.heads))
     return NamedMatrices(tuple(names), jnp.concatenate(matrices))
 
 
 def layer_maps(model: Predictor, nodes: Nodes, *, head: int = 0) -> NamedMatrices:
-    """Return whole layers as maps from nodes to node logits, two of each.
+    """Return whole layers as maps from nodes to node logits, two for each layer.
 
-        "L0 linear"    (E + norm(E) Σ_h W_V W_O) U: attention to itself and the identity, norms folded as in
-                       ``ov_circuits``; the MLP is left out
-        "L0 alone"     last norm(block(e_u)) U, the block applied to the embedding of u as a sequence of one token:
-                       attention to itself, norms and the MLP, all exact, not linear in e_u
+        "L0 linear"    (E + norm(E) Σ_heads W_V W_O) U: the identity and attention to the own position, with norms
+                       folded as in ``ov_circuits`` and without the MLP
+        "L0 alone"     final norm(block(e_u)) U: the block applied to a sequence of one token, the embedding of u; exact
+                       with norms and MLP, so not linear in e_u
 
     Args:
         model: a transformer.
         nodes: the token id of each node, [N].
-        head: the prediction head whose unembedding is read.
+        head: the prediction head whose unembedding is used.
+
+    Returns:
+        Named matrices [2 L, N, N].
 
     Raises:
         ValueError: as ``ov_circuits``.
@@ -157,42 +165,42 @@ def layer_maps(model: Predictor, nodes: Nodes, *, head: int = 0) -> NamedMatrice
 
 
 def _transfers(model: Predictor) -> list[Transfer]:
-    """The transfer of each further prediction head."""
+    """Return the transfer module of each of the prediction heads 1 .. k - 1."""
     heads, kind = model.heads, model.config.head_kind
     transfers = [one for one in heads.further if isinstance(one, Transfer)] if isinstance(heads, SharedHeads) else []
-    checks.require(len(transfers) > 0, "head_kind", "must be transfer, for there to be transfer matrices", kind)
+    checks.require(len(transfers) > 0, "head_kind", "must be transfer for transfer matrices", kind)
     return transfers
 
 
 def _outward(model: Predictor, nodes: Int[np.ndarray, " N"], head: int, fold: bool) -> Float[Array, "d N"]:
-    """U, or norm scales · U, centred over the stream where the last norm centres."""
+    """Return U, or with ``fold`` the final norm's scale · U, centred over the stream if that norm is a LayerNorm."""
     plain = node_unembedding(model, nodes, head)
     return _folded_out(model.transformer.norm, plain) if fold else plain
 
 
 def _folded(norm: Norm, rows: Float[Array, "N d"]) -> Float[Array, "N d"]:
-    """(x - mean) · scale for LayerNorm, x · scale for RMSNorm."""
+    """Return (x - mean) · scale for LayerNorm, x · scale for RMSNorm."""
     centred = rows - rows.mean(axis=-1, keepdims=True) if norm.config.norm == "layer" else rows
     return centred * upcast(norm.scale[...]).astype(rows.dtype)[None]
 
 
 def _folded_out(norm: Norm, outward: Float[Array, "d N"]) -> Float[Array, "d N"]:
-    """The same before an unembedding: x -> folded(x) U is x times this matrix."""
+    """Return the matrix by which x -> folded(x) U multiplies x."""
     scaled = upcast(norm.scale[...]).astype(outward.dtype)[:, None] * outward
     return scaled - scaled.mean(axis=0, keepdims=True) if norm.config.norm == "layer" else scaled
 
 
 def _value_output(attn: Attention, config: TransformerConfig) -> Float[Array, "H d d"]:
-    """W_V W_O of each attention head."""
+    """Return W_V W_O of each attention head."""
     groups, width = config.heads // config.key_heads, config.head_width
     values = upcast(attn.value.kernel[...]).reshape(config.width, config.key_heads, width)
     outputs = upcast(attn.out.kernel[...]).reshape(config.heads, width, config.width)
-    return jnp.einsum("dhk,hke->hde", jnp.repeat(values, groups, axis=1), outputs, precision="highest")
+    return jnp.einsum("dHh,Hhe->Hde", jnp.repeat(values, groups, axis=1), outputs, precision="highest")
 
 
 @partial(jax.jit, static_argnames="graph")
 def _alone(graph: Any, state: Tree, rows: Float[Array, "N d"]) -> Float[Array, "L N d"]:
-    """The last norm of each block's output on a sequence of one row."""
+    """Return the final norm of each block's output on a sequence of one row."""
     model: Predictor = nnx.merge(graph, state)
 
     def one_row(block: Block, row: Float[Array, " d"]) -> Float[Array, " d"]:

@@ -1,4 +1,4 @@
-"""How strongly any matrix holds each power, as one number a power, to follow over training."""
+"""The highest cosine of any matrix with each power, to follow over training."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,13 +13,13 @@ from circuits.probes.adjacency.scores import compare_matrices
 
 
 class PowerStrength(NamedTuple):
-    """All matrices of one checkpoint."""
+    """The strongest matrices of one checkpoint."""
 
     powers: tuple[int, ...]
     cosine: Float[np.ndarray, " powers"]
-    """The highest cosine of any matrix with each power, over its kinds."""
+    """The highest cosine of any matrix with each power, or with its support or observed part."""
     null: float
-    """The highest cosine of any matrix and power is below this in a share 1 - level of draws with renamed nodes."""
+    """The 1 - level quantile of the highest cosine of any matrix and power, over graphs with renamed nodes."""
 
 
 def power_strength(
@@ -30,7 +30,10 @@ def power_strength(
     level: float = 0.05,
     seed: int = 0,
 ) -> PowerStrength:
-    """The strengths at one checkpoint. Raises ValueError as ``permuted_cosines``, and for a level outside (0, 1)."""
+    """Return the strengths at one checkpoint.
+
+    Raises ValueError as ``permuted_cosines`` does, and for a level outside (0, 1).
+    """
     checks.require(0 < level < 1, "level", "must lie between 0 and 1", level)
     powered = [r for r in references if r.power]
     power = np.array([r.power for r in powered])

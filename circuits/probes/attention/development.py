@@ -1,4 +1,4 @@
-"""When each part of the circuit forms: scores of every attention head over the checkpoints of a run."""
+"""When each part of the circuit forms, from the scores of every attention head over the checkpoints of a run."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,11 +14,13 @@ PREDECESSOR, GOAL, EDGE = "predecessor", "attends to the goal", "the goal reads 
 
 
 class Formation(NamedTuple):
-    """When a quantity rose above half of its final rise to stay there."""
+    """When a quantity permanently exceeded half of its total rise."""
 
     step: int | None
-    """The first checkpoint from which on it is above half-way; None if it rose by less than ``min_rise``."""
+    """The step of the first checkpoint from which on it is at least ``half``; None if it rose by less than
+    ``min_rise``."""
     half: float
+    """The mean of baseline and final value."""
     final: float
 
 
@@ -26,17 +28,18 @@ def circuit_strengths(scores: Sequence[CircuitScores]) -> dict[str, Float[np.nda
     """Return the strength of each part of the circuit in its strongest attention head, at each checkpoint.
 
         predecessor              the maximum over layers and heads of the score of that name
-        attends to the goal      of goal_in_query: the first step of the circuit
-        the goal reads its edge  of edge_attention_elsewhere at hop 0: the goal in the prompt's query looks at its edge
-        hop i                    of backward_trace - distractor_attention at hop i: the second step, at the query
-                                 position. A head that looks at all paths alike is in no hop
+        attends to the goal      the maximum of goal_in_query: the first step of the circuit
+        the goal reads its edge  the maximum of edge_attention_elsewhere at hop 0: the goal in the prompt's query
+                                 attends to its edge
+        hop i                    the maximum of backward_trace - distractor_attention at hop i: the second step, at the
+                                 query position. It is 0 for a head that attends to all paths equally
 
     Args:
         scores: one record for each checkpoint, averaged over problems.
 
     Returns:
-        Strengths from 0 to 1 by name; hops may be negative. "the goal reads its edge" is left out where no position
-        can look back, so that it is NaN.
+        Strengths from 0 to 1 by name; those of hops may be negative. "the goal reads its edge" is omitted if it is NaN,
+        because no position after the edge holds the goal.
 
     Raises:
         ValueError: if there is no checkpoint.
@@ -64,7 +67,7 @@ def circuit_strengths(scores: Sequence[CircuitScores]) -> dict[str, Float[np.nda
 def formation(
     steps: Int[np.ndarray, " steps"], values: Float[np.ndarray, " steps"], *, baseline: float, min_rise: float = 0.1
 ) -> Formation:
-    """Return when values rose above half-way from a baseline to where they end, and stayed there.
+    """Return the step from which on values stay above the middle between a baseline and their final value.
 
     Args:
         steps: training steps of the checkpoints.
@@ -73,7 +76,7 @@ def formation(
         min_rise: a smaller rise counts as none.
 
     Raises:
-        ValueError: if the values are not finite, or not one for each step.
+        ValueError: if the values are not finite, or not as many as the steps.
 
     Example:
         >>> import numpy as np

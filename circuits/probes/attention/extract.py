@@ -1,4 +1,4 @@
-"""Attention maps of a model: averages over planning problems, or one text."""
+"""Attention maps of a model: averaged over planning problems, or on one text."""
 
 from collections.abc import Sequence
 
@@ -40,9 +40,9 @@ def attention_maps(
         format: how the problems are written.
         query: the query position; by default that of the branching token (``query_position``).
         title: for figures and pages.
-        per_head: keep every attention head, or only the mean over heads.
-        aligned: put the edges of each problem into the aligned order of ``Layout.order``. Otherwise rows and columns
-            are positions as written, at which the problems hold different parts of the graph.
+        per_head: whether to return every attention head, or only the mean over heads.
+        aligned: whether to sort positions into the aligned order of ``Layout.order``. Otherwise rows and columns are
+            positions as written, at which different problems have different parts of the graph.
         on_progress: called with the number of problems done.
 
     Returns:
@@ -50,7 +50,7 @@ def attention_maps(
         ``circuits.plotting.attention`` for figures and ``circuits.plotting.page`` for a page.
 
     Raises:
-        ValueError: if there is no problem, or problems and query do not fit the format.
+        ValueError: if there is no problem, or problems or query do not fit the format.
 
     Example:
         >>> from circuits.probes import attention_maps, tiny_planning_model
@@ -84,12 +84,15 @@ def text_attention_maps(
     Args:
         model: a language model.
         ids: token ids, [T].
-        words: how each token is written, T texts.
+        words: the text of each token, T strings.
         title: for figures and pages.
-        per_head: keep every attention head, or only the mean over heads.
+        per_head: whether to return every attention head, or only the mean over heads.
+
+    Returns:
+        Patterns [L, H, T, T], without standard errors.
 
     Raises:
-        ValueError: if there is not one word for each token, or the model does not accept the tokens.
+        ValueError: if words and tokens differ in number, or the model does not accept the tokens.
 
     Example:
         >>> import numpy as np
@@ -118,7 +121,7 @@ def _patterns(
 
 
 def _written_names(format: TokenFormat, layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and roles of the positions as written, which are the same in every problem."""
+    """Return names and roles of the positions as written, which are the same in every problem."""
     parents = np.asarray(layout.listed_parents)
     names = np.full(len(layout.tokens), "·", dtype="<U8")
     names[parents], names[parents + 1] = "u", "v"

@@ -1,4 +1,4 @@
-"""What an attention page or figure shows: patterns of every layer and attention head over named positions."""
+"""The record that attention figures and pages draw: patterns of every layer and head over named positions."""
 
 from typing import NamedTuple
 
@@ -9,29 +9,29 @@ from circuits import checks
 
 
 class AttentionMaps(NamedTuple):
-    """Attention of L layers and H heads (1 for the mean over heads), from queries down to keys across.
+    """Attention of L layers and H heads (1 for the mean over heads), of one sequence or averaged over examples.
 
-    Averages are over examples of one length and one order of positions. Where examples were put into the aligned order,
-    position i is the same part of the graph in each of them, and the pattern need not be zero above the diagonal.
+    In the aligned order, position i is the same part of the graph in every example, and the pattern may be nonzero
+    above the diagonal.
     """
 
     patterns: Float[np.ndarray, "L H T T"]
-    """From 0 to 1; every row sums to 1."""
+    """Attention from query (down) to key (across), from 0 to 1; every row sums to 1."""
     tokens: tuple[str, ...]
-    """What stands at each position, T texts."""
+    """The text at each position, T strings."""
     roles: tuple[str, ...]
-    """The role of each position, such as "start", "goal", "path", "distractor"; "" where there are no roles."""
+    """The role of each position, such as "start", "goal", "path", "distractor"; "" for none."""
     query: int
     """The query position, where the branching token is predicted."""
     heads: tuple[str, ...]
-    """Names of the H columns: "0" .. "H-1", or "mean of 8"."""
+    """Names of the H heads: "0" .. "H-1", or "mean of 8"."""
     title: str
     notes: dict[str, object]
-    """What was averaged, over how many examples: values for JSON, shown as they are."""
+    """Remarks to display, by name, such as the number of examples: values for JSON."""
     errors: Float[np.ndarray, "L H T T"] | None = None
-    """Standard errors of the means, where there are several examples."""
+    """Standard errors of the means over examples."""
     positions: Int[np.ndarray, " T"] | None = None
-    """The position in the sequence of each row and column, where that is not its index here."""
+    """The position in the sequence of each row and column, if it is not the index."""
 
 
 def check_maps(maps: AttentionMaps) -> None:

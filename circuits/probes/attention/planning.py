@@ -24,9 +24,9 @@ MIN_LEVEL = 0.005
 
 
 class Finding(NamedTuple):
-    """One score of every layer and attention head, [L, H] or [L, H, hops], and whether it is more than chance.
+    """One score of every layer and attention head, [L, H] or [L, H, hops], with tests against chance.
 
-    The p-values hold for all heads, hops and scores together.
+    p-values are corrected for all heads, hops and scores together.
     """
 
     score: Interval
@@ -35,9 +35,9 @@ class Finding(NamedTuple):
     untrained: Float[np.ndarray, "..."]
     """p-values against the highest head of untrained models."""
     shuffled: Float[np.ndarray, "..."] | None
-    """p-values against another problem's layout; None for scores that do not depend on labels."""
+    """p-values against the layout of another problem; None for scores that do not depend on labels."""
     distractor: Float[np.ndarray, "..."] | None
-    """p-values of the backward trace against distractor attention; None for other scores."""
+    """p-values of backward-trace scores against distractor attention; None for other scores."""
     significant: Bool[np.ndarray, "..."]
     """Whether all p-values are at most the level."""
 
@@ -46,10 +46,13 @@ def problem_scores(model: Predictor, tokens: Int[Array, " T"], format: TokenForm
     """Return every score of a model on one problem. Works under jit and vmap.
 
     Args:
-        model: a transformer; it sees the tokens up to the query position.
+        model: a transformer; it reads the tokens up to the query position.
         tokens: ids of the whole problem, answer included, [T].
         format: how the problem is written.
         query: the query position.
+
+    Returns:
+        Scores [L, H] or [L, H, hops].
 
     Example:
         >>> from functools import partial
@@ -80,8 +83,8 @@ def find_circuit(
         problems: token ids of held-out problems with answers, [n, T], n ≥ 2.
         format: how the problems are written.
         query: the query position; by default that of the branching token (``query_position``).
-        level: rate of false findings, over all heads, hops and scores together.
-        models: untrained models to compare with; 0 for as few as can reach the level.
+        level: familywise error rate over all heads, hops and scores.
+        models: number of untrained models to compare with; 0 for the fewest that can reach the level.
         seed: of the untrained models.
         on_progress: called with the number of problems done.
 
@@ -89,14 +92,14 @@ def find_circuit(
         A ``Finding`` for each field of ``CircuitScores``, by name.
 
     Raises:
-        ValueError: if there are fewer problems or models, the level is below 0.005, or problems and query do not fit
-            the format.
+        ValueError: if problems or models are too few, the level is below 0.005, or problems or query do not fit the
+            format.
 
     Example:
         >>> from circuits.probes import find_circuit, tiny_planning_model
         >>> model, problems, format = tiny_planning_model()
-        >>> found = find_circuit(model, problems, format, level=0.5)
-        >>> found["backward_trace"].score.mean.shape  # layers, attention heads, hops
+        >>> findings = find_circuit(model, problems, format, level=0.5)
+        >>> findings["backward_trace"].score.mean.shape  # layers, attention heads, hops
         (1, 2, 2)
     """
     checks.require(len(problems) >= 2, "problems", "must be at least 2", len(problems))
@@ -132,21 +135,21 @@ def find_circuit(
 def _compared(
     model: Predictor, tokens: Int[Array, " T"], other: Int[Array, " T"], format: TokenFormat, query: int
 ) -> tuple[CircuitScores, CircuitScores, Float[Array, "L H hops"]]:
-    """The scores; their excess over those with another problem's layout; and over distractor attention."""
+    """Return the scores, their excess over those with another problem's layout, and over distractor attention."""
     patterns = attention_patterns(model, tokens[: query + 1])
     own, shuffled = (attention_scores(patterns, problem_layout(row, format, query)) for row in (tokens, other))
     return own, jax.tree.map(jnp.subtract, own, shuffled), own.backward_trace - own.distractor_attention
 
 
 def _split(moments: Moments) -> list[Moments]:
-    """Moments of a tuple as a list of moments."""
+    """Return moments of a tuple as a list of moments."""
     return [Moments(*parts) for parts in zip(*moments, strict=True)]
 
 
 def _against_untrained(
     score: Float[np.ndarray, "L H *hops"], null: Float[np.ndarray, "models L H *hops"]
 ) -> Float[np.ndarray, "L H *hops"]:
-    """p-values of one score, hop by hop if it has hops."""
+    """Return p-values of one score, hop by hop if it has hops."""
     if score.ndim == 2:
         return familywise_p_values(score, null)
     return np.stack([familywise_p_values(score[..., i], null[..., i]) for i in range(score.shape[-1])], axis=-1)

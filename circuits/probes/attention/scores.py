@@ -3,22 +3,22 @@
 With A = pattern[layer, head], q the query position, and edge k = 0..M-2 of the path at positions (a_k, b_k), parent and
 child; hop i = 0..M-2 is edge k = M-2-i, which is i edges away from the goal:
 
-    goal            Σ A[q, s] over the positions s that hold the goal, in the prompt's query and where an edge lists it
-    start           Σ A[q, s] over the positions that hold the start
+    goal            Σ A[q, s] over the positions s of the goal, in the prompt's query and in edges
+    start           Σ A[q, s] over the positions s of the start
     goal_in_query   A[q, the goal in the prompt's query], and likewise start_in_query
-    predecessor     mean over listed edges of A[child, parent]: attention to the token before
-    content_match   mean over positions t of Σ A[t, s] over s < t of the same node; t without such s, and symbols, are
-                    left out
-    backward_trace  by hop: A[q, a_k] + A[q, b_k], what the query position reads of the edge ``hop`` steps from the goal
+    predecessor     mean over listed edges of A[child, parent], the attention to the previous token
+    content_match   mean over positions t of Σ A[t, s] over s < t with the same node; t without such s, and symbols, are
+                    omitted
+    backward_trace  by hop: A[q, a_k] + A[q, b_k], the attention from the query position to the edge
     distractor_attention
-                    by hop: the same, averaged over the edges off the path at the same depth. A model that does not know
-                    the goal has as much of it as of backward_trace
+                    by hop: the same, averaged over the edges off the path at the same depth. It equals backward_trace
+                    in a model that does not know the goal
     edge_attention_elsewhere
-                    by hop: the same sum as in backward_trace, from the positions other than q that hold n_{k+1} after
-                    edge k, averaged; NaN where there is none. At hop 0 the goal in the prompt's query is one of them
+                    by hop: A[t, a_k] + A[t, b_k], averaged over the positions t != q after edge k that hold its child
+                    n_{k+1}; NaN if there is none. At hop 0 the goal in the prompt's query is one of them
 
-All are masses of attention, from 0 to 1. The first step of the circuit (attend to the goal) is ``goal``. The second
-(trace the path backward) is ``backward_trace`` in a model that decides at the query position, and
+All are sums of attention weights, from 0 to 1. The first step of the circuit (attend to the goal) is ``goal``. The
+second (trace the path backward) is ``backward_trace`` in a model that decides at the query position, and
 ``edge_attention_elsewhere`` in one that joins edges at their own positions first.
 """
 
@@ -37,7 +37,7 @@ Patterns = Float[Array, "L H Q Q"]
 
 
 class CircuitScores(NamedTuple):
-    """Scores of each layer and attention head; the last three by hop too."""
+    """Scores of each layer and attention head; the last three also by hop."""
 
     goal: Float[Array, "L H"]
     start: Float[Array, "L H"]
@@ -52,25 +52,25 @@ class CircuitScores(NamedTuple):
 
 BY_HOP = ("backward_trace", "distractor_attention", "edge_attention_elsewhere")
 READS_LABELS = ("content_match", *BY_HOP)
-"""Scores whose positions depend on the labels of a problem, so that another problem's layout is a null for them. Goal
-and start are mostly read in the prompt's query, whose position is the same in every problem, and so is predecessor."""
+"""Scores whose positions depend on the labels of a problem, for which another problem's layout is a null. The others
+use mostly positions that are the same in every problem: the prompt's query, and pairs of neighbours."""
 FILE_KEYS = {name: name for name in CircuitScores._fields} | dict(zip(BY_HOP, ("trace", "astray", "link"), strict=True))
 """The key of each score in JSON and npz files."""
 
 
 @jax.jit
 def attention_scores(patterns: Patterns, layout: Layout) -> CircuitScores:
-    """Return every score of one problem, in float32 at least. Works under jit and vmap.
+    """Return every score of one problem, in at least float32. Works under jit and vmap.
 
     Args:
         patterns: attention up to the query position, [L, H, Q, Q]; see ``attention_patterns``.
         layout: of the same problem and query position; see ``problem_layout``.
 
     Returns:
-        Masses of attention, [L, H] or [L, H, hops], from 0 to 1. The module's docstring defines each.
+        Sums of attention weights, [L, H] or [L, H, hops], from 0 to 1. The module's docstring defines each.
 
     Raises:
-        ValueError: if the patterns are not over the layout's Q positions.
+        ValueError: if patterns and layout have different numbers of positions.
 
     Example:
         >>> import jax.numpy as jnp
@@ -102,7 +102,7 @@ def attention_scores(patterns: Patterns, layout: Layout) -> CircuitScores:
 
 
 def _same_node(layout: Layout, position: AnyArray) -> Bool[Array, " Q"]:
-    """The positions that hold the node at a position."""
+    """Return which positions hold the same node as ``position``."""
     return (layout.tokens == layout.tokens[position]) & (layout.roles != SYMBOL)
 
 
@@ -114,7 +114,7 @@ def _content_match(patterns: Patterns, layout: Layout) -> Float[Array, "L H"]:
 
 
 def _distractor_attention(row: Float[Array, "L H Q"], layout: Layout) -> Float[Array, "L H hops"]:
-    """Attention from the query position to edges off the path; entry k is for edges at the depth of edge k."""
+    """Return the attention from the query position to edges off the path; entry k is for the depth of edge k."""
     children = layout.listed_parents + 1
     depths = jnp.arange(1, layout.parents.shape[0] + 1, dtype=layout.depths.dtype)[:, None]
     chosen = (layout.roles[children] == DISTRACTOR)[None] & (layout.depths[children][None] == depths)
@@ -123,7 +123,7 @@ def _distractor_attention(row: Float[Array, "L H Q"], layout: Layout) -> Float[A
 
 
 def _edge_attention_elsewhere(on_edges: Float[Array, "L H Q hops"], layout: Layout) -> Float[Array, "L H hops"]:
-    """Attention to edge k from the positions of its child after it, but for the query position."""
+    """Return the attention to edge k from later positions of its child, other than the query position."""
     position = jnp.arange(layout.tokens.shape[0], dtype=layout.children.dtype)[:, None]
     holds = (layout.tokens[:, None] == layout.tokens[layout.children][None]) & (layout.roles != SYMBOL)[:, None]
     readers = holds & (position > layout.children[None]) & (position != layout.query)
@@ -136,5 +136,5 @@ def _mass(rows: Float[Array, "... Q"], mask: Bool[Array, "... Q"]) -> Float[Arra
 
 
 def _count(mask: Bool[Array, "... n"], like: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The number of entries that are true, at least 1."""
+    """Return the number of entries that are true, at least 1."""
     return jnp.maximum(jnp.sum(mask, axis=-1, dtype=like.dtype), 1)

@@ -1,12 +1,9 @@
-"""Ablation: replace the output of attention heads, MLPs or whole attention layers, and see what the model still knows.
+"""Ablation: replace the output of attention heads, MLPs or whole attention layers, and measure the loss of accuracy.
 
-"zero" replaces it by 0. "mean" replaces it by its mean over examples, at each position (or with ``aligned`` at each
-entry of the aligned order), so that what does not depend on the problem stays. "resample" replaces it by its value on
-another example.
+"zero" replaces it by 0. "mean" replaces it by its mean over examples at each position (or with ``aligned`` at each
+entry of the aligned order), which preserves whatever does not depend on the problem. "resample" replaces it by its
+value on another example.
 """
-
-# Inside jit every array of a record is a jax.Array; outside, records may hold numpy arrays.
-# pyright: reportArgumentType=false
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +17,7 @@ from circuits.probes.interventions.sites import Masks, capture_layers, check_mas
 from circuits.probes.interventions.variants import flatten_variants
 from circuits.probes.streaming import OnProgress, stream
 from circuits.transformer.model import Predictor
+from circuits.typing import AnyArray
 
 METHODS = ("zero", "mean", "resample")
 ABLATED = ("attn.z", "attn_out", "mlp_out")
@@ -40,28 +38,28 @@ def ablate(
     block: int = 16,
     on_progress: OnProgress | None = None,
 ) -> Effects:
-    """Return what is lost when each attention head, attention layer or MLP is ablated, or any set of them.
+    """Return the change of loss and accuracy when each attention head, attention layer or MLP is ablated.
 
     Args:
         model: a transformer of planning problems.
         twins: a batch of planning twins; only the clean problems are used.
         site: "attn.z" for attention heads, "attn_out" for attention layers, "mlp_out" for MLPs.
         method: "zero", "mean" or "resample".
-        masks: what each variant ablates, [..., L, T or 1, heads or 1], over positions as written; by default each head,
-            or each layer where there are none. Negate a mask to keep a set of heads and ablate all others.
-        aligned: take means and other examples at entries of the aligned order instead of positions.
-        key: for drawing the other examples of "resample".
-        head: the prediction head that is read.
+        masks: the ablations, one mask each, [..., L, T or 1, heads or 1] over positions as written; by default each
+            head, or each layer at sites without heads. Negate a mask to ablate all heads but a set.
+        aligned: match means and other examples by the aligned order instead of by position.
+        key: random key of "resample".
+        head: the prediction head to read.
         chunk: examples computed at once.
-        block: variants computed at once.
+        block: ablations computed at once.
         on_progress: called with the number of examples done.
 
     Returns:
         Effects in the shape of the masks' leading axes; by default [L, H] at "attn.z" and [L] elsewhere.
 
     Raises:
-        ValueError: if the site, method, masks or prediction head are not among these, or "resample" has no key or
-            fewer than two examples.
+        ValueError: for an unknown site, method or prediction head, masks of another shape, or "resample" without a key
+            or with fewer than two examples.
 
     Example:
         >>> import jax
@@ -104,8 +102,11 @@ def mean_activations(
         model: a transformer of planning problems.
         twins: a batch of planning twins.
         site: an activation, such as "attn.z" or "resid_post".
-        aligned: over entries of the aligned order instead of positions.
+        aligned: average at each entry of the aligned order instead of at each position.
         chunk: examples computed at once.
+
+    Returns:
+        Means [L, T, ...], in the shape of the activation.
 
     Example:
         >>> import jax
@@ -123,13 +124,13 @@ def mean_activations(
     return np.asarray(stream(one_example, model, (twins,), chunk=chunk).mean)
 
 
-def _to_positions(values: Float[Array, "L T *rest"], order: Int[Array, " T"] | None) -> Float[Array, "L T *rest"]:
-    """Values over the aligned order as values over positions; unchanged without an order."""
+def _to_positions(values: Float[Array, "L T *rest"], order: Int[AnyArray, " T"] | None) -> Float[Array, "L T *rest"]:
+    """Convert values over the aligned order to values over positions; unchanged without an order."""
     return values if order is None else jnp.zeros_like(values).at[:, order].set(values)
 
 
 def _other_examples(twins: PlanningTwins, key: PRNGKeyArray | None) -> tuple[Array, Array]:
-    """Tokens and order of another example for each: its successor in a random ring."""
+    """Return tokens and order of another example for each one: its successor in a random cycle."""
     count = len(twins.clean_tokens)
     if key is None:
         raise ValueError('key: must be given for method "resample", got None')

@@ -1,4 +1,4 @@
-"""What a change of the run does to the predicted token: its cross-entropy, and whether it is still the best."""
+"""Effects of an intervention on the predicted token: its cross-entropy, and whether it has the largest logit."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,19 +15,20 @@ from circuits.probes.streaming import OnProgress, Tree, standard_errors, stream
 from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Edit
+from circuits.typing import AnyArray
 
 
 class Effects(NamedTuple):
-    """Means over examples for each variant, in the shape of the sweep; numbers for the unchanged run."""
+    """Means over examples: arrays in the shape of the sweep for its variants, numbers for the unchanged run."""
 
     loss: Float[np.ndarray, "..."]
     """Cross-entropy at the predicted token, in nats."""
     accuracy: Float[np.ndarray, "..."]
     """Share of examples in which the correct token has the largest logit."""
     loss_change: Float[np.ndarray, "..."]
-    """Against the unchanged run."""
+    """Relative to the unchanged run."""
     loss_error: Float[np.ndarray, "..."]
-    """The standard error of that change, of pairs of runs on the same example."""
+    """The standard error of that change; runs are paired by example."""
     accuracy_change: Float[np.ndarray, "..."]
     accuracy_error: Float[np.ndarray, "..."]
     base_loss: float
@@ -38,8 +39,8 @@ class Effects(NamedTuple):
 class Change(NamedTuple):
     """One example: its tokens, the correct answer, and the edits of each variant."""
 
-    tokens: Int[Array, " Q"]
-    answer: Int[Array, ""]
+    tokens: Int[AnyArray, " Q"]
+    answer: Int[AnyArray, ""]
     edits: Callable[[Any], dict[str, Edit]]
 
 
@@ -55,7 +56,7 @@ def measure_effects(
     block: int = 16,
     on_progress: OnProgress | None = None,
 ) -> Effects:
-    """The effects of each variant, over examples that ``change(model, *example)`` describes.
+    """Return the effects of each variant, averaged over examples that ``change(model, *example)`` describes.
 
     Raises ValueError if the model does not have prediction head ``head``.
     """
@@ -82,7 +83,7 @@ def measure_effects(
 
 
 def _loss_and_accuracy(
-    logits: Float[Array, "*n V"], answer: Int[Array, ""]
+    logits: Float[Array, "*n V"], answer: Int[AnyArray, ""]
 ) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
     logits = upcast(logits)
     correct = (jnp.argmax(logits, axis=-1).astype(answer.dtype) == answer).astype(logits.dtype)

@@ -1,11 +1,8 @@
 """Attention knock-out: stop positions of one kind from attending to positions of another (Geva et al. 2023).
 
-The attention scores there become minus infinity before softmax, so the attention is redistributed over the other keys.
-A row that would lose every key keeps its own position.
+Their attention scores become minus infinity before softmax, so the attention is redistributed over the other keys. A
+query that would lose every key keeps its own position.
 """
-
-# Inside jit every array of a record is a jax.Array; outside, records may hold numpy arrays.
-# pyright: reportArgumentType=false
 
 from collections.abc import Sequence
 from functools import partial
@@ -26,7 +23,7 @@ from circuits.transformer.taps import Edit
 
 
 def layer_windows(layers: int, width: int) -> Bool[np.ndarray, "windows L 1 1"]:
-    """Return masks of consecutive layers, from the first window to the last.
+    """Return a mask for every window of consecutive layers, for ``knock_out``.
 
     Args:
         layers: the number of layers.
@@ -57,22 +54,22 @@ def knock_out(
     block: int = 16,
     on_progress: OnProgress | None = None,
 ) -> Effects:
-    """Return what is lost when each kind of query position cannot attend to each kind of key position.
+    """Return the change of loss and accuracy when one kind of query position cannot attend to one kind of key.
 
     Args:
         model: a transformer of planning problems.
         twins: a batch of planning twins; only the clean problems are used.
         queries: names of positions: "query", "goal in query", "start in query", "edge 0 parent", "edge 0 child", ...,
             "any", or a role such as "path" or "distractor".
-        keys: likewise.
-        masks: in which layers and attention heads, [..., L, 1, heads or 1]; by default in all of them.
-        head: the prediction head that is read.
+        keys: names of positions, likewise.
+        masks: the layers and attention heads to change, [..., L, 1, heads or 1]; by default all of them at once.
+        head: the prediction head to read.
         chunk: examples computed at once.
         block: variants computed at once.
         on_progress: called with the number of examples done.
 
     Returns:
-        Effects [..., queries, keys]. Where a problem has no position of a name nothing changes.
+        Effects [..., queries, keys]. In a problem without positions of a name nothing changes.
 
     Raises:
         ValueError: if a name is unknown, or the masks have another shape.
@@ -116,7 +113,10 @@ def knock_out(
 
 
 def block_scores(pairs: Bool[Array, "heads T T"], scores: Array) -> Array:
-    """Attention scores [H, T, T] with minus infinity at these pairs of query and key, but for rows that lose all."""
-    gone = pairs | (scores == -jnp.inf)
-    own = jnp.eye(scores.shape[-1], dtype=bool)[None] & jnp.all(gone, axis=-1, keepdims=True)
+    """Return attention scores [H, T, T] with minus infinity at these pairs of query and key.
+
+    A query that would lose every key keeps its own position.
+    """
+    masked = pairs | (scores == -jnp.inf)
+    own = jnp.eye(scores.shape[-1], dtype=bool)[None] & jnp.all(masked, axis=-1, keepdims=True)
     return jnp.where(pairs & ~own, jnp.asarray(-jnp.inf, scores.dtype), scores)

@@ -18,10 +18,10 @@ from circuits.typing import AnyArray
 
 
 class PlanningTwins(NamedTuple):
-    """A clean problem and its corrupt twin up to the query position, Q tokens each; or a batch of both."""
+    """A clean problem and its corrupt twin, each up to the query position (Q tokens); or a batch of such pairs."""
 
     layout: Layout
-    """Of the clean problem; positions and order are the same in the twin."""
+    """Layout of the clean problem; positions and order are the same in the twin."""
     clean_answer: Int[AnyArray, "..."]
     """The correct token after the query position in the clean problem."""
     corrupt_tokens: Int[AnyArray, "... Q"]
@@ -39,13 +39,13 @@ class PlanningTwins(NamedTuple):
 def planning_twins(
     problems: Int[AnyArray, "n T"], format: TokenFormat, key: PRNGKeyArray, token: int | None = None
 ) -> PlanningTwins:
-    """Return a planning twin for each problem, as ``planning_twin`` with a key folded in with its index.
+    """Return each problem with a planning twin, as ``planning_twin`` with the problem's index folded into the key.
 
     Args:
         problems: token ids with answers, [n, T].
         format: how the problems are written.
-        key: for drawing the other goals.
-        token: index in the answer of the token that is predicted, from 0; by default the branching token.
+        key: random key for the other goals.
+        token: index in the answer of the predicted token; by default the branching token.
 
     Raises:
         ValueError: as ``planning_twin``.
@@ -67,19 +67,19 @@ def planning_twin(
 ) -> PlanningTwins:
     """Return a problem and its twin with another goal.
 
-    The other goal is drawn from the leaves whose path leaves the clean path exactly at the predicted token. Where there
-    is none (a star after its first node), it is any leaf whose path has another node at that depth; the corrupt answer
-    then does not follow from the answer's tokens before it, which are those of the clean problem.
+    The other goal is drawn from the leaves whose path leaves the clean path exactly at the predicted token. If there is
+    none (in a star after its first node), it is any leaf whose path has another node at that depth; then the tokens
+    before the predicted one, which are those of the clean answer, do not lead to the other goal.
 
     Args:
         tokens: ids of the whole problem, answer included, [T].
         format: how the problem is written.
-        key: for drawing the other goal.
-        token: index in the answer of the token that is predicted, from 0; by default the branching token.
+        key: random key for the other goal.
+        token: index in the answer of the predicted token; by default the branching token.
 
     Raises:
-        ValueError: if the number of tokens is not that of the format, or ``token`` is outside the answer or that of the
-            start, which is the same in both.
+        ValueError: if the format has another number of tokens, ``token`` is outside the answer, or it is the start,
+            which both problems share.
 
     Example:
         >>> import jax
@@ -106,9 +106,9 @@ def planning_twin(
 
 
 def _routes(tokens: Int[Array, " T"], format: TokenFormat) -> tuple[Int[Array, "depths E"], Bool[Array, " E"]]:
-    """The nodes at depths 1 .. M-1 on the way to each edge's child, and whether that child is a leaf.
+    """Return the nodes at depths 1 .. M-1 on the way to each edge's child, and whether that child is a leaf.
 
-    The routes to children that are not leaves have no meaning.
+    Routes to children that are not leaves are meaningless.
     """
     width, count = edge_width(format), format.family.edge_count
     edges = tokens[: width * count].reshape(count, width)

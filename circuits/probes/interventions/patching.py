@@ -1,17 +1,14 @@
 """Activation patching between planning twins: does this activation carry the goal?
 
-With D = logit(clean answer) - logit(corrupt answer) at the query position, an activation of the source run is put into
-the run on the other problem, the base run, and
+An activation of the source run replaces that of the base run, which is on the twin problem. With D = logit(clean
+answer) - logit(corrupt answer) at the query position,
 
     effect = mean(D_patched - D_base) / mean(D_source - D_base),
 
-means over examples: 0 where the answer stays that of the base run, 1 where it becomes that of the source run. Denoising
-patches from the clean run into the corrupt one and asks what is sufficient; noising does the reverse and asks what is
+means over examples: 0 if the answer stays that of the base run, 1 if it becomes that of the source run. Denoising
+patches from the clean run into the corrupt one and shows what is sufficient; noising does the reverse and shows what is
 necessary.
 """
-
-# Inside jit every array of a record is a jax.Array; outside, records may hold numpy arrays.
-# pyright: reportArgumentType=false, reportReturnType=false
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -36,24 +33,25 @@ from circuits.probes.interventions.variants import flatten_variants, map_in_bloc
 from circuits.probes.streaming import Moments, OnProgress, stream
 from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
+from circuits.typing import AnyArray
 
 DIRECTIONS = ("denoise", "noise")
 
 
 class PatchingEffects(NamedTuple):
-    """The effect of each variant, in the shape of the sweep; ``span`` and what follows are numbers."""
+    """Effects of patching: arrays in the shape of the sweep, except for the last three fields, which are numbers."""
 
     effect: Float[np.ndarray, "..."]
-    """mean(D_patched - D_base) / mean(D_source - D_base); 0 where that denominator is 0."""
+    """mean(D_patched - D_base) / mean(D_source - D_base); 0 if the denominator is 0."""
     error: Float[np.ndarray, "..."]
-    """Its standard error, by the delta method: of the mean of (D_patched - D_base) - effect (D_source - D_base)."""
+    """Its standard error by the delta method, from the mean of (D_patched - D_base) - effect (D_source - D_base)."""
     shift: Float[np.ndarray, "..."]
     """mean(D_patched - D_base), in logits."""
     flips: Float[np.ndarray, "..."]
-    """Share of answers that become that of the source run, where the two unpatched runs answer differently;
-    0 where none do."""
+    """Share of examples whose answer becomes that of the source run, among those whose two unpatched runs answer
+    differently; 0 if there are none."""
     span: float
-    """mean(D_source - D_base), in logits. Where it is small the model ignores the goal, and effects mean nothing."""
+    """mean(D_source - D_base), in logits. If it is small, the model ignores the goal and effects are meaningless."""
     span_error: float
     """The standard error of the span."""
     counted: int
@@ -82,16 +80,16 @@ def patch(
         by: the axes to sweep over, of "layer", "position" and "head".
         direction: "denoise" or "noise".
         aligned: sweep over entries of the aligned order instead of positions.
-        head: the prediction head that is read.
+        head: the prediction head to read.
         chunk: examples computed at once.
-        block: variants of each example computed at once.
+        block: patches of each example computed at once.
         on_progress: called with the number of examples done.
 
     Returns:
         Effects in the shape of the axes in ``by``.
 
     Raises:
-        ValueError: if the site, an axis, the direction or the prediction head is not among these.
+        ValueError: for an unknown site, axis, direction or prediction head.
 
     Example:
         >>> import jax
@@ -119,13 +117,19 @@ def patch_masks(
     block: int = 16,
     on_progress: OnProgress | None = None,
 ) -> PatchingEffects:
-    """Return the effect of patching any masks, such as a set of attention heads at once; otherwise as ``patch``.
+    """Return the effect of patching several layers, positions or attention heads at once.
 
     Args:
-        model: as for ``patch``, like the others that are not listed here.
+        model: a transformer of planning problems.
         twins: a batch of planning twins.
-        site: an activation.
-        masks: what each variant patches, [..., L, T or 1, heads or 1].
+        site: an activation, as for ``patch``.
+        masks: the patches, one mask each, [..., L, T or 1, heads or 1].
+        direction: "denoise" or "noise".
+        aligned: whether masks are over entries of the aligned order instead of positions.
+        head: the prediction head to read.
+        chunk: examples computed at once.
+        block: patches of each example computed at once.
+        on_progress: called with the number of examples done.
 
     Returns:
         Effects in the shape of the masks' leading axes.
@@ -161,8 +165,8 @@ def patch_masks(
     return summarise(stream(one_example, model, (twins,), chunk=chunk, on_progress=on_progress), shape)
 
 
-def base_and_source(twin: PlanningTwins, direction: str) -> tuple[Array, Array]:
-    """The tokens of the base run and of the source run."""
+def base_and_source(twin: PlanningTwins, direction: str) -> tuple[AnyArray, AnyArray]:
+    """Return the tokens of the base run and of the source run."""
     clean, corrupt = twin.clean_tokens, twin.corrupt_tokens
     return (corrupt, clean) if direction == "denoise" else (clean, corrupt)
 
@@ -170,7 +174,7 @@ def base_and_source(twin: PlanningTwins, direction: str) -> tuple[Array, Array]:
 def compare_runs(
     model: Predictor, twin: PlanningTwins, direction: str, head: int, patched: Float[Array, "variants V"]
 ) -> dict[str, Array]:
-    """The contribution of one example to ``PatchingEffects``."""
+    """Return the contribution of one example to ``PatchingEffects``."""
     base, source = (last_logits(model, tokens, head=head) for tokens in base_and_source(twin, direction))
 
     def difference(logits: Float[Array, "*n V"]) -> Float[Array, "*n"]:
@@ -185,10 +189,10 @@ def compare_runs(
 
 
 def summarise(moments: Moments, shape: tuple[int, ...]) -> PatchingEffects:
-    """Ratios of means, their errors, and flips, in the shape of the sweep.
+    """Return ratios of means, their errors, and flips, in the shape of the sweep.
 
-    The covariance of shift and span follows from the squares of shift, span and their difference, without the
-    cancellation that products of large numbers would bring.
+    The covariance of shift and span follows from the squares of shift, span and their difference, which avoids the
+    cancellation in products of large numbers.
     """
     count, mean, squares = ({name: np.asarray(a, np.float64) for name, a in part.items()} for part in moments)
     span = float(mean["span"])

@@ -1,9 +1,9 @@
-"""Path patching: what an attention head passes to one reader directly, not through heads in between (Wang et al. 2022).
+"""Path patching: what an attention head passes to a receiver directly, not through heads in between (Wang et al. 2022).
 
-The sender's output of the source run goes into the base run while every other attention head keeps its base output, and
-with ``mlps`` = "frozen" every MLP too: so the stream changes by what the sender itself writes. What a receiver reads
-there (the queries, keys or values of a later head) is then put into an ordinary base run. For the receiver "logits" the
-first run is the result.
+In a first run on the base problem, the sender has its output of the source run while every other attention head, and
+with ``mlps`` = "frozen" every MLP, keeps its output of the base run; so only the sender's own output changes the
+stream. The receiver's input in this run (queries, keys or values of a later head) is then patched into an ordinary base
+run. For the receiver "logits" the first run is the result.
 """
 
 from collections.abc import Sequence
@@ -34,9 +34,9 @@ MLPS = ("frozen", "free")
 
 
 class Receiver(NamedTuple):
-    """What reads the sender: the final logits, or the queries, keys or values of an attention head, from 0.
+    """The end of a path: the final logits, or the queries, keys or values of an attention head.
 
-    With grouped queries, ``head`` of keys and values counts key heads.
+    For keys and values ``head`` counts key-value heads.
     """
 
     part: str = "logits"
@@ -56,9 +56,9 @@ def path_patch(
     block: int = 16,
     on_progress: OnProgress | None = None,
 ) -> PatchingEffects:
-    """Return the effect of every attention head on each receiver by the direct path.
+    """Return the direct effect of every attention head on the answer by way of each receiver.
 
-    A head that is not below the receiver has no path to it, and the effect 0. Each sender costs one run, and one more
+    A head that is not below the receiver has no path to it and the effect 0. Each sender costs one run, and one more
     for each receiver other than the logits.
 
     Args:
@@ -67,7 +67,7 @@ def path_patch(
         receivers: where the paths end; by default the logits.
         mlps: "frozen" keeps the MLPs of the base run, "free" lets them recompute.
         direction: "denoise" or "noise"; see ``patch``.
-        head: the prediction head that is read.
+        head: the prediction head to read.
         chunk: examples computed at once.
         block: senders computed at once.
         on_progress: called with the number of examples done.
@@ -76,7 +76,7 @@ def path_patch(
         Effects [receivers, L, H].
 
     Raises:
-        ValueError: if a receiver is not in the model, or another argument is not among these.
+        ValueError: if a receiver is not in the model, or ``mlps``, direction or prediction head is unknown.
 
     Example:
         >>> import jax
@@ -117,7 +117,7 @@ def _received(
     at_logits: Bool[np.ndarray, " receivers"],
     head: int,
 ) -> Float[Array, "receivers V"]:
-    """The logits by way of each receiver, in a run with these edits."""
+    """Return the logits by way of each receiver, for a first run with these edits."""
     logits, cache = model(base, Taps(capture=[f"blocks.*.attn.{part}" for part in masks], edit=edit))
     direct = logits[head, -1]
     results = jnp.broadcast_to(direct, (len(at_logits), len(direct)))
@@ -137,7 +137,7 @@ def _received(
 def _receiver_masks(
     config: TransformerConfig, receivers: Sequence[Receiver]
 ) -> tuple[dict[str, Bool[np.ndarray, "others L 1 heads"]], Bool[np.ndarray, " receivers"]]:
-    """Masks over q, k and v for the receivers that are not the logits, and which receivers are."""
+    """Return masks over q, k and v for the receivers other than the logits, and which receivers are the logits."""
     others = [receiver for receiver in receivers if receiver.part != "logits"]
     masks = {
         part: np.zeros((len(others), config.layers, 1, num_heads_at(config, f"attn.{part}")), bool)

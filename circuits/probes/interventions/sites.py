@@ -1,8 +1,8 @@
-"""Where a run can be changed: activation sites, masks over layers, positions and attention heads, and tap edits.
+"""Sites of interventions: activations, masks over layers, positions and attention heads, and tap edits.
 
-A mask is Bool[L, t, h] and says which layers, positions and heads change. t is T, or 1 for all positions alike; h is
-the number of heads at the site, or 1 for all heads alike and at sites without heads. Masks may be traced, so a sweep
-over thousands of them is one program.
+A mask is Bool[L, positions, heads]: which layers, positions and attention heads change. Its second axis is T, or 1 for
+all positions; its third is the number of heads at the site, or 1 for all heads and at sites without heads. Masks may be
+traced, so a sweep over thousands of them is one program.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ Values = Float[Array, "L T d"] | Float[Array, "L T heads width"]
 
 
 def num_heads_at(config: TransformerConfig, site: str) -> int:
-    """The number of heads at a site; 1 where the activation has none. Raises ValueError for an unknown site."""
+    """Return the number of attention heads at a site, 1 if it has none. Raises ValueError for an unknown site."""
     checks.choice("site", site, SITES)
     if site in STREAM_SITES:
         return 1
@@ -41,19 +41,20 @@ def num_heads_at(config: TransformerConfig, site: str) -> int:
 def mask_grid(
     config: TransformerConfig, site: str, by: Sequence[str], positions: int = 1
 ) -> Bool[np.ndarray, "*variants L mask_positions mask_heads"]:
-    """Return one mask for each entry of the axes named in ``by``; an axis that is not named changes as a whole.
+    """Return one mask for each entry of the axes in ``by``; the other axes change as a whole.
 
     Args:
         config: of the model.
-        site: an activation, one of ``SITES``.
-        by: some of "layer", "position" and "head".
-        positions: the number of positions, if ``by`` has "position".
+        site: an activation of every block, such as "resid_pre", "mlp_out" or "attn.z".
+        by: any of "layer", "position" and "head".
+        positions: the number of positions, if ``by`` contains "position".
 
     Returns:
-        Masks [*sizes of the axes in that order, L, t, h].
+        Masks [*sizes of the axes in ``by``, L, positions or 1, heads or 1].
 
     Raises:
-        ValueError: if the site or an axis is unknown, an axis is named twice, or the site has no heads to name.
+        ValueError: if the site or an axis is unknown, an axis is named twice, or "head" is named at a site without
+            heads.
 
     Example:
         >>> from circuits.probes import mask_grid
@@ -85,20 +86,20 @@ def check_masks(masks: Masks, config: TransformerConfig, site: str, positions: i
     checks.require(fits, "masks", rule, shape)
 
 
-def masks_to_positions(mask: Mask, order: Int[Array, " T"]) -> Bool[Array, "L mask_positions mask_heads"]:
-    """A mask over the aligned order as a mask over the positions of a problem with that ``Layout.order``."""
+def masks_to_positions(mask: Mask, order: Int[AnyArray, " T"]) -> Bool[Array, "L mask_positions mask_heads"]:
+    """Convert a mask over the aligned order to positions of the problem with this ``Layout.order``."""
     mask = jnp.asarray(mask)
     return mask if mask.shape[1] == 1 else jnp.zeros_like(mask).at[:, order].set(mask)
 
 
-def capture_layers(model: Predictor, tokens: Int[Array, " T"], site: str) -> Values:
-    """The activation of every layer in an unchanged run."""
-    _, cache = model(tokens, Taps(capture=[f"blocks.*.{site}"]))
+def capture_layers(model: Predictor, tokens: Int[AnyArray, " T"], site: str) -> Values:
+    """Return an activation of every layer in an unchanged run."""
+    _, cache = model(jnp.asarray(tokens), Taps(capture=[f"blocks.*.{site}"]))
     return jnp.stack([cache[f"blocks.{i}.{site}"] for i in range(model.config.layers)])
 
 
 def replacement_edits(site: str, mask: Mask, values: Values) -> dict[str, Edit]:
-    """Edits that replace the activation of every layer by ``values`` where the mask is true."""
+    """Return edits that replace the activation of every layer by ``values`` where the mask is true."""
     where = jnp.asarray(mask)
     where = where[..., None] if values.ndim == 4 else where
     return {f"blocks.{i}.{site}": _replace(where[i], values[i]) for i in range(values.shape[0])}
@@ -107,7 +108,7 @@ def replacement_edits(site: str, mask: Mask, values: Values) -> dict[str, Edit]:
 def last_logits(
     model: Predictor, tokens: Int[AnyArray, " T"], edit: dict[str, Edit] | None = None, head: int = 0
 ) -> Float[Array, " V"]:
-    """The logits of prediction head ``head`` at the last position, in a run with edits."""
+    """Return the logits of one prediction head at the last position, in a run with edits."""
     return model(jnp.asarray(tokens), Taps(edit=edit or {}))[0][head, -1]
 
 

@@ -1,4 +1,4 @@
-"""Many variants of one run, a block of them at a time: one compiled program, in memory for one block."""
+"""Map a function over many variants of one run, block by block: one compiled program, in memory for one block."""
 
 from collections.abc import Callable
 
@@ -11,10 +11,10 @@ from circuits.probes.streaming import Tree
 
 
 def map_in_blocks(function: Callable[[Tree], Tree], variants: Tree, block: int) -> Tree:
-    """``function`` of each variant, stacked, computed in ``block`` of them at once.
+    """Return ``function(variant)`` of each variant, stacked, computing at most ``block`` of them at once.
 
-    All blocks have one size, the last padded with repetitions that are dropped, so that there is one program. Raises
-    ValueError unless ``block`` is a positive integer.
+    All blocks have one size, which needs a single program: the last is padded with repetitions, which are dropped.
+    Raises ValueError unless ``block`` is a positive integer.
     """
     checks.integer("block", block, min_value=1)
     count = len(jax.tree.leaves(variants)[0])
@@ -27,9 +27,8 @@ def map_in_blocks(function: Callable[[Tree], Tree], variants: Tree, block: int) 
     return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:])[:count], results)
 
 
-def flatten_variants(masks: Tree, inner: int = 3) -> tuple[Tree, tuple[int, ...]]:
-    """Masks with all axes but the last ``inner`` merged into one, and the shape of the merged axes."""
+def flatten_variants(masks: Tree) -> tuple[Tree, tuple[int, ...]]:
+    """Return masks with all axes but the last three merged into one, and the shape of the merged axes."""
     shape = np.shape(masks)
-    lead = shape[: len(shape) - inner]
     checks.require(0 not in shape, "masks", "must hold at least one", shape)
-    return masks.reshape(-1, *shape[len(lead) :]), lead
+    return masks.reshape(-1, *shape[-3:]), shape[:-3]

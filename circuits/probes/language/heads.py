@@ -1,16 +1,15 @@
 """Attention heads of language models: previous-token, duplicate-token and induction heads.
 
-Each kind is a rule that says which positions s a query position t should attend to, its targets:
+Each kind is defined by the positions s to which a query position t should attend, its targets:
 
     previous     s = t - 1
     duplicate    s < t with the token of t
-    induction    s ≤ t, where the position before s has the token of t: what followed this token before
+    induction    s ≤ t such that position s - 1 has the token of t: the token that followed it before
 
 In a sequence of n different tokens written twice, a query t ≥ n has one target: t - n for duplicate and t - (n - 1) for
-induction. A score is the attention on the targets, averaged over the queries that have any. Two null hypotheses say
-what it would be by chance: the targets shuffled among the positions that the query can attend to, which asks whether
-the position matters, and the same positions on a sequence whose second half is fresh, which asks whether the repetition
-does.
+induction. A score is the attention on the targets, averaged over the queries that have any. There are two null
+hypotheses: that the position does not matter (targets are shuffled among the positions to which the query can attend),
+and that the repetition does not matter (the same positions, on a sequence whose second half has fresh tokens).
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +36,7 @@ KINDS = ("previous", "duplicate", "induction")
 
 
 class RepeatedSequences(NamedTuple):
-    """Sequences of different tokens written twice, and the same with a second half of tokens not used before."""
+    """Sequences of different tokens written twice, and the same first halves continued with other tokens."""
 
     repeated: Int[np.ndarray, "B T"]
     fresh: Int[np.ndarray, "B T"]
@@ -48,9 +47,9 @@ class HeadEvidence(NamedTuple):
 
     score: Interval
     over_shuffled: Interval
-    """The excess over the score with shuffled targets, from -1 to 1."""
+    """The score minus that with shuffled targets, from -1 to 1."""
     over_fresh: Interval | None
-    """The excess over the score on fresh tokens; None for "previous", whose heads do the same on any tokens."""
+    """The score minus that on fresh tokens; None for "previous", which does not depend on tokens."""
 
 
 class LanguageHead(NamedTuple):
@@ -67,15 +66,18 @@ def repeated_sequences(
     """Return random sequences of different tokens, each written twice, with controls.
 
     Args:
-        ids: the tokens to draw from, or how many there are.
-        length: tokens of each half.
-        count: the number of sequences.
+        ids: the token ids to draw from, or the number V of ids 0 .. V - 1.
+        length: number of tokens in each half.
+        count: number of sequences.
         seed: of the draws.
-        start: a token to put before each sequence, for models that were trained with one.
+        start: a token to prepend to each sequence, for models that were trained with one.
+
+    Returns:
+        Ids [count, 2 length], or one token more with ``start``.
 
     Raises:
-        ValueError: if ``length`` or ``count`` is not positive, or there are duplicates among the ids or fewer than
-            2 ``length`` of them.
+        ValueError: if ``length`` or ``count`` is not positive, or the ids contain duplicates or are fewer than
+            2 ``length``.
 
     Example:
         >>> from circuits.probes import repeated_sequences
@@ -95,7 +97,7 @@ def repeated_sequences(
 
 
 def target_mask(kind: str, tokens: Tokens) -> Targets:
-    """The targets of each query position, by the rule of a kind of head. Raises ValueError for an unknown kind."""
+    """Return the targets of each query position for a kind of head. Raises ValueError for an unknown kind."""
     checks.choice("kind", kind, KINDS)
     position = jnp.arange(tokens.shape[0])
     query, key = position[:, None], position[None, :]
@@ -108,14 +110,14 @@ def target_mask(kind: str, tokens: Tokens) -> Targets:
 
 
 def attention_on(patterns: Patterns, targets: Targets) -> HeadScores:
-    """Attention on the targets, Σ_s A[t, s], averaged over the queries that have any; NaN if none has."""
+    """Return the attention on the targets, Σ_s A[t, s], averaged over the queries that have any; NaN if none has."""
     return _over_queries(_mass(patterns, targets), targets)
 
 
 def shuffled_score(patterns: Patterns, targets: Targets) -> HeadScores:
-    """The expected ``attention_on`` when each query's targets are drawn anew among the other positions s ≤ t.
+    """Return the expected ``attention_on`` if each query's targets are redrawn among the other positions s ≤ t.
 
-    It is exact: Σ_s A[t, s] over the others, times the number of targets over the number of others.
+    It is exact: Σ_s A[t, s] over the others, times the number of targets, divided by the number of others.
     """
     others = jnp.tri(targets.shape[0], dtype=bool) & ~jnp.asarray(targets)
     number = jnp.maximum(others.sum(axis=1), 1).astype(patterns.dtype)
@@ -159,7 +161,7 @@ def duplicate_token_score(patterns: Patterns, tokens: Tokens) -> HeadScores:
 
 
 def induction_score(patterns: Patterns, tokens: Tokens) -> HeadScores:
-    """Return each head's mean attention from a repeated token to what followed it before, from 0 to 1.
+    """Return each head's mean attention from a repeated token to the token that followed it before, from 0 to 1.
 
     Args:
         patterns: of one sequence, [L, H, T, T].
@@ -180,9 +182,9 @@ def induction_score(patterns: Patterns, tokens: Tokens) -> HeadScores:
 
 
 def head_evidence(patterns: Patterns, tokens: Tokens, fresh_patterns: Patterns) -> dict[str, Evidence]:
-    """The fields of ``HeadEvidence`` for each kind on one repeated sequence.
+    """Return the fields of ``HeadEvidence`` for each kind, on one repeated sequence.
 
-    ``fresh_patterns`` are those of a sequence of the same length whose second half is fresh; the same positions count.
+    ``fresh_patterns`` are those of its control, scored at the same positions.
     """
     evidence = {}
     for kind in KINDS:
@@ -201,14 +203,14 @@ def measure_language_heads(
     confidence: float = 0.99,
     chunk: int = 4,
 ) -> dict[str, HeadEvidence]:
-    """Return the evidence that each attention head is a previous-token, duplicate-token or induction head.
+    """Measure how far each attention head is a previous-token, duplicate-token or induction head.
 
     Args:
         model: a language model.
         sequences: at least two, from ``repeated_sequences``.
         patterns_of: maps the model and the ids of one sequence to patterns [L, H, T, T].
         confidence: of all intervals together, over kinds and heads (Student's t with Bonferroni's correction).
-        chunk: sequences computed at once; memory is that of their patterns.
+        chunk: sequences computed at once, whose patterns are held in memory.
 
     Returns:
         For "previous", "duplicate" and "induction": intervals [L, H] over sequences.
@@ -221,7 +223,7 @@ def measure_language_heads(
         >>> model, _, _ = probes.tiny_planning_model()
         >>> sequences = probes.repeated_sequences(ids=14, length=5, count=4, seed=0)
         >>> evidence = probes.measure_language_heads(model, sequences)["induction"]
-        >>> evidence.score.mean.shape, probes.heads_above_nulls(evidence)  # none, for the model is random
+        >>> evidence.score.mean.shape, probes.heads_above_nulls(evidence)  # none: the model is random
         ((1, 2), [])
     """
     repeated, fresh = sequences
@@ -243,7 +245,10 @@ def heads_above_nulls(evidence: HeadEvidence, margin: float = 0.1) -> list[Langu
 
     Args:
         evidence: for one kind, from ``measure_language_heads``.
-        margin: by how much the lower ends of the intervals have to exceed them.
+        margin: minimum lower end of the intervals of both excesses.
+
+    Returns:
+        Heads by decreasing score.
 
     Example:
         >>> import numpy as np

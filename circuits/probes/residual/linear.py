@@ -1,13 +1,10 @@
-"""Linear probes: which nodes of the path a linear classifier can read off the residual stream after each layer.
+"""Linear probes: the nodes of the path that a linear classifier can read from the residual stream after each layer.
 
-There are L + 1 streams: stream 0 is the embedding, and stream i + 1 is what leaves block i. A probe that finds a
-node says that it is represented, not that the model uses it: compare with shuffled labels, and with an untrained model.
+There are L + 1 streams: stream 0 is the embedding, and stream i + 1 is the output of block i. A probe that is accurate
+shows that a node is represented, not that the model uses it. Compare with shuffled labels, and with an untrained model.
 """
 
-# Inside jit every array of a record is a jax.Array; outside, records may hold numpy arrays.
-# pyright: reportArgumentType=false
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,7 +19,7 @@ from circuits import checks
 from circuits.probes.layout import Layout
 from circuits.probes.positions import position_of
 from circuits.probes.residual.stream import path_nodes, residual_streams
-from circuits.probes.streaming import OnProgress
+from circuits.probes.streaming import OnProgress, chunks
 from circuits.transformer.model import Predictor
 
 
@@ -65,12 +62,12 @@ def fit_linear_probes(
         layouts: of a batch of problems: ``PlanningTwins.layout``, or ``problem_layout`` under vmap.
         positions: names such as "query" or "edge 0 child", or entries of the aligned order.
         ridge: the penalty, relative to the mean variance of the stream.
-        shuffle: a key for giving each example the labels of another: a control that has nothing to find.
+        shuffle: random key for a control without signal: each example gets the labels of another one.
         chunk: examples computed at once.
         on_progress: called with the number of examples done.
 
     Raises:
-        ValueError: if there is no such position, or the ridge is not positive.
+        ValueError: for an unknown position, or a ridge that is not positive.
 
     Example:
         >>> import jax
@@ -88,9 +85,9 @@ def fit_linear_probes(
     nodes, vocab = labels.shape[1], model.config.vocab
     lead, d, outputs = (model.config.layers + 1, len(positions)), model.config.width, nodes * vocab
     shapes = ((*lead, d), (outputs,), (*lead, d, d), (*lead, d, outputs))
-    sums = tuple(jnp.zeros(shape, _dtype()) for shape in shapes)
-    for done, batch in _batches((layouts, labels), chunk):
-        sums = _add_moments(graph, state, tuple(positions), vocab, sums, *batch)
+    sums, done = tuple(jnp.zeros(shape, float) for shape in shapes), 0
+    for batch in chunks((layouts, labels), chunk):
+        sums, done = _add_moments(graph, state, tuple(positions), vocab, sums, *batch), done + len(batch[1])
         if on_progress is not None:
             on_progress(done)
     x, y, xx, xy = (np.asarray(part, np.float64) / len(labels) for part in sums)
@@ -107,18 +104,18 @@ def score_linear_probes(
     confidence: float = 0.95,
     chunk: int = 256,
 ) -> ProbeAccuracy:
-    """Return how often fitted probes name the correct node on other problems.
+    """Return the accuracy of fitted probes on other problems.
 
     Args:
         model: the model that the probes were fitted on.
         probes: from ``fit_linear_probes``.
         layouts: of a batch of other problems.
-        positions: those of the probes.
+        positions: the positions that the probes were fitted at.
         confidence: of each interval.
         chunk: examples computed at once.
 
     Raises:
-        ValueError: if the number of positions is not that of the probes.
+        ValueError: if the probes have another number of positions.
 
     Example:
         >>> import jax
@@ -130,13 +127,11 @@ def score_linear_probes(
         (2, 1, 3)
     """
     checks.require(len(positions) == probes.bias.shape[1], "positions", "must be those of the probes", tuple(positions))
-    kernel, bias = (jnp.asarray(part, _dtype()) for part in probes)
-
+    kernel, bias = (jnp.asarray(part, float) for part in probes)
     graph, state = nnx.split(model)
     total = len(layouts.tokens)
     hits = sum(
-        np.asarray(_hits(graph, state, tuple(positions), kernel, bias, batch))
-        for _, (batch,) in _batches((layouts,), chunk)
+        np.asarray(_hits(graph, state, tuple(positions), kernel, bias, *batch)) for batch in chunks((layouts,), chunk)
     )
     accuracy = np.asarray(hits, np.float64) / total
     low, high = wilson_interval(accuracy, total, confidence)
@@ -146,7 +141,7 @@ def score_linear_probes(
 def wilson_interval(
     share: Float[np.ndarray, "*n"], count: int, confidence: float = 0.95
 ) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
-    """Both ends of Wilson's interval of a share p of n: (p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n).
+    """Return both ends of Wilson's interval for a share p of n: (p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n).
 
     Raises ValueError unless the confidence is between 0 and 1 and there is an example.
     """
@@ -184,7 +179,7 @@ def _hits(
     bias: Float[Array, "streams positions M V"],
     layouts: Layout,
 ) -> Int[Array, "streams positions M"]:
-    """How many examples of a batch have the node named correctly."""
+    """Return the number of examples of a batch in which the probe is right."""
     x = _features(nnx.merge(graph, state), layouts, positions)
     best = jnp.argmax(jnp.einsum("blwi,lwimv->blwmv", x, kernel) + bias[None], axis=-1)
     nodes = path_nodes(layouts)
@@ -196,7 +191,7 @@ def _features(
 ) -> Float[Array, "B streams positions d"]:
     def one_example(layout: Layout) -> Float[Array, "streams positions d"]:
         chosen = jnp.stack([position_of(layout, position) for position in positions])
-        return residual_streams(model, layout.tokens)[:, chosen].astype(_dtype())
+        return residual_streams(model, layout.tokens)[:, chosen].astype(float)
 
     return jax.vmap(one_example)(layouts)
 
@@ -208,23 +203,15 @@ def _solve(
     xy: Float[np.ndarray, "streams positions d outputs"],
     ridge: float,
 ) -> tuple[Float[np.ndarray, "streams positions d outputs"], Float[np.ndarray, "streams positions outputs"]]:
-    """Kernel and bias from first and second moments. The floor keeps a constant stream from fitting its rounding."""
+    """Return kernel and bias from first and second moments.
+
+    The floor of the penalty prevents a constant stream from being fitted to its rounding errors.
+    """
     covariance = xx - x[..., :, None] * x[..., None, :]
     cross = xy - x[..., :, None] * y
     variance = np.trace(covariance, axis1=-2, axis2=-1) / x.shape[-1]
-    floor = float(jnp.finfo(_dtype()).eps) ** 0.5 * np.trace(xx, axis1=-2, axis2=-1) / x.shape[-1]
+    epsilon = float(jnp.finfo(jax.dtypes.canonicalize_dtype(float)).eps)
+    floor = epsilon**0.5 * np.trace(xx, axis1=-2, axis2=-1) / x.shape[-1]
     penalty = np.maximum(ridge * variance, floor) + np.finfo(np.float64).tiny
     kernel = np.linalg.solve(covariance + penalty[..., None, None] * np.eye(x.shape[-1]), cross)
     return kernel, y - np.einsum("lwi,lwit->lwt", x, kernel)
-
-
-def _batches(examples: tuple, chunk: int) -> Iterator[tuple[int, tuple]]:
-    """Batches, each with the number of examples up to its end."""
-    checks.integer("chunk", chunk, min_value=1)
-    total = len(jax.tree.leaves(examples)[0])
-    for first in range(0, total, chunk):
-        yield min(first + chunk, total), jax.tree.map(lambda part, first=first: part[first : first + chunk], examples)
-
-
-def _dtype() -> jnp.dtype:
-    return jnp.dtype(jnp.float64 if jax.config.read("jax_enable_x64") else jnp.float32)

@@ -1,10 +1,7 @@
-"""Which nodes the residual stream names after each layer, by the model's own prediction heads (logit lens).
+"""Logit lens: the nodes that the model's own prediction heads read from the residual stream after each layer.
 
-There are L + 1 streams: stream 0 is the embedding, and stream i + 1 is what leaves block i.
+There are L + 1 streams: stream 0 is the embedding, and stream i + 1 is the output of block i.
 """
-
-# Inside jit every array of a record is a jax.Array; outside, records may hold numpy arrays.
-# pyright: reportArgumentType=false
 
 from typing import NamedTuple
 
@@ -19,6 +16,7 @@ from circuits.probes.streaming import OnProgress, standard_errors, stream
 from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Taps
+from circuits.typing import AnyArray
 
 
 class LogitLens(NamedTuple):
@@ -34,8 +32,9 @@ class LogitLens(NamedTuple):
     top: Float[np.ndarray, "k streams nodes"]
     """Share of examples in which the node has the largest logit."""
     probability_error: Float[np.ndarray, "k streams nodes"]
-    """Standard errors."""
+    """The standard error of ``probability``."""
     top_error: Float[np.ndarray, "k streams nodes"]
+    """The standard error of ``top``."""
 
 
 def logit_lens(
@@ -46,7 +45,9 @@ def logit_lens(
     chunk: int = 64,
     on_progress: OnProgress | None = None,
 ) -> LogitLens:
-    """Return what the prediction heads say of the residual stream after each layer, through the final norm.
+    """Return the predictions that the prediction heads make from the residual stream after each layer.
+
+    The final norm is applied before the heads.
 
     Args:
         model: a transformer of planning problems.
@@ -56,11 +57,11 @@ def logit_lens(
         on_progress: called with the number of examples done.
 
     Returns:
-        Means over examples [k, L + 1, E + 1]; k = 1 for prediction heads that are not linear: further ones do not
-        read this stream.
+        Means over examples [k, L + 1, E + 1]. Unless the prediction heads are linear, k = 1: the other ones do not read
+        this stream.
 
     Raises:
-        ValueError: if there is no such position.
+        ValueError: for an unknown position.
 
     Example:
         >>> import jax
@@ -87,7 +88,7 @@ def logit_lens(
     return LogitLens(*(np.asarray(part, np.float64) for part in parts))
 
 
-def residual_streams(model: Predictor, tokens: Int[Array, " T"]) -> Float[Array, "streams T d"]:
+def residual_streams(model: Predictor, tokens: Int[AnyArray, " T"]) -> Float[Array, "streams T d"]:
     """Return the residual stream at the embedding and after each block.
 
     Args:
@@ -95,7 +96,7 @@ def residual_streams(model: Predictor, tokens: Int[Array, " T"]) -> Float[Array,
         tokens: ids of one sequence, [T].
 
     Returns:
-        [L + 1, T, d]: entry 0 is the embedding, entry i + 1 leaves block i.
+        [L + 1, T, d]: entry 0 is the embedding, entry i + 1 the output of block i.
 
     Example:
         >>> import jax
@@ -104,16 +105,16 @@ def residual_streams(model: Predictor, tokens: Int[Array, " T"]) -> Float[Array,
         >>> jax.jit(lambda tokens: residual_streams(model, tokens))(problems[0]).shape
         (2, 12, 8)
     """
-    _, cache = model(tokens, Taps(capture=["embed", "blocks.*.resid_post"]))
+    _, cache = model(jnp.asarray(tokens), Taps(capture=["embed", "blocks.*.resid_post"]))
     return jnp.stack([cache["embed"], *(cache[f"blocks.{i}.resid_post"] for i in range(model.config.layers))])
 
 
 def graph_nodes(layout: Layout) -> Int[Array, " nodes"]:
-    """Every node of the graph once: the path from the start, then the others in the aligned order."""
+    """Return every node of the graph once: the path from the start, then the others in the aligned order."""
     return jnp.concatenate([layout.tokens[layout.start][None], layout.tokens[layout.order[layout.listed_parents + 1]]])
 
 
 def path_nodes(layout: Layout) -> Int[Array, "... M"]:
-    """The nodes n_0 .. n_{M-1} of the path, of one problem or a batch."""
+    """Return the nodes n_0 .. n_{M-1} of the path, for one problem or a batch."""
     positions = jnp.concatenate([layout.parents[..., :1], layout.children], axis=-1)
     return jnp.take_along_axis(layout.tokens, positions, axis=-1)

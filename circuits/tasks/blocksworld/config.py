@@ -9,12 +9,12 @@ from circuits.tasks.walks.config import WalksConfig
 
 @dataclass(frozen=True, kw_only=True)
 class BlocksworldWalks(WalksConfig):
-    """The blocks, and which plans are trained on.
+    """The blocks, and which plans to train on.
 
     Args:
         blocks: number of blocks; the graph has a node for every state.
-        optimal_share: fraction of the ``paths_a_pair`` plans of each pair that are shortest, rounded; at least one is.
-            The others are longer where a longer one exists. See ``training_plans``.
+        optimal_share: fraction of shortest plans among the ``paths_a_pair`` plans of each pair, at least one of which
+            is shortest. The others are longer if a longer one exists. See ``training_plans``.
     """
 
     blocks: int = 4
@@ -33,7 +33,7 @@ class BlocksworldConfig:
     Raises ValueError naming the field that is out of range.
 
     Args:
-        walks: the blocks, and which plans are trained on.
+        walks: the blocks, and which plans to train on.
     """
 
     graph: ClassVar[str] = "blocksworld"

@@ -11,7 +11,7 @@ from circuits.tasks.walks.pairs import Pairs
 from circuits.tasks.walks.sampling import hops, random_walks
 
 ATTEMPTS = (1, 4, 16)
-"""Numbers of random draws for a suboptimal plan, tried in turn before the plan is searched for."""
+"""Numbers of random walks drawn in turn to get a suboptimal plan, before a search for the shortest one."""
 
 
 def training_plans(
@@ -64,8 +64,8 @@ def suboptimal_plans(
 ) -> Int[np.ndarray, "n T"]:
     """Return a random plan for each pair that is not optimal: the first suboptimal one of up to 21 random walks.
 
-    Where all of them are optimal, the plan is the shortest suboptimal one. Where none fits the format, it is optimal.
-    (This happens for a tower of all blocks and the state after its only move, to which no other plan leads.)
+    If all of them are optimal, the plan is the shortest suboptimal one. If no suboptimal one fits the format, the plan
+    is optimal. (There is none, for example, from a tower of all blocks to the state after its only move.)
 
     Args:
         format: the ids, for example ``plan_format(world)``.

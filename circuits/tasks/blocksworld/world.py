@@ -45,11 +45,14 @@ class PlanCheck(NamedTuple):
     optimal: bool
     """Whether it is valid, and no valid plan has fewer moves."""
     reason: str
-    """What is wrong, in words; "" for an optimal plan."""
+    """A description of the first error, or a note that fewer moves suffice; "" for an optimal plan."""
 
 
 def make_blocksworld(blocks: int) -> Blocksworld:
-    """Return the world of 1 to 6 blocks, named "A", "B", ...
+    """Return the states and moves of some blocks, named "A", "B", ...
+
+    Args:
+        blocks: number of blocks, 1 to 6.
 
     Raises:
         ValueError: if ``blocks`` is out of range.
@@ -75,6 +78,10 @@ def make_blocksworld(blocks: int) -> Blocksworld:
 def plan_format(world: Blocksworld, extra_moves: int = 2) -> WalkFormat:
     """Return the format for plans with up to ``extra_moves`` moves more than the longest of all shortest plans.
 
+    Args:
+        world: the blocks.
+        extra_moves: number of additional moves, at least 0.
+
     Raises:
         ValueError: if ``extra_moves`` is not an integer of at least 0.
 
@@ -87,7 +94,12 @@ def plan_format(world: Blocksworld, extra_moves: int = 2) -> WalkFormat:
 
 
 def shortest_plans(world: Blocksworld, source: int, target: int) -> list[list[int]]:
-    """Return all plans with the fewest moves, as sorted lists of nodes from source to target.
+    """Return all plans with the minimum number of moves, as sorted lists of nodes from source to target.
+
+    Args:
+        world: the blocks.
+        source: the node of the initial state.
+        target: the node of the final state.
 
     Raises:
         ValueError: if ``source`` or ``target`` is not a node.
@@ -101,8 +113,12 @@ def shortest_plans(world: Blocksworld, source: int, target: int) -> list[list[in
     return sorted(nx.all_shortest_paths(world.graph, source, target))
 
 
-def describe_plan(world: Blocksworld, plan: Sequence[int] | Int[np.ndarray, " n"]) -> list[str]:
-    """Return the moves of a plan, given by its nodes, in words.
+def describe_plan(world: Blocksworld, plan: Sequence[int] | Int[np.ndarray, " nodes"]) -> list[str]:
+    """Return a description of each move of a plan.
+
+    Args:
+        world: the blocks.
+        plan: the nodes of the plan.
 
     Raises:
         ValueError: if two consecutive nodes are not joined by a move.
@@ -117,7 +133,9 @@ def describe_plan(world: Blocksworld, plan: Sequence[int] | Int[np.ndarray, " n"
     return [world.moves[edge] for edge in edges]
 
 
-def check_plan(world: Blocksworld, source: int, target: int, plan: Sequence[int] | Int[np.ndarray, " n"]) -> PlanCheck:
+def check_plan(
+    world: Blocksworld, source: int, target: int, plan: Sequence[int] | Int[np.ndarray, " nodes"]
+) -> PlanCheck:
     """Check a plan, and compare its number of moves with the minimum. ``check_walk`` accepts the same plans as valid.
 
     Args:

@@ -37,8 +37,8 @@ def solve_star(edges: Edges, start: Label, goal: Label) -> list[int]:
     return path_to_root(star.predecessor, star.goal)[::-1]
 
 
-def check_star_answer(problem: Problem, proposed: Sequence[int] | Int[AnyArray, " n"]) -> AnswerCheck:
-    """Compare an answer with the path that the edges of one problem dictate, and name its first wrong step.
+def check_star_answer(problem: Problem, proposed: Sequence[int] | Int[AnyArray, " nodes"]) -> AnswerCheck:
+    """Compare an answer with the path that the edges of one problem determine, and name its first wrong step.
 
     A correct answer begins at the start, follows edges (step i leads to ``proposed[i]``), and ends at the goal, with
     nothing after it. ``problem.path`` is not used.

@@ -49,6 +49,12 @@ def edge_orders(family: StarGraph) -> Int[np.ndarray, "orders E"]:
 def canonical_problems(family: StarGraph) -> Problem:
     """Return the canonical problem of each row of ``edge_orders``, as a batch.
 
+    Args:
+        family: star graphs with at most 10 edges.
+
+    Raises:
+        ValueError: for more than 10 edges.
+
     Example:
         >>> canonical_problems(StarGraph(2, 3, 10)).edges.shape
         (24, 4, 2)
@@ -79,6 +85,9 @@ def labelings(family: StarGraph, chunk: int = CHUNK) -> Iterator[Int[np.ndarray,
 
 def num_problems(family: StarGraph) -> int:
     """Return the exact number of distinct problems: E! / (P - 1)! edge orders times N! / (N - nodes)! labelings.
+
+    Args:
+        family: star graphs of any size.
 
     Example:
         >>> num_problems(StarGraph(2, 3, 10))

@@ -12,10 +12,9 @@ import numpy as np
 
 from circuits import checks
 from circuits.tasks.problem import MAX_LABELS, Problem, check_single
+from circuits.tasks.splits import SPLITS
 from circuits.tasks.star.answers import solve_star
 from circuits.tasks.star.graph import QUERIES, StarGraph
-
-SPLITS = ("train", "test")
 
 _NUMBER = "(0|[1-9][0-9]*)"
 _FILE_NAME = re.compile(
@@ -41,7 +40,7 @@ def parse_line(
         query: "start-goal", or "goal-start" for lines with ``.../goal,start=...``.
         allow_unanswered: accept a line without an answer, and fill in the path.
         number: the number of the line, for error messages.
-        solver: finds the path from (edges, start, goal); ``solve_tree`` for binary trees, whose lines look the same.
+        solver: returns the path for (edges, start, goal); ``solve_tree`` for binary trees, whose lines look the same.
 
     Returns:
         The problem, int32 numpy.
@@ -79,10 +78,16 @@ def parse_line(
 def parse_lines(
     lines: Iterable[str], labels: int | None = None, *, query: str = "start-goal", allow_unanswered: bool = False
 ) -> list[Problem]:
-    """Return the problem of every line; arguments as for ``parse_line``.
+    """Return the problem of every line of a text.
+
+    Args:
+        lines: lines of star problems in the public format.
+        labels: N; labels must be below it. By default below 2^31 - 1.
+        query: "start-goal", or "goal-start" for lines with ``.../goal,start=...``.
+        allow_unanswered: accept lines without an answer, and fill in the path.
 
     Raises:
-        ValueError: for the first line that ``parse_line`` refuses, with its number, counted from 1.
+        ValueError: for the first invalid line, with its number, counted from 1; see ``parse_line``.
 
     Example:
         >>> [int(problem.goal) for problem in parse_lines(["0,1|0,2/0,1=0,1", "0,1|0,2/0,2=0,2"])]
@@ -94,13 +99,19 @@ def parse_lines(
 def read_problems(
     path: str | Path, labels: int | None = None, *, query: str = "start-goal", allow_unanswered: bool = False
 ) -> Iterator[Problem]:
-    """Iterate over the problems of a file, one per line; other arguments as for ``parse_line``.
+    """Iterate over the problems of a file, one per line.
 
     The file is opened when the first problem is requested. For the token ids of a large file, ``read_sequences`` is
     hundreds of times faster.
 
+    Args:
+        path: a file of star problems in the public format.
+        labels: N; labels must be below it. By default below 2^31 - 1.
+        query: "start-goal", or "goal-start" for lines with ``.../goal,start=...``.
+        allow_unanswered: accept lines without an answer, and fill in the path.
+
     Raises:
-        ValueError: for a line that ``parse_line`` refuses, when it is reached.
+        ValueError: for an invalid line, when it is reached; see ``parse_line``.
         OSError: if the file cannot be read.
 
     Example:
@@ -119,6 +130,10 @@ def read_problems(
 def format_line(problem: Problem, query: str = "start-goal") -> str:
     """Return one problem in the public format: without blanks and line end, with the answer.
 
+    Args:
+        problem: one problem.
+        query: the order of the two ends, "start-goal" or "goal-start".
+
     Raises:
         ValueError: for a batch, or another ``query``.
 
@@ -136,7 +151,11 @@ def format_line(problem: Problem, query: str = "start-goal") -> str:
 
 
 def format_lines(problems: Problem, query: str = "start-goal") -> Iterator[str]:
-    """Iterate over the lines of a batch of problems with one leading axis.
+    """Iterate over the lines of a batch of problems.
+
+    Args:
+        problems: a batch with one leading axis.
+        query: the order of the two ends, "start-goal" or "goal-start".
 
     Raises:
         ValueError: for another number of axes, or another ``query``.
@@ -156,7 +175,12 @@ def format_lines(problems: Problem, query: str = "start-goal") -> Iterator[str]:
 
 
 def file_name(family: StarGraph, split: str, count: int) -> str:
-    """Return the public name of a file of ``count`` problems of a split, "train" or "test".
+    """Return the name of a file of star problems in the public data sets.
+
+    Args:
+        family: the star graphs.
+        split: "train" or "test".
+        count: number of problems in the file.
 
     Raises:
         ValueError: for another split, or a count below 1.
@@ -174,10 +198,10 @@ def parse_file_name(name: str) -> tuple[StarGraph, str, int]:
     """Return the family, the split and the number of problems of a public file name.
 
     Args:
-        name: a file name without folders, either of the two public forms (see the module's docstring).
+        name: a file name without folders, in one of the two public formats (see the module's docstring).
 
     Raises:
-        ValueError: if the name has another form, or a number is out of range.
+        ValueError: if the name has another format, or a number is out of range.
 
     Example:
         >>> parse_file_name("deg_3_path_3_nodes_50_reverse_False_20000_test.txt")

@@ -42,8 +42,8 @@ def solve_tree(edges: Edges, start: Label, goal: Label) -> list[int]:
     return path_to_root(tree.predecessor, tree.goal)[::-1]
 
 
-def check_tree_answer(problem: Problem, proposed: Sequence[int] | Int[AnyArray, " n"]) -> AnswerCheck:
-    """Compare an answer with the path that the edges of one problem dictate, and name its first wrong step.
+def check_tree_answer(problem: Problem, proposed: Sequence[int] | Int[AnyArray, " nodes"]) -> AnswerCheck:
+    """Compare an answer with the path that the edges of one problem determine, and name its first wrong step.
 
     Args:
         problem: one tree problem; its ``path`` is not used.

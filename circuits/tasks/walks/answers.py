@@ -24,7 +24,7 @@ def check_walk(
     answer_ids: Sequence[int] | Int[AnyArray, " A"],
     format: WalkFormat,
 ) -> WalkOutcome:
-    """Read an answer up to its end token, and return what goes wrong first, or "valid".
+    """Read an answer up to its end token, and return its first error, or "valid".
 
     Args:
         graph: a graph, or its adjacency matrix.
@@ -34,10 +34,10 @@ def check_walk(
         format: the ids; its N must be that of the graph.
 
     Returns:
-        "wrong start": the first id is not the source. "no such edge": an id before the end is not a node, or no edge
-        leads to it from the previous node. "repeated node": the walk returns to a node. "wrong end": the node before
-        the end token is not the target. "no end": there is no end token. "valid": any walk from source to target, of
-        any length; ids after the end token are ignored.
+        "wrong start": the first id is not the source. "no such edge": an id before the end token is not a node, or no
+        edge leads to it from the previous node. "repeated node": the walk returns to a node. "wrong end": the node
+        before the end token is not the target. "no end": there is no end token. "valid": a walk of any length from
+        source to target. Ids after the end token are ignored.
 
     Raises:
         ValueError: if ``format`` has another N than the graph, or ``source`` or ``target`` is not a node; never for a
@@ -94,7 +94,7 @@ def is_valid_walk(
     prompt, answer, edges = jnp.asarray(prompt), jnp.asarray(answer), jnp.asarray(adjacency)
     ended = jnp.cumsum(answer == format.end_token) > 0
     is_node = (answer >= 0) & (answer < count)
-    # An id that is not a node would be clamped as an index; the step is refused whatever the matrix has at 0.
+    # An id that is not a node would be clamped as an index. The value at index 0 is read instead, and then ignored.
     nodes = jnp.where(is_node, answer, 0)
     steps = is_node[1:] & edges[nodes[:-1], nodes[1:]]
     last = answer[jnp.argmax(ended) - 1]

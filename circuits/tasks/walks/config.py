@@ -1,4 +1,4 @@
-"""The config of walks in one directed acyclic graph, and what it shares with that of Blocksworld."""
+"""The config of walks in one directed acyclic graph, and the fields that it shares with that of Blocksworld."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +10,15 @@ from circuits.tasks.config import MAX_SEED, check_unused
 
 @dataclass(frozen=True, kw_only=True)
 class WalksConfig:
-    """Which walks in one graph are trained on.
+    """Which walks in one graph to train on.
 
     Every seed of a run, and every run with the same record, has the same graph, split and lines.
 
     Args:
-        train_share: fraction of the pairs that are reachable but not joined by an edge that are trained on.
-        split_seed: seed of the choice of those pairs.
+        train_share: fraction of training pairs among the reachable pairs that are not joined by an edge.
+        split_seed: seed of the split into training and test pairs.
         paths_a_pair: number of random walks for each training pair.
-        walk_seed: seed of those walks.
+        walk_seed: seed of the random walks.
     """
 
     train_share: float = 0.1
@@ -35,7 +35,7 @@ class WalksConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DagWalks(WalksConfig):
-    """The graph, and which walks in it are trained on.
+    """The graph, and which walks in it to train on.
 
     Args:
         edge_probability: probability of each edge u -> v, u < v, of the random graph.
@@ -58,11 +58,11 @@ class DagWalks(WalksConfig):
 class DagConfig:
     """Walks in one directed acyclic graph; training and test walks share no pair of source and target.
 
-    Raises ValueError naming the field that is out of range, or set although it is not used.
+    Raises ValueError naming a field that is out of range, or that is set although it is not used.
 
     Args:
-        labels: nodes of the random graph.
-        walks: the graph, and which walks are trained on.
+        labels: number of nodes of the random graph.
+        walks: the graph, and which walks to train on.
     """
 
     graph: ClassVar[str] = "dag"

@@ -90,8 +90,11 @@ class WalkFormat:
 def walk_format(graph: nx.DiGraph) -> WalkFormat:
     """Return the format for all walks in a DAG: ``longest`` is the number of nodes on its longest path.
 
+    Args:
+        graph: a directed acyclic graph on range(N).
+
     Raises:
-        ValueError: if the graph has a cycle, see ``check_dag``.
+        ValueError: if the graph has a cycle or a self loop, or its nodes are not range(N).
 
     Example:
         >>> from circuits.tasks import graph_from_edges
@@ -102,12 +105,12 @@ def walk_format(graph: nx.DiGraph) -> WalkFormat:
     return WalkFormat(len(graph), len(nx.dag_longest_path(graph, weight=None)))
 
 
-def encode_walk(format: WalkFormat, path: Sequence[int] | Int[np.ndarray, " n"]) -> Int[np.ndarray, " T"]:
-    """Return the token ids of one walk. Whether its edges exist is not checked, see ``check_walk``.
+def encode_walk(format: WalkFormat, path: Sequence[int] | Int[np.ndarray, " nodes"]) -> Int[np.ndarray, " T"]:
+    """Return the token ids of one walk. Its edges are not checked (see ``check_walk``).
 
     Args:
-        format: how the walk is written.
-        path: its 2 to ``longest`` nodes.
+        format: the ids.
+        path: the 2 to ``longest`` nodes of the walk.
 
     Returns:
         T = ``format.length`` ids, int32.
@@ -129,9 +132,13 @@ def encode_walk(format: WalkFormat, path: Sequence[int] | Int[np.ndarray, " n"])
 def decode_walk(format: WalkFormat, ids: Sequence[int] | Int[AnyArray, " T"]) -> list[int]:
     """Return the nodes of the walk of one sequence; inverts ``encode_walk``.
 
+    Args:
+        format: the ids.
+        ids: T = ``format.length`` token ids.
+
     Raises:
-        ValueError: if the number of ids is wrong, there is no end token, anything but padding follows it, an id before
-            it is not a node, or the prompt does not name the ends of the walk.
+        ValueError: if the number of ids is wrong, there is no end token, an id after it is not padding, an id before it
+            is not a node, or the prompt does not name the ends of the walk.
 
     Example:
         >>> decode_walk(WalkFormat(12, 4), [0, 10, 0, 5, 10, 12, 13])
@@ -148,8 +155,11 @@ def decode_walk(format: WalkFormat, ids: Sequence[int] | Int[AnyArray, " T"]) ->
     return answer[:end]
 
 
-def format_walk(path: Sequence[int] | Int[np.ndarray, " n"]) -> str:
+def format_walk(path: Sequence[int] | Int[np.ndarray, " nodes"]) -> str:
     """Return the line of one walk: decimal labels separated by single blanks, without end token and line end.
+
+    Args:
+        path: the nodes of the walk, at least 2.
 
     Raises:
         ValueError: if the walk has fewer than 2 nodes.
@@ -167,7 +177,7 @@ def parse_walk(format: WalkFormat, text: str, number: int = 1) -> list[int]:
     """Return the nodes of the walk of one line ``source target source a b ... target``; a line end is skipped.
 
     Args:
-        format: the labels and the maximum number of nodes.
+        format: the number of labels and the maximum number of nodes.
         text: the line.
         number: the number of the line, for error messages.
 
@@ -191,8 +201,12 @@ def parse_walk(format: WalkFormat, text: str, number: int = 1) -> list[int]:
 def read_walks(format: WalkFormat, path: str | Path) -> Int[np.ndarray, "n T"]:
     """Return the token ids of every walk of a file, one per line; int32.
 
+    Args:
+        format: the ids.
+        path: a file of lines ``source target source a b ... target``.
+
     Raises:
-        ValueError: "line {number}: ..." for the first line that ``parse_walk`` refuses; naming ``path`` for a file
+        ValueError: "line {number}: ..." for the first invalid line, see ``parse_walk``; naming ``path`` for a file
             without lines.
         OSError: if the file cannot be read.
 
@@ -213,9 +227,21 @@ def read_walks(format: WalkFormat, path: str | Path) -> Int[np.ndarray, "n T"]:
 def write_walks(format: WalkFormat, path: str | Path, rows: Int[np.ndarray, "n T"]) -> None:
     """Write the walk of each sequence as one line of text; inverts ``read_walks``.
 
+    Args:
+        format: the ids.
+        path: the file to write.
+        rows: token ids of walks.
+
     Raises:
         ValueError: if a row is not a walk, see ``decode_walk``.
         OSError: if the file cannot be written.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> file = Path(mkdtemp()) / "walks.txt"
+        >>> write_walks(WalkFormat(12, 4), file, np.array([[0, 10, 0, 5, 10, 12, 13]]))
+        >>> file.read_text()
+        '0 10 0 5 10\\n'
     """
     lines = [format_walk(decode_walk(format, row)) for row in rows]
     Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")

@@ -55,15 +55,26 @@ def read_graph(path: str | Path, nodes: int | None = None) -> nx.DiGraph:
 def write_graph(path: str | Path, graph: nx.DiGraph) -> None:
     """Write a graph as an edge list with a header "# nodes: N", which preserves isolated nodes; see ``read_graph``.
 
+    Args:
+        path: the file to write.
+        graph: a directed graph on range(N).
+
     Raises:
-        ValueError: if the graph is not a simple directed graph on range(N), see ``check_graph``.
+        ValueError: if the graph is not a simple directed graph on range(N).
         OSError: if the file cannot be written.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> file = Path(mkdtemp()) / "graph.txt"
+        >>> write_graph(file, graph_from_edges(3, [(0, 1)]))
+        >>> file.read_text()
+        '# nodes: 3\\n0 1\\n'
     """
     Path(path).write_text(format_graph(graph), encoding="ascii")
 
 
 def format_graph(graph: nx.DiGraph) -> str:
-    """Return the text that ``write_graph`` writes. Equal graphs have the same text, whatever the order of edges."""
+    """Return the text that ``write_graph`` writes. It does not depend on the order of the edges."""
     check_graph("graph", graph)
     lines = [f"# nodes: {len(graph)}", *(f"{u} {v}" for u, v in sorted(graph.edges))]
     return "\n".join(lines) + "\n"
@@ -109,8 +120,8 @@ def _parse_graphml(text: str, nodes: int | None) -> tuple[int, list[tuple[int, i
     checks.require(not weighted, "path", "edges must have no weight", weighted[:1])
     labels = {_parse_edge("path", [node, node])[0] for node in graph}
     count = len(labels) if nodes is None else nodes
-    # Without ``nodes`` all labels must be listed; with it, none may be outside.
+    # Without ``nodes`` all labels must be listed; with it, none may be out of range.
     wrong = sorted(labels - set(range(count))) if nodes else sorted(set(range(count)) - labels)
-    rule = f"nodes must be named 0..{count - 1}, and one is {'outside' if nodes else 'missing'}"
+    rule = f"nodes must be named 0..{count - 1}, and one is {'out of range' if nodes else 'missing'}"
     checks.require(not wrong, "path", rule, wrong[:1])
     return count, [(int(u), int(v)) for u, v in graph.edges()]

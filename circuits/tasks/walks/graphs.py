@@ -1,7 +1,7 @@
 """Directed graphs on the nodes 0..N-1: random graphs, and the matrices of a graph.
 
 Every graph is a ``networkx.DiGraph`` without self loops whose nodes are exactly range(N), N <= 2^14 (the matrices are
-dense). Only the functions that say so need an acyclic graph (a DAG). Attributes of nodes and edges are ignored.
+dense). It may have cycles, except where a function asks for a DAG. Attributes of nodes and edges are ignored.
 """
 
 from itertools import pairwise
@@ -40,6 +40,10 @@ def random_dag(nodes: int, probability: float | int, seed: int) -> nx.DiGraph:
 
 def graph_from_edges(nodes: int, edges: list[tuple[int, int]]) -> nx.DiGraph:
     """Return the graph on range(``nodes``) with these edges, sorted.
+
+    Args:
+        nodes: N, 1 to 2^14.
+        edges: directed edges (u, v).
 
     Raises:
         ValueError: if ``nodes`` is out of range, or an edge has a label that is not a node, is a self loop, or is
@@ -97,6 +101,9 @@ def check_dag(argument: str, graph: nx.Graph) -> None:
 def adjacency(graph: nx.DiGraph) -> Bool[np.ndarray, "N N"]:
     """Return the adjacency matrix A: A[u, v] says whether there is an edge u -> v.
 
+    Args:
+        graph: a directed graph on range(N).
+
     Raises:
         ValueError: see ``check_graph``.
 
@@ -113,6 +120,9 @@ def adjacency(graph: nx.DiGraph) -> Bool[np.ndarray, "N N"]:
 
 def distances(graph: nx.DiGraph) -> Int[np.ndarray, "N N"]:
     """Return the number of edges of a shortest path from u to v: 0 for u = v, and N if there is no path. int32.
+
+    Args:
+        graph: a directed graph on range(N).
 
     Raises:
         ValueError: see ``check_graph``.
@@ -132,6 +142,9 @@ def reachability(graph: nx.DiGraph) -> Bool[np.ndarray, "N N"]:
     """Return the reachability matrix R: R[u, v] says whether a path of at least one edge leads from u to v.
 
     So R[u, u] holds only for a node u on a cycle.
+
+    Args:
+        graph: a directed graph on range(N).
 
     Raises:
         ValueError: see ``check_graph``.

@@ -15,7 +15,7 @@ from circuits.tasks.walks.graphs import adjacency, distances
 from circuits.tasks.walks.sampling import hops, random_walks
 
 MAX_DEGREE = 3
-"""This degree includes all larger ones."""
+"""Larger degrees count as this one."""
 
 
 class Pairs(NamedTuple):
@@ -103,7 +103,7 @@ def training_walks(
     edges = np.argwhere(adjacency(graph)).astype(np.int32)
     ends = np.concatenate([edges, np.repeat(pairs.train, paths_per_pair, axis=0)])
     rows = random_walks(format, graph, ends, seed)
-    # The walk in the line of an edge is the edge itself, whatever was drawn for it.
+    # The walk in the line of an edge is the edge itself, and not the walk that was drawn.
     rows[: len(edges)] = format.pad_token
     rows[: len(edges), :PROMPT_LENGTH] = rows[: len(edges), PROMPT_LENGTH : PROMPT_LENGTH + 2] = edges
     rows[: len(edges), PROMPT_LENGTH + 2] = format.end_token
@@ -112,6 +112,15 @@ def training_walks(
 
 def held_out_walks(format: WalkFormat, graph: nx.DiGraph, pairs: Pairs, seed: int) -> Int[np.ndarray, "pairs T"]:
     """Return one random walk for each test pair, as token ids; see ``random_walks``.
+
+    Args:
+        format: the ids.
+        graph: the graph.
+        pairs: the split of ``split_pairs``; only its test pairs are used.
+        seed: at least 0.
+
+    Raises:
+        ValueError: if an argument is out of range, see ``random_walks``.
 
     Example:
         >>> from circuits.tasks import graph_from_edges
@@ -125,9 +134,8 @@ def held_out_walks(format: WalkFormat, graph: nx.DiGraph, pairs: Pairs, seed: in
 def observe(format: WalkFormat, rows: Int[np.ndarray, "n T"]) -> Observed:
     """Return the edges and the reachability that walks reveal: A_obs and R_obs of arXiv:2405.09220.
 
-    R_obs has its indices swapped here, so that it compares with ``reachability``. The source of a line does not count
-    as part of the walk: the line alone does not show that it reaches the target. Unlike in ``reachability``, [t, t]
-    holds for each target t.
+    The indices of R_obs are swapped here, to match ``reachability``. Following the paper, the first node of a walk does
+    not count: a walk from s to t gives no entry [s, t]. Unlike in ``reachability``, each target t has [t, t].
 
     Args:
         format: the ids.
@@ -152,10 +160,10 @@ def observe(format: WalkFormat, rows: Int[np.ndarray, "n T"]) -> Observed:
 
 
 def degrees(graph: nx.DiGraph, observed: Observed, pairs: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
-    """Return the degree of each pair: how far it is from what was observed (arXiv:2509.23186).
+    """Return the degree of each pair: how far it is from the training walks (arXiv:2509.23186).
 
-    The degree of (s, t) is the smallest distance from s to a node u with observed reachability [u, t]. It is 0 if this
-    holds for s itself; 3 stands for 3 or more, and for a target to which no training walk leads.
+    The degree of (s, t) is the smallest distance from s to a node u with observed reachability [u, t], so 0 if s itself
+    has it. A degree of 3 means 3 or more, or that no training walk leads to t.
 
     Args:
         graph: the graph.
@@ -178,7 +186,7 @@ def degrees(graph: nx.DiGraph, observed: Observed, pairs: Int[np.ndarray, "n 2"]
     checks.shape("observed.reachability", observed.reachability, (count, count))
     hops(graph, pairs)
     lengths, known = distances(graph), observed.reachability.astype(np.float32)
-    # With D_k[s, u] = 1 for u within k edges of s, entry [s, t] of D_k R_obs counts such u that have R_obs[u, t].
+    # With D_k[s, u] = 1 for u within k edges of s, entry [s, t] of D_k R_obs counts the nodes u with R_obs[u, t].
     # Distance N means unreachable, and N > k except for N = 2, where both nodes of a pair are reachable anyway.
     within = [(lengths <= k).astype(np.float32) @ known > 0 for k in range(MAX_DEGREE)]
     result = MAX_DEGREE - np.stack(within).astype(np.int32).sum(axis=0)

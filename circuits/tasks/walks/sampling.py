@@ -59,6 +59,10 @@ def random_walks(
 def hops(graph: nx.DiGraph, pairs: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
     """Return the number of edges of a shortest path of each pair; int32.
 
+    Args:
+        graph: a directed graph on range(N).
+        pairs: source and target of each path, two different nodes.
+
     Raises:
         ValueError: if a node is out of range, or a pair has two equal nodes or no path.
 
@@ -86,7 +90,7 @@ def _random_walks(
 ) -> Int[np.ndarray, "n longest"]:
     successors, exists = _padded_successors(graph)
     to_target = distances(graph)
-    # A walk has fewer edges than ``longest``, so a node without a path to the target is out of reach at every step.
+    # A walk has fewer edges than ``longest``, so this distance puts an unreachable target out of reach at every step.
     to_target = np.where(to_target < len(graph), to_target, format.longest)
     walks = np.full((len(pairs), format.longest), format.pad_token, dtype=np.int32)
     walks[:, 0] = pairs[:, 0]

@@ -45,22 +45,22 @@ class Lines(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """What is known of every pair of nodes, by [source, target]; meaningful where the target is reachable."""
+    """Properties of every pair of nodes, by [source, target]; only defined if the target is reachable."""
 
     adjacency: Bool[np.ndarray, "N N"]
     reachability: Bool[np.ndarray, "N N"]
     degree: Int[np.ndarray, "N N"]
-    """Distance of the pair from what was observed, see ``circuits.tasks.walks.pairs.degrees``."""
+    """How far the pair is from the training walks, see ``circuits.tasks.walks.pairs.degrees``."""
     hops: Int[np.ndarray, "N N"]
     """Edges of a shortest path."""
 
 
 class Judged(NamedTuple):
-    """The answer to one pair.
+    """Facts about the answer to one pair.
 
-    ``valid``: it is a walk from source to target, and ends there. ``steps``: its steps from node to node, up to the
-    first token that is no node. ``edges``: the steps that are edges of the graph. ``ahead``: the edges after which the
-    target is reached or still reachable.
+    ``valid``: whether it is a walk that ends at the target. ``steps``: number of steps from node to node before the
+    first token that is not a node. ``edges``: number of these that are edges of the graph. ``ahead``: number of these
+    edges after which the target is reached or still reachable.
     """
 
     valid: Bool[Array, "*n"]
@@ -89,9 +89,9 @@ def walks_task(
     *,
     plans: bool = False,
 ) -> Task:
-    """Return the task of walks in a graph. With ``plans``, walks with the fewest steps are counted too.
+    """Return the task of walks in a graph. With ``plans``, the share of shortest walks is also measured.
 
-    Raises ValueError as ``split_pairs``.
+    Raises ValueError as ``split_pairs`` does.
     """
     pairs = split_pairs(graph, walks.train_share, walks.split_seed)
 
@@ -115,8 +115,8 @@ def walks_task(
         checks.choice("split", split, ("train", "test"))
         return (lines().test_pairs if split == "test" else lines().train_pairs)[:count]
 
-    def summarise(judged: Judged, rows: Rows) -> dict[str, Any]:
-        return figures(judged, groups(), rows) | (optimal(judged, groups(), rows) if plans else {})
+    def metrics(judged: Judged, rows: Rows) -> dict[str, Any]:
+        return walk_metrics(judged, groups(), rows) | (optimal(judged, groups(), rows) if plans else {})
 
     return Task(
         config=config,
@@ -125,15 +125,11 @@ def walks_task(
         training_set=lambda: lines().train,
         problems=problems,
         judge=lambda row, answer: judge(format, groups(), row, answer),
-        figures=lambda judged, rows: (
-            figures(judged, groups(), rows) | (optimal(judged, groups(), rows) if plans else {})
-        ),
+        metrics=metrics,
         unique_answers=False,
         report=partial(walk_report, words),
-        status=lambda means: (
-            f"by degree {'/'.join('-' if d is None else f'{100 * d:.0f}' for d in means['by_degree'])}%"
-        ),
-        legend="by degree: the same by the distance of a pair from what was observed in training, 0, 1, 2, 3 or more",
+        status=_by_degree,
+        legend="by degree: the same for pairs at distance 0, 1, 2, and 3 or more from the training walks",
         pad_token=format.pad_token,
         files={GRAPH_FILE: format_graph(graph)},
         graph=graph,
@@ -142,7 +138,7 @@ def walks_task(
 
 
 def groups_of(graph: nx.DiGraph, observed: Observed) -> Groups:
-    """Return the matrices of a graph by which answers are judged."""
+    """Return the properties of all pairs of nodes by which answers are judged."""
     reachable, hops = reachability(graph), distances(graph)
     pairs = np.argwhere(reachable & ~np.eye(len(reachable), dtype=bool))
     degree = np.zeros_like(hops)
@@ -151,11 +147,11 @@ def groups_of(graph: nx.DiGraph, observed: Observed) -> Groups:
 
 
 def judge(format: WalkFormat, groups: Groups, row: Int[Array, " T"], answer: Int[Array, " A"]) -> Judged:
-    """Judge the answer to the pair that a row begins with; the rest of the row is not read. Jittable."""
+    """Judge the answer to the pair at the beginning of a row; the rest of the row is ignored. Jittable."""
     edges, reachable = jnp.asarray(groups.adjacency), jnp.asarray(groups.reachability)
     prompt = row[: format.prompt_length]
     target = prompt[1]
-    nodes = jnp.cumprod(answer < format.nodes) == 1  # up to the first token that is no node
+    nodes = jnp.cumprod(answer < format.nodes) == 1  # before the first token that is not a node
     u, v = (jnp.minimum(part, format.nodes - 1) for part in (answer[:-1], answer[1:]))
     taken = nodes[1:]
     along = taken & edges[u, v]
@@ -164,12 +160,13 @@ def judge(format: WalkFormat, groups: Groups, row: Int[Array, " T"], answer: Int
     return Judged(is_valid_walk(edges, format, prompt, answer), *counts)
 
 
-def figures(judged: Judged, groups: Groups, rows: Rows) -> dict[str, Any]:
-    """Return shares of pairs with a valid answer, in all and by group, and shares of single steps, as values for JSON.
+def walk_metrics(judged: Judged, groups: Groups, rows: Rows) -> dict[str, Any]:
+    """Return the shares of valid answers and of correct steps, as values for JSON; None for an empty group.
 
-    ``exact``: of all pairs. ``by_degree``: entry d of pairs of degree d, the last entry d or more; ``degree_pairs`` are
-    their numbers. ``by_hop`` and ``hop_pairs``: entry h - 1 of pairs at distance h. ``steps``: steps along edges among
-    all steps. ``steps_ahead``: those that keep the target reachable among steps along edges. None for an empty group.
+    ``exact``: share of all pairs with a valid answer. ``by_degree``: the same for pairs of each degree, where the last
+    entry includes higher degrees; ``degree_pairs``: how many pairs these are. ``by_hop`` and ``hop_pairs``: the same
+    for pairs at distance 1, 2, .... ``steps``: share of all steps that follow an edge. ``steps_ahead``: share of these
+    after which the target is reached or still reachable.
     """
     valid, steps, edges, ahead = (np.asarray(part) for part in judged)
     ends = tuple(rows[:, :2].T)
@@ -189,24 +186,24 @@ def figures(judged: Judged, groups: Groups, rows: Rows) -> dict[str, Any]:
 
 
 def optimal(judged: Judged, groups: Groups, rows: Rows) -> dict[str, Any]:
-    """Return the share of pairs whose answer is valid and has as few edges as any walk, as a value for JSON."""
+    """Return the share of pairs whose answer is a shortest walk, as a value for JSON."""
     valid, steps = np.asarray(judged.valid), np.asarray(judged.steps)
     return {"optimal": float((valid & (steps == groups.hops[tuple(rows[:, :2].T)])).mean())}
 
 
-def walk_report(words: str, figures: Mapping[str, Any], count: int) -> Report:
-    """Return a table of pairs with a valid walk: by degree, by distance and in all; and of single steps.
+def walk_report(words: str, metrics: Mapping[str, Any], count: int) -> Report:
+    """Return a table of the shares of valid walks, by degree, by distance and in total, and of correct steps.
 
-    Of plans also the pairs whose plan has the fewest moves.
+    For plans, also the share of shortest plans.
     """
-    degrees = [f"degree {degree}" for degree in range(len(figures["by_degree"]))]
+    degrees = [f"degree {degree}" for degree in range(len(metrics["by_degree"]))]
     degrees[-1] += " or more"
-    hops = [f"distance {hop}" for hop in range(1, len(figures["by_hop"]) + 1)]
-    every = {"all": figures["exact"]}
-    every |= {"all, with the fewest moves": figures["optimal"]} if "optimal" in figures else {}
+    hops = [f"distance {hop}" for hop in range(1, len(metrics["by_hop"]) + 1)]
+    every = {"all": metrics["exact"]}
+    every |= {"all, with the fewest moves": metrics["optimal"]} if "optimal" in metrics else {}
     groups = (
-        zip(degrees, figures["by_degree"], figures["degree_pairs"], strict=True),
-        zip(hops, figures["by_hop"], figures["hop_pairs"], strict=True),
+        zip(degrees, metrics["by_degree"], metrics["degree_pairs"], strict=True),
+        zip(hops, metrics["by_hop"], metrics["hop_pairs"], strict=True),
         ((name, share, count) for name, share in every.items()),
     )
     sections = [
@@ -214,7 +211,7 @@ def walk_report(words: str, figures: Mapping[str, Any], count: int) -> Report:
         for group in groups
     ]
     steps = {"steps along edges": "steps", "of these, towards the target": "steps_ahead"}
-    sections.append(tuple((name, "", percent(figures[key]), "") for name, key in steps.items()))
+    sections.append(tuple((name, "", percent(metrics[key]), "") for name, key in steps.items()))
     columns = "", "pairs", "valid walks", "95% interval"
     return Report(title=f"pairs of {words}", columns=columns, sections=tuple(sections))
 

@@ -10,7 +10,7 @@ from circuits.tasks.config import MAX_SEED
 ModelName = Literal["reduced", "full"]
 ObjectiveName = Literal["mtp", "ntp", "mtp-without-replay", "plan"]
 EVALUATION_SEED = MAX_SEED
-"""No run has this seed, so the evaluation set is no run's batch."""
+"""Not a valid seed of a run, so the evaluation set is independent of all batches."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,17 @@ class DisentangledConfig:
         objective: ntp is (L1a + L1b)/2; mtp is Eq. 3, half of that and half of L2; mtp-without-replay is Eq. 3 without
             L1b; plan is L1a alone.
         hold_content_1: keep W0 of Layer 1 at 0, as the theory does (reduced model only).
-        steps: number of optimiser steps; a finished run can be given more.
-        seeds: number of independent runs, each with its own initial weights and its own stream of graphs.
-        first_seed: the first of them; the others are consecutive.
+        steps: number of optimiser steps; it may be increased to continue a finished run.
+        seeds: number of independent models, each with its own initial weights and its own stream of graphs.
+        first_seed: seed of the first model; the others have the following seeds.
         seeds_at_once: number of seeds computed together: 5 is fastest on two CPU cores; on an accelerator use all.
         batch: fresh random graphs per step.
         learning_rate: learning rate of AdamW.
         weight_decay: weight decay of AdamW.
         init_scale: standard deviation of the initial weights.
-        evaluate_every: steps between evaluations, the early ones of which come more often, and between checkpoints.
-        evaluation_size: number of random graphs to evaluate on, the same at every evaluation.
-        paths: paths of a graph, each of 3 nodes: the start, v and u_end.
+        evaluate_every: steps between evaluations, which are more frequent early on, and between checkpoints.
+        evaluation_size: number of random graphs in the evaluation set.
+        paths: number of paths of a graph, each with 3 nodes: the start, v and u_end.
         labels: number of node labels, N.
     """
 

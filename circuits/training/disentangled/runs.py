@@ -1,7 +1,7 @@
-"""A training run of a disentangled model as arrays.
+"""Read a training run of a disentangled model as arrays.
 
-The first release kept metrics and snapshots in ``metrics.npz``: steps (evaluations,), each metric (evaluations, seeds),
-snapshot_steps (snapshots,), and each parameter (snapshots, seeds, rows, columns). Such folders are read too.
+The first release wrote metrics and snapshots to ``metrics.npz``: steps [evaluations], each metric [evaluations, seeds],
+snapshot_steps [snapshots], and each parameter [snapshots, seeds, rows, columns]. Such folders can be read too.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ NO_METRICS = ("step", "seed", "tokens_per_second", "device")
 
 
 class History(NamedTuple):
-    """What was measured: E evaluations of S seeds, and K snapshots of their parameters."""
+    """The metrics of all evaluations, and snapshots of the parameters, for all seeds."""
 
     steps: Int[np.ndarray, " evaluations"]
     metrics: dict[str, Float[np.ndarray, "evaluations seeds"]]
@@ -29,7 +29,7 @@ class History(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A run in its folder; row s of the history is seed ``config.first_seed`` + s."""
+    """A run read from its folder. Index s along ``seeds`` is seed ``config.first_seed`` + s."""
 
     config: DisentangledConfig
     history: History
@@ -42,7 +42,7 @@ def read(folder: Path) -> Run:
         return Run(config, _first_release(folder))
     lines, snapshots = run_folder.read_metrics(folder), run_folder.read_snapshots(folder)
     rows = [lines[first : first + config.seeds] for first in range(0, len(lines), config.seeds)]
-    rows = [row for row in rows if len(row) == config.seeds]  # a kill may have left a part of the last evaluation
+    rows = [row for row in rows if len(row) == config.seeds]  # a killed run may lack some seeds of the last
     rule = f"must hold evaluations, in {run_folder.METRICS} or {HISTORY}"
     checks.require(bool(rows) and bool(snapshots), "folder", rule, str(folder))
     names = [name for name in rows[0][0] if name not in NO_METRICS]

@@ -1,8 +1,8 @@
-"""Training of a disentangled model: what it brings to the loop.
+"""Training of a disentangled model, as a ``Training`` record for the loop.
 
 The paper trains 300 epochs on 1M generated examples, but the 2-path 3-node family with N = 10 has only 725,760
-sequences, so those examples contain most of it. Graphs drawn afresh at each step have the same distribution, and there
-is nothing to overfit. The evaluation set, drawn once from another key, is a sample of that distribution too.
+sequences, most of which are among those examples. Fresh graphs at each step have the same distribution, without
+overfitting. The evaluation set is drawn once, from another key.
 """
 
 from collections.abc import Callable
@@ -30,9 +30,9 @@ PRECISION = "highest"
 
 
 class State(NamedTuple):
-    """What a step changes, for every seed (first axis of every array).
+    """Parameters and optimiser state of every seed, along the first axis of each array.
 
-    It holds no key: the graphs of step t are drawn from the seed's key with t folded in.
+    The graphs of step t are drawn from the seed's key with t folded in, so the state holds no key.
     """
 
     params: Params
@@ -42,13 +42,13 @@ class State(NamedTuple):
 def train(config: DisentangledConfig, folder: Path, show: Callable[[Report], None] = lambda report: None) -> State:
     """Train, evaluate and save until the last step, from the latest checkpoint in the folder if there is one.
 
-    Raises as ``circuits.training.transformer.train``.
+    Raises as ``circuits.training.transformer.train`` does.
     """
     return loop.finish(loop.open_run(prepare(config), folder, resume=True), show)
 
 
 def prepare(config: DisentangledConfig) -> Training:
-    """Return the training of a config. Raises ValueError naming a field that gives no star graphs."""
+    """Return the training of a config. Raises ValueError naming a field that is not possible for star graphs."""
     graphs_of(config)
     initial = partial(initial_state, config)
     shapes = jax.eval_shape(initial)
@@ -72,7 +72,7 @@ def prepare(config: DisentangledConfig) -> Training:
 
 
 def evaluation_steps(config: DisentangledConfig) -> frozenset[int]:
-    """Return 0, every ``evaluate_every`` steps, the last, and before those 1, 2 and 5 times the powers of 10."""
+    """Return 0, every ``evaluate_every`` steps, the last step, and 1, 2 and 5 times powers of 10 early on."""
     early = [m * 10**power for power in range(10) for m in (1, 2, 5) if m * 10**power < config.evaluate_every]
     often = range(0, config.steps, config.evaluate_every)
     steps = {step for step in (*early, *often, *snapshot_steps(config)) if step < config.steps}
@@ -94,7 +94,7 @@ def initial_state(config: DisentangledConfig) -> State:
 
 @partial(jax.jit, static_argnums=0)
 def advance(config: DisentangledConfig, state: State, start: Int[Array, ""], stop: Int[Array, ""]) -> State:
-    """Return the state after step ``stop``, from that after ``start``: one compiled loop for any number of steps."""
+    """Return the state after step ``stop``, given that after ``start``: one compiled loop for any number of steps."""
     model, optimiser, graphs = model_for(config), _optimiser(config), graphs_of(config)
 
     def one_seed(seed: Int[Array, ""], state: State) -> State:
@@ -110,7 +110,7 @@ def advance(config: DisentangledConfig, state: State, start: Int[Array, ""], sto
         return jax.lax.fori_loop(start, stop, one_step, state)
 
     with jax.default_matmul_precision(PRECISION):
-        return jax.lax.map(lambda of: one_seed(*of), (_seeds(config), state), batch_size=config.seeds_at_once)
+        return jax.lax.map(lambda pair: one_seed(*pair), (_seeds(config), state), batch_size=config.seeds_at_once)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -137,7 +137,7 @@ def records(config: DisentangledConfig, metrics: Metrics) -> list[dict[str, Any]
 
 
 def status(config: DisentangledConfig, records: list[dict[str, Any]]) -> str:
-    """Return an evaluation in a line: means over seeds, and minima of the accuracies."""
+    """Return a line about an evaluation, with means over seeds, and minima of the accuracies."""
     mean = means(records)
     loss = sum(weight * mean[name] for name, weight in config.mix._asdict().items())
     lowest = {name: min(record[name] for record in records) for name in ("first_accuracy", "path_accuracy")}
@@ -146,7 +146,7 @@ def status(config: DisentangledConfig, records: list[dict[str, Any]]) -> str:
 
 
 def model_for(config: DisentangledConfig) -> Model:
-    """Return the model of a config, its initialisation and its objective, in float32."""
+    """Return the model of a config in float32."""
     if config.model == "full":
         return full_model(graphs_of(config), config.mix, config.init_scale)
     return reduced_model(graphs_of(config), config.mix, config.init_scale, config.hold_content_1)

@@ -1,4 +1,4 @@
-"""A grid of training runs: the combinations of some fields' values, each a job with its own name."""
+"""A grid of training runs: one named job for each combination of the values of some fields."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from circuits.training.records import as_json, from_json
 
 
 class Job(NamedTuple):
-    """One run of a grid: its name, the grid's values for it, and the config."""
+    """One run of a grid: its name, the values of the fields in the grid, and its config."""
 
     name: str
     values: dict[str, Any]
@@ -26,7 +26,7 @@ class Job(NamedTuple):
 
 
 def read_grid(path: str | Path) -> list[Job]:
-    """Return the jobs of a YAML file. Raises ValueError as ``grid_jobs``, and for a file that can't be read."""
+    """Return the jobs of a YAML file. Raises ValueError as ``grid_jobs`` does, and for a file that cannot be read."""
     try:
         grid = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -35,12 +35,12 @@ def read_grid(path: str | Path) -> list[Job]:
 
 
 def grid_jobs(grid: Any) -> list[Job]:
-    """Return a job for every combination: {"preset": name, "set": {field: value}, "grid": {field: [values]}}.
+    """Return a job for every combination of {"preset": name, "set": {field: value}, "grid": {field: [values]}}.
 
-    A field is named like "task.labels". Two fields have names of their own: ``objective``, which is ntp, mtp2, mtp3, …
-    or teacherless, and ``seed``, the first seed of a run.
+    A field is named like "task.labels". Two fields have short names: ``objective``, with the values ntp, mtp2, mtp3, …
+    and teacherless, and ``seed``, the first seed of a run.
 
-    Raises ValueError naming a field that does not exist or has no or wrong values, and a job that is listed twice.
+    Raises ValueError naming a field that does not exist or has invalid values, and a job that occurs twice.
     """
     checks.require(isinstance(grid, dict), "grid file", "must be a mapping with preset, set and grid", grid)
     for name in grid:
@@ -65,9 +65,9 @@ def grid_jobs(grid: Any) -> list[Job]:
 
 
 def job_name(values: dict[str, Any], config: TrainConfig) -> str:
-    """Return the grid's values in readable form, and ten digits of a hash of the config, which tell jobs apart.
+    """Return a name made of the values in the grid and ten digits of a hash of the config, which make it unique.
 
-    The order of the fields makes no difference: they are sorted, with the seed at the end.
+    Fields are sorted, with the seed at the end, so their order in the grid does not matter.
     """
     ordered = sorted(values, key=lambda name: (name == "seed", name))
     words = [("" if name == "objective" else name.split(".")[-1]) + str(values[name]) for name in ordered]
@@ -83,7 +83,7 @@ def shorthand(objective: ObjectiveConfig) -> str:
 
 
 def _job(base: TrainConfig, fixed: dict[Any, Any], varied: dict[Any, Any]) -> Job:
-    """Return the base with these fields. Raises ValueError naming the one that is wrong."""
+    """Return the job of ``base`` with these fields changed. Raises ValueError naming a field that is wrong."""
     fields, values = deepcopy(as_json(base)), fixed | varied
     for name in sorted(values, key=lambda name: name != "objective"):  # objective.heads and others refine it
         if name == "objective":
@@ -106,7 +106,7 @@ def _job(base: TrainConfig, fixed: dict[Any, Any], varied: dict[Any, Any]) -> Jo
 
 
 def _locate(fields: Any, name: Any, value: Any) -> tuple[dict[str, Any], str]:
-    """Return the innermost mapping that holds a field, and the field's name in it. Raises ValueError if none does."""
+    """Return the innermost mapping that holds a field, and its key. Raises ValueError if the field does not exist."""
     rule = "must be a field of a training config, such as task.labels"
     checks.require(isinstance(name, str), "field", rule, name)
     checks.require(name != "first_seed", name, "must be called seed", value)

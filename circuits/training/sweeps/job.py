@@ -1,6 +1,6 @@
-"""``python -m circuits.training.sweeps.job WORK CONFIG FOLDER PARENT`` does one job of a sweep, then ends.
+"""``python -m circuits.training.sweeps.job WORK CONFIG FOLDER PARENT`` does one job of a sweep.
 
-It also ends when the process PARENT does. Imports jax only to train.
+It ends early if the process PARENT ends. Imports jax only to train.
 """
 
 import json
@@ -16,7 +16,7 @@ TRAIN = "circuits.training.sweeps.job:train"
 
 
 def train(config: dict[str, Any], folder: Path) -> None:
-    """Train, from the latest checkpoint if there is one."""
+    """Train, resuming from the latest checkpoint if there is one."""
     import jax
 
     from circuits.training import transformer

@@ -1,10 +1,10 @@
-"""The jobs of a sweep, each in a process of its own, on this host or by Slurm.
+"""Run the jobs of a sweep, each in its own process, on this host or by Slurm.
 
-    runs/<job>/         the run folder, as ``transformer.train`` leaves it
-    logs/<job>.txt      what the job printed; locked while a process works on the job
+    runs/<job>/         the run folder, see ``run_folder``
+    logs/<job>.txt      the output of the job; locked while a process works on the job
     failed/<job>.txt    why the last attempt failed
 
-Done, failed, running or waiting is the state of a job: done if its metrics hold the last step of each seed.
+A job is done if its metrics include the last step of each seed; otherwise it is failed, running or waiting.
 """
 
 import fcntl
@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from circuits import checks
+from circuits.cores import available_cores
 from circuits.files import write_text, writing
 from circuits.training import run_folder
 from circuits.training.config import TrainConfig
@@ -34,10 +35,10 @@ from circuits.training.sweeps.job import TRAIN
 
 
 def prepare(folder: Path, jobs: list[Job]) -> list[Job]:
-    """Make the folder of a sweep, and return the jobs under the names of existing runs with the same config.
+    """Make the folder of a sweep, and return the jobs, each with the name of an existing run with its config.
 
-    Names end in a hash of the config's JSON, which other versions may have written differently.
-    Raises ValueError for a folder that holds something else or can't be written.
+    A name ends in a hash of the config's JSON, which differs between versions that have different fields.
+    Raises ValueError for a folder that holds something else or cannot be written.
     """
     with writing(folder):
         entries = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
@@ -53,7 +54,7 @@ def prepare(folder: Path, jobs: list[Job]) -> list[Job]:
 
 
 def state(folder: Path, job: Job) -> str:
-    """Return the state of a job."""
+    """Return "done", "failed", "running" or "waiting"."""
     if steps_done(folder, job) >= job.config.steps:
         return "done"
     if failure(folder, job):
@@ -63,31 +64,31 @@ def state(folder: Path, job: Job) -> str:
 
 
 def steps_done(folder: Path, job: Job) -> int:
-    """Return the steps of which a job's metrics are complete."""
-    with suppress(ValueError):  # of damaged metrics, which the run itself will report
+    """Return the last step at which a job has metrics for all seeds, 0 if its last lines are not of one step."""
+    with suppress(ValueError):  # the run itself will report damaged metrics
         last = [line["step"] for line in run_folder.read_metrics(folder / "runs" / job.name)][-job.config.seeds :]
         return last[0] if len(last) == job.config.seeds and len({*last}) == 1 else 0
     return 0
 
 
 def failure(folder: Path, job: Job) -> str:
-    """Return why the last attempt at a job failed: a line, and what it printed. "" if it did not fail."""
+    """Return why the last attempt at a job failed, as a line followed by its output; "" if it did not fail."""
     path = folder / "failed" / f"{job.name}.txt"
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def default_workers() -> int:
-    """Return the number of CPUs that this process may use, or 1 where there is an accelerator."""
-    command = [sys.executable, "-c", "import jax; print(jax.default_backend())"]  # here, this would occupy it
-    if subprocess.run(command, capture_output=True, text=True).stdout != "cpu\n":
-        return 1
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    """Return the number of cores that this process may use, or 1 if there is an accelerator."""
+    # In this process, jax would occupy the accelerator.
+    command = [sys.executable, "-c", "import jax; print(jax.default_backend())"]
+    on_cpu = subprocess.run(command, capture_output=True, text=True).stdout == "cpu\n"
+    return available_cores() if on_cpu else 1
 
 
 def run_jobs(screen: Console, folder: Path, jobs: Sequence[Job], workers: int, work: str = TRAIN) -> None:
-    """Do the jobs that are not done, ``workers`` at a time, and show progress: on a terminal a bar, elsewhere lines.
+    """Do the jobs that are not done, ``workers`` at a time, and show a progress bar, or lines if not on a terminal.
 
-    Failed jobs are tried again. Each job has a process, which ends with this one, however it ends.
+    Failed jobs are retried. The process of each job ends when this process ends, even if it is killed.
     """
     columns = BarColumn(bar_width=24), TextColumn("{task.percentage:.0f}%"), TimeElapsedColumn(), TimeRemainingColumn()
     bar = Progress(*columns, TextColumn("{task.description}"), console=screen, disable=not screen.is_terminal)
@@ -112,11 +113,11 @@ def run_jobs(screen: Console, folder: Path, jobs: Sequence[Job], workers: int, w
             for process in processes:
                 process.terminate()
     for each in attempts:
-        each.result()  # raises what is a bug in this process
+        each.result()  # raises errors of this process, which are bugs
 
 
 def attempt(folder: Path, job: Job, work: str, processes: list[subprocess.Popen[bytes]] | None = None) -> None:
-    """Do a job in a process of its own, unless it is done or another process works on it; record why it fails."""
+    """Do a job in its own process, unless it is done or another process works on it, and record a failure."""
     with _log(folder, job) as log:
         if steps_done(folder, job) >= job.config.steps or not _lock(log, patience=1.0):
             return
@@ -125,16 +126,16 @@ def attempt(folder: Path, job: Job, work: str, processes: list[subprocess.Popen[
         arguments = work, json.dumps(as_json(job.config)), str(folder / "runs" / job.name), str(os.getpid())
         command = [sys.executable, "-m", "circuits.training.sweeps.job", *arguments]
         environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}  # jobs may share the memory of a GPU
-        # The process has the log as its output, and so keeps it locked should this process be killed.
+        # The log is the output of the process, so it stays locked even if this process is killed.
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         if processes is not None:
             processes.append(process)
         code, steps = process.wait(), steps_done(folder, job)
         if steps < job.config.steps and code != -signal.SIGTERM:
             log.seek(start)
-            printed = log.read().decode(errors="replace").strip()
-            reason = f"exit code {code} at step {steps} of {job.config.steps}: {printed.rpartition(chr(10))[2]}"
-            write_text(failed, f"{reason}\n\n{printed}\n")
+            output = log.read().decode(errors="replace").strip()
+            reason = f"exit code {code} at step {steps} of {job.config.steps}: {output.rpartition(chr(10))[2]}"
+            write_text(failed, f"{reason}\n\n{output}\n")
 
 
 def submit(
@@ -142,7 +143,7 @@ def submit(
 ) -> list[str]:
     """Submit the jobs that are not done as an array of Slurm, ``workers`` of them at a time, and return their ids.
 
-    Raises ValueError where submitit or Slurm is missing.
+    Raises ValueError if submitit or Slurm is missing.
     """
     folder = folder.resolve()
     open_jobs = [job for job in jobs if state(folder, job) in ("waiting", "failed")]
@@ -164,8 +165,8 @@ def _log(folder: Path, job: Job) -> IO[bytes]:
 
 
 def _lock(log: IO[bytes], patience: float = 0.0) -> bool:
-    """Lock a log for as long as this process or one that it started has it open; False if others do for long."""
-    give_up = time.monotonic() + patience  # a process that looks at the state of the job has it for a moment
+    """Lock a log until it is closed, here and in child processes. Return False if another process has locked it."""
+    give_up = time.monotonic() + patience  # ``state`` in another process locks the log for a moment
     while True:
         with suppress(BlockingIOError):
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)

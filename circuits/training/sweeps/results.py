@@ -23,11 +23,11 @@ from circuits.transformer.model import Predictor
 PARAMETERS = "parameters"
 MEASURES = ("test_exact", "test_hard", "train_exact", "loss")
 CONFIDENCE = 0.9
-"""Of the interval around a mean over seeds, as in Figure 2."""
+"""Confidence level of the intervals around means over seeds, as in Figure 2."""
 
 
 class Estimate(NamedTuple):
-    """A mean over n seeds, half the width of its 90% interval (NaN for n = 1), and the values."""
+    """A mean over seeds, half the width of its 90% interval (NaN for one seed), and the values."""
 
     mean: float
     half: float
@@ -35,7 +35,7 @@ class Estimate(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One setting: the grid's values without the seed, how many of its seeds are done, and the measures of those."""
+    """One setting of the grid: its values without the seed, and estimates from ``n`` finished of ``seeds`` seeds."""
 
     values: dict[str, Any]
     config: TrainConfig
@@ -45,13 +45,13 @@ class Cell(NamedTuple):
 
 
 def final_metrics(folder: Path, jobs: Sequence[Job]) -> dict[str, list[dict[str, Any]]]:
-    """Return the metrics of the last step of each job that is done, one record a seed, by the job's name."""
+    """Return the metrics at the last step of each finished job, one record per seed, by the name of the job."""
     done = [job for job in jobs if state(folder, job) == "done"]
     return {job.name: run_folder.read_metrics(folder / "runs" / job.name)[-job.config.seeds :] for job in done}
 
 
 def table(jobs: Sequence[Job], metrics: Mapping[str, list[dict[str, Any]]]) -> list[Cell]:
-    """Return a cell for each setting, in the order of the jobs, from the metrics that there are."""
+    """Return a cell for each setting, in the order of the jobs, from the metrics of the finished ones."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(json.dumps(_setting(job), sort_keys=True), []).append(job)
@@ -66,21 +66,21 @@ def table(jobs: Sequence[Job], metrics: Mapping[str, list[dict[str, Any]]]) -> l
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Return the mean m with the interval m ± t s / √n of normal data: s with n - 1, t of Student's law with n - 1."""
+    """Return the mean and the half-width t s / √n of its interval, t from Student's distribution with n - 1 degrees."""
     n = len(values)
     half = student.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) / n**0.5 if n > 1 else float("nan")
     return Estimate(float(np.mean(values)), float(half), tuple(values))
 
 
 def num_parameters(config: TrainConfig) -> int:
-    """Return how many numbers are trained."""
+    """Return the number of trained parameters."""
     shape = transformer_config(config, build_task(config.task))
     shapes = nnx.eval_shape(lambda: nnx.state(Predictor(shape, nnx.Rngs(0)), nnx.Param))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
 def as_csv(cells: Sequence[Cell]) -> str:
-    """Return a line for each setting: n of its seeds, the mean and half the 90% interval of each measure."""
+    """Return a line for each setting: numbers of seeds, and the mean and half-width of the interval of each measure."""
     columns = [f"{name}_{part}" for name in MEASURES for part in ("mean", "half_width_90")]
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")

@@ -11,7 +11,7 @@ from circuits.transformer.layers import Norm
 
 
 class LinearHeads(nnx.Module):
-    """k independent unembeddings of one stream. With ``config.tied`` the first one is the token embedding."""
+    """k independent unembeddings of one stream. With ``config.tied``, head 0 uses the token embedding."""
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -34,23 +34,23 @@ class LinearHeads(nnx.Module):
         return False
 
     def base(self, streams: Streams) -> Float[Array, "T d"]:
-        """Return the stream from which further heads start."""
+        """Return the stream from which heads 1 .. k - 1 start."""
         return streams.final
 
     def token_offset(self, head: int) -> int:
-        """Return how many positions ahead the token is that head 1 .. k - 1 reads; 0 if it reads none."""
+        """Return how many positions ahead head 1 .. k - 1 reads a token; 0 if it reads none."""
         return 0
 
     def step(self, head: int, state: Float[Array, "T d"], context: HeadContext, norm: Norm) -> HeadOutput:
-        """Return the stream of head 1 .. k - 1, which is the one of the first."""
+        """Return the stream of head 1 .. k - 1, the same as that of head 0."""
         return HeadOutput(state, state, ())
 
     def empty_cache(self, capacity: int) -> tuple[KVCache, ...]:
-        """Return a KV cache without layers for each further head."""
+        """Return a KV cache without layers for each of the heads 1 .. k - 1."""
         return ((),) * (self.config.prediction_heads - 1)
 
 
 def unembeddings(config: TransformerConfig, count: int, rngs: nnx.Rngs) -> nnx.Param[Array]:
-    """Return ``count`` unembeddings with entries of variance 1 / d, one fewer where the first is tied."""
+    """Return ``count`` unembeddings with entries of variance 1 / d; one fewer if head 0 is tied."""
     draw, dtype = nnx.initializers.normal(config.width**-0.5), jnp.dtype(config.param_dtype)
     return nnx.Param(draw(rngs.params(), (count - config.tied, config.width, config.vocab), dtype))

@@ -19,11 +19,27 @@ def head_losses(
     precision: str = "highest",
     weights: Float[Array, "k n"] | None = None,
 ) -> Float[Array, "k"]:
-    """Return the sum over masked-in positions of -log p_m(target) for each head m, softmax in at least float32.
+    """Return the summed cross-entropy of each linear prediction head: Σ_n mask w (-log p_m(target)), in nats.
 
-    ``weights`` multiply each term. The heads run one at a time, forward and backward: the logits of one are dropped
-    before the next, and recomputed for its gradient. So the memory is that of one head, n V, for any k (the order of
-    Gloeckle et al. 2024).
+    The heads run one at a time, forward and backward: the logits of one head are dropped before the next one and
+    recomputed for the gradient (the order of Gloeckle et al. 2024). So the memory is that of one head, n V, for any k.
+
+    Args:
+        final: the stream after the final norm, at n positions, [n, d].
+        kernels: the unembedding of each head, [k, d, V].
+        targets: the correct token of each head at each position, [k, n].
+        mask: whether to count the target, [k, n].
+        precision: precision of matrix products on accelerators.
+        weights: factor w of each term, [k, n]. None: 1.
+
+    Returns:
+        Losses [k], with softmax and sum in at least float32.
+
+    Example:
+        >>> targets = jnp.zeros((2, 5), jnp.int32)
+        >>> losses = head_losses(jnp.ones((5, 8)), jnp.zeros((2, 8, 4)), targets, mask=targets == 0)
+        >>> bool(jnp.allclose(losses, 5 * jnp.log(4.0)))  # uniform over 4 tokens, at 5 positions
+        True
     """
     return _one_at_a_time(lambda kernel: (final, kernel), kernels, (targets, mask, weights), precision)
 
@@ -37,7 +53,25 @@ def shared_losses(
     precision: str = "highest",
     weights: Float[Array, "k n"] | None = None,
 ) -> Float[Array, "k"]:
-    """Return the same for heads with streams of their own and one unembedding, in memory n V + k n d."""
+    """Return ``head_losses`` for heads with one shared unembedding and a stream each, in memory n V + k n d.
+
+    Args:
+        streams: the stream of each head, [k, n, d].
+        kernel: the unembedding, [d, V].
+        targets: the correct token of each head at each position, [k, n].
+        mask: whether to count the target, [k, n].
+        precision: precision of matrix products on accelerators.
+        weights: factor of each term, [k, n]. None: 1.
+
+    Returns:
+        Losses [k], with softmax and sum in at least float32.
+
+    Example:
+        >>> targets = jnp.zeros((2, 5), jnp.int32)
+        >>> losses = shared_losses(jnp.ones((2, 5, 8)), jnp.zeros((8, 4)), targets, mask=targets == 0)
+        >>> bool(jnp.allclose(losses, 5 * jnp.log(4.0)))  # uniform over 4 tokens, at 5 positions
+        True
+    """
     return _one_at_a_time(lambda stream: (stream, kernel), streams, (targets, mask, weights), precision)
 
 
@@ -47,7 +81,23 @@ def logit_losses(
     mask: Bool[Array, "k n"],
     weights: Float[Array, "k n"] | None = None,
 ) -> Float[Array, "k"]:
-    """Return the same from logits, for models whose logits are not a product of a stream and an unembedding."""
+    """Return ``head_losses`` from logits, for models whose logits are no product of stream and unembedding.
+
+    Args:
+        logits: of each head, [k, n, V].
+        targets: the correct token of each head at each position, [k, n].
+        mask: whether to count the target, [k, n].
+        weights: factor of each term, [k, n]. None: 1.
+
+    Returns:
+        Losses [k], with softmax and sum in at least float32.
+
+    Example:
+        >>> targets = jnp.zeros((2, 5), jnp.int32)
+        >>> losses = logit_losses(jnp.zeros((2, 5, 4)), targets, mask=targets == 0)
+        >>> bool(jnp.allclose(losses, 5 * jnp.log(4.0)))  # uniform over 4 tokens, at 5 positions
+        True
+    """
     each = [None] * logits.shape[0] if weights is None else weights
     return jnp.stack([_cross_entropy(logits[m], targets[m], mask[m], each[m]) for m in range(logits.shape[0])])
 

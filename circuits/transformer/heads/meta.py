@@ -11,8 +11,8 @@ from circuits.transformer.heads.streams import HeadContext
 class MetaHead(nnx.Module):
     """Block(trunk), before the shared final norm (Gloeckle et al. 2024).
 
-    The trunk is every block but the last, which belongs to the first head. So a model of L - (k - 1) layers has as
-    many blocks, and parameters, as a next-token model of L layers.
+    The trunk is every block but the last, which belongs to head 0. So a model of L - (k - 1) layers has as many blocks
+    and parameters as a next-token model of L layers.
     """
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:

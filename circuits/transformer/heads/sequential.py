@@ -1,4 +1,4 @@
-"""Prediction heads that keep the causal chain: each reads the previous one and the token that is known by then."""
+"""Prediction heads in a causal chain: each reads the previous one, and the token just before the one it predicts."""
 
 from dataclasses import replace
 
@@ -15,8 +15,7 @@ from circuits.transformer.layers import Norm, linear
 class SequentialHead(nnx.Module):
     """Block(M [RMSNorm(h); RMSNorm(Emb(x))]) with M of 2d x d, before the shared final norm (DeepSeek-V3, 2.2).
 
-    h is the stream of the previous head, or of the last block for the first of these heads; x is the token m positions
-    ahead for head m + 1.
+    For head m, h is the stream of head m - 1 (for m = 1 that of the last block), and x the token m positions ahead.
     """
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
@@ -26,7 +25,7 @@ class SequentialHead(nnx.Module):
         self.blocks = nnx.List([Block(config, rngs)])
 
     def __call__(self, h: Float[Array, "T d"], context: HeadContext) -> tuple[Float[Array, "T d"], KVCache]:
-        assert context.token is not None  # SharedHeads.token_offset asks for one
+        assert context.token is not None  # token_offset is not 0 for this kind
         injected = context.tap("injected", self.norm_token(context.token))
         x = self.project(jnp.concatenate([self.norm_stream(h), injected], axis=-1))
         return run_blocks(self.blocks, x, context.positions, context.kv_cache, context.tap)

@@ -37,7 +37,7 @@ class SharedHeads(nnx.Module):
             self.kappa = nnx.Param(jnp.ones(count, jnp.dtype(config.param_dtype)))
 
     def __call__(self, stream: Float[Array, "T d"], head: int, embedding: Float[Array, "V d"]) -> Float[Array, "T V"]:
-        """Return logits from the stream of a head, in the model's dtype; the product is the same for every head."""
+        """Return logits from the stream of a head, in the model's dtype; ``head`` makes no difference."""
         return jnp.matmul(stream, self.kernel(embedding).astype(stream.dtype), precision=self.config.precision)
 
     def kernel(self, embedding: Float[Array, "V d"]) -> Float[Array, "d V"]:
@@ -50,17 +50,17 @@ class SharedHeads(nnx.Module):
         return self.config.head_chain or self.config.head_kind == "sequential"
 
     def base(self, streams: Streams) -> Float[Array, "T d"]:
-        """Return the stream from which head 1 starts, and without a chain every further head."""
+        """Return the stream from which head 1 starts, and without a chain also heads 2 .. k - 1."""
         return {"meta": streams.before, "sequential": streams.after}.get(self.config.head_kind, streams.final)
 
     def token_offset(self, head: int) -> int:
-        """Return how many positions ahead the token is that head 1 .. k - 1 reads; 0 if it reads none."""
+        """Return how many positions ahead head 1 .. k - 1 reads a token; 0 if it reads none."""
         if self.config.head_kind == "sequential":
             return head
         return (head if self.config.head_chain else 1) if self.config.injection else 0
 
     def step(self, head: int, state: Float[Array, "T d"], context: HeadContext, norm: Norm) -> HeadOutput:
-        """Return what head 1 .. k - 1 makes of the stream from which it starts.
+        """Return the output of head 1 .. k - 1 for the stream from which it starts.
 
         ``norm`` is the final norm of the transformer, which heads of kind meta and sequential share.
         """
@@ -73,7 +73,7 @@ class SharedHeads(nnx.Module):
         return HeadOutput(state if shared_norm else stream, stream, layers)
 
     def empty_cache(self, capacity: int) -> tuple[KVCache, ...]:
-        """Return an empty KV cache for the blocks of each further head."""
+        """Return an empty KV cache for the blocks of each of the heads 1 .. k - 1."""
         layers = _head_blocks(self.config)
         return tuple(empty_cache(self.config, layers, capacity) for _ in self.further)
 
@@ -90,5 +90,5 @@ def head_taps(config: TransformerConfig, head: int) -> list[str]:
 
 
 def _head_blocks(config: TransformerConfig) -> int:
-    """Return the number of blocks of one further head."""
+    """Return the number of blocks in each of the heads 1 .. k - 1."""
     return {"meta": 1, "sequential": 1, "transfer-block": config.head_layers}.get(config.head_kind, 0)

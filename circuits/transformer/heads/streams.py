@@ -1,4 +1,4 @@
-"""What prediction heads read and return."""
+"""Inputs and outputs of prediction heads."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from circuits.transformer.taps import Tap
 
 
 class Streams(NamedTuple):
-    """The residual stream before the last block, after it, and after the final norm, at each of the positions."""
+    """The residual stream before the last block, after it, and after the final norm."""
 
     before: Float[Array, "T d"]
     after: Float[Array, "T d"]
@@ -18,8 +18,9 @@ class Streams(NamedTuple):
 
 
 class HeadContext(NamedTuple):
-    """What a further prediction head gets besides the stream from which it starts: ``token`` is an embedding to read,
-    ``kv_cache`` that of the head's own blocks.
+    """Inputs of prediction heads 1 .. k - 1 other than the stream from which they start.
+
+    ``token`` is the embedding of a later token, if the head reads one; ``kv_cache`` belongs to the head's own blocks.
     """
 
     token: Float[Array, "T d"] | None
@@ -29,9 +30,9 @@ class HeadContext(NamedTuple):
 
 
 class HeadOutput(NamedTuple):
-    """What a further prediction head returns.
+    """Outputs of prediction heads 1 .. k - 1.
 
-    ``state`` is what the next head of a chain starts from, ``stream`` what is unembedded.
+    ``state`` is where the next head of a chain starts, ``stream`` is unembedded.
     """
 
     state: Float[Array, "T d"]

@@ -1,4 +1,4 @@
-"""Transfer heads: from the stream that predicts one token to the stream that predicts the token after it."""
+"""Transfer heads: they map the stream that predicts one token to the stream that predicts the token after it."""
 
 from flax import nnx
 from jaxtyping import Array, Float
@@ -10,7 +10,7 @@ from circuits.transformer.layers import Mlp, Norm, linear
 
 
 class Transfer(nnx.Module):
-    """h W, with ``transfer.kernel`` W of d x d and no bias (arXiv:2509.23186); ``h`` includes what is injected."""
+    """h W, with ``transfer.kernel`` W of d x d and no bias (arXiv:2509.23186); h includes the injected embedding."""
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.transfer = linear(config, config.width, config.width, False, rngs)
@@ -20,7 +20,7 @@ class Transfer(nnx.Module):
 
 
 class TransferMlp(nnx.Module):
-    """h + MLP(h). Without the residual sum the stream would start near zero, as the output of an MLP does."""
+    """h + MLP(h). Without the residual sum the initial stream would be near zero, like the initial output of an MLP."""
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
         self.mlp = Mlp(config, rngs)

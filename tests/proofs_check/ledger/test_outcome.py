@@ -46,6 +46,10 @@ HALF = Fraction(1, 2)
         (equal([HALF], [HALF]), "supports"),
         (equal([HALF], [HALF + Fraction(1, 10**30)]), "contradicts"),
         (equal([3], [4]), "contradicts"),
+        (equal(np.array([5.0, 1.0]), np.array([0.0, 1.0])), "contradicts"),  # not trivial, although 0 is expected
+        (equal(np.array([NAN, 1.0]), np.array([0.0, 1.0])), "undecided"),
+        (at_most(np.array([1.0], np.float32), 0.99999999), "contradicts"),  # the bound is not rounded to float32
+        (at_least(np.array([-128], np.int8), 0), "contradicts"),
     ],
 )
 def test_what_a_comparison_shows(outcome, shows):
@@ -80,61 +84,34 @@ def test_trees_are_compared_leaf_by_leaf_and_case_by_case():
         equal([1.0], truth)
 
 
-def test_single_precision_is_refused():
-    with pytest.raises(ValueError, match="actual: must be float64 or exact"):
-        equal(jnp.ones(3, jnp.float32), jnp.ones(3))
-
-
 def test_trivial_cases_do_not_count():
     outcome = equal(np.array([0.0, 2.0, 0.0]), np.array([0.0, 2.0, 0.0]))
     assert (outcome.cases, outcome.trivial) == (1, 2)
     outcome = at_most([5.0, 0.0], 1.0, nontrivial=[False, True])
     assert (outcome.shows, outcome.cases, outcome.trivial) == ("supports", 1, 1)
-    with pytest.raises(ValueError, match="expected: must differ from 0 in some case"):
-        equal(np.zeros(2), np.zeros(2))
     assert equal(np.zeros(2), np.zeros(2), nontrivial=[True, False]).cases == 1
-    with pytest.raises(ValueError, match="cases: must include one"):
-        every([True], nontrivial=[False])
-    with pytest.raises(ValueError, match="cases: must include one"):
-        at_most([], 1.0)
-
-
-def test_bad_bounds_are_refused():
-    with pytest.raises(ValueError, match="bound: must be a number"):
-        at_most([0.0], NAN)
-    with pytest.raises(ValueError, match="refuted: must not be on the near side"):
-        at_most([0.0], 1.0, refuted_above=0.5)
-    with pytest.raises(ValueError, match="holds: must be booleans"):
-        every([1, 0])
-
-
-def test_a_wrong_value_where_zero_was_expected_is_not_trivial():
-    assert equal(np.array([5.0, 1.0]), np.array([0.0, 1.0])).shows == "contradicts"
-    assert equal(np.array([NAN, 1.0]), np.array([0.0, 1.0])).shows == "undecided"
-
-
-def test_quantities_below_the_tolerance_are_trivial():
-    """The gap is absolute below 1: 1e-14 and 5e-13 would agree."""
-    with pytest.raises(ValueError, match="expected: must differ from 0 in some case"):
-        equal(np.array([5e-13]), np.array([1e-14]))
 
 
 @pytest.mark.parametrize(
-    "compare",
+    ("compare", "message"),
     [
-        lambda: equal(np.array([1 + 2j]), np.array([1 + 3j])),
-        lambda: equal(np.array([1.0001], np.float16), np.array([1.0])),
-        lambda: equal(np.zeros((2, 0)), np.zeros((2, 0)), nontrivial=[True, True]),
-        lambda: every(np.ones((3, 0), bool)),
-        lambda: at_most(np.array([0.5 + 100j]), 1.0),
-        lambda: at_most(np.array([arb(0.9, 0.5), arb(0.5, 0.1)], object), 1.0),
+        (lambda: equal(jnp.ones(3, jnp.float32), jnp.ones(3)), "actual: must be float64 or exact"),
+        (lambda: equal(np.array([1 + 2j]), np.array([1 + 3j])), "actual: must be float64 or exact"),
+        (lambda: equal(np.array([1.0001], np.float16), np.array([1.0])), "actual: must be float64 or exact"),
+        (lambda: equal(np.zeros((2, 0)), np.zeros((2, 0)), nontrivial=[True, True]), "expected: must hold an entry"),
+        (lambda: every(np.ones((3, 0), bool)), "holds: must not be empty"),
+        (lambda: every([1, 0]), "holds: must be booleans"),
+        (lambda: at_most([0.0], NAN), "bound: must be a number"),
+        (lambda: at_most([0.0], 1.0, refuted_above=0.5), "refuted: must not be on the near side"),
+        (lambda: at_most(np.array([0.5 + 100j]), 1.0), "values: must be real numbers"),
+        (lambda: at_most(np.array([arb(0.9, 0.5), arb(0.5, 0.1)], object), 1.0), "values: must be real numbers"),
+        (lambda: at_most([], 1.0), "cases: must include one"),
+        (lambda: every([True], nontrivial=[False]), "cases: must include one"),
+        (lambda: equal(np.zeros(2), np.zeros(2)), "expected: must differ from 0 in some case"),
+        # The gap is absolute below 1, so quantities below the tolerance would always agree.
+        (lambda: equal(np.array([5e-13]), np.array([1e-14])), "expected: must differ from 0 in some case"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(compare):
-    with pytest.raises(ValueError, match=r"must be|must hold|must not be"):
+def test_what_cannot_be_compared_is_refused(compare, message):
+    with pytest.raises(ValueError, match=message):
         compare()
-
-
-def test_a_bound_is_not_rounded_to_the_dtype_of_the_values():
-    assert at_most(np.array([1.0], np.float32), 0.99999999).shows == "contradicts"
-    assert at_least(np.array([-128], np.int8), 0).shows == "contradicts"

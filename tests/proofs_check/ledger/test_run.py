@@ -68,12 +68,8 @@ def test_what_a_check_raises_is_its_result():
     assert "in decide" not in result.error
 
 
-def test_a_check_cannot_end_the_run_as_if_all_were_well():
-    result = decide(claim(lambda: sys.exit(0)))
-    assert result.complaint == "the check raised SystemExit: 0"
-
-
-def test_a_check_that_returns_something_else_is_an_error():
+def test_a_check_that_exits_or_returns_something_else_is_an_error():
+    assert decide(claim(lambda: sys.exit(0))).complaint == "the check raised SystemExit: 0"
     result = decide(claim(lambda: None))
     assert result.complaint == "the check raised TypeError: check: must return Findings, got None"
 
@@ -100,9 +96,15 @@ def test_claims_are_decided_one_at_a_time():
     assert next(results).agrees
 
 
-def test_a_time_limit_stops_a_check():
-    result = decide(claim(lambda: time.sleep(20)), time_limit=0.1)
-    assert result.complaint == "the check raised _OutOfTime: exceeded the time limit of 0.1 s"
+def test_a_time_limit_stops_a_check_that_handles_exceptions():
+    def sleeps():
+        try:
+            time.sleep(20)
+        except Exception:
+            return check()()
+
+    result = decide(claim(sleeps), time_limit=0.05)
+    assert result.complaint == "the check raised _OutOfTime: exceeded the time limit of 0.05 s"
     assert decide(claim(), time_limit=20).agrees
 
 
@@ -166,13 +168,3 @@ def test_the_document_and_back():
         assert again.reused
         assert to_record(again) | {"reused": False} == values
         assert isinstance(again, Result)
-
-
-def test_a_check_cannot_swallow_the_time_limit():
-    def sleeps():
-        try:
-            time.sleep(20)
-        except Exception:
-            return check()()
-
-    assert decide(claim(sleeps), time_limit=0.1).verdict == "error"

@@ -31,27 +31,27 @@ def made_up(monkeypatch, own: float, other: float, spread: float = 0.01, odd_gra
     [
         (0.5, 0.0, 1, ("supports", "supports")),
         (0.5, 0.0, 0, ("contradicts", "contradicts")),
-        (0.03, -0.1, 1, ("undecided", "contradicts")),  # the nearest power, at a cosine of 0.03: none is held
+        (0.03, -0.1, 1, ("undecided", "contradicts")),  # the nearest power, at a cosine of 0.03: no power is matched
         (0.5, 0.45, 1, ("contradicts", "supports")),
     ],
 )
-def test_which_power_is_held(monkeypatch, own, other, offset, shows):
+def test_which_power_is_matched(monkeypatch, own, other, offset, shows):
     made_up(monkeypatch, own, other)
-    held = [power.Held(power.ALONE, offset)]
+    matches = [power.Match(power.ALONE, offset)]
     quantities = ((power.margin, "margin over every other power"), (power.cosine, "cosine with the power"))
-    assert tuple(judge(measured(held), plan("transfer.power", name)).shows for measured, name in quantities) == shows
+    assert tuple(judge(measured(matches), plan("transfer.power", name)).shows for measured, name in quantities) == shows
 
 
 def test_one_graph_that_differs_widens_the_interval(monkeypatch):
     made_up(monkeypatch, 0.5, 0.0, odd_graph=-0.3)
-    held = [power.Held(("injected",), 1)]
-    assert judge(power.cosine(held), plan("transfer.power", "cosine with the power")).shows == "undecided"
+    matches = [power.Match(("injected",), 1)]
+    assert judge(power.cosine(matches), plan("transfer.power", "cosine with the power")).shows == "undecided"
 
 
 def test_every_step_and_variant_is_tested():
-    for held in (power.PRINTED, power.SUCCESSIVE):
-        assert {name for each in held for name in each.variants} == set(power.VARIANTS)
-        assert len(power._cases(held)) == len(power.VARIANTS) * len(power.POWER_STEPS) * 3
+    for matches in (power.PRINTED, power.SUCCESSIVE):
+        assert {name for each in matches for name in each.variants} == set(power.VARIANTS)
+        assert len(power._cases(matches)) == len(power.VARIANTS) * len(power.POWER_STEPS) * 3
 
 
 def test_plans_count_every_comparison():

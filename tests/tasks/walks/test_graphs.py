@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from circuits.tasks import (
     adjacency,
-    check_dag,
-    check_graph,
     distances,
     graph_from_edges,
     random_dag,
@@ -17,6 +15,7 @@ from circuits.tasks import (
     read_graph,
     write_graph,
 )
+from circuits.tasks.walks.graphs import check_dag, check_graph
 from tests.tasks.walks import naive_walks
 
 OPEN = '<graphml xmlns="http://graphml.graphdrawing.org/xmlns">'
@@ -222,7 +221,7 @@ EXTERNAL = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>'
         (graphml(NODES + EDGE + EDGE), None, "path: edges: must have no duplicate edge, got [(0, 1)]"),
         (graphml(NODES + EDGE.replace("0", "1")), None, "path: edges: must have no self loop, got (1, 1)"),
         (graphml(NODES.replace("1", "3")), None, "path: nodes must be named 0..2, and one is missing, got [1]"),
-        (graphml(NODES), 2, "path: nodes must be named 0..1, and one is outside, got [2]"),
+        (graphml(NODES), 2, "path: nodes must be named 0..1, and one is out of range, got [2]"),
         (graphml(NODES.replace("1", "n1")), None, "path: a label must be a whole number"),
         (graphml("<node/>"), None, "got 'None'"),
         (graphml(""), None, "path: must have an edge"),

@@ -17,7 +17,7 @@ from circuits.tasks.walks.format import WalkFormat, decode_walk
 from circuits.tasks.walks.graph_files import write_graph
 from circuits.tasks.walks.graphs import graph_from_edges
 from circuits.tasks.walks.pairs import degrees
-from circuits.tasks.walks.task import Groups, Judged, figures, groups_of, judge, optimal
+from circuits.tasks.walks.task import Groups, Judged, groups_of, judge, optimal, walk_metrics
 
 DAG = DagConfig(labels=12, walks=DagWalks(edge_probability=0.25, train_share=0.3, paths_a_pair=3, graph_seed=2))
 BLOCKS = BlocksworldConfig(walks=BlocksworldWalks(blocks=3, train_share=0.2, paths_a_pair=4))
@@ -181,7 +181,7 @@ def test_figures_are_shares_of_groups():
         counts += len(nodes) - 1, len(edges), sum(v == target or target in nx.descendants(graph, v) for _, v in edges)
         by_degree.setdefault(int(found.degree[source, target]), []).append(exact[-1])
         by_hop.setdefault(nx.shortest_path_length(graph, source, target), []).append(exact[-1])
-    got = task.figures(judged, rows)
+    got = task.metrics(judged, rows)
     assert got["exact"] == pytest.approx(np.mean(exact))
     assert 0.2 < got["exact"] < 0.9
     assert got["by_degree"] == [np.mean(by_degree[d]) if d in by_degree else None for d in range(4)]
@@ -217,7 +217,7 @@ def test_an_empty_group_has_no_share():
     rows = task.problems("test", None)
     rows = rows[known.degree[tuple(rows[:, :2].T)] == 1][:2]
     nothing = jnp.zeros(len(rows), jnp.int32)
-    found = figures(Judged(nothing == 1, nothing, nothing, nothing), known, rows)
+    found = walk_metrics(Judged(nothing == 1, nothing, nothing, nothing), known, rows)
     assert found["by_degree"] == [None, 0.0, None, None]
     assert (found["steps"], found["steps_ahead"]) == (None, None)
     assert found["degree_pairs"] == [0, 2, 0, 0]
