@@ -9,8 +9,9 @@ from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # The tests compile thousands of programs that compute little, so the compiler takes most of their time. Without
-# optimisations and with the older emitters it takes a fifth of that. XLA reads its flags when the first array is made, and stops at a
-# flag that it does not know. The environment passes both settings on to processes that tests start.
+# optimisations and with the older emitters it takes a fifth of that. XLA reads its flags when the first array is
+# made, and stops at a flag that it does not know. The environment passes both settings on to processes that tests
+# start.
 jax.config.update("jax_disable_most_optimizations", True)
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 if version("jaxlib") == "0.10.2":

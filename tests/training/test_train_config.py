@@ -9,7 +9,7 @@ import pytest
 
 from circuits.tasks.blocksworld.config import BlocksworldConfig, BlocksworldWalks
 from circuits.tasks.star.config import StarConfig
-from circuits.tasks.task import TASKS, build_task
+from circuits.tasks.task import build_task
 from circuits.tasks.tree.config import TreeConfig
 from circuits.tasks.walks.config import DagConfig, DagWalks
 from circuits.training.config import ObjectiveConfig, OptimiserConfig, TrainConfig
@@ -189,4 +189,3 @@ def test_configs_import_neither_jax_nor_networkx():
     code = "import sys, circuits.training.presets, circuits.training.disentangled.config, circuits.training.devices; "
     code += "print([name for name in ('jax', 'networkx', 'scipy', 'rich') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-    assert set(TASKS) == {"star", "tree", "dag", "blocksworld"}
