@@ -1,6 +1,6 @@
 """Seconds of ``find_powers`` with every null, 1,000 draws each, on a small and on a large graph.
 
-``heads`` has the 64 attention heads of a checkpoint against a graph of 12 nodes, and 39 untrained models beside it;
+``heads`` has the 64 attention heads of a checkpoint against a graph of 12 nodes, and 39 untrained models as a null;
 ``random`` has as many matrices of noise against a graph of 100 nodes, and 39 times as many. ``matrices`` is the time of
 reading them from the models. Once each, compilation included. There is no peer.
 

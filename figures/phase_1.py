@@ -1,4 +1,4 @@
-"""Phase I of Theorem 2: the exact gradient flow of L2 over a Toeplitz layer 0, and Eqs. 9 and 10 beside it."""
+"""Phase I of Theorem 2: the exact gradient flow of L2 over a Toeplitz layer 0, next to Eqs. 9 and 10."""
 
 from pathlib import Path
 

@@ -106,7 +106,7 @@ plotting.power_bars(names, found.scores.cosine[0], (found.low[0], found.high[0])
 
 # %% [markdown]
 # Step 2 holds A, and step 3 the support of A² (which nodes two edges lead to), as the theory says, since step 1 comes
-# straight from the backbone. What step 4 holds cannot be told.
+# straight from the backbone. What step 4 holds is undecided.
 #
 # ## Does the test reject what it should?
 #

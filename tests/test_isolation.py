@@ -1,8 +1,8 @@
-"""The result of a test does not depend on its neighbours: folders that change the compiler's settings restore them."""
+"""Results do not depend on neighbouring tests: a folder that changes the compiler's settings restores them."""
 
 import jax
 
 
-def test_the_compiler_has_its_own_settings_here():
-    assert not jax.config.values["jax_disable_most_optimizations"]
+def test_the_compiler_has_the_settings_of_all_tests_here():
+    assert jax.config.values["jax_disable_most_optimizations"]
     assert jax.config.values["jax_compilation_cache_dir"] is None

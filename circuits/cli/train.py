@@ -37,7 +37,7 @@ class New:
     """What to train, and where.
 
     Args:
-        out: folder of the run; made if it does not exist.
+        out: folder of the run; created if it does not exist.
         resume: continue the run in the folder, if there is one.
         tensorboard: also write the metrics for TensorBoard, into the folder's ``tensorboard``.
         graph: train on another kind of graphs, with the fields of the preset's task that it has.
@@ -92,6 +92,8 @@ def train(
     Writes config.json, metrics.jsonl, checkpoints, and graph.txt for walks in one graph. A stopped run is resumed by
     --resume RUN, or by its own command with --resume, and ends with exactly the same parameters. Exit code 0: done. 1:
     a loss became infinite, or the disk is full. 2: bad usage. 130: interrupted.
+
+    ``circuits train PRESET --help`` lists every field.
 
     Example: circuits train tiny-mtp3 --out runs/tiny-mtp3
 

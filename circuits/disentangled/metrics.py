@@ -93,7 +93,8 @@ def likeliest(output: OverLabels) -> Int[Array, ""]:
 
 
 def end_position(tokens: Tokens, y2: Label) -> Int[Array, ""]:
-    """Return t_end, where y2 is the target of an edge. Nothing is checked (``circuit.context_positions`` does)."""
+    """Return t_end, where y2 is the target of an edge. Does not check its arguments;
+    ``circuit.context_positions`` does."""
     return 1 + 2 * jnp.argmax(jnp.asarray(tokens)[1:-2:2] == y2)
 
 

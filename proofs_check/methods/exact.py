@@ -123,16 +123,17 @@ def one_hot(length: int, at: int) -> Row:
     return [Fraction(i == at) for i in range(length)]
 
 
+def random_attention(random: Random) -> Attention:
+    """Return random rational attention, S1 causal, and scores."""
+    s1, s2 = [random_row(random, t + 1) for t in range(T)], random_row(random, T)
+    return Attention(s1, s2, [[Fraction(random.randint(-9, 9), random.randint(1, 9)) for _ in s2] for _ in s2])
+
+
 @cache
 def drawn() -> list[tuple[Tokens, Attention]]:
-    """Return each edge order with random rational attention and scores; S1 is causal."""
+    """Pair each edge order with random attention and scores."""
     random = Random(0)
-
-    def attention() -> Attention:
-        s1, s2 = [random_row(random, t + 1) for t in range(T)], random_row(random, T)
-        return Attention(s1, s2, [[Fraction(random.randint(-9, 9), random.randint(1, 9)) for _ in s2] for _ in s2])
-
-    return [(tokens, attention()) for tokens in edge_orders()]
+    return [(tokens, random_attention(random)) for tokens in edge_orders()]
 
 
 def circuit(tokens: Tokens, attention: Attention) -> Attention:

@@ -25,7 +25,7 @@ def attention_1() -> Findings:
     """The printed dL1/dS1 = -(1/f) [ S2[T]^T (Z e)^T + A2 J(S2[T]) S1 Z e e_T^T ], and what follows from it."""
 
     def combined(value: float, query: float) -> Formula:
-        """The two terms with the query term in row T, weighted."""
+        """Return the weighted sum of the value term and the query term, the latter put in row T."""
         return lambda case: value * _value_term(case) + query * _query_term(case).T
 
     into_logits = against_literal(cases.deep(), lambda model: model.logits_1)

@@ -134,7 +134,7 @@ def along(variant: tuple[Direction, Fraction]) -> Outcome:
 
 @cache
 def stretch(bound: Fraction) -> Outcome:
-    """Step 8: (3/2)^2 less the squared norm of each l_i - l_j."""
+    """Step 8: the squared norm of each l_i - l_j is at most ``bound``, printed as (3/2)^2."""
     gaps = [kind.gap(i, j) for kind in kinds() for i, j in combinations(range(T), 2)]
     norms = [sum(Fraction(x * x, size) for x, size in zip(gap, METRIC, strict=True)) for gap in gaps]
     return at_least([bound - norm for norm in norms], 0)

@@ -87,7 +87,7 @@ BAD = [
     (["--objective.name=best"], "invalid choice"),
     (["--no-such-flag"], "nrecognized"),
     (["--task.labels=5", "--task.one-in=4"], "must have at least 128 labelled graphs, got 60"),
-    (["--task.graph=ring"], "invalid choice"),
+    (["--task.graph=ring"], "graph: must be one of star, tree, dag, blocksworld"),
     (["--task.graph=tree", "--task.labels=6"], "labels: must be an integer between 7 and"),
     (["--resume=none"], "nrecognized"),
     (["--devices.model-axis=2"], "model_axis: must divide the 1 devices, got 2"),

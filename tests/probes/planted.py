@@ -71,7 +71,7 @@ def backward_walk() -> dict[tuple[int, int], Head]:
     before = np.where(odd, np.eye(size, k=-1), itself)
 
     def at_query(row: np.ndarray) -> np.ndarray:
-        """This row at the query, and everywhere else attention to oneself, above what content may add."""
+        """This row at the query, self-attention at the other rows, above what content may add."""
         return np.where(np.arange(size)[:, None] == QUERY, row, 4 * itself)
 
     heads_only = -(~odd[:, 0] | (np.arange(size) >= listed)).astype(float)
@@ -131,7 +131,7 @@ def walker(gamma: float = 100.0) -> Predictor:
 
 
 def register(number: int) -> slice:
-    """Where a register lies in the stream."""
+    """The slice of a register in the stream."""
     return slice(STAR.length + number * STAR.vocab_size, STAR.length + (number + 1) * STAR.vocab_size)
 
 

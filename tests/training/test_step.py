@@ -104,7 +104,7 @@ def test_the_loss_of_walks_counts_up_to_the_end_alone(double):
     for row in tokens.tolist():
         logits = naive_logits(transformer_config(config, task_of(config.task)), parameters, row[:-1])
         for m in (1, 2):
-            for t in range(2, row.index(form.end_token) + 2 - m):  # of places from 1, the last whose target exists
+            for t in range(2, row.index(form.end_token) + 2 - m):  # from 1, up to the last with a target
                 target = row[t + m - 1]
                 scores = logits[m - 1, t - 1]
                 surprise = math.log(sum(math.exp(score) for score in scores)) - scores[target]

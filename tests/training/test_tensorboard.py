@@ -1,4 +1,4 @@
-"""What TensorBoard is told, with a writer that only remembers."""
+"""What is written to TensorBoard, with a writer that only remembers."""
 
 import sys
 from types import SimpleNamespace

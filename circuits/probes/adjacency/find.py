@@ -175,7 +175,7 @@ def _null(
 def _best_of_candidates(
     cosine: Float[np.ndarray, "matrices references"], references: Sequence[Reference]
 ) -> Int[np.ndarray, "matrices candidates"]:
-    """Return the index of each candidate's reference with the highest cosine."""
+    """Return, for each candidate, the index of its reference with the highest cosine."""
     candidate = np.array([r.candidate for r in references])
     columns = [np.flatnonzero(candidate == name) for name in candidate_names(references)]
     return np.stack([own[cosine[:, own].argmax(axis=1)] for own in columns], axis=-1)

@@ -33,7 +33,6 @@ from circuits.probes.interventions.variants import flatten_variants, map_in_bloc
 from circuits.probes.streaming import Moments, OnProgress, stream
 from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
-from circuits.typing import AnyArray
 
 DIRECTIONS = ("denoise", "noise")
 
@@ -165,9 +164,9 @@ def patch_masks(
     return summarise(stream(one_example, model, (twins,), chunk=chunk, on_progress=on_progress), shape)
 
 
-def base_and_source(twin: PlanningTwins, direction: str) -> tuple[AnyArray, AnyArray]:
+def base_and_source(twin: PlanningTwins, direction: str) -> tuple[Array, Array]:
     """Return the tokens of the base run and of the source run."""
-    clean, corrupt = twin.clean_tokens, twin.corrupt_tokens
+    clean, corrupt = jnp.asarray(twin.clean_tokens), jnp.asarray(twin.corrupt_tokens)
     return (corrupt, clean) if direction == "denoise" else (clean, corrupt)
 
 

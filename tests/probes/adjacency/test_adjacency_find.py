@@ -98,7 +98,7 @@ def reach(given: tuple[Reference, ...], transposed: bool, observed: bool = False
 
 
 def test_reachability_is_an_answer_like_a_power():
-    """Either way round; a mixture with a power is told from neither, a transposed power is no power."""
+    """Either way round; a mixture with a power is distinguished from neither, a transposed power is no power."""
     given = graph_references(random_dag(30, 0.1, 1), 3)
     noise = np.random.default_rng(2).normal(size=(4, 30, 30))
     square = planted(given, 2, 0.0, 1)[0]
