@@ -70,7 +70,7 @@ def _planning_report(screen: Console, opened: LoadedModel, options: ScoresOption
         model, level = opened.model, options.level
         findings = find_circuit(model, problems, format, query=query, level=level, on_progress=on_progress)
     title = f"{opened.name}: {len(problems)} problems, heads above chance at familywise level {options.level:g}"
-    table, figures = _table(title, ("score", "significant", STRONGEST, "untrained mean")), {}
+    table, figures = _table(title, ("score", "significant", STRONGEST, "untrained\nmean")), {}
     for name, finding in _by_hop(findings):
         mean, marked = finding.score.mean, finding.significant
         table.add_row(name, str(int(marked.sum())), strongest(mean, marked), f"{np.mean(finding.baseline):.2f}")
@@ -117,7 +117,9 @@ def _language_report(opened: LoadedModel, options: ScoresOptions) -> Report:
 def _table(title: str, columns: tuple[str, ...]) -> Table:
     table = Table(title=title)
     for column in columns:
-        table.add_column(column, justify="left" if column in ("score", STRONGEST) else "right")
+        table.add_column(
+            column, justify="left" if column in ("score", STRONGEST) else "right", no_wrap=column == "score"
+        )
     return table
 
 
