@@ -155,7 +155,7 @@ def accuracy(loaded: LoadedModel, problems: Int[np.ndarray, "n T"] | int) -> dic
         ValueError: for a model without a task.
 
     Example:
-        >>> accuracy(load_model("dag-ntp"), 8)["exact"]  # doctest: +SKIP
+        >>> accuracy(load_model("dag-ntp"), 8)["exact"]
         1.0
     """
     rows = held_out_problems(loaded, problems) if isinstance(problems, int) else problems

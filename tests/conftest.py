@@ -1,6 +1,7 @@
 """Strict settings for every test: float64 on, no silent promotion, shapes checked as annotated."""
 
 import os
+import signal
 from importlib.metadata import version
 
 import jax
@@ -22,6 +23,7 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 matplotlib.use("Agg")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background would ignore the tests' Ctrl-C
 install_import_hook(["circuits", "proofs_check"], "beartype.beartype")
 
 # The first call of a jitted function compiles, so a deadline per example would measure the compiler.

@@ -41,8 +41,9 @@ def test_every_function_explains_its_arguments():
     assert not lacking("Args:")
 
 
-def test_every_function_has_an_example():
+def test_every_function_has_an_example_and_none_is_skipped():
     assert not lacking("Example:")
+    assert not [name for name, value in FUNCTIONS.items() if "+SKIP" in (inspect.getdoc(value) or "")]
 
 
 @pytest.mark.parametrize("package", sorted(set(PACKAGES) - EXAMPLES_TESTED_ELSEWHERE))

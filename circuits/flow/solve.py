@@ -116,8 +116,8 @@ def evaluate(solution: Solution, time: float | int | Scalar) -> State:
         ValueError: for a solution without ``dense``, and for a time out of range.
 
     Example:
-        >>> flow = solve(lambda theta: -theta, jnp.ones(1), np.array([10.0]), dense=True)  # doctest: +SKIP
-        >>> evaluate(flow, 1.0).round(3).tolist()  # doctest: +SKIP
+        >>> flow = solve(lambda theta: -theta, jnp.ones(1), np.array([10.0]), dense=True)
+        >>> evaluate(flow, 1.0).round(3).tolist()
         [0.368]
     """
     checks.require(solution.interpolation is not None, "solution", "must be solved with dense=True", None)

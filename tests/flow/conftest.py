@@ -8,8 +8,8 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="module")
 def _optimised() -> Iterator[None]:
-    for off in (False, True):
-        jax.config.update("jax_disable_most_optimizations", off)
-        jax.clear_caches()  # programs compiled under the other setting
-        if not off:
-            yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()  # programs compiled under the other setting
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.clear_caches()

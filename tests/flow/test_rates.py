@@ -51,7 +51,7 @@ def test_log_times_are_even_in_log_t():
     assert times[0] == 0
     assert times[-1] == 1e6
     assert len(times) == 1 + 7 * 4 + 1
-    np.testing.assert_allclose(np.diff(np.log10(times[1:])), 0.25, atol=1e-12)
+    np.testing.assert_allclose(np.diff(np.log10(times[1:])), 0.25, rtol=0, atol=1e-12)
 
 
 def test_errors():

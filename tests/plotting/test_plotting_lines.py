@@ -62,7 +62,7 @@ def test_names_at_ends_do_not_overlap_on_a_linear_axis():
     assert labels_are_apart(figure, ax)
     short = next(text for text in ax.texts if text.get_text() == "short")
     end = ax.transAxes.transform(np.asarray(short.xy))  # pyright: ignore[reportAttributeAccessIssue]
-    np.testing.assert_allclose(end, ax.transData.transform((X[8], FALLING[8])), atol=0.5)
+    np.testing.assert_allclose(end, ax.transData.transform((X[8], FALLING[8])), rtol=0, atol=0.5)
 
 
 def test_steps_may_be_linear_and_unknown_values_are_gaps():

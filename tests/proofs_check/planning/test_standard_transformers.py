@@ -201,7 +201,7 @@ def test_attention_is_what_a_loop_over_words_gives():
             masses = [
                 captured[f"blocks.{n}.attn.pattern"][number, :, query][:, np.array(at)].sum(axis=1) for n in (0, 1)
             ]
-            np.testing.assert_allclose(to[number], masses, atol=1e-12)
+            np.testing.assert_allclose(to[number], masses, rtol=0, atol=1e-12)
         assert float(uniform[number]) == pytest.approx(-1 / 10)  # 2 of 10 positions hold the end node, 3 the start node
 
 

@@ -41,11 +41,11 @@ def velocity(theta: np.ndarray) -> np.ndarray:
 
 def test_the_field_is_minus_the_slopes_of_the_plain_loss():
     row = [-1 / 60, -1 / 60, 1 / 40, 1 / 40, 1 / 90, 1 / 40, 1 / 90, 1 / 40, 1 / 90, -1 / 10]
-    np.testing.assert_allclose(velocity(np.zeros(2 + T)), [133 / 3600, -133 / 32400, *row], atol=1e-15)
-    np.testing.assert_allclose([float(x) for x in limit.row_at_zero()], row, atol=1e-15)
+    np.testing.assert_allclose(velocity(np.zeros(2 + T)), [133 / 3600, -133 / 32400, *row], rtol=0, atol=1e-15)
+    np.testing.assert_allclose([float(x) for x in limit.row_at_zero()], row, rtol=0, atol=1e-15)
     for theta in np.random.default_rng(0).normal(size=(2, 2 + T)):
         balls = start.velocity(theta.tolist())
-        np.testing.assert_allclose([float(ball) for ball in balls], velocity(theta), atol=1e-14)
+        np.testing.assert_allclose([float(ball) for ball in balls], velocity(theta), rtol=0, atol=1e-14)
 
 
 def test_the_enclosed_loss_is_the_plain_one():
@@ -53,9 +53,9 @@ def test_the_enclosed_loss_is_the_plain_one():
     theta = np.array([float(value) for value in step.value])
     loss, row = start.loss_and_row(step.time)
     assert abs(float(loss) - plan_loss(theta)) < 1e-6
-    np.testing.assert_allclose([float(entry) for entry in row], theta[2:], atol=1e-12)
+    np.testing.assert_allclose([float(entry) for entry in row], theta[2:], rtol=0, atol=1e-12)
     flow = solve_ivp(lambda _, x: velocity(x), (0, step.time), np.zeros(2 + T), rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(theta, flow.y[:, -1], atol=1e-7)
+    np.testing.assert_allclose(theta, flow.y[:, -1], rtol=0, atol=1e-7)
 
 
 def test_the_limit_is_the_direction_of_the_largest_margin():
@@ -68,7 +68,7 @@ def test_the_limit_is_the_direction_of_the_largest_margin():
         method="SLSQP",
         options={"ftol": 1e-14},
     )
-    np.testing.assert_allclose(nearest.x, [float(x) for x in direction.LIMIT.theta], atol=1e-6)
+    np.testing.assert_allclose(nearest.x, [float(x) for x in direction.LIMIT.theta], rtol=0, atol=1e-6)
 
 
 def test_a_mask_alone_has_the_margin_but_is_no_combination_of_gaps():
@@ -91,7 +91,7 @@ def test_logits_move_as_the_weights_do():
 
     expected = logits(-slopes(loss, np.zeros(5 + T)))
     speeds = logit_velocity(context, pull(UNIFORM, context.reads_v))
-    np.testing.assert_allclose([float(x) for x in speeds], expected, atol=1e-15)
+    np.testing.assert_allclose([float(x) for x in speeds], expected, rtol=0, atol=1e-15)
     assert speeds[context.at_end] != speeds[SELF] or context.reads_v[SELF]
 
 
