@@ -40,15 +40,15 @@ def draw_degrees(out: Path, one_layer: dict[str, np.ndarray]) -> None:
     note = (
         f"Bars: mean of 3 seeds on one graph, and of {len(one_layer[NTP])} graphs for the one-layer model; lines: "
         "smallest and largest. 100 nodes, edge probability 0.1, 10% of pairs and all edges trained on.\n"
-        "Degree: edges from the source to the nearest node whose way to the target was seen in training. Chance: 95% "
-        f"intervals of gains over next-token prediction.\nTest pairs of the standard transformers: {pairs}."
+        "Degree: edges from the source to the nearest node from which training data have a path to the target. "
+        f"Chance: 95% intervals of gains over next-token prediction.\nTest pairs of the standard transformers: {pairs}."
     )
     panels = [
         BarPanel("Standard transformer", "valid walks, %", [bars(name, each) for name, each in standard.items()]),
         BarPanel("One-layer model", "", [bars(NAMES[kind], shares) for kind, shares in one_layer.items()]),
         BarPanel("Published (other sizes)", "", [Bars(n, each, COLOURS[n]) for n, each in PUBLISHED.items()]),
     ]
-    title = "Looking one token ahead, where the way was not seen: gains at degree 2, none of them beyond chance"
+    title = "Looking one token ahead: gains at degree 2, none of them beyond chance"
     figure = bar_panels(panels, DEGREES, "degree", title=title, note=note, columns=3, size=(4.9, 3.8))
     for ax in figure.axes:
         ax.set_ylim(0, 105)

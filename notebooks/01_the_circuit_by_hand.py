@@ -132,7 +132,7 @@ plotting.attention_heatmaps(
 # %%
 oracle = jax.jit(literal.forward)(layers, tokens)
 for ours, truth in zip(activations.attention, oracle.attention, strict=True):
-    np.testing.assert_allclose(ours, truth, atol=1e-14)
+    np.testing.assert_allclose(ours, truth, rtol=0, atol=1e-14)
 before = np.arange(1, T)  # t - 1 for t = 2 .. T
 np.testing.assert_allclose(
     np.diagonal(activations.attention[0], -1), np.exp(GAMMA) / (np.exp(GAMMA) + before), rtol=1e-14
@@ -151,9 +151,9 @@ f1_replayed = jax.jit(forward)(layers, replayed).outputs[1]
 for name, output, target in (("f2(Z) ", f2, u_end), ("f1(Z) ", f1, v), ("f1(Z')", f1_replayed, u_end)):
     print(f"{name} says {int(output.argmax())} with {float(output.max()):.4f}, and should say {int(target)}")
 
-np.testing.assert_allclose(f2, oracle.outputs[0], atol=1e-14)
-np.testing.assert_allclose(f1, oracle.outputs[1], atol=1e-14)
-np.testing.assert_allclose(f1_replayed, jax.jit(literal.forward)(layers, replayed).outputs[1], atol=1e-14)
+np.testing.assert_allclose(f2, oracle.outputs[0], rtol=0, atol=1e-14)
+np.testing.assert_allclose(f1, oracle.outputs[1], rtol=0, atol=1e-14)
+np.testing.assert_allclose(f1_replayed, jax.jit(literal.forward)(layers, replayed).outputs[1], rtol=0, atol=1e-14)
 assert (int(f2.argmax()), int(f1.argmax()), int(f1_replayed.argmax())) == (0, 6, 6)
 
 # %% [markdown]
@@ -184,10 +184,10 @@ def literal_losses(layers):
 
 
 by_autodiff = jax.jit(jax.jacrev(literal_losses))(layers)
-np.testing.assert_allclose(by_hand.losses, literal_losses(layers), atol=1e-12)
+np.testing.assert_allclose(by_hand.losses, literal_losses(layers), rtol=0, atol=1e-12)
 for number, gradient in enumerate(by_hand.gradients):
     for ours, truth in zip(jax.tree.leaves(gradient), jax.tree.leaves(by_autodiff), strict=True):
-        np.testing.assert_allclose(ours, truth[number], atol=1e-12)
+        np.testing.assert_allclose(ours, truth[number], rtol=0, atol=1e-12)
 
 # %% [markdown]
 # $L_{1a}$, $L_2$ and their gradients are small. $L_{1b}$ is not, and neither is its gradient.
@@ -259,12 +259,12 @@ plotting.lines_by_gamma(gammas, lines, title="Gradient norms on the running exam
 large = gammas >= 20
 np.testing.assert_allclose(plan[large] * np.exp(gammas[large]), 11, rtol=1e-6)
 np.testing.assert_allclose(goal[large] * np.exp(gammas[large]), 8, rtol=1e-6)
-np.testing.assert_allclose(replay[large] - gammas[large], -np.log(3), atol=1e-6)
+np.testing.assert_allclose(replay[large] - gammas[large], -np.log(3), rtol=0, atol=1e-6)
 np.testing.assert_allclose(replay_norm[large], 4 / 3, rtol=1e-6)
 np.testing.assert_allclose(eq_3_norm[large], 1 / 3, rtol=1e-6)  # Eq. 3 gives L1b a quarter of the weight
 for falling in (plan_norm, goal_norm):
     slope = np.polyfit(gammas, np.log(falling), 1)[0]
-    np.testing.assert_allclose(slope, -1, atol=1e-3)
+    np.testing.assert_allclose(slope, -1, rtol=0, atol=1e-3)
 
 sharp = circuit(20.0, N, T)  # the literal model still has enough digits
 by_autodiff = jax.tree.map(lambda part: part[1], jax.jit(jax.jacrev(literal_losses))(sharp))
@@ -324,7 +324,7 @@ print(f"|mean gradient of L1b| → √({squares}/1296) = {np.sqrt(squares) / 36:
 
 np.testing.assert_allclose(weights.norm(mean.gradients.replay), np.sqrt(squares) / 36, rtol=1e-6)
 np.testing.assert_allclose(weights.norm(mean.multi_token[1]), np.sqrt(squares) / 144, rtol=1e-6)  # Eq. 3
-np.testing.assert_allclose(mean.losses.replay, 20 - np.log(3), atol=1e-6)
+np.testing.assert_allclose(mean.losses.replay, 20 - np.log(3), rtol=0, atol=1e-6)
 np.testing.assert_allclose(mean.losses.goal * np.exp(20), 8, rtol=1e-6)
 
 # %% [markdown]

@@ -64,7 +64,7 @@ def plan() -> Findings:
 
 
 def replay() -> Findings:
-    """Under the conditions the gradient of L1b vanishes? It does not exist, and has no limit of 0."""
+    """Under the conditions the gradient of L1b vanishes? It does not exist, and none of its limits is 0."""
     mutants = {"L1a": Bound(L1A), "a bound one tenth higher": Bound(L1B, Fraction(11, 10))}
     vanishing = "the gradient of L1b is exactly 0"
     decaying = "sum of |gradient| of the loss of Eq. 3, over the distance from the conditions"
