@@ -70,7 +70,7 @@ def _planning_report(screen: Console, opened: LoadedModel, options: ScoresOption
         model, level = opened.model, options.level
         findings = find_circuit(model, problems, format, query=query, level=level, on_progress=on_progress)
     title = f"{opened.name}: {len(problems)} problems, heads above chance at familywise level {options.level:g}"
-    table, figures = _table(title, ("score", "significant", STRONGEST, "untrained\nmean")), {}
+    table, figures = _table(title, ("score", "above\nchance", STRONGEST, "untrained\nmean")), {}
     for name, finding in _by_hop(findings):
         mean, marked = finding.score.mean, finding.significant
         table.add_row(name, str(int(marked.sum())), strongest(mean, marked), f"{np.mean(finding.baseline):.2f}")
@@ -102,7 +102,7 @@ def _language_report(opened: LoadedModel, options: ScoresOptions) -> Report:
         sequences = repeated_sequences(config.vocab, length, options.examples, seed=0)
     kinds = measure_language_heads(opened.model, sequences, confidence=1 - options.level)
     title = f"{opened.name}: {options.examples} random sequences of {length} tokens, twice"
-    table, figures = _table(title, ("score", "significant", STRONGEST)), {}
+    table, figures = _table(title, ("score", "above\nchance", STRONGEST)), {}
     for kind, evidence in kinds.items():
         mean = evidence.score.mean
         marked = np.zeros(mean.shape, bool)
