@@ -4,8 +4,10 @@ BIN := .venv/bin
 # Claims that are quick to decide and together compare every loss and gradient, for the sample of attacks.
 ATTACKED ?= corollary-*
 STAMP := .venv/.installed
+# Without bytecode every worker of the tests, and every process that they start, compiles all packages again.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: verify test test-slow nightly attack attack-sample parity lint wheel-check figures notebooks bench sweeps clean
+.PHONY: verify test test-slow nightly attack attack-sample parity lint wheel-check figures notebooks lab docs bench sweeps clean
 
 # Results of the same code and data are reused; VERIFY=--fresh decides everything again.
 verify: $(STAMP)
@@ -44,7 +46,7 @@ parity: requirements.txt
 # The wheel in an environment of its own, used from an empty folder. Dependencies are borrowed from .venv: PYTHONPATH does not
 # process .pth files, so the editable install there stays out of sight.
 wheel-check: $(STAMP)
-	rm -rf build && mkdir -p build/elsewhere
+	rm -rf build/bdist.* build/elsewhere build/lib build/venv build/wheel && mkdir -p build/elsewhere
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
 	$(PYTHON) -m venv build/venv
 	build/venv/bin/python -m pip install --quiet --no-deps build/wheel/*.whl
@@ -64,8 +66,18 @@ figures: $(STAMP)
 	$(BIN)/circuits probe adjacency checkpoints/dag-injection --out figures/adjacency_injection
 	for script in $(filter-out figures/common.py,$(wildcard figures/*.py)); do $(BIN)/python $$script || exit 1; done
 
+# Writes the notebooks with their outputs to build/notebooks; NOTEBOOKS=--force executes those that did not change too.
 notebooks: $(STAMP)
-	$(BIN)/python -m pytest -n auto tests/test_notebooks.py -m ""
+	$(BIN)/python docs/execute_notebooks.py $(NOTEBOOKS)
+
+# JupyterLab in the folder of the notebooks, which open as notebooks at a double click: notebooks/.jupyter says so.
+lab: $(STAMP)
+	JUPYTER_CONFIG_PATH=$(CURDIR)/notebooks/.jupyter JUPYTERLAB_WORKSPACES_DIR=$(CURDIR)/build/lab \
+		$(BIN)/jupyter lab --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/notebooks $(LAB)
+
+# The site, with the outputs of the notebooks, in build/docs/html; a warning is an error, and nothing needs a network.
+docs: notebooks
+	$(BIN)/sphinx-build -E -W --keep-going -n -q -d build/docs/doctrees docs build/docs/html
 
 bench: $(STAMP)
 	for script in gradients sampling flow heads_memory capture speculative adjacency; do $(BIN)/python benchmarks/$$script.py || exit 1; done

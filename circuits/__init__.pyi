@@ -1,9 +1,15 @@
 import proofs_check
 
+from . import disentangled as disentangled
 from . import flow as flow
+from . import models as models
+from . import one_layer as one_layer
 from . import plotting as plotting
+from . import pretrained as pretrained
 from . import probes as probes
 from . import tasks as tasks
+from . import training as training
+from . import transformer as transformer
 from .disentangled.circuit import circuit as circuit
 from .disentangled.circuit import saturated as saturated
 from .disentangled.closed_form import Activations as Activations
@@ -19,6 +25,7 @@ from .flow.population import mean_by_symmetry as mean_by_symmetry
 from .flow.population import mean_exhaustive as mean_exhaustive
 from .models import LoadedModel as LoadedModel
 from .models import accuracy as accuracy
+from .models import checkpoint_path as checkpoint_path
 from .models import held_out_problems as held_out_problems
 from .models import load_model as load_model
 from .models import shipped_checkpoints as shipped_checkpoints

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
-from circuits import checks
+from circuits import checks, display
 from circuits.disentangled.files import load_weights
 from circuits.pretrained.gguf import load_gguf
 from circuits.pretrained.hugging_face import load_pretrained
@@ -44,6 +44,15 @@ class LoadedModel(NamedTuple):
     task: Task | None
     tokenizer: Tokenizer | None
     notes: dict[str, Any]
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        facts = {"task": "none" if self.task is None else f"{self.task.words}: {self.task.config}"}
+        if self.tokenizer is not None:
+            facts["tokenizer"] = f"{self.tokenizer.get_vocab_size():,} tokens"
+        facts |= {name: value for name, value in self.notes.items() if name not in ("task", "heads")}
+        parts = self.model if isinstance(self.model, tuple) else [self.model]  # a tuple of disentangled layers
+        return display.facts(self.name, facts) + "".join(part._repr_html_() for part in parts)
 
 
 def load_model(source: str | Path, *, step: int | None = None, seed: int | None = None) -> LoadedModel:

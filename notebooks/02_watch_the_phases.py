@@ -13,12 +13,15 @@
 # %% [markdown]
 # # Watch the two phases
 #
-# Theorem 2 says how multi-token prediction finds the circuit. In Phase I the loss $L_2$ alone teaches layer 0 to attend
-# to the predecessor. In Phase II the loss $L_{1a}$ teaches layer 1 to match contents. Both are statements about
-# gradient flows on population losses, which can be solved exactly: there are 24 edge orders, and label symmetry takes
-# care of the labels. We solve them to $t = 10^8$ and read off what grows, how fast, and what the paper gets wrong on
-# the way. Layers and positions count from 0; symbols with indices, such as $W_1^{(1)}$, are the paper's, which counts
-# from 1.
+# **Does gradient flow on the multi-token loss find the circuit in two phases, as Theorem 2 says?** Yes. In Phase I the
+# loss $L_2$ alone teaches layer 0 to attend to the predecessor: its weight pulls away from every other one by
+# $1.000 \log t$. In Phase II the loss $L_{1a}$ teaches layer 1 to match contents: the diagonal of $W_0^{(2)}$ grows as
+# $0.9 \log t$. **Do all other weights stay finite, as the theorem also says?** No: off the diagonal they fall as
+# $-0.1 \log t$, and four entries of $W_1^{(2)}$ that should stay at 0 grow as $0.2 \log t$.
+#
+# Both phases are gradient flows on population losses, which can be computed exactly: there are 24 edge orders, and
+# label symmetry takes care of the labels. We solve them to $t = 10^8$. Layers and positions count from 0; symbols with
+# indices, such as $W_1^{(1)}$, are the paper's, which counts from 1.
 
 # %%
 import jax
@@ -84,13 +87,12 @@ np.testing.assert_allclose(velocity(at), -s + rewarded * s / (s[1] + s[2]), rtol
 # %%
 phase_1 = flow.solve(field, jnp.zeros(T), times, rtol=1e-10, atol=1e-12, dense=True)
 w = np.asarray(phase_1.states)
-kinds = {"w(1)": 1, "w(2), w(4), w(6), w(8)": 2, "w(0), w(3), w(5), w(7), w(9)": 3}
-lines = [plotting.Line(name, later, w[1:, k], colour) for colour, (name, k) in enumerate(kinds.items())]
-panel = plotting.LinePanel("Phase I: layer 0 learns to attend to the predecessor", "weight", lines)
-plotting.line_panels([panel], "time t of the flow")
+phase_1.plot(
+    [f"w({k})" for k in range(T)], title="Phase I: layer 0 learns to attend to the predecessor", ylabel="weight"
+)
 
 # %% [markdown]
-# The weight of the predecessor grows, and all others fall.
+# The weight of the predecessor, w(1), grows, and all others fall.
 #
 # ## How fast?
 #
@@ -208,3 +210,13 @@ assert int(activations.outputs[1].argmax()) == 6
 
 # %% [markdown]
 # The last position attends to the goal's edge, and the model predicts the branching token: it is the circuit.
+#
+# ## Exercise
+#
+# How fast does $L_{1a}$ fall in Phase II? Find the limit of $t L_{1a}$ from the last state of the flow.
+# The solution is in the next cell, which is collapsed.
+
+# %% tags=["hide-cell"] jupyter={"source_hidden": true}
+loss = jax.jit(flow.population_loss(second, flow.PLAN, family))(phase_2.states[-1])
+print(f"t L1a = {times[-1] * loss:.4f}, derived {49 / 5}")
+np.testing.assert_allclose(times[-1] * loss, 49 / 5, rtol=1e-2)

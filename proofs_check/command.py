@@ -6,7 +6,8 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 
-File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
+from circuits.cli.options import File
+
 Patterns = Annotated[tuple[str, ...], arg(metavar="GLOB")]
 Registries = Annotated[tuple[Path, ...], arg(metavar="PATH")]
 Seconds = Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="")]
@@ -27,23 +28,26 @@ def verify(
 ) -> int:
     """Decide every claim and compare the verdicts with the recorded ones.
 
-    Exit code 0: every verdict is the recorded one and every control came out as expected. 1: otherwise. 2: bad usage.
+    A claim is a statement of a paper, or one of our own. Its verdict (holds, amended, fails or open) is computed from
+    evidence. Controls are variants of the statement, most of them wrong, which the check must judge correctly.
+
+    Exit code 0: every verdict is the recorded one, and every control came out as expected. 1: otherwise. 2: bad usage.
     130: interrupted.
 
     Example: circuits verify --only 'lemma-3.*' --markdown report.md
 
     Args:
-        only: decide the claims whose id matches, such as 'lemma-3.*'; commas separate several.
-        json: write the results with all their evidence as JSON.
-        markdown: write a table and the findings as Markdown.
-        junit: write a test case for each claim as JUnit XML.
-        html: write a self-contained page for a browser.
-        claims: decide the claims of this registry instead: a YAML file, or a Python file that defines CLAIMS.
+        only: decide the claims whose id matches a pattern such as 'lemma-3.*', or several, separated by commas.
+        json: write the results with all their evidence to this file, as JSON.
+        markdown: write a table of the verdicts and the findings to this file, as Markdown.
+        junit: write a test case for each claim to this file, as JUnit XML.
+        html: write a page for a browser to this file.
+        claims: decide the claims of this file instead of ours: YAML, or Python that defines CLAIMS.
         all: with --claims, decide our claims and those of installed packages as well.
         list: list the claims without deciding them.
         jobs: number of claims to decide in parallel, each in a process of its own.
-        time_limit: stop a claim's check after this many seconds; it then counts as an error.
-        fresh: ignore cached results of the same code on the same data.
+        time_limit: stop a claim's check after this many seconds; it then counts as an error. By default there is none.
+        fresh: decide anew instead of reusing the results of the same code on the same data.
     """
     from circuits import checks
     from circuits.cli import usage

@@ -1,11 +1,12 @@
-"""The verdicts in README.md and FINDINGS.md, written from the registries: ``python -m proofs_check.prose``.
+"""The verdicts in README.md, FINDINGS.md and docs/theory, from the registries: ``python -m proofs_check.prose``.
 
-README has a table and a line of counts between two comments. A heading of FINDINGS names claims, and their verdicts are
-written after the ids. Everything else in these files is written by hand.
+README and docs/theory/index.md have a table between two comments, the one with numbers of claims, the other with their
+ids. Wherever FINDINGS or a page of docs/theory writes an id followed by a verdict, `corollary-1.loss` (fails), the
+verdict is that of the registry. Everything else in these files is written by hand.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -15,16 +16,39 @@ from proofs_check.verification import own_claims
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- verdicts: written by python -m proofs_check.prose -->", "<!-- end of verdicts -->"
 COLUMNS = {"holds": "hold", "amended": "true after a correction", "fails": "false", "open": "open"}
-HEADING = re.compile(r"^### (`[^\n]*)$", re.M)
+MENTION = re.compile(r"`([a-z0-9-]+\.[a-z0-9.-]+)` \((?:holds|amended|fails|open)(?:, numerically)?\)")
+PAGES = {
+    "Forward pass": "model",
+    "Gradients": "gradients",
+    "The circuit": "circuit",
+    "Theorem 2, Phase I": "dynamics",
+    "Theorem 2, Phase II": "dynamics",
+    "Theorem 3": "dynamics",
+    "Trained models": "trained",
+    "Standard transformers": "trained",
+    "Transfer matrices and reachability": "transfer",
+    "Speculative decoding": "speculative",
+}
+"""The page of docs/theory on each section of the registries."""
 
 
-def table(claims: Sequence[Claim]) -> str:
-    """Return a row for each section and a column for each verdict, followed by the counts."""
+def texts(claims: Sequence[Claim]) -> dict[Path, str]:
+    """Return the text that every file should have."""
+    readme, index = ROOT / "README.md", ROOT / "docs" / "theory" / "index.md"
+    tables = {readme: table(claims, number, "docs/theory/"), index: table(claims, ids)}
+    with_mentions = [ROOT / "FINDINGS.md", *sorted(index.parent.glob("*.md"))]
+    current = {path: path.read_text(encoding="utf-8") for path in (readme, *with_mentions)}
+    mentioned = {path: mentions(text, claims) if path in with_mentions else text for path, text in current.items()}
+    return {path: between(text, tables[path]) if path in tables else text for path, text in mentioned.items()}
+
+
+def table(claims: Sequence[Claim], cell: Callable[[Sequence[Claim]], str], folder: str = "") -> str:
+    """Return a row for each section, linked to its page, and a column for each verdict, followed by the counts."""
     rows = [f"| claims on | {' | '.join(COLUMNS.values())} |", "|---|" + "---|" * len(COLUMNS)]
     for section, group in groupby(claims, key=lambda claim: claim.section):
         members = list(group)
-        cells = [_cell([claim for claim in members if _word(claim) == word]) for word in COLUMNS]
-        rows.append(f"| {section} | {' | '.join(cells)} |")
+        cells = [cell([claim for claim in members if _word(claim) == word]) for word in COLUMNS]
+        rows.append(f"| [{section}]({folder}{PAGES[section]}.md) | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n\n" + count_verdicts(claims)
 
 
@@ -32,49 +56,47 @@ def count_verdicts(claims: Sequence[Claim]) -> str:
     """Return "61 claims: 22 hold, ..."."""
     number = {word: sum(_word(claim) == word for claim in claims) for word in COLUMNS}
     numerical = sum(claim.recorded.endswith("numerically") for claim in claims)
-    rest = f" A star marks the {numerical} on limits that rest on a simulation, not on a proof." if numerical else ""
+    rest = f" {numerical} of the limits rest on a simulation, not on a proof." if numerical else ""
     return (
         f"{len(claims)} claims: {number['holds']} hold, {number['amended']} are amended, {number['fails']} fail, "
         f"{number['open']} are open.{rest}"
     )
 
 
-def readme(text: str, claims: Sequence[Claim]) -> str:
-    """Return README's text with the table updated."""
+def number(claims: Sequence[Claim]) -> str:
+    """Return the number of claims, nothing for 0."""
+    return str(len(claims) or "")
+
+
+def ids(claims: Sequence[Claim]) -> str:
+    """Return the ids, those of one lemma or theorem together: ``lemma-3: content-1, position-1``."""
+    parts = []
+    for prefix, group in groupby(claims, key=lambda claim: claim.id.rpartition(".")[0]):
+        parts.append(f"{prefix}: {', '.join(claim.id.rpartition('.')[2] for claim in group)}")
+    return "; ".join(parts)
+
+
+def between(text: str, written: str) -> str:
+    """Return the text with ``written`` between the two comments."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table(claims)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{written}\n{END}{after}"
 
 
-def findings(text: str, claims: Sequence[Claim]) -> str:
-    """Return FINDINGS' text with the verdict after each id in a heading."""
+def mentions(text: str, claims: Sequence[Claim]) -> str:
+    """Return the text with the recorded verdict wherever a verdict follows an id."""
     recorded = {claim.id: claim.recorded for claim in claims}
-
-    def with_verdicts(heading: re.Match[str]) -> str:
-        ids = re.findall(r"`([^`]+)`", heading[1])
-        return "### " + ", ".join(f"`{name}` ({recorded[name]})" for name in ids)
-
-    return HEADING.sub(with_verdicts, text)
+    return MENTION.sub(lambda match: f"`{match[1]}` ({recorded[match[1]]})", text)
 
 
 def _word(claim: Claim) -> str:
     return claim.recorded.partition(",")[0]
 
 
-def _cell(claims: Sequence[Claim]) -> str:
-    """Return the ids, those of one lemma or theorem together: ``lemma-3: content-1, position-1``."""
-    parts = []
-    for prefix, group in groupby(claims, key=lambda claim: claim.id.rpartition(".")[0]):
-        names = [each.id.rpartition(".")[2] + "*" * each.recorded.endswith("numerically") for each in group]
-        parts.append(f"{prefix}: {', '.join(names)}")
-    return "; ".join(parts)
-
-
 def main() -> None:
-    """Rewrite both files."""
-    for name, update in (("README.md", readme), ("FINDINGS.md", findings)):
-        path = ROOT / name
-        path.write_text(update(path.read_text(encoding="utf-8"), own_claims()), encoding="utf-8")
+    """Rewrite the files."""
+    for path, text in texts(own_claims()).items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,12 @@ REGISTRIES = tuple(Path(__file__).parent / package / "claims.yaml" for package i
 
 
 def own_claims() -> tuple[Claim, ...]:
-    """Return the claims of this package, in the order of their registries. No check is imported."""
+    """Return the claims of this package, in the order of their registries. No check is imported.
+
+    Example:
+        >>> {claim.id: claim.recorded for claim in own_claims()}["lemma-5.content-1"]
+        'holds'
+    """
     return registry.unique(claim for path in REGISTRIES for claim in registry.load(path))
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 from importlib.metadata import version
+from pathlib import Path
 
 import jax
 import matplotlib
@@ -18,6 +19,13 @@ os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 if version("jaxlib") == "0.10.2":
     FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_experimental_ynn_fusion_type="
     os.environ["XLA_FLAGS"] = f"{FAST} {os.environ.get('XLA_FLAGS', '')}"
+
+# Compiled programs are stored on disk by their content, for other workers, for processes that tests start, and for the
+# next run. A changed function is a different program and is compiled again.
+COMPILED = str(Path(__file__).parents[1] / "build" / "compiled")
+jax.config.update("jax_compilation_cache_dir", COMPILED)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+os.environ |= {"JAX_COMPILATION_CACHE_DIR": COMPILED, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -1,33 +1,29 @@
-"""Every notebook runs in its folder, from first cell to last, in a fresh kernel, and is stored without outputs."""
+"""Notebooks are stored without outputs and import little; executing them stops at a failing cell."""
 
+import asyncio
+import importlib.util
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import jupytext
 import pytest
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.py"))
-SECONDS_PER_CELL = 300
 MAX_IMPORT_LINES = 6
+SOLUTION = {"tags": ["hide-cell"], "jupyter": {"source_hidden": True}}
 
-
-def execute(notebook: Any, folder: Path = FOLDER) -> Any:
-    """Run all cells in a folder; raises what a cell raises, with the cell's traceback.
-
-    A manager without kernel folders takes the kernel that ipykernel itself describes, which runs ``sys.executable``.
-    """
-    client = NotebookClient(notebook, timeout=SECONDS_PER_CELL, resources={"metadata": {"path": str(folder)}})
-    # A manager passed to the constructor would have to be shut down by the caller.
-    client.km = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
-    return client.execute()
+spec = importlib.util.spec_from_file_location("execute_notebooks", ROOT / "docs" / "execute_notebooks.py")
+assert spec is not None
+assert spec.loader is not None
+tool = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tool)
 
 
 @pytest.fixture(autouse=True)
@@ -35,18 +31,6 @@ def own_settings(tmp_path, monkeypatch):
     """No settings of the user."""
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path))
-
-
-def files() -> set[Path]:
-    return {path for path in FOLDER.rglob("*") if "__pycache__" not in path.parts}
-
-
-@pytest.mark.slow  # `make notebooks`
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_where_it_lies_and_writes_nothing_there(path):
-    before = files()
-    execute(jupytext.read(path))
-    assert files() == before
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -60,17 +44,75 @@ def test_a_notebook_is_stored_without_outputs_and_imports_little(path):
     assert not [line for line in imports if line.endswith("(")]
 
 
-def test_only_scripts_are_committed():
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_opens_with_a_question_and_has_one_exercise_with_a_collapsed_solution(path):
+    cells = jupytext.read(path).cells
+    assert "?**" in cells[0].source
+    hidden = [cell for cell in cells if dict(cell.metadata) == SOLUTION]
+    assert len(hidden) == 1
+    assert "assert" in hidden[0].source
+    assert "## Exercise" in cells[cells.index(hidden[0]) - 1].source
+
+
+def test_only_scripts_and_settings_of_jupyterlab_are_committed():
     tracked = subprocess.run(["git", "ls-files", "."], cwd=FOLDER, capture_output=True, text=True)
     if tracked.returncode:
         pytest.skip("the tests are not in a git repository")
-    assert {Path(name).suffix for name in tracked.stdout.splitlines()} == {".py"}
+    others = [name for name in tracked.stdout.splitlines() if Path(name).suffix != ".py"]
+    assert set(others) <= {".jupyter/labconfig/default_setting_overrides.json"}
 
 
-def test_a_cell_that_fails_fails_the_test():
+def test_jupyterlab_opens_scripts_as_notebooks():
+    settings = json.loads((FOLDER / ".jupyter" / "labconfig" / "default_setting_overrides.json").read_text())
+    assert settings["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"]["python"] == "Jupytext Notebook"
+
+
+def test_a_cell_that_fails_fails_the_execution_with_its_traceback():
     environment = new_code_cell("import os, sys\nprint(sys.executable, os.getcwd())")
     failing = new_code_cell("tokens = [3, 7]\nassert tokens == [7, 3], 'not the path'")
     notebook = new_notebook(cells=[environment, failing])
     with pytest.raises(CellExecutionError, match=r"(?s)assert tokens == \[7, 3\].*AssertionError.*not the path"):
-        execute(notebook)
+        asyncio.run(tool.execute(notebook))
     assert notebook.cells[0].outputs[0].text.split() == [sys.executable, str(FOLDER)]
+
+
+def test_executed_notebooks_hold_outputs_and_failures_and_written_files_are_reported(tmp_path, monkeypatch, capsys):
+    for name in ("SOURCES", "EXECUTED"):
+        monkeypatch.setattr(tool, name, tmp_path / name)
+    tool.SOURCES.mkdir()
+    scripts = {"good": "2 + 3", "bad": "1 / 0", "writes": "open('left', 'w').close()"}
+    for name, cell in scripts.items():
+        (tool.SOURCES / f"{name}.py").write_text(f"# %%\n{cell}\n")
+    good, bad, writes = (tool.SOURCES / f"{name}.py" for name in scripts)
+
+    async def execute(notebook, folder=tool.SOURCES, real=tool.execute):
+        return await real(notebook, folder)
+
+    monkeypatch.setattr(tool, "execute", execute)
+    assert asyncio.run(tool.execute_all([good]))
+    executed = tool.EXECUTED / "good.ipynb"
+    assert jupytext.read(executed).cells[0].outputs[0].data["text/plain"] == "5"
+    assert not asyncio.run(tool.execute_all([good, bad]))
+    assert "bad.py: a cell failed" in (message := capsys.readouterr().err)
+    assert "ZeroDivisionError" in message
+    assert not (tool.EXECUTED / "bad.ipynb").exists()
+    assert not asyncio.run(tool.execute_all([writes]))
+    assert str(tool.SOURCES / "left") in capsys.readouterr().err
+
+
+def test_a_notebook_is_stale_if_it_or_the_package_is_newer(tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    source, module, executed = tmp_path / "a.py", tmp_path / "circuits" / "m.py", tmp_path / "a.ipynb"
+    module.parent.mkdir()
+    for path in (source, module):
+        path.write_text("")
+        os.utime(path, (100, 100))
+    assert tool.stale(source, executed)
+    executed.write_text("")
+    os.utime(executed, (200, 200))
+    assert not tool.stale(source, executed)
+    os.utime(module, (300, 300))
+    assert tool.stale(source, executed)
+    os.utime(module, (100, 100))
+    os.utime(source, (300, 300))
+    assert tool.stale(source, executed)

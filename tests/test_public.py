@@ -8,11 +8,14 @@ import pytest
 
 PACKAGES = (
     "circuits",
+    "circuits.disentangled",
     "circuits.flow",
+    "circuits.one_layer",
     "circuits.plotting",
     "circuits.pretrained",
     "circuits.probes",
     "circuits.tasks",
+    "circuits.training",
     "circuits.transformer",
     "circuits.transformer.heads",
     "proofs_check",

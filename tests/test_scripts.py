@@ -34,6 +34,11 @@ def load(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+def times(folder: Path) -> dict[Path, int]:
+    """When each file was last written; bytecode is in a folder of its own."""
+    return {file: file.stat().st_mtime_ns for file in folder.iterdir() if file.is_file()}
+
+
 def check_figures(path: Path, toy: bool, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     savefig = Figure.savefig
 
@@ -43,10 +48,10 @@ def check_figures(path: Path, toy: bool, out: Path, monkeypatch: pytest.MonkeyPa
         savefig(self, *to, **options | {"dpi": 20})
 
     monkeypatch.setattr(Figure, "savefig", quick)
-    before = {file: file.stat().st_mtime_ns for file in path.parent.iterdir()}
+    before = times(path.parent)
     load(path, monkeypatch).main(toy=toy, out=out)
     assert {file.name for file in out.iterdir()} == WRITTEN.get(path.stem, {f"{path.stem}.png"})
-    assert before == {file: file.stat().st_mtime_ns for file in path.parent.iterdir()}
+    assert before == times(path.parent)
 
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)

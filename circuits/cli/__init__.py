@@ -80,7 +80,9 @@ def _run(arguments: list[str]) -> Any:
     command = _load(commands[name])
     from tyro import cli  # not needed for the overview
 
-    return cli(command, prog=f"circuits {name}", args=arguments[1:])
+    from circuits.cli.options import registry
+
+    return cli(command, prog=f"circuits {name}", args=arguments[1:], registry=registry())
 
 
 def _overview(commands: dict[str, EntryPoint]) -> str:

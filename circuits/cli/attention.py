@@ -1,10 +1,11 @@
 """``circuits attention`` and its options; ``attention_files`` does the work and imports jax and matplotlib."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, configure
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg, configure
+
+from circuits.cli.options import Checkpoint, Folder, Integer, Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,35 +15,41 @@ class AttentionOptions:
     Args:
         checkpoint: name of a shipped checkpoint, a run, a saved model, a folder in the Hugging Face layout, or a GGUF
             file.
-        out: folder for attention.{png,pdf,npz,html} and query.{png,pdf}; created if it does not exist.
+        out: folder for the files; created if it does not exist.
         examples: number of held-out problems to average over.
-        token: index of the predicted token in the answer, from 0; by default the branching token, the first that needs
-            look-ahead.
-        text: the text for a language model.
-        average_heads: average over attention heads.
-        as_written: rows and columns are positions as written; by default the edges of each problem are sorted into the
-            same order, those of the path first.
-        step: training step of a run; by default the latest.
-        seed: seed of a run; by default the first.
+        token: which token of the answer the model predicts while it is examined; 0 is the first. By default the
+            branching token, the first that depends on the goal.
+        text: the text that a language model reads; required for one.
+        average_heads: average over attention heads in attention.html and attention.npz too.
+        as_written: keep positions in the order of the prompt. By default the edges of each problem are sorted, those of
+            the path first, so that a position means the same in all problems.
+        step: training step of a run; by default that of its latest checkpoint.
+        seed: seed of a run; by default its first.
     """
 
-    checkpoint: Annotated[Positional[str], arg(metavar="CHECKPOINT")]
-    out: Annotated[Path, arg(metavar="DIR")]
+    checkpoint: Checkpoint
+    out: Folder
     examples: int = 544
-    token: int | None = None
-    text: str | None = None
+    token: Integer = None
+    text: Text = None
     average_heads: bool = False
     as_written: bool = False
-    step: int | None = None
-    seed: int | None = None
+    step: Integer = None
+    seed: Integer = None
 
 
 @configure(OmitArgPrefixes, FlagCreatePairsOff)
 def attention(options: Annotated[AttentionOptions, arg(name="")]) -> int:
-    """Extract the attention of a model while it predicts a token, as figures, arrays and an interactive page.
+    """Show where a model attends while it predicts a token: figures, arrays and an interactive page.
 
-    For a model of planning problems, maps are means over held-out problems; a language model reads --text. Exit code 0:
-    done. 2: bad usage.
+    A model of planning problems is averaged over held-out problems; a language model reads --text.
+
+    Single heads are in attention.html (an interactive page) and attention.npz (arrays).
+
+    Means over heads are in attention.{png,pdf} (the patterns of each layer) and query.{png,pdf} (what the position that
+    predicts the token attends to).
+
+    Exit code 0: done. 2: bad usage.
 
     Example: circuits attention star-2x5-mtp3 --out attention
 

@@ -11,6 +11,7 @@ from circuits import checks
 from circuits.cli import usage
 from circuits.cli.attention import AttentionOptions
 from circuits.cli.checkpoint import open_checkpoint, planning_format, progress_bars
+from circuits.cli.options import print_written
 from circuits.files import check_folder, write_arrays, write_text, writing
 from circuits.models import LoadedModel, held_out_problems
 from circuits.plotting import attention_grid, attention_page, query_heatmap, write_figure
@@ -31,7 +32,7 @@ def extract_attention(options: AttentionOptions) -> int:
     maps = _text_maps(opened, options) if opened.task is None else _planning_maps(screen, opened, options)
     with usage():
         write_maps(out, maps)
-    screen.print(f"wrote {out}/attention.{{png,pdf,npz,html}} and query.{{png,pdf}}", soft_wrap=True, markup=False)
+    print_written(screen, out, ["attention.{html,npz,pdf,png}", "query.{pdf,png}"])
     return 0
 
 

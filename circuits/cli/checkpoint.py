@@ -1,4 +1,4 @@
-"""Open a checkpoint and show progress bars: shared by ``circuits attention`` and ``circuits probe``."""
+"""Open a checkpoint and show progress bars: shared by ``circuits attention``, ``evaluate`` and ``probe``."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,14 +16,21 @@ from circuits.transformer.model import Predictor
 
 def open_checkpoint(checkpoint: str | Path, step: int | None = None, seed: int | None = None) -> LoadedModel:
     """Return ``load_model(checkpoint)``. Raises ValueError, naming the option, if the model is no transformer."""
-    try:
+    with naming_checkpoint():
         loaded = load_model(checkpoint, step=step, seed=seed)
-    except ValueError as error:
-        text = str(error)
-        raise ValueError(f"checkpoint{text.removeprefix('source')}" if text.startswith("source:") else text) from error
     transformer = isinstance(loaded.model, Predictor | OneLayer)
     checks.require(transformer, "checkpoint", "must hold a transformer", loaded.name)
     return loaded
+
+
+@contextmanager
+def naming_checkpoint() -> Iterator[None]:
+    """Name the argument "checkpoint" in errors, as on the command line; the library's loaders have other names."""
+    try:
+        yield
+    except ValueError as error:
+        argument, _, rest = str(error).partition(":")
+        raise ValueError(f"checkpoint:{rest}" if argument in ("source", "path", "file") else str(error)) from error
 
 
 def planning_format(loaded: LoadedModel) -> TokenFormat:

@@ -178,7 +178,7 @@ def probes(study: Study) -> Result:
 
 def _if_goal_matters(effects: PatchingEffects, figure: Figure, text: str) -> Result:
     """Return the result without figure if the goal has no significant effect, by which effects are divided."""
-    arrays = {name: np.asarray(value) for name, value in effects._asdict().items()}
+    arrays = {name: np.asarray(value) for name, value in effects._asdict().items() if name != "axes"}
     if abs(effects.span) > 3 * effects.span_error and effects.counted > 0:
         return Result(arrays, figure, text)
     nothing = f"the goal makes no difference: {effects.span:.4f} ± {effects.span_error:.4f} logits between twins"

@@ -4,129 +4,128 @@ The modules that carry them out import jax and matplotlib, so they are imported 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import (
-    FlagCreatePairsOff,
-    OmitArgPrefixes,
-    OmitSubcommandPrefixes,
-    Positional,
-    arg,
-    configure,
-    subcommand,
-)
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes, arg, configure, subcommand
 
-Checkpoint = Annotated[Positional[str], arg(metavar="CHECKPOINT")]
-Folder = Annotated[Path, arg(metavar="DIR")]
+from circuits.cli.options import Checkpoint, File, Folder, Integer, RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoresOptions:
     """Score every attention head of a checkpoint, and test each score against chance.
 
-    Models of planning problems are scored for the parts of the reverse reasoning circuit, language models for
-    previous-token, duplicate-token and induction heads. Writes scores.json and a heatmap of each score, and prints the
-    strongest heads: L5H1 is head 1 of layer 5, counted from 0.
+    A model of planning problems is scored for the parts of the reverse reasoning circuit, a language model for
+    previous-token, duplicate-token and induction heads.
+
+    Prints the strongest heads: L5H1 is head 1 of layer 5, both counted from 0. For a planning model, the line "backward
+    trace: L5H1 → L6H6 → L7H3" names those that read the edge into the goal, the edge before it, and so on.
+
+    Writes scores.json and a heatmap of each score.
 
     Example: circuits probe scores star-2x5-mtp3 --out scores
 
     Args:
         checkpoint: name of a shipped checkpoint, a run, a saved model, a folder in the Hugging Face layout, or a GGUF
             file.
-        out: folder for scores.json and a figure (PNG, PDF) of each score; created if it does not exist.
+        out: folder for scores.json and a heatmap (PNG, PDF) of each score; created if it does not exist.
         examples: number of held-out problems, or of random sequences for a language model.
-        token: index of the predicted token in the answer, from 0; by default the branching token, the first that needs
-            look-ahead.
-        level: familywise error rate over all heads and scores; at least 0.005 for a planning model.
-        length: for a language model, the number of random tokens that each sequence repeats; by default 25, or as many
-            as context and vocabulary allow.
-        step: training step of a run; by default the latest.
-        seed: seed of a run; by default the first.
+        token: which token of the answer the model predicts while it is examined; 0 is the first. By default the
+            branching token, the first that depends on the goal.
+        level: probability of calling any head above chance if none is, over all heads and scores together (familywise
+            error rate). At least 0.005 for a planning model.
+        length: number of random tokens that each sequence repeats, for a language model; by default 25, or fewer if its
+            context or vocabulary is too small.
+        step: training step of a run; by default that of its latest checkpoint.
+        seed: seed of a run; by default its first.
     """
 
     checkpoint: Checkpoint
     out: Folder
     examples: int = 256
-    token: int | None = None
+    token: Integer = None
     level: float = 0.05
-    length: int | None = None
-    step: int | None = None
-    seed: int | None = None
+    length: Integer = None
+    step: Integer = None
+    seed: Integer = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class InterventionsOptions:
     """Intervene on a planning model and measure the effect on its answers.
 
-    Runs activation patching, path patching, ablation, attention knock-out, logit lens and linear probes on planning
-    twins: pairs of problems that differ only in the goal. Writes interventions.npz, summary.json and a heatmap of each
-    sweep, and prints the summary.
+    Runs activation patching, path patching, ablation, attention knock-out, logit lens and linear probes on pairs of
+    problems that differ only in the goal.
+
+    Prints a summary. Writes it to summary.json, all numbers to interventions.npz, and a heatmap of each sweep.
 
     Example: circuits probe interventions star-2x5-mtp3 --out interventions
 
     Args:
         checkpoint: name of a shipped checkpoint, a run, or a saved model of planning problems.
-        out: folder for the results; created if it does not exist.
+        out: folder for the files; created if it does not exist.
         examples: number of held-out problems; linear probes are fitted on as many others.
-        token: index of the predicted token in the answer, from 0; by default the branching token, the first that needs
-            look-ahead.
-        step: training step of a run; by default the latest.
-        seed: seed of a run; by default the first.
+        token: which token of the answer the model predicts while it is examined; 0 is the first. By default the
+            branching token, the first that depends on the goal.
+        step: training step of a run; by default that of its latest checkpoint.
+        seed: seed of a run; by default its first.
     """
 
     checkpoint: Checkpoint
     out: Folder
     examples: int = 256
-    token: int | None = None
-    step: int | None = None
-    seed: int | None = None
+    token: Integer = None
+    step: Integer = None
+    seed: Integer = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdjacencyOptions:
     """Test which power of a graph's adjacency matrix, or reachability, each matrix of a checkpoint holds.
 
-    Compares every attention head, layer and transfer matrix with the powers, against three null hypotheses. Writes
-    adjacency.json and figures, and prints the matrices that agree best. A checkpoint trained on walks in one graph is
-    tested for that graph, unless --graph names another.
+    Compares every attention head, layer and transfer matrix with each power A^k of the adjacency matrix A. A matrix
+    holds a power if they agree more than with renamed nodes, with rewired edges, and in untrained models.
+
+    Prints the matrices that agree best. Writes all comparisons to adjacency.json, and figures.
 
     Example: circuits probe adjacency dag-injection --out powers
 
     Args:
         checkpoint: name of a shipped checkpoint, a run, a saved model, a folder in the Hugging Face layout, or a GGUF
             file.
-        out: folder for adjacency.json and the figures; created if it does not exist.
-        graph: file with an edge list, "u v" on each line, or GraphML; required unless the checkpoint was trained on one
-            graph. It must have as many nodes as that graph, or for other checkpoints at most as many as there are
-            labels.
-        node_tokens: file with the token of each node, one on each line in node order; required for a language model.
-        powers: the highest power of the adjacency matrix.
-        draws: number of renamed graphs, rewired graphs and bootstrap resamples.
-        level: familywise error rate over all matrices and references.
-        sources: comma-separated kinds of matrices: heads, transfer, layers, jacobian. By default all that the model has
-            except jacobian.
-        head: the prediction head whose logits are read, from 0.
-        examples: number of problems to average Jacobians over.
-        untrained: number of untrained models to compare with; by default 39, and 0 for language models.
-        step: training step of a run; by default the latest.
-        seed: seed of a run; by default the first.
-        over_training: also score every checkpoint of a run.
+        out: folder for the files; created if it does not exist.
+        graph: edge list, with "u v" on each line, or GraphML. By default the graph whose walks the checkpoint was
+            trained on; required for any other checkpoint. It must have as many nodes as that graph, and otherwise at
+            most as many as the model has labels.
+        node_tokens: the token of each node, one on each line in node order; required for a language model, and only for
+            one.
+        powers: the highest power k.
+        draws: number of renamed graphs, of rewired graphs, and of bootstrap resamples for the intervals.
+        level: probability of calling any matrix above chance if none is, over all matrices and powers together
+            (familywise error rate).
+        sources: kinds of matrices, separated by commas, out of heads, transfer, layers and jacobian; by default all
+            that the model has except jacobian.
+        head: prediction head whose logits are read; 0 predicts the next token.
+        examples: number of problems over which jacobian is averaged.
+        untrained: number of untrained models to compare with; by default 39, and none for a language model.
+        step: training step of a run; by default that of its latest checkpoint.
+        seed: seed of a run; by default its first.
+        over_training: also score every saved checkpoint of a run, and draw the scores over training.
     """
 
     checkpoint: Checkpoint
     out: Folder
-    graph: Path | None = None
-    node_tokens: Path | None = None
+    graph: File = None
+    node_tokens: File = None
     powers: int = 4
     draws: int = 1000
     level: float = 0.05
-    sources: str = ""
+    sources: Annotated[str, arg(metavar="KINDS", help_behavior_hint="")] = ""
     head: int = 0
     examples: int = 64
-    untrained: int | None = None
-    step: int | None = None
-    seed: int | None = None
+    untrained: Integer = None
+    step: Integer = None
+    seed: Integer = None
     over_training: bool = False
 
 
@@ -134,21 +133,23 @@ class AdjacencyOptions:
 class DevelopmentOptions:
     """Score the parts of the circuit at every checkpoint of a run, and report the training step at which each formed.
 
-    Writes development.npz with the scores of every head at every step, and a figure. A repeated command resumes.
+    Prints those steps. Writes the scores of every head at every step to development.npz, and a figure.
+
+    To resume an interrupted command, repeat it: checkpoints that have scores are skipped.
 
     Example: circuits probe development runs/mtp3-0 --out development
 
     Args:
-        run: folder of a run with several checkpoints (circuits train --keep-every).
-        out: folder for development.{npz,png,pdf}; created if it does not exist.
+        run: folder of a run that kept several checkpoints (see circuits train --keep-every).
+        out: folder for the files; created if it does not exist.
         examples: number of held-out problems at each checkpoint.
-        seed: seed of the run; by default the first.
+        seed: seed of the run; by default its first.
     """
 
-    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    run: RunFolder
     out: Folder
     examples: int = 256
-    seed: int | None = None
+    seed: Integer = None
 
 
 Options = (
@@ -163,12 +164,12 @@ Options = (
 def probe(options: Annotated[Options, arg(name="")]) -> int:
     """Find the circuit in a checkpoint: by attention scores, interventions, adjacency matrices, and over training.
 
-    Writes figures and numbers to a folder. Exit code 0: done. 2: bad usage.
+    Exit code 0: done. 2: bad usage.
 
     Example: circuits probe scores star-2x5-mtp3 --out scores
 
     Args:
-        options: the kind of probe; circuits probe scores --help explains its options.
+        options: the kind of probe; "circuits probe KIND --help" explains its options.
     """
     if isinstance(options, ScoresOptions):
         from circuits.cli.probe_scores import probe_scores

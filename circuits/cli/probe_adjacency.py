@@ -10,6 +10,7 @@ from rich.console import Console
 from circuits import checks
 from circuits.cli import usage
 from circuits.cli.checkpoint import open_checkpoint, progress_bars
+from circuits.cli.options import print_written
 from circuits.cli.probe import AdjacencyOptions
 from circuits.cli.probe_adjacency_inputs import Plan, make_plan, title_of
 from circuits.cli.probe_adjacency_report import figures, report, table, training_figure
@@ -59,7 +60,7 @@ def probe_adjacency(options: AdjacencyOptions) -> int:
     screen.print(table(title, matrices.names, findings))
     if constant:
         screen.print(f"omitted, because their rows are constant: {', '.join(constant)}", soft_wrap=True, markup=False)
-    screen.print(f"wrote {options.out}", soft_wrap=True, markup=False)
+    print_written(screen, options.out, ["adjacency.json", *(f"{name}.{{pdf,png}}" for name in drawn)])
     return 0
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from circuits import checks
 from circuits.cli import usage
 from circuits.cli.checkpoint import open_checkpoint, planning_format, progress_bars
+from circuits.cli.options import print_written
 from circuits.cli.probe import DevelopmentOptions
 from circuits.files import check_folder, checksum, read_arrays, write_arrays, writing
 from circuits.models import LoadedModel, held_out_problems
@@ -62,7 +63,7 @@ def probe_development(options: DevelopmentOptions) -> int:
         write_figure(options.out, "development", development_figure(title, scored_steps, strengths))
     baselines = _untrained_strengths(function, first, problems[:NULL_EXAMPLES])
     screen.print(_table(f"{options.run.name}, seed {seed}", scored_steps, strengths, baselines))
-    screen.print(f"wrote {options.out}", soft_wrap=True, markup=False)
+    print_written(screen, options.out, ["development.{npz,pdf,png}"])
     return 0
 
 

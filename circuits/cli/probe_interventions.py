@@ -12,6 +12,7 @@ from circuits import checks
 from circuits.cli import usage
 from circuits.cli.checkpoint import open_checkpoint, planning_format, progress_bars
 from circuits.cli.intervention_sweeps import SWEEPS, Study
+from circuits.cli.options import print_written
 from circuits.cli.probe import InterventionsOptions
 from circuits.files import check_folder, write_arrays, write_text, writing
 from circuits.models import held_out_problems
@@ -35,6 +36,7 @@ def probe_interventions(options: InterventionsOptions) -> int:
         table.add_column(column)
     summary: dict[str, Any] = {"format": FORMAT, "model": study.name, "problems": count}
     arrays: dict[str, np.ndarray] = {}
+    drawn: list[str] = []
     with progress_bars(screen) as add_bar:
         for name, sweep in SWEEPS.items():
             bar = add_bar(name, count)
@@ -45,11 +47,13 @@ def probe_interventions(options: InterventionsOptions) -> int:
             table.add_row(name, result.text)
             with usage(), writing(options.out):
                 if result.figure is not None:
-                    write_figure(options.out, name.replace(",", "").replace(" ", "-"), result.figure)
+                    file = name.replace(",", "").replace(" ", "-")
+                    write_figure(options.out, file, result.figure)
+                    drawn.append(f"{file}.{{pdf,png}}")
                 write_arrays(options.out / "interventions.npz", arrays)
                 write_text(options.out / "summary.json", json.dumps(summary, indent=2) + "\n")
     screen.print(table)
-    screen.print(f"wrote {options.out}", soft_wrap=True, markup=False)
+    print_written(screen, options.out, ["summary.json", "interventions.npz", *drawn])
     return 0
 
 

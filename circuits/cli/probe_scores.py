@@ -13,6 +13,7 @@ from rich.table import Table
 from circuits import checks
 from circuits.cli import usage
 from circuits.cli.checkpoint import open_checkpoint, planning_format, progress_bars
+from circuits.cli.options import print_written
 from circuits.cli.probe import ScoresOptions
 from circuits.files import check_folder, write_text, writing
 from circuits.models import LoadedModel, held_out_problems
@@ -28,13 +29,15 @@ from circuits.probes import (
     repeated_sequences,
 )
 from circuits.probes.attention.planning import MIN_LEVEL
-from circuits.probes.attention.scores import FILE_KEYS
 
+FORMAT = 2
+"""Format of scores.json. Format 2 names scores and tests as in this program; older files, which have no number, call
+backward_trace trace, distractor_attention astray, edge_attention_elsewhere link, and distractor astray."""
 LENGTH = 25
 """The default number of tokens in half a sequence, if context and vocabulary of the model allow it."""
 STRONGEST = "strongest heads"
-Report = tuple[dict[str, Any], Table, dict[str, Figure]]
-"""The content of scores.json, the table, and figures by name."""
+Report = tuple[dict[str, Any], tuple[Table | str, ...], dict[str, Figure]]
+"""The content of scores.json, what to print, and figures by name."""
 
 
 def probe_scores(options: ScoresOptions) -> int:
@@ -45,15 +48,16 @@ def probe_scores(options: ScoresOptions) -> int:
         checks.integer("examples", options.examples, min_value=2)
         checks.require(0 < options.level < 1, "level", "must lie between 0 and 1", options.level)
         opened = open_checkpoint(options.checkpoint, options.step, options.seed)
-    report, table, figures = (
+    report, printed, figures = (
         _language_report(opened, options) if opened.task is None else _planning_report(screen, opened, options)
     )
     with usage(), writing(options.out):
-        write_text(options.out / "scores.json", json.dumps(report, indent=2) + "\n")
+        write_text(options.out / "scores.json", json.dumps({"format": FORMAT, **report}, indent=2) + "\n")
         for name, figure in figures.items():
             write_figure(options.out, name, figure)
-    screen.print(table)
-    screen.print(f"wrote {options.out}", soft_wrap=True, markup=False)
+    for part in printed:
+        screen.print(part, soft_wrap=isinstance(part, str))
+    print_written(screen, options.out, ["scores.json", *(f"{name}.{{pdf,png}}" for name in figures)])
     return 0
 
 
@@ -78,7 +82,26 @@ def _planning_report(screen: Console, opened: LoadedModel, options: ScoresOption
             np.nan_to_num(mean), f"{opened.name}: {name}", significant=marked, limits=(0.0, 1.0)
         )
     about = {"model": opened.name, "problems": len(problems), "position": query, "level": options.level}
-    return {**about, "scores": {FILE_KEYS[name]: _as_json(score) for name, score in findings.items()}}, table, figures
+    scores = {name: _as_json(finding) for name, finding in findings.items()}
+    return {**about, "scores": scores}, (table, backward_trace(findings["backward_trace"])), figures
+
+
+def backward_trace(finding: Finding) -> str:
+    """Name the strongest attention head above chance at each hop: as a chain if each hop is in a later layer."""
+    mean, significant = finding.score.mean, finding.significant
+    hops = np.flatnonzero(significant.any(axis=(0, 1))).tolist()
+    heads = [np.argwhere(_is_max(mean[..., hop], significant[..., hop]))[0].tolist() for hop in hops]
+    names, layers = [f"L{layer}H{head}" for layer, head in heads], [layer for layer, _ in heads]
+    if not heads:
+        return "backward trace: no head is above chance"
+    if hops == list(range(len(hops))) and layers == sorted(set(layers)):
+        return f"backward trace: {' → '.join(names)}"
+    at_hops = ", ".join(f"{name} at hop {hop}" for name, hop in zip(names, hops, strict=True))
+    return f"backward trace: {at_hops}; not hop by hop through the layers"
+
+
+def _is_max(values: np.ndarray, marked: np.ndarray) -> np.ndarray:
+    return marked & (values == values[marked].max())
 
 
 def _by_hop(findings: dict[str, Finding]) -> Iterator[tuple[str, Finding]]:
@@ -111,7 +134,7 @@ def _language_report(opened: LoadedModel, options: ScoresOptions) -> Report:
         table.add_row(kind, str(int(marked.sum())), strongest(mean, marked))
         figures[kind] = head_score_heatmap(mean, f"{opened.name}: {kind}", significant=marked, limits=(0.0, 1.0))
     about = {"model": opened.name, "sequences": options.examples, "length": length, "level": options.level}
-    return {**about, "scores": {kind: _as_json(part) for kind, part in kinds.items()}}, table, figures
+    return {**about, "scores": {kind: _as_json(part) for kind, part in kinds.items()}}, (table,), figures
 
 
 def _table(title: str, columns: tuple[str, ...]) -> Table:
@@ -133,8 +156,7 @@ def strongest(values: np.ndarray, marked: np.ndarray | None = None, count: int =
 def _as_json(part: Any) -> Any:
     """Convert records to objects, arrays to lists, and numbers that are not finite to None."""
     if isinstance(part, Finding | Interval | HeadEvidence):
-        keys = {"distractor": "astray"}  # the key in the file
-        return {keys.get(name, name): _as_json(value) for name, value in part._asdict().items()}
+        return {name: _as_json(value) for name, value in part._asdict().items()}
     if part is None or np.asarray(part).dtype == bool:
         return None if part is None else np.asarray(part).tolist()
     values = np.asarray(part, np.float64)

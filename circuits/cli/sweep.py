@@ -6,36 +6,42 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from circuits.cli import usage
+from circuits.cli.options import File, Folder, Integer, print_written
+
+X = "task.examples"
+"""The default horizontal axis."""
 
 
 def sweep(
     grid: Annotated[Positional[Path], arg(metavar="GRID.yaml")],
-    out: Annotated[Path, arg(metavar="DIR")],
-    workers: int | None = None,
-    figure: Annotated[Path | None, arg(metavar="FILE")] = None,
-    x: str = "task.examples",
-    slurm: Annotated[str, arg(metavar="PARTITION")] = "",
+    out: Folder,
+    workers: Integer = None,
+    figure: File = None,
+    x: Annotated[str, arg(metavar="FIELD")] = X,
+    slurm: Annotated[str, arg(metavar="PARTITION", help_behavior_hint="")] = "",
     hours: int = 24,
     gpus: int = 0,
 ) -> int:
     """Train every combination of a grid of settings, and average over seeds.
 
-    Writes DIR/results.csv, runs to DIR/runs, and the reasons of failures to DIR/failed. A repeated command skips
-    finished runs, resumes interrupted ones and retries failed ones; several commands at the same time share the runs.
-    Exit code 0: nothing failed. 1: a run failed. 2: bad usage. 130: interrupted.
+    Writes the means to DIR/results.csv, each run to a folder in DIR/runs, and why runs failed to DIR/failed.
+
+    A repeated command skips finished runs, resumes interrupted ones and retries failed ones. Several commands at the
+    same time share the runs.
+
+    Exit code 0: no run failed. 1: a run failed. 2: bad usage. 130: interrupted.
 
     Example: circuits sweep examples/sweeps/figure_2_star_cpu.yaml --out sweeps/star
 
     Args:
         grid: YAML file with a preset, fields to set, and the values of fields to combine.
         out: folder of the sweep; created if it does not exist.
-        workers: runs at a time, each in a process that uses all devices; by default one for each available CPU, or one
-            if there is an accelerator. 0: only show the results so far.
-        figure: PNG file for a figure of accuracy against x.
-        x: horizontal axis of the figure: a numeric field of the grid, or "parameters".
-        slurm: partition of Slurm to submit the runs to, at most --workers at a time (by default 256); returns at once.
-        hours: time limit of a submitted run.
-        gpus: GPUs of a submitted run.
+        workers: runs at a time; by default as many as CPUs, or 1 with an accelerator. 0: only show the results so far.
+        figure: draw accuracy against --x into this PNG file.
+        x: horizontal axis of the figure: a numeric field of the grid, or "parameters" for the size of the model.
+        slurm: submit the runs to this partition of Slurm, at most --workers (by default 256) at a time, and return.
+        hours: time limit of each run with --slurm.
+        gpus: GPUs of each run with --slurm.
     """
     from rich.console import Console
 
@@ -51,6 +57,7 @@ def sweep(
         checks.integer("hours", hours, 1)
         checks.integer("gpus", gpus, 0)
         jobs = read_grid(grid)
+        checks.require(figure is not None or x == X, "x", "must be left out without --figure", x)
         if figure is not None:
             check_writable("figure", figure)
             checks.require(figure.suffix == ".png", "figure", "must end in .png", str(figure))
@@ -72,7 +79,8 @@ def sweep(
     if figure is not None:
         if drawn := sweep_report.sweep_figure(cells, x):
             drawn.savefig(figure, dpi=150)
+            screen.print(f"wrote {figure}", soft_wrap=True, markup=False)
         else:
             screen.print("no run is finished: no figure", style="yellow")
-    screen.print(f"wrote {out / 'results.csv'}", soft_wrap=True, markup=False)
+    print_written(screen, out, ["results.csv", "runs", *(["failed"] if failures else [])])
     return int(bool(failures))

@@ -9,13 +9,12 @@ from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, arg, configure, subc
 from tyro.extras import subcommand_type_from_defaults
 
 from circuits.cli import UsageError, usage
+from circuits.cli.options import Folder, print_written
 from circuits.tasks.star.config import StarConfig
 from circuits.tasks.task import TASKS, TaskConfig
 from circuits.training.config import TrainConfig
 from circuits.training.devices import Devices
 from circuits.training.presets import PRESETS
-
-Folder = Annotated[Path, arg(metavar="DIR")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +38,8 @@ class New:
     Args:
         out: folder of the run; created if it does not exist.
         resume: continue the run in the folder, if there is one.
-        tensorboard: also write the metrics for TensorBoard, into the folder's ``tensorboard``.
-        graph: train on another kind of graphs, with the fields of the preset's task that it has.
+        tensorboard: also write the metrics for TensorBoard, into DIR/tensorboard.
+        graph: train on another kind of graphs than the preset, with the same values of the fields that both tasks have.
         devices: where to compute.
         config: what to train.
     """
@@ -48,7 +47,7 @@ class New:
     out: Folder
     resume: bool = False
     tensorboard: bool = False
-    graph: Annotated[str | None, arg(name="task.graph", metavar=f"{{{','.join(TASKS)}}}")] = None
+    graph: Annotated[str | None, arg(name="task.graph", metavar=f"{{{','.join(TASKS)}}}", help_behavior_hint="")] = None
     devices: Devices = field(default_factory=Devices)
     config: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
@@ -85,28 +84,31 @@ Without = Annotated[NoPreset, subcommand("none", description="no preset: continu
 @configure(FlagCreatePairsOff)
 def train(
     preset: Annotated[Preset | Without, arg(name="")] = NO_PRESET,
-    resume: Annotated[Path | None, arg(metavar="RUN")] = None,
+    resume: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="")] = None,
 ) -> int:
     """Train a transformer from a preset, any field of which can be changed, or resume a run.
 
-    Writes config.json, metrics.jsonl, checkpoints, and graph.txt for walks in one graph. A stopped run is resumed by
-    --resume RUN, or by its own command with --resume, and ends with exactly the same parameters. Exit code 0: done. 1:
-    a loss became infinite, or the disk is full. 2: bad usage. 130: interrupted.
+    Writes config.json, metrics.jsonl and checkpoints, and graph.txt if the task is walks in one graph.
 
-    ``circuits train PRESET --help`` lists every field.
+    The command circuits train PRESET --help lists the fields of a preset and their values.
+
+    To resume a stopped run, give --resume RUN, or repeat its command with --resume at the end. Its parameters will be
+    exactly the same as if it had not stopped.
+
+    Exit code 0: done. 1: a loss became infinite, or the disk is full. 2: bad usage. 130: interrupted.
 
     Example: circuits train tiny-mtp3 --out runs/tiny-mtp3
 
     Args:
-        preset: the preset, and the fields to change.
-        resume: folder of a run to continue as it began; needs no preset.
+        preset: what to train.
+        resume: continue the run in this folder, which has its own config: leave out the preset.
     """
     new = None if isinstance(preset, NoPreset) else preset
     if (new is None) == (resume is None):
         raise UsageError(f"train: needs one of these presets, or --resume RUN: {', '.join(PRESETS)}")
     from circuits.cli.training import run_and_show
     from circuits.tasks.task import build_task
-    from circuits.training import loop, tensorboard
+    from circuits.training import loop, run_folder, tensorboard
     from circuits.training.parallel import is_first_process, start
     from circuits.training.progress import console
     from circuits.training.records import as_json, from_json
@@ -132,5 +134,6 @@ def train(
     screen.quiet = not is_first_process()
     code = run_and_show(run, screen, f"resume with: circuits train --resume {out}", more)
     if code == 0:
-        screen.print(f"wrote {out}", soft_wrap=True, markup=False)
+        names = (run_folder.CONFIG, run_folder.METRICS, run_folder.CHECKPOINTS, *task.files, tensorboard.FOLDER)
+        print_written(screen, out, [name for name in names if (out / name).exists()])
     return code

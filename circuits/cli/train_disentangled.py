@@ -1,22 +1,21 @@
 """``circuits train-disentangled``: train the paper's disentangled transformers."""
 
-from pathlib import Path
-from typing import Annotated
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes
 
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
-
+from circuits.cli.options import Folder, print_written
 from circuits.training.disentangled.config import DisentangledConfig
 
-Folder = Annotated[Path, arg(metavar="DIR")]
 DEFAULT = DisentangledConfig()
 
 
 def train_disentangled(out: Folder, config: OmitArgPrefixes[FlagCreatePairsOff[DisentangledConfig]] = DEFAULT) -> int:
     """Train the paper's disentangled transformers on random star graphs, several seeds side by side.
 
-    Writes config.json, metrics.jsonl, snapshots and checkpoints, and prints the metrics of the last step. The same
-    command resumes a stopped run. Exit code 0: done. 1: a loss became infinite, or the disk is full. 2: bad usage.
-    130: interrupted.
+    Prints the metrics of the last step. Writes config.json, metrics.jsonl, snapshots and checkpoints.
+
+    To resume a stopped run, repeat its command.
+
+    Exit code 0: done. 1: a loss became infinite, or the disk is full. 2: bad usage. 130: interrupted.
 
     Example: circuits train-disentangled --out runs/reduced-mtp --steps 40000
 
@@ -43,5 +42,6 @@ def train_disentangled(out: Folder, config: OmitArgPrefixes[FlagCreatePairsOff[D
             values = [record[name] for record in last]
             table.add_row(name, *(f"{value:.4f}" for value in (sum(values) / len(values), min(values), max(values))))
         screen.print(table)
-        screen.print(f"wrote {out}", soft_wrap=True, markup=False)
+        names = (run_folder.CONFIG, run_folder.METRICS, run_folder.SNAPSHOTS, run_folder.CHECKPOINTS)
+        print_written(screen, out, [name for name in names if (out / name).exists()])
     return code

@@ -79,7 +79,16 @@ def log_hardmax(logits: Float[Array, "rows T"]) -> Float[Array, "rows T"]:
 def context_positions(tokens: Tokens | Sequence[int], goal: int) -> tuple[int, int]:
     """Return (t_v, t_end), the positions of v and u_end in the edge (v, u_end), counted from 0; t_v = t_end - 1.
 
-    Raises ValueError if the goal is not the target of exactly one edge.
+    Args:
+        tokens: node labels of the prompt [T], whose last two are its query.
+        goal: label of u_end.
+
+    Raises:
+        ValueError: if the goal is not the target of exactly one edge.
+
+    Example:
+        >>> context_positions([3, 7, 6, 0, 7, 2, 3, 6, 0, 3], goal=0)
+        (2, 3)
     """
     targets = [t for t in range(1, len(tokens) - 2, 2) if int(tokens[t]) == goal]
     checks.require(len(targets) == 1, "goal", "must be the target of exactly one edge of tokens", goal)

@@ -15,7 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from circuits import display
 from circuits.disentangled.weights import Weights, check_prompt, sizes
+from circuits.display import Figure
 from circuits.typing import Causal, Content, OverLabels, OverPositions, Position, Tokens
 
 
@@ -35,6 +37,36 @@ class Activations(NamedTuple):
     log_attention: tuple[Position, ...]
     attention: tuple[Position, ...]
     outputs: tuple[OverLabels, ...]
+
+    def plot(self, tokens: Tokens | None = None, *, title: str = "") -> Figure:
+        """Draw the attention of every layer.
+
+        Args:
+            tokens: labels of the rows and columns [T]; by default the positions 0 .. T - 1.
+            title: above all layers.
+
+        Returns:
+            A figure with one axes for each layer.
+
+        Raises:
+            ValueError: for a batch, or if only the last row of a layer was computed.
+
+        Example:
+            >>> from circuits.disentangled.weights import zeros
+            >>> tokens = jnp.asarray([0, 1, 0, 2, 2, 0])
+            >>> [ax.get_title() for ax in forward(zeros(1, 4, 6), tokens).plot(tokens).axes[:1]]
+            ['Layer 0']
+        """
+        panels = [(f"Layer {layer}", pattern) for layer, pattern in enumerate(self.attention)]
+        labels = range(len(self.attention[0])) if tokens is None else tokens
+        return display.plotting.attention_heatmaps(panels, labels, title=title)
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        rows = [(f"prediction head on layer {layer}", output) for layer, output in enumerate(self.outputs)]
+        names = [(name, int(output.argmax()), float(output.max())) for name, output in rows]
+        head = ("output", "most likely label", "probability")
+        return display.table("Predictions", head, names) + display.picture(self.plot())
 
 
 def forward(

@@ -15,7 +15,12 @@ from circuits.disentangled.weights import Layer, Weights
 
 
 def save_weights(path: str | Path, weights: Weights, notes: dict[str, str] | None = None) -> None:
-    """Write the blocks of every layer, in their own dtype, with ``notes`` as metadata.
+    """Write the blocks of every layer to a safetensors file, in their own dtype.
+
+    Args:
+        path: the file.
+        weights: one ``Layer`` for each layer.
+        notes: metadata of the file.
 
     Example:
         >>> import tempfile
@@ -37,8 +42,16 @@ def save_weights(path: str | Path, weights: Weights, notes: dict[str, str] | Non
 def load_weights(path: str | Path) -> Weights:
     """Return the weights of a file that ``save_weights`` wrote, bit for bit.
 
+    Args:
+        path: the file.
+
     Raises:
         ValueError: naming the damaged file, or the block that is missing or not square.
+
+    Example:
+        >>> from circuits import models
+        >>> len(load_weights(models.checkpoint_path("disentangled-mtp")))  # layers
+        2
     """
     try:
         with safe_open(path, framework="numpy") as file:

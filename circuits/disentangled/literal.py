@@ -35,6 +35,19 @@ def forward(weights: Weights, tokens: Tokens) -> LiteralActivations:
 
     ``outputs[l - 1]`` is the last row of X^(L) V, where V selects the content block at the end of the attention output
     of layer l: f2 is ``outputs[0]`` and, at depth 2, f1 is ``outputs[1]``.
+
+    Args:
+        weights: one ``Layer`` for each layer.
+        tokens: node labels of the prompt [T].
+
+    Raises:
+        ValueError: unless the weights fit the prompt and are finite, and all labels are in range(N).
+
+    Example:
+        >>> from circuits import circuit
+        >>> prompt = jnp.asarray([3, 7, 6, 0, 7, 2, 3, 6, 0, 3])  # the path from 3 to 0 goes by 6
+        >>> int(forward(circuit(20.0, labels=10, length=10), prompt).outputs[1].argmax())
+        6
     """
     check_prompt(weights, tokens)
     labels, length = sizes(weights)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from circuits import checks
+from circuits import checks, display
 from circuits.disentangled.closed_form import Activations, forward
 from circuits.disentangled.weights import Weights, check_label, sizes
 from circuits.tasks.star.graph import replay_context
@@ -38,6 +38,12 @@ class Losses(NamedTuple):
     plan: Scalar
     replay: Scalar
     goal: Scalar
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        names = ("L1a, plan", "L1b, replay", "L2, goal", "L, multi-token (Eq. 3)")
+        values = map(float, (*self, multi_token_loss(*self)))
+        return display.table("Losses in nats", ("loss", "nats"), list(zip(names, values, strict=True)))
 
 
 def losses(weights: Weights, tokens: Tokens, y1: Label, y2: Label) -> Losses:

@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Int
 
+from circuits import checks, display
 from circuits.disentangled.closed_form import forward
 from circuits.disentangled.deep_head import deep_loss_and_gradient
 from circuits.disentangled.losses import Losses, multi_token_loss, next_token_loss, require_two_layers
 from circuits.disentangled.shallow_head import shallow_loss_and_gradient
-from circuits.disentangled.weights import Weights, check_label, check_prompt, sizes
+from circuits.disentangled.weights import Weights, check_label, check_prompt, norm, sizes
+from circuits.display import Figure
 from circuits.tasks.star.graph import replay_context
 from circuits.typing import AnyArray, Label, Scalar, Tokens
 
@@ -26,6 +28,8 @@ class PartGradients(NamedTuple):
     replay: Weights
     goal: Weights
 
+    _repr_html_ = display.html
+
 
 class Objective(NamedTuple):
     """The losses L1a, L1b and L2, and the gradient of each.
@@ -37,6 +41,46 @@ class Objective(NamedTuple):
 
     losses: Losses
     gradients: PartGradients
+
+    def plot(self, loss: str = "multi_token", *, title: str | None = None) -> Figure:
+        """Draw the gradient of a loss in every block of the weights, on one colour scale with white at 0.
+
+        Args:
+            loss: "multi_token", "next_token", "plan", "replay" or "goal".
+            title: above all blocks; by default the loss.
+
+        Returns:
+            A figure with one axes for each block, and a colour bar.
+
+        Raises:
+            ValueError: for an unknown loss, a batch, or a gradient that is not finite.
+
+        Example:
+            >>> from circuits.disentangled.weights import zeros
+            >>> gradient = zeros(2, labels=10, length=10)
+            >>> figure = Objective(Losses(*jnp.ones(3)), PartGradients(gradient, gradient, gradient)).plot("goal")
+            >>> [ax.get_title() for ax in figure.axes[:2]]
+            ['content_1', 'position_1']
+        """
+        parts = self.gradients._fields
+        checks.choice("loss", loss, ("multi_token", "next_token", *parts))
+        gradient = getattr(self.gradients, loss) if loss in parts else getattr(self, loss)[1]
+        panels = [  # names quote the paper, which counts from 1
+            (f"{block}_{number}", matrix)
+            for number, layer in enumerate(gradient, start=1)
+            for block, matrix in layer._asdict().items()
+        ]
+        text = f"gradient of the {loss.replace('_', '-')} loss" if title is None else title
+        return display.plotting.weight_heatmaps(panels, title=text)
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        names = ("L1a, plan", "L1b, replay", "L2, goal", "L, multi-token (Eq. 3)")
+        loss, gradient = self.multi_token
+        values, gradients = (*self.losses, loss), (*self.gradients, gradient)
+        rows = [(n, float(v), float(norm(g))) for n, v, g in zip(names, values, gradients, strict=True)]
+        head = ("loss", "nats", "Euclidean norm of the gradient")
+        return display.table("Losses and gradients", head, rows) + display.picture(self.plot())
 
     @property
     def multi_token(self) -> tuple[Scalar, Weights]:

@@ -9,7 +9,8 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int, Key
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
 from circuits.typing import AnyArray, Content, Position, Scalar
 
 
@@ -27,6 +28,31 @@ class Layer(NamedTuple):
 
     content: Content
     position: Position
+
+    def plot(self, *, title: str = "") -> Figure:
+        """Draw both blocks, queries down and keys across, on one colour scale with white at 0.
+
+        Args:
+            title: above both.
+
+        Returns:
+            A figure with two axes, and a colour bar.
+
+        Raises:
+            ValueError: for a batch of layers, or blocks that are not finite.
+
+        Example:
+            >>> figure = Layer(content=jnp.eye(4), position=jnp.zeros((6, 6))).plot()
+            >>> [ax.get_title() for ax in figure.axes[:2]]
+            ['content', 'position']
+        """
+        panels = [("content", self.content), ("position", self.position)]
+        return display.plotting.weight_heatmaps(panels, title=title)
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        labels, length = sizes((self,))
+        return display.picture(self.plot(title=f"{labels} labels, {length} positions"))
 
 
 Weights = tuple[Layer, ...]
@@ -61,7 +87,24 @@ def random(
     scale: float = 1.0,
     dtype: jnp.dtype | type = jnp.float64,
 ) -> Weights:
-    """Return independent normal entries of standard deviation ``scale``; other arguments as for ``zeros``."""
+    """Return weights of independent normal entries.
+
+    Args:
+        key: random key.
+        depth: number of layers.
+        labels: N.
+        length: T.
+        scale: standard deviation of the entries.
+        dtype: of the weights.
+
+    Raises:
+        ValueError: for a size below 1.
+
+    Example:
+        >>> first, second = random(jax.random.key(0), depth=2, labels=4, length=6)
+        >>> first.content.shape, second.position.shape
+        ((4, 4), (6, 6))
+    """
     _require_sizes(depth, labels, length)
     return tuple(
         Layer(
@@ -116,6 +159,13 @@ def norm(weights: Weights) -> Scalar:
     """Return the Euclidean norm over all entries of weights or of a gradient.
 
     Entries are first divided by the largest: the square of e^-500 underflows.
+
+    Args:
+        weights: one ``Layer`` for each layer, such as the gradients of ``circuits.objective``.
+
+    Example:
+        >>> float(norm((Layer(content=3 * jnp.eye(1), position=4 * jnp.eye(1)),)))
+        5.0
     """
     entries, _ = ravel_pytree(weights)
     largest = jnp.max(jnp.abs(entries))

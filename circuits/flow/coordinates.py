@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from circuits import checks
+from circuits import checks, display
 from circuits.disentangled.weights import Layer, Weights, check, zeros
 from circuits.flow.population import require_symmetric
 from circuits.tasks.star.graph import StarGraph
@@ -45,6 +45,8 @@ class Block:
     embed: Callable[[Array], Matrix]
     multiplicity: tuple[int, ...]
     tied: bool = False
+
+    _repr_html_ = display.html
 
 
 def fixed(matrix: Matrix) -> Block:
@@ -157,6 +159,13 @@ class Coordinates:
     position_1: Block
     content_2: Block
     position_2: Block
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, len(block.names), block.names, block.tied) for name, block in zip(BLOCKS, self.blocks, strict=True)
+        ]
+        return display.table(f"{len(self.names)} coordinates", ("block", "coordinates", "names", "tied"), rows)
 
     @property
     def blocks(self) -> tuple[Block, ...]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from circuits import checks
+from circuits import checks, display
 from circuits.typing import AnyArray
 
 
@@ -23,6 +23,11 @@ class Rate(NamedTuple):
     slope: float
     uncertainty: float
     decades: int
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        slope, uncertainty = map(display.number, (self.slope, self.uncertainty))
+        return display.paragraph(f"slope {slope} ± {uncertainty} per unit of log t, over {self.decades} decades")
 
 
 def rate(times: Float[AnyArray, " times"], values: Float[AnyArray, " times"], decades: int = 3) -> Rate:

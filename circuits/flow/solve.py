@@ -4,7 +4,7 @@ Weights grow like log t, so the flow is solved in tau = log(1 + t), where d thet
 it stiff: the solver is implicit, Kvaerno's method of order 5, with the error controlled at every step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +16,8 @@ import optimistix
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
 from circuits.typing import AnyArray, Scalar
 
 State = Any
@@ -44,6 +45,47 @@ class Solution(NamedTuple):
     steps: Int[Array, ""]
     succeeded: Bool[Array, ""]
     interpolation: diffrax.DenseInterpolation | None = None
+
+    def plot(self, names: Sequence[str] = (), *, title: str = "", ylabel: str = "state") -> Figure:
+        """Draw every coordinate of the state over time, which is logarithmic; those that move most are named.
+
+        Args:
+            names: of the coordinates, such as ``Coordinates.names``; by default their places in the state.
+            title: above the frame.
+            ylabel: left of the frame.
+
+        Returns:
+            A figure with one axes. Up to 6 coordinates are coloured and named, the others are grey.
+
+        Raises:
+            ValueError: for solutions of several starts, too few times after 0, or another number of names.
+
+        Example:
+            >>> times = jnp.asarray([0.1, 1.0, 10.0])
+            >>> states = jnp.stack([jnp.log1p(times), -times], axis=1)
+            >>> flow = Solution(times, states, times[-1], states[-1], jnp.asarray(9), jnp.asarray(True))
+            >>> [text.get_text() for text in flow.plot(["a", "b"]).axes[0].texts]
+            ['a', 'b']
+        """
+        times = np.asarray(self.times)
+        checks.require(times.ndim == 1, "times", "must be those of one start (plot one of a batch)", times.shape)
+        leaves = [
+            (jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in jax.tree.leaves_with_path(self.states)
+        ]
+        curves = np.concatenate([leaf.reshape(len(times), -1) for _, leaf in leaves], axis=1)
+        places = [f"{name}{list(index)}" for name, leaf in leaves for index in np.ndindex(leaf.shape[1:])]
+        checks.require(len(names) in (0, len(places)), "names", f"must be {len(places)}", len(names))
+        known = np.isfinite(times) & (times > 0)
+        return display.plotting.trajectory_lines(
+            times[known], curves[known].T, list(names) or places, title=title, ylabel=ylabel
+        )
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        checks.require(np.ndim(self.end) == 0, "end", "must be that of one start", np.shape(self.end))
+        status = "solved" if bool(self.succeeded) else "failed"
+        facts = {"end": self.end, "steps of the solver": self.steps, "final state": self.final}
+        return display.facts(f"Gradient flow, {status}", facts) + display.picture(self.plot())
 
 
 def solve(

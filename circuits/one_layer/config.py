@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from circuits import checks
+from circuits import checks, display
 from circuits.one_layer.parameters import Options
 
 ParamDtype = Literal["float64", "float32", "bfloat16", "float16"]
@@ -37,6 +37,8 @@ class OneLayerConfig:
     injection: bool = False
     embed_scale: float = 0.02
     param_dtype: ParamDtype = "float32"
+
+    _repr_html_ = display.html
 
     def __post_init__(self) -> None:
         for field in ("vocab", "positions", "prediction_heads"):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from circuits import checks
+from circuits import checks, display
 
 TARGET, PATH = 1, 2
 """Positions of the target, and of the first token of the path, in a line ``source target source a b ... target``."""
@@ -38,6 +38,8 @@ class StepCounts(NamedTuple):
     total: Float[Array, " contexts"]
     by_row: Float[Array, "rows V"]
 
+    _repr_html_ = display.html
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -55,13 +57,15 @@ class Counts:
     divisor: Float[Array, ""]
     injection: bool = field(metadata={"static": True})
 
+    _repr_html_ = display.html
+
     @property
     def tokens(self) -> int:
         """V."""
         return self.steps[0].by_row.shape[1]
 
 
-def counts(
+def count_contexts(
     lines: Int[np.ndarray, "n T"],
     tokens: int,
     steps: int,
@@ -82,12 +86,15 @@ def counts(
         multiple_of: pad the contexts with empty ones to a multiple of this, so that data sets of similar sizes share a
             compiled program.
 
+    Returns:
+        The counts of each step, by context and by row of the matrices.
+
     Raises:
         ValueError: for an id outside the vocabulary, and for more steps than the longest line has tokens to predict.
 
     Example:
         >>> lines = np.array([[0, 3, 0, 1, 3, 4], [0, 3, 0, 2, 3, 4]], np.int32)  # 4 is the end token
-        >>> first = counts(lines, tokens=6, steps=1, pad=5).steps[0]
+        >>> first = count_contexts(lines, tokens=6, steps=1, pad=5).steps[0]
         >>> [(int(i), int(j), int(n)) for i, j, n in zip(first.current, first.target, first.total)]
         [(0, 3, 2), (1, 3, 1), (2, 3, 1), (3, 3, 2)]
     """

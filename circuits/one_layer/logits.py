@@ -19,7 +19,23 @@ from circuits.typing import Label
 def step_logits(
     parameters: Parameters, current: Label, target: Label, following: Label, options: Options
 ) -> Float[Array, "k V"]:
-    """Return x_1 .. x_k in one context. ``following`` is the next token; a value outside range(V) injects nothing."""
+    """Return x_1 .. x_k in one context; vmap over contexts.
+
+    Args:
+        parameters: the matrices of the model.
+        current: i, the current token.
+        target: j, the target of the walk.
+        following: u, the next token; a value outside range(V) injects nothing.
+        options: the variant of the model.
+
+    Returns:
+        The logits of each step [k, V].
+
+    Example:
+        >>> from circuits.one_layer import zeros
+        >>> step_logits(zeros(tokens=5, steps=3), 0, 3, 1, Options(injection=True)).shape
+        (3, 5)
+    """
     return transferred_logits(parameters, parameters.content[current] + parameters.value[target], following, options)
 
 

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from circuits import checks
+from circuits import checks, display
 from circuits.one_layer.counts import Counts, StepCounts
 from circuits.one_layer.parameters import Options, Parameters
 
@@ -44,9 +44,30 @@ class Objective(NamedTuple):
     steps: Float[Array, " k"]
     gradient: Parameters
 
+    _repr_html_ = display.html
 
-def losses(parameters: Parameters, counts: Counts, options: Options) -> Float[Array, " k"]:
-    """Return L_1 .. L_k, in nats. Raises ValueError if the counts do not fit the parameters or the options."""
+
+def step_losses(parameters: Parameters, counts: Counts, options: Options) -> Float[Array, " k"]:
+    """Return L_1 .. L_k, in nats.
+
+    Args:
+        parameters: the matrices of the model.
+        counts: the data set, see ``count_contexts``.
+        options: the variant of the model.
+
+    Returns:
+        The loss of each step [k].
+
+    Raises:
+        ValueError: if the counts do not fit the parameters or the options.
+
+    Example:
+        >>> import numpy as np
+        >>> from circuits.one_layer import count_contexts, zeros
+        >>> data = count_contexts(np.array([[0, 2, 0, 1, 2]]), tokens=4, steps=1, pad=3)
+        >>> (step_losses(zeros(4, 1), data, Options()) / np.log(4)).round(6)  # all 4 tokens are equally likely
+        Array([1.], dtype=float64)
+    """
     _check(parameters, counts, options)
     rows = _rows(parameters, options, len(counts.steps))
     by_step = [
@@ -61,18 +82,20 @@ def objective(parameters: Parameters, counts: Counts, options: Options, weights:
 
     Args:
         parameters: the matrices of the model.
-        counts: the data set, see ``counts``.
+        counts: the data set, see ``count_contexts``.
         options: the variant of the model.
         weights: w_1 .. w_k.
+
+    Returns:
+        The weighted loss, the loss of each step, and the gradient of the weighted loss.
 
     Raises:
         ValueError: if the counts or weights do not fit the parameters or the options.
 
     Example:
         >>> import numpy as np
-        >>> from circuits.one_layer.counts import counts
-        >>> from circuits.one_layer.parameters import zeros
-        >>> data = counts(np.array([[0, 2, 0, 1, 2]]), tokens=4, steps=1, pad=3)
+        >>> from circuits.one_layer import count_contexts, zeros
+        >>> data = count_contexts(np.array([[0, 2, 0, 1, 2]]), tokens=4, steps=1, pad=3)
         >>> round(float(objective(zeros(4, 1), data, Options(), jnp.ones(1)).loss / np.log(4)), 6)
         1.0
     """

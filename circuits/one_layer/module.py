@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits import checks
+from circuits import checks, display
 from circuits.one_layer.config import OneLayerConfig
 from circuits.one_layer.decoding import greedy_path
 from circuits.one_layer.logits import step_logits
@@ -72,6 +72,10 @@ class OneLayer(nnx.Module):
         logits = jnp.where(on_path[:, None, None], logits, jnp.zeros((), logits.dtype))
         return jnp.moveaxis(logits.at[TARGET, 0, tokens[0]].set(COPY_LOGIT), 1, 0)
 
+    @display.safe
+    def _repr_html_(self) -> str:
+        return display.facts("OneLayer", vars(self.config) | self.parameters._asdict())
+
     @property
     def parameters(self) -> Parameters:
         """The parameters as a record; without transfer matrices or injection, an empty array and kappa = 1."""
@@ -83,7 +87,21 @@ class OneLayer(nnx.Module):
 
 
 def from_parameters(config: OneLayerConfig, parameters: Parameters) -> OneLayer:
-    """Return the module with these parameters. Raises ValueError if they do not fit the config."""
+    """Return the module with these parameters.
+
+    Args:
+        config: sizes and variant.
+        parameters: the matrices, in the config's ``param_dtype``.
+
+    Raises:
+        ValueError: if the parameters do not fit the config.
+
+    Example:
+        >>> from circuits.one_layer import zeros
+        >>> config = OneLayerConfig(vocab=6, positions=7, param_dtype="float64")
+        >>> from_parameters(config, zeros(tokens=6, steps=1)).parameters.content.shape
+        (6, 6)
+    """
     check(parameters)
     vocab, dtype = config.vocab, jnp.dtype(config.param_dtype)
     checks.shape("content", parameters.content, (vocab, vocab))
@@ -98,8 +116,19 @@ def from_parameters(config: OneLayerConfig, parameters: Parameters) -> OneLayer:
 def greedy(model: OneLayer, prompt: Int[Array, " prompt"], max_new_tokens: int) -> Int[Array, " {max_new_tokens}"]:
     """Return the next tokens, each the most likely one of the first prediction head, the lowest id in case of ties.
 
-    Raises ValueError if prompt and answer together are longer than ``config.positions + 1``, ``max_new_tokens`` is not
-    a positive integer, or the prompt has fewer than 2 tokens.
+    Args:
+        model: a one-layer model.
+        prompt: source and target, and maybe the start of the path.
+        max_new_tokens: number of tokens to return.
+
+    Raises:
+        ValueError: if prompt and answer together are longer than ``config.positions + 1``, ``max_new_tokens`` is not a
+            positive integer, or the prompt has fewer than 2 tokens.
+
+    Example:
+        >>> config = OneLayerConfig(vocab=6, positions=7)
+        >>> greedy(OneLayer(config, nnx.Rngs(0)), jnp.asarray([0, 3], jnp.int32), max_new_tokens=3).shape
+        (3,)
     """
     checks.integer("max_new_tokens", max_new_tokens, min_value=1)
     longest = model.config.positions + 1

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from circuits import checks
+from circuits import checks, display
 from circuits.typing import Scalar
 
 
@@ -29,6 +29,8 @@ class Parameters(NamedTuple):
     transfers: Float[Array, "transfers V V"]
     scale: Scalar
 
+    _repr_html_ = display.html
+
 
 class Options(NamedTuple):
     """The variant of the model.
@@ -41,9 +43,24 @@ class Options(NamedTuple):
     chain: bool = False
     injection: bool = False
 
+    _repr_html_ = display.html
+
 
 def zeros(tokens: int, steps: int, dtype: jnp.dtype | type = jnp.float64) -> Parameters:
-    """Return matrices of zeros, and kappa = 1, for V = ``tokens`` and k = ``steps``."""
+    """Return matrices of zeros, and kappa = 1.
+
+    Args:
+        tokens: V.
+        steps: k, the number of prediction steps.
+        dtype: of the parameters.
+
+    Raises:
+        ValueError: for a size below 1.
+
+    Example:
+        >>> zeros(tokens=5, steps=3).transfers.shape
+        (2, 5, 5)
+    """
     _check_sizes(tokens, steps)
     square = jnp.zeros((tokens, tokens), dtype)
     return Parameters(square, square, jnp.zeros((steps - 1, tokens, tokens), dtype), jnp.ones((), dtype))
@@ -52,7 +69,22 @@ def zeros(tokens: int, steps: int, dtype: jnp.dtype | type = jnp.float64) -> Par
 def random(
     key: Key[Array, ""], tokens: int, steps: int, stddev: float = 0.02, dtype: jnp.dtype | type = jnp.float64
 ) -> Parameters:
-    """Return matrices of independent normal entries of standard deviation ``stddev``, and kappa = 1."""
+    """Return matrices of independent normal entries, and kappa = 1.
+
+    Args:
+        key: random key.
+        tokens: V.
+        steps: k, the number of prediction steps.
+        stddev: standard deviation of the entries.
+        dtype: of the parameters.
+
+    Raises:
+        ValueError: for a size below 1.
+
+    Example:
+        >>> random(jax.random.key(0), tokens=5, steps=3).content.shape
+        (5, 5)
+    """
     _check_sizes(tokens, steps)
     matrices = stddev * jax.random.normal(key, (steps + 1, tokens, tokens), dtype)
     return Parameters(matrices[0], matrices[1], matrices[2:], jnp.ones((), dtype))

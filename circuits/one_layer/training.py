@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from circuits import checks
+from circuits import checks, display
 from circuits.one_layer.counts import Counts
 from circuits.one_layer.losses import objective
 from circuits.one_layer.parameters import Options, Parameters, check
@@ -19,6 +19,8 @@ class TrainingResult(NamedTuple):
 
     parameters: Parameters
     losses: Float[Array, "steps k"]
+
+    _repr_html_ = display.html
 
 
 def train_full_batch(
@@ -32,21 +34,23 @@ def train_full_batch(
     """Train on the loss sum_n w_n L_n.
 
     Args:
-        counts: the data set, see ``counts``.
+        counts: the data set, see ``count_contexts``.
         start: the initial parameters.
         options: the variant of the model.
         weights: w_1 .. w_k, at least 0.
         steps: number of optimiser steps.
         optimiser: any optax optimiser; ``optax.sgd(eta)`` is plain gradient descent.
 
+    Returns:
+        The parameters after training, and the losses before each step.
+
     Raises:
         ValueError: if the counts do not fit, a weight is negative or not finite, or ``steps`` is below 1.
 
     Example:
         >>> import numpy as np
-        >>> from circuits.one_layer.counts import counts
-        >>> from circuits.one_layer.parameters import zeros
-        >>> data = counts(np.array([[0, 2, 0, 1, 2]]), tokens=4, steps=1, pad=3)
+        >>> from circuits.one_layer import count_contexts, zeros
+        >>> data = count_contexts(np.array([[0, 2, 0, 1, 2]]), tokens=4, steps=1, pad=3)
         >>> losses = train_full_batch(data, zeros(4, 1), Options(), (1.0,), 2, optax.sgd(0.1)).losses
         >>> bool(losses[1, 0] < losses[0, 0])
         True

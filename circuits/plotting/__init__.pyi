@@ -10,13 +10,16 @@ from .bars import Bars as Bars
 from .bars import bar_panels as bar_panels
 from .effects import effect_heatmap as effect_heatmap
 from .effects import head_score_heatmap as head_score_heatmap
+from .effects import sweep_figure as sweep_figure
 from .heatmaps import attention_heatmap as attention_heatmap
 from .heatmaps import attention_heatmaps as attention_heatmaps
 from .heatmaps import weight_heatmap as weight_heatmap
+from .heatmaps import weight_heatmaps as weight_heatmaps
 from .lines import Line as Line
 from .lines import LinePanel as LinePanel
 from .lines import line_panels as line_panels
 from .lines import lines_by_gamma as lines_by_gamma
+from .lines import trajectory_lines as trajectory_lines
 from .mechanism import Mechanism as Mechanism
 from .mechanism import mechanism_panels as mechanism_panels
 from .page import AttentionPage as AttentionPage

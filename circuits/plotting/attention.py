@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import ceil
+from textwrap import wrap
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +15,18 @@ from matplotlib.patches import Patch, Rectangle
 from circuits import checks
 from circuits.plotting import cells
 from circuits.plotting.heatmaps import OUTLINE
-from circuits.plotting.style import GREY, InlineFigure, add_colour_bar, escape_dollars, panel_grid, role_colour
+from circuits.plotting.style import GREY, InlineFigure, add_colour_bar, escape_dollars, role_colour
 from circuits.probes.attention.maps import AttentionMaps, check_maps
 
 MAX_LABELLED = 36
 """Longer axes of positions show only some of the position numbers."""
+QUERY, KEY = "query position", "key position"
+SORTED = (
+    "Positions are sorted by their part of the graph before problems are averaged (edges of the path first), "
+    "so cells above the diagonal are not the future."
+)
+LEFT, RIGHT, BELOW, ABOVE = 0.3, 1.1, 0.85, 0.55
+"""Margins of a grid of patterns in inches, for the name of the rows, the colour bar, the legend and the title."""
 
 
 class PositionAxis(NamedTuple):
@@ -33,6 +41,9 @@ def attention_grid(
     maps: AttentionMaps, *, head: int | str = "mean", scale: str = "linear", columns: int = 4, title: str | None = None
 ) -> Figure:
     """Draw one panel per layer with the query of the record outlined, as in the paper's Figures 5 and 6.
+
+    In the aligned order, a cell above the diagonal is not the future: positions of every problem are sorted by their
+    part of the graph before they are averaged, so a key above the diagonal may be earlier in the problem.
 
     Args:
         maps: patterns with tokens, roles and query.
@@ -53,7 +64,7 @@ def attention_grid(
         ['L0H0', 'L1H0']
     """
     along = _position_axis(maps)
-    norm = _norm(scale)
+    norm, causal = _norm(scale), _causal(maps)
     grid = head == "all"
     if grid:
         layers, heads = maps.patterns.shape[:2]
@@ -65,18 +76,23 @@ def attention_grid(
     length = len(along.names)
     labelled = length <= MAX_LABELLED and not grid
     side = length * 0.245 if labelled else min(3.6, max(1.2 if grid else 2.4, length * 0.05))
-    width, height = (0.9, 1.15) if labelled else (0.25, 0.4) if grid else (0.6, 0.8)
-    axes = panel_grid(len(panels), columns, (side + width, side + height), margin=(1.2, 1.0), pad=0.06)[1]
-    size, pad = (8, 8) if grid else (13, 18 if labelled else 27)
+    size = 8 if grid else 13
+    outside = cells.band_distance(along.names) if labelled else (4.0, 4.0) if grid else (20.0, 20.0)
+    margin = outside[0] + 14, outside[1] + 2.2 * size + 8
+    axes = _panels(len(panels), columns, side, margin, "" if causal else SORTED)
     for ax, (name, pattern) in zip(axes, panels, strict=True):
-        cells.show_pattern(ax, pattern, causal=_causal(maps), norm=norm)
+        cells.show_pattern(ax, pattern, causal=causal, norm=norm)
         label_positions(ax, along, plain=grid)
-        ax.set_title(name, fontsize=size, pad=pad)
+        ax.set_title(name, fontsize=size, y=1, pad=outside[1] + (4 if grid else 8))  # with y, it measures no labels
         outline = {"fill": False, "edgecolor": OUTLINE, "linewidth": 1.4, "zorder": 4, "clip_on": False}
         ax.add_patch(Rectangle((-0.5, maps.query - 0.5), length, 1, **outline))
-    for ax in axes[:: min(columns, len(panels))]:
-        ax.set_ylabel("query", color=GREY, fontsize=9, labelpad=12)
-    return finish(axes, axes[0].images[0], along, _title(maps, title, head), "attention")
+    across = min(columns, len(panels))
+    for ax in axes[::across]:
+        ax.set_ylabel(QUERY, color=GREY, fontsize=9, labelpad=12)
+    for ax in axes[-across:]:
+        ax.set_xlabel(KEY, color=GREY, fontsize=9)
+    figure = _colour_bar(axes, axes[0].images[0], "attention")
+    return _name_figure(figure, along, _title(maps, title, head), y=1 - 0.15 / figure.get_figheight())
 
 
 def query_heatmap(
@@ -121,7 +137,7 @@ def query_heatmap(
         if maps.errors is not None and not _averages(maps, head):
             errors = maps.errors[:, 0 if isinstance(head, str) else head, row]
         cells.write_values(ax, image, values, cells.format_share, errors=errors, size=8)
-    cells.name_axes(ax, "layer", "key", pad=20)
+    cells.name_axes(ax, "layer", KEY if _causal(maps) else f"{KEY}, sorted by part of the graph", pad=20)
     ax.yaxis.labelpad = 4
     reader = f"attention of query {along.positions[row]} “{along.names[row]}”"
     return finish([ax], image, along, f"{_title(maps, title, head)}\n{reader}", "attention")
@@ -162,12 +178,63 @@ def label_positions(
 
 def finish(axes: Sequence[Axes], image: AxesImage, along: PositionAxis, title: str, label: str) -> Figure:
     """Add title, colour bar and a legend of the roles."""
-    figure = add_colour_bar(axes, image, label)
-    figure.suptitle(title, fontsize=max(12, 0.8 * float(figure.get_figwidth())), fontweight="bold")
+    return _name_figure(add_colour_bar(axes, image, label), along, title, outside=True)
+
+
+def _panels(count: int, columns: int, side: float, margin: tuple[float, float], note: str) -> list[Axes]:
+    """Return square axes of ``side`` inches in rows, with a margin in points on the left of each and above it.
+
+    The note is written below them.
+
+    Positions are fixed: matplotlib's layout engines measure every label twice, which takes seconds for many panels.
+    """
+    checks.integer("columns", columns, min_value=1)
+    across = min(columns, count)
+    down = ceil(count / across)
+    pitch = side + margin[0] / 72, side + margin[1] / 72
+    width = across * pitch[0] + LEFT + RIGHT
+    lines = wrap(note, int(14 * width))
+    below = BELOW + 0.17 * max(len(lines) - 1, 0)
+    height = down * pitch[1] + below + ABOVE
+    figure = InlineFigure(figsize=(width, height))
+    figure.text(0.5, 0.38 / height, "\n".join(lines), ha="center", va="bottom", fontsize=9, color=GREY)
+    axes = []
+    for number in range(count):
+        row, column = divmod(number, across)
+        left, low = LEFT + column * pitch[0] + margin[0] / 72, below + (down - 1 - row) * pitch[1]
+        axes.append(figure.add_axes((left / width, low / height, side / width, side / height)))
+    return axes
+
+
+def _colour_bar(axes: Sequence[Axes], image: AxesImage, label: str) -> Figure:
+    """Add a colour bar on the right of fixed axes, and return their figure."""
+    figure = axes[0].figure.figure
+    width, height = figure.get_size_inches()
+    boxes = [ax.get_position() for ax in axes]
+    low, high = min(box.y0 for box in boxes), max(box.y1 for box in boxes)
+    long = 0.7 * (high - low)
+    thick = min(0.25, long * height / 28) / width
+    place = max(box.x1 for box in boxes) + 0.2 / width, (low + high - long) / 2, thick, long
+    figure.colorbar(image, cax=figure.add_axes(place), label=label).outline.set_visible(False)
+    return figure
+
+
+def _name_figure(
+    figure: Figure, along: PositionAxis, title: str, *, outside: bool = False, y: float | int = 0.98
+) -> Figure:
+    """Add the title and a legend of the roles; with ``outside``, the layout engine makes room for them."""
+    place = {} if outside else {"y": y, "va": "top"}
+    figure.suptitle(title, fontsize=max(12, 0.8 * float(figure.get_figwidth())), fontweight="bold", **place)
     roles = [role for role in dict.fromkeys(along.roles) if role]
     if roles:
         patches = [Patch(color=role_colour(role), label=role) for role in roles]
-        figure.legend(handles=patches, loc="outside lower center", ncols=len(roles), frameon=False, fontsize=9)
+        figure.legend(
+            handles=patches,
+            loc="outside lower center" if outside else "lower center",
+            ncols=len(roles),
+            frameon=False,
+            fontsize=9,
+        )
     return figure
 
 

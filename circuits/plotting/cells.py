@@ -39,9 +39,14 @@ def label_cells(ax: Axes, rows: list[str], columns: list[str], title: str = "") 
     ticks_above(ax)
     ax.set_yticks(range(len(rows)), rows, fontsize=font_size(rows))
     ax.set_xticks(range(len(columns)), columns, fontsize=font_size(columns), rotation=90 if _upright(columns) else 0)
-    for draw, count in ((ax.axhline, len(rows)), (ax.axvline, len(columns))):
-        for index in range(1, count):
-            draw(index - 0.5, color="white", linewidth=0.6, zorder=1.5)
+    look: dict[str, Any] = {"color": "white", "linewidth": 0.6, "zorder": 1.5}
+    for count, swap, transform in (
+        (len(rows), 1, ax.get_yaxis_transform()),
+        (len(columns), -1, ax.get_xaxis_transform()),
+    ):
+        edges = np.repeat(np.arange(1, count) - 0.5, 3)
+        ends = np.tile([0, 1, np.nan], count - 1)  # one line, interrupted by NaN
+        ax.add_line(Line2D(*(ends, edges)[::swap], transform=transform, **look))
     ax.set_title(title, fontsize=11, pad=10)
 
 
@@ -83,7 +88,7 @@ def draw_role_bands(
     Bars are grey, or coloured by ``colours``; then positions with the role "" have none. With ``words`` the role is
     written next to the bar. Bars are ``distance`` points away from the cells, by default outside labels and positions.
     """
-    left, up = (far + 1.2 * font_size(names) for far in _label_extent(names)) if distance is None else (distance,) * 2
+    left, up = band_distance(names) if distance is None else (distance, distance)
     beside = ax.get_yaxis_transform() + shift(ax, -left, 0.0)
     above = ax.get_xaxis_transform() + shift(ax, 0.0, up)
     word: dict[str, Any] = {"color": GREY, "fontsize": 8}
@@ -147,6 +152,12 @@ def visible_whitespace(token: str) -> str:
     left = len(token) - len(token.lstrip(" ")) if body else len(token)
     right = len(token) - left - len(body)
     return ("␣" * left + body + "␣" * right).replace("\n", "↵").replace("\t", "→")
+
+
+def band_distance(names: list[str]) -> tuple[float, float]:
+    """Return how many points role bands are from the matrix, on the left and above: outside labels and positions."""
+    left, up = _label_extent(names)
+    return left + 1.2 * font_size(names), up + 1.2 * font_size(names)
 
 
 def font_size(names: list[str]) -> float:

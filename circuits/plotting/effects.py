@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Real
 from matplotlib.figure import Figure
 
 from circuits import checks
 from circuits.plotting import cells, style
 from circuits.plotting.attention import MAX_LABELLED, PositionAxis, finish, label_positions, matrix_axes
+from circuits.plotting.bars import BarPanel, Bars, bar_panels
 from circuits.plotting.style import Labels, Matrix
+from circuits.probes.interventions.axes import Axis
 
 
 def head_score_heatmap(
@@ -113,6 +115,54 @@ def effect_heatmap(
     cells.name_axes(ax, row_name, column_name, pad=20 if any(bands) else 12)
     ax.yaxis.labelpad = 4
     return finish([ax], image, along, title, label)
+
+
+def sweep_figure(
+    values: Real[np.ndarray, "..."],
+    axes: Sequence[Axis],
+    *,
+    entry: int = 0,
+    title: str = "",
+    label: str = "effect",
+    diverging: bool = True,
+) -> Figure:
+    """Draw the effects of a sweep by the names of its axes: bars for one axis, otherwise a heatmap over the last two.
+
+    Args:
+        values: effects in the shape of the sweep.
+        axes: name and labels of each axis.
+        entry: which matrix to draw if there are more than two axes, counted over the leading ones.
+        title: above the figure.
+        label: of the values.
+        diverging: whether the colour scale is symmetric with white at 0.
+
+    Returns:
+        A figure with one axes.
+
+    Raises:
+        ValueError: if there is no axis or no such entry, axes do not fit, or values are not finite.
+
+    Example:
+        >>> from circuits.probes.interventions.axes import numbered
+        >>> figure = sweep_figure(np.zeros((2, 3)), [numbered("layer", 2), numbered("head", 3)])
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+        ('head', 'layer')
+    """
+    shape = tuple(len(axis.labels) for axis in axes)
+    checks.require(len(shape) > 0, "axes", "must be at least one", tuple(axes))
+    checks.shape("values", values, shape)
+    *leading, last = axes
+    if not leading:
+        panel = BarPanel("", label, [Bars(label, np.asarray(values), 0)])
+        return bar_panels([panel], last.labels, last.name, title=title)
+    row, leading = leading[-1], leading[:-1]
+    matrices = np.reshape(values, (-1, *shape[-2:]))
+    checks.integer("entry", entry, min_value=0, max_value=len(matrices) - 1)
+    index = np.unravel_index(entry, shape[:-2])
+    where = [f"{axis.name} {axis.labels[int(number)]}" for axis, number in zip(leading, index, strict=True)]
+    names = {"row_name": row.name, "column_name": last.name, "label": label, "roles": last.roles or None}
+    text = ", ".join(filter(None, (title, *where)))
+    return effect_heatmap(matrices[entry], row.labels, last.labels, title=text, diverging=diverging, **names)
 
 
 def _limits(values: np.ndarray, diverging: bool) -> tuple[float, float]:

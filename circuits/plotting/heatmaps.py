@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Real
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -12,6 +13,7 @@ from matplotlib.patches import Rectangle
 from circuits import checks
 from circuits.plotting import cells, style
 from circuits.plotting.style import COLOURS, InlineFigure, Labels, Matrix
+from circuits.typing import AnyArray
 
 Mark = tuple[int, int, str]
 """(row, column, text): a cell to outline, and its caption."""
@@ -51,7 +53,7 @@ def attention_heatmap(
     Example:
         >>> figure = attention_heatmap(np.eye(3), ["a", "b", "c"], marks=[(2, 2, "itself")])
         >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
-        ('key', 'query')
+        ('key position', 'query position')
     """
     pattern = _checked_pattern("attention", attention)
     names = style.label_texts("tokens", tokens, len(pattern))
@@ -151,6 +153,41 @@ def weight_heatmap(
     return style.add_colour_bar([ax], image, "")
 
 
+def weight_heatmaps(
+    panels: Sequence[tuple[str, Real[AnyArray, "_ _"]]], *, title: str = "", columns: int = 2
+) -> Figure:
+    """Draw several matrices of weights or of a gradient on one symmetric colour scale, with white at 0.
+
+    Args:
+        panels: pairs of a title and a matrix [rows, columns]; rows are queries and columns keys, numbered from 0.
+        title: above all panels.
+        columns: panels side by side.
+
+    Returns:
+        A figure with one axes for each panel, and a colour bar.
+
+    Raises:
+        ValueError: if there is no panel, or a matrix is not finite.
+
+    Example:
+        >>> figure = weight_heatmaps([("content", np.eye(2)), ("position", -3 * np.eye(4))])
+        >>> [image.get_clim() for ax in figure.axes[:2] for image in ax.images]
+        [(-3.0, 3.0), (-3.0, 3.0)]
+    """
+    checks.require(len(panels) > 0, "panels", "must hold at least one (title, matrix)", len(panels))
+    matrices = [style.finite_matrix(f"panels[{number}]", matrix) for number, (_, matrix) in enumerate(panels)]
+    low, high = style.symmetric_limits(np.concatenate([np.ravel(matrix) for matrix in matrices]))
+    axes = style.panel_grid(len(panels), columns, (3.4, 3.6), margin=(1.0, 0.0), title=title, pad=0.15)[1]
+    image = None
+    for ax, values, (name, _) in zip(axes, matrices, panels, strict=True):
+        image = ax.imshow(values, cmap="RdBu_r", vmin=low, vmax=high)
+        rows, across = (list(map(str, range(count))) for count in values.shape)
+        cells.label_cells(ax, rows, across, name)
+        cells.name_axes(ax, "query", "key")
+    assert image is not None
+    return style.add_colour_bar(axes, image, "entry")
+
+
 def _checked_pattern(argument: str, array: Matrix) -> np.ndarray:
     values = style.finite_matrix(argument, array)
     checks.shape(argument, values, (len(values), len(values)))
@@ -184,7 +221,7 @@ def _draw_pattern(
     cells.number_positions(ax, names)
     if roles is not None:
         cells.draw_role_bands(ax, names, style.label_texts("roles", roles, len(names)))
-    cells.name_axes(ax, "query", "key", pad=4 if roles is None else 24)
+    cells.name_axes(ax, "query position", "key position", pad=4 if roles is None else 24)
     _outline(ax, marks, len(names))
     return image
 

@@ -10,12 +10,14 @@ from matplotlib.ticker import NullFormatter
 
 from circuits import checks
 from circuits.plotting import style
-from circuits.plotting.style import COLOURS, GREY, Curve
+from circuits.plotting.style import COLOURS, GREY, Curve, Matrix
 
 DASHES = {"exact": "-", "printed": (0, (5, 2)), "reference": (0, (1, 1.5))}
 """Kinds of lines: a result of this library, a formula as printed in the paper, or a law for comparison."""
 MAX_NAMED = 5
 """Up to this many lines of ``lines_by_gamma`` are named at their ends; more get a legend."""
+MAX_TRAJECTORIES = 6
+"""Coordinates that ``trajectory_lines`` colours and names."""
 
 
 class Line(NamedTuple):
@@ -151,6 +153,37 @@ def lines_by_gamma(
     else:
         name_lines(ax)
     return figure
+
+
+def trajectory_lines(
+    times: Curve, curves: Matrix, names: Sequence[str], *, title: str = "", ylabel: str = "state"
+) -> Figure:
+    """Draw coordinates of a flow over logarithmic time; those that move most are coloured and named, others grey.
+
+    Args:
+        times: increasing, after 0.
+        curves: the values of each coordinate [coordinates, times].
+        names: of the coordinates.
+        title: above the frame.
+        ylabel: left of the frame.
+
+    Returns:
+        A figure with one axes.
+
+    Raises:
+        ValueError: if names do not fit the curves, and as ``line_panels``.
+
+    Example:
+        >>> figure = trajectory_lines([1, 10], np.array([[0.0, 1.0], [0.0, 2.0]]), ["a", "b"])
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['a', 'b']
+    """
+    values = style.finite_matrix("curves", curves)
+    texts = style.label_texts("names", names, len(values))
+    moved = np.argsort(-np.ptp(values, axis=1), kind="stable")[:MAX_TRAJECTORIES].tolist()
+    grey = [Line("", times, curve) for index, curve in enumerate(values) if index not in moved]
+    named = [Line(texts[index], times, values[index], colour) for colour, index in enumerate(sorted(moved))]
+    return line_panels([LinePanel(title, ylabel, [*grey, *named])], "time t of the flow", size=(6.4, 3.6))
 
 
 def name_lines(ax: Axes, gap: float = 0.065) -> None:

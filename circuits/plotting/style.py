@@ -13,6 +13,7 @@ from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from circuits import checks
+from circuits.display import COLOURS, OTHER_ROLE, ROLE_COLOURS
 from circuits.files import write_bytes
 from circuits.typing import AnyArray
 
@@ -21,19 +22,7 @@ Curve = Real[AnyArray, " _"] | Sequence[float | int]
 Labels = Sequence[object] | Real[AnyArray, " labels"]
 """Tick labels, converted by ``str``."""
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette, which is distinguishable with any colour vision."""
 GREY = "#666666"
-ROLE_COLOURS = {
-    "start": COLOURS[0],
-    "goal": COLOURS[1],
-    "path": COLOURS[2],
-    "distractor": COLOURS[4],
-    "answer": COLOURS[3],
-    "symbol": COLOURS[5],
-}
-"""Colours of the roles of positions; every other role has ``OTHER_ROLE``."""
-OTHER_ROLE = "#686868"
 FILE_DPI = 130
 
 

@@ -3,3 +3,4 @@ from .gguf import load_gguf as load_gguf
 from .hugging_face import load_pretrained as load_pretrained
 from .placement import sharded as sharded
 from .pretrained import Pretrained as Pretrained
+from .smollm2 import smollm2_file as smollm2_file

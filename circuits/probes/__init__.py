@@ -34,11 +34,17 @@ backward-trace score
 distractor attention
     At hop i, the mean attention of the query position to edges off the path at the same depth. In a model that follows
     every edge without knowing the goal it equals the backward-trace score.
-edge attention at other positions
-    At hop i, the attention to that edge of the path from later positions of its child, such as the goal in the query.
+edge attention elsewhere
+    At hop i, the attention to that edge of the path from later positions of its child other than the query position,
+    such as the goal in the query.
     It is high in models that join edges where they are listed, before the query position reads them.
+goal, start (scores)
+    The attention of the query position to every position that holds the goal, in the query and in edges; and likewise
+    the start.
 predecessor
     Attention from the child of an edge to its parent, one position back.
+content match
+    Attention of a position to earlier positions that hold the same node.
 null
     The distribution of a score if there is no circuit: in untrained models, or with the layout of another problem.
 planning twins

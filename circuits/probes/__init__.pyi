@@ -17,6 +17,7 @@ from .attention.development import formation as formation
 from .attention.extract import attention_maps as attention_maps
 from .attention.extract import text_attention_maps as text_attention_maps
 from .attention.maps import AttentionMaps as AttentionMaps
+from .attention.planning import CircuitFindings as CircuitFindings
 from .attention.planning import Finding as Finding
 from .attention.planning import find_circuit as find_circuit
 from .attention.planning import problem_scores as problem_scores
@@ -38,6 +39,7 @@ from .interventions.path_patching import Receiver as Receiver
 from .interventions.path_patching import path_patch as path_patch
 from .interventions.sites import mask_grid as mask_grid
 from .language.heads import HeadEvidence as HeadEvidence
+from .language.heads import LanguageEvidence as LanguageEvidence
 from .language.heads import LanguageHead as LanguageHead
 from .language.heads import RepeatedSequences as RepeatedSequences
 from .language.heads import duplicate_token_score as duplicate_token_score

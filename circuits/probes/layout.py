@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from circuits import checks
+from circuits import checks, display
 from circuits.tasks.token_format import TokenFormat
 from circuits.typing import AnyArray
 
@@ -48,6 +48,8 @@ class Layout(NamedTuple):
     """order[i] is the position of entry i of the aligned order."""
     listed_parents: Int[AnyArray, " E"]
     """The position of the parent in every edge of the graph, as listed; its child is at the next position."""
+
+    _repr_html_ = display.html
 
 
 def query_position(format: TokenFormat, token: int | None = None) -> int:

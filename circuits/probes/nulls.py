@@ -7,6 +7,7 @@ shuffled    The same patterns scored with the layout of another problem, for sco
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -35,6 +36,16 @@ def untrained_scores(
     """
     checks.integer("models", models, min_value=1)
     return _each_model(function, config, jax.random.split(jax.random.key(seed), models), examples)
+
+
+def single_head(config: TransformerConfig) -> TransformerConfig:
+    """Return the config with one prediction head.
+
+    From the same key its untrained models have the same embeddings and blocks, which are drawn first. So scores of
+    attention are the same, and models that differ in their prediction heads share one compiled null.
+    """
+    changes = {"prediction_heads": 1, "head_kind": "linear", "head_layers": 1, "head_chain": False, "injection": False}
+    return replace(config, **changes)
 
 
 @partial(jax.jit, static_argnames=("function", "config"))

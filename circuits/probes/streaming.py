@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 from scipy.stats import t as student
 
-from circuits import checks
+from circuits import checks, display
 
 Tree = Any
 """A pytree of arrays."""
@@ -35,6 +35,8 @@ class Moments(NamedTuple):
     squares: Tree
     """The sum of squared deviations from the mean."""
 
+    _repr_html_ = display.html
+
 
 class Interval(NamedTuple):
     """Means and the ends of their confidence intervals, all of one shape."""
@@ -43,24 +45,28 @@ class Interval(NamedTuple):
     low: np.ndarray
     high: np.ndarray
 
+    _repr_html_ = display.html
+
 
 def stream(
     function: Callable[..., Tree],
     model: nnx.Module,
     examples: tuple | Iterable[tuple],
     *,
+    shared: tuple = (),
     chunk: int = 64,
     on_progress: OnProgress | None = None,
 ) -> Moments:
-    """Return the moments of ``function(model, *example)`` over examples, in memory for one chunk.
+    """Return the moments of ``function(model, *shared, *example)`` over examples, in memory for one chunk.
 
-    Compiles once for full chunks and once for the remainder, and not again for another model of the same shape. Sums
-    are accumulated in float64 if it is enabled.
+    Compiles once for full chunks and once for the remainder, and not again for the same function with another model,
+    or other ``shared`` arrays, of the same shapes. Sums are accumulated in float64 if it is enabled.
 
     Args:
-        function: maps the model and one example to a pytree of floats.
+        function: maps the model, the shared arrays and one example to a pytree of floats.
         model: any Flax module.
         examples: a tuple of arrays [n, ...], or an iterable of such tuples.
+        shared: pytrees of arrays that are the same for every example.
         chunk: examples computed at once.
         on_progress: called with the number of examples done.
 
@@ -78,7 +84,7 @@ def stream(
     graph, state = nnx.split(model)
     total, done = None, 0
     for batch in chunks(examples, chunk):
-        moments = _chunk_moments(function, graph, state, batch)
+        moments = _chunk_moments(function, graph, state, shared, batch)
         total = moments if total is None else _merge(total, moments)
         done += len(jax.tree.leaves(batch)[0])
         if on_progress is not None:
@@ -166,7 +172,7 @@ def standard_errors(moments: Moments) -> Tree:
 
 
 @partial(jax.jit, static_argnames=("function", "graph"))
-def _chunk_moments(function: Callable[..., Tree], graph: Any, state: Tree, batch: tuple) -> Moments:
+def _chunk_moments(function: Callable[..., Tree], graph: Any, state: Tree, shared: tuple, batch: tuple) -> Moments:
     model = nnx.merge(graph, state)
 
     def leaf(values: Any) -> Moments:
@@ -176,7 +182,7 @@ def _chunk_moments(function: Callable[..., Tree], graph: Any, state: Tree, batch
         mean = jnp.sum(jnp.where(present, values, 0), axis=0) / jnp.maximum(count, 1)
         return Moments(count, mean, jnp.sum(jnp.where(present, values - mean[None], 0) ** 2, axis=0))
 
-    return _transpose(jax.tree.map(leaf, jax.vmap(lambda *example: function(model, *example))(*batch)))
+    return _transpose(jax.tree.map(leaf, jax.vmap(lambda *example: function(model, *shared, *example))(*batch)))
 
 
 _merge = jax.jit(merge)

@@ -23,6 +23,12 @@ from .baselines import chance as chance
 from .baselines import clever_hans as clever_hans
 from .answers import AnswerCheck as AnswerCheck
 
+# Configs of tasks, for training.
+from .star.config import StarConfig as StarConfig
+from .tree.config import TreeConfig as TreeConfig
+from .walks.config import DagConfig as DagConfig
+from .blocksworld.config import BlocksworldConfig as BlocksworldConfig
+
 # Star graphs.
 from .star.graph import StarGraph as StarGraph
 from .star.graph import encode_prompt as encode_prompt

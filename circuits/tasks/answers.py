@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from circuits import checks
+from circuits import checks, display
 from circuits.tasks.problem import Problem
 from circuits.typing import AnyArray, Label
 
@@ -22,6 +22,8 @@ class AnswerCheck(NamedTuple):
     """Whether the answer is the path of the problem."""
     reason: str
     """A description of the first wrong step; "" for a correct answer."""
+
+    _repr_html_ = display.html
 
 
 class RootedTree(NamedTuple):

@@ -11,6 +11,7 @@ from math import prod
 from operator import mul
 from typing import NamedTuple
 
+from circuits import display
 from circuits.tasks.token_format import TokenFormat
 
 
@@ -21,6 +22,8 @@ class Baselines(NamedTuple):
     """Exact match: the probability that all tokens of the answer are right."""
     by_token: tuple[Fraction, ...]
     """The probability that each token of the answer is right."""
+
+    _repr_html_ = display.html
 
 
 def chance(format: TokenFormat, *, sees_goal: bool = False) -> Baselines:

@@ -25,13 +25,13 @@ class ProblemsConfig:
     Args:
         nodes: number of nodes of a path, including the start.
         labels: number of node labels, N.
-        style: "text" as in Appendix E.3, with separators; "pairs" as in Section 5.1, without.
-        query: the order of the two ends in the prompt.
-        examples: number of training problems, the same in every epoch. 0: an endless stream of fresh problems.
-        data_seed: seed of the ``examples`` problems.
+        style: text has separators, as in the paper's Appendix E.3; pairs has none, as in Section 5.1.
+        query: the order of start and goal at the end of the prompt.
+        examples: number of training problems, the same in every epoch; 0 for an endless stream of fresh problems.
+        data_seed: seed of the training problems, if their number is given.
         one_in: one graph in this many is a test graph.
-        data: a file of training problems in the public format, used instead of drawn ones.
-        test_data: a file of test problems, required with ``data``; no graph may be in both.
+        data: a file of training problems, one on each line, used instead of random ones.
+        test_data: a file of test problems, required with a file of training problems; no graph may be in both.
     """
 
     nodes: int = 5

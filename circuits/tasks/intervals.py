@@ -2,8 +2,6 @@
 
 from typing import SupportsFloat
 
-from scipy.stats import binomtest
-
 
 def percent(share: SupportsFloat | None) -> str:
     """Return a share as a percentage, "-" for None."""
@@ -12,5 +10,7 @@ def percent(share: SupportsFloat | None) -> str:
 
 def with_interval(share: float, count: int) -> tuple[str, str]:
     """Return a share of ``count`` problems as a percentage, and its interval."""
+    from scipy.stats import binomtest  # importing it takes longer than all of jax
+
     interval = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
     return percent(share), f"{float(interval.low):.1%} to {float(interval.high):.1%}"

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.tasks.drawing import tree_drawing
 from circuits.typing import AnyArray
 
 MAX_LABELS = 2**31 - 1
@@ -80,6 +81,14 @@ class Problem(NamedTuple):
     """The last node of the path."""
     path: Int[AnyArray, "... M"]
     """The answer, including the start and the goal."""
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        check_single("problem", self)
+        edges, start, goal, path = (np.asarray(part).tolist() for part in self)
+        listed = ", ".join(f"{u}→{v}" for u, v in edges)
+        text = f"edges {listed}; from {start} to {goal}; answer {', '.join(map(str, path))}"
+        return display.paragraph(text) + tree_drawing(edges, start, path, text)
 
 
 def canonical_problem(family: Family, edge_order: Int[AnyArray, " E"]) -> Problem:

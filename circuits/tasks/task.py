@@ -7,7 +7,8 @@ needed.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -94,6 +95,9 @@ class Task:
 def build_task(config: TaskConfig, folder: Path | None = None) -> Task:
     """Build a task: read its files and sample its graph.
 
+    A config that names no files determines its task, so the same one is returned again: programs that were compiled for
+    it can be reused.
+
     Args:
         config: one of the task configs.
         folder: folder of a run or a saved model, whose copies of the task's own files are used instead.
@@ -101,5 +105,18 @@ def build_task(config: TaskConfig, folder: Path | None = None) -> Task:
     Raises:
         ValueError: naming a field that does not fit the others, or a file that cannot be used.
     """
+    return _build(config, folder) if folder is not None or _names_files(config) else _build_once(config)
+
+
+def _build(config: TaskConfig, folder: Path | None = None) -> Task:
     package = type(config).__module__.rpartition(".")[0]
     return import_module(f"{package}.task").build(config, folder)
+
+
+_build_once = lru_cache(maxsize=8)(_build)
+
+
+def _names_files(record: Any) -> bool:
+    """Return whether a field of a record, or of a record in it, is a path."""
+    values = vars(record).values()
+    return any(isinstance(value, Path) or (is_dataclass(value) and _names_files(value)) for value in values)

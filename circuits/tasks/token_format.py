@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from circuits import checks
+from circuits import checks, display
 from circuits.tasks.answers import Edges
 from circuits.tasks.problem import MAX_LABELS, Problem, check_single
 from circuits.tasks.star.answers import solve_star
@@ -50,6 +50,8 @@ class TokenFormat:
     family: StarGraph | BinaryTree
     style: str
     query: str
+
+    _repr_html_ = display.html
 
     def __post_init__(self) -> None:
         checks.choice("style", self.style, STYLES)

@@ -47,7 +47,7 @@ def token_source(
     if data.train is None:
         return _stream(task, seeds, batch, mesh)
     rows, indices = jax.device_put(data.train, replicated(mesh)), row_source(len(data.train), seeds, batch)
-    take = jax.jit(lambda rows, where: rows[where].astype(jnp.int32), out_shardings=batch_sharding(mesh))
+    take = _take(mesh)
     return lambda step: take(rows, indices(step))
 
 
@@ -73,6 +73,12 @@ def epoch_order(seed: int, epoch: int, size: int) -> Int[np.ndarray, " n"]:
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(size).astype(np.int32)
 
 
+@lru_cache(maxsize=8)
+def _take(mesh: Mesh) -> Callable[..., Int[Array, "seeds B T"]]:
+    return jax.jit(lambda rows, indices: rows[indices].astype(jnp.int32), out_shardings=batch_sharding(mesh))
+
+
+@lru_cache(maxsize=8)  # the same program for runs of the same task
 def _stream(task: Task, seeds: range, batch: int, mesh: Mesh) -> Callable[[int], Int[Array, "seeds B T"]]:
     draw = task.draw
     assert draw is not None  # a task without a training set

@@ -53,10 +53,9 @@ class OptimiserConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Train a transformer on a task.
+    """What to train a transformer on, and how.
 
-    Raises ValueError naming the field that is out of range. Fields that depend on the task's vocabulary and lengths are
-    checked when a run is prepared.
+    Fields that depend on the task's vocabulary and lengths are checked when a run is prepared.
 
     Args:
         task: the problems to train on.
@@ -65,14 +64,17 @@ class TrainConfig:
         optimiser: AdamW.
         steps: number of optimiser steps.
         batch: sequences per step.
-        accumulate: number of parts of a batch whose gradients are accumulated, to save memory; must divide it.
+        accumulate: number of parts into which each batch is divided to save memory; must divide the batch.
         seeds: number of independent models trained together, each with its own stream or order of problems.
         first_seed: seed of the first model; the others have the following seeds.
         evaluate_every: steps between evaluations.
         checkpoint_every: steps between checkpoints.
         keep: number of latest checkpoints to keep.
-        keep_every: also keep the checkpoints at multiples of this many steps. 0: none.
-        test_examples: maximum number of test problems in an evaluation, and of training problems.
+        keep_every: also keep the checkpoints at multiples of this many steps; 0 for none.
+        test_examples: maximum number of test problems, and also of training problems, in an evaluation.
+
+    Raises:
+        ValueError: naming the field that is out of range.
     """
 
     task: TaskConfig = field(default_factory=StarConfig)

@@ -12,9 +12,9 @@ class Devices:
     Args:
         cpu_devices: number of devices into which a process divides its CPU, if it has no accelerator.
         model_axis: number of devices over which each matrix is split; the batch is split over the rest.
-        coordinator: address HOST:PORT of process 0, if there are several processes.
-        processes: number of processes.
-        process: index of this process, from 0.
+        coordinator: address HOST:PORT of process 0; required for several processes.
+        processes: number of processes, each with its own devices, that train together.
+        process: number of this process, counted from 0.
     """
 
     cpu_devices: int = 1

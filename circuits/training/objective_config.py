@@ -14,27 +14,29 @@ WeightSchedule = Literal["constant", "power", "switch"]
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """The training objective, see ``circuits.transformer.objectives``.
+    """The training objective.
 
-    The weight of prediction head 0 is constant; those of further heads follow ``weight_schedule``, see
-    ``head_weights``.
+    Prediction head 0 predicts the next token, head m the token m + 1 positions ahead. The weight of head 0 is constant;
+    those of further heads follow the schedule.
 
     Args:
-        name: ntp is next-token prediction (one head), mtp multi-token prediction (k heads), teacherless next-token
-            prediction with the answer hidden from the input (one head).
+        name: ntp is next-token prediction (one head), mtp multi-token prediction (several heads), teacherless
+            next-token prediction with the answer hidden from the input (one head).
         heads: number of prediction heads, k; at least 2 for mtp, 1 otherwise.
-        head_weights: w_1 .. w_k of Eq. 2, for heads 0 to k - 1. Empty: 1 each.
-        count: whether the loss is over the tokens of the answer, or over all tokens of the sequence.
-        head_kind: kind of the further heads.
+        head_weights: weights of the losses of heads 0 to k - 1, which are w_1 to w_k in Eq. 2. Empty for 1 each.
+        count: whether the loss counts the tokens of the answer, or all tokens of the sequence.
+        head_kind: kind of the further heads. linear has an unembedding of its own; meta has layers that read the stream
+            before the last layer; transfer, transfer-mlp and transfer-block have a matrix, an MLP or layers after the
+            last layer; sequential has a layer that also reads the tokens before the one it predicts.
         head_layers: number of layers of a further head, if its kind has layers.
         head_chain: whether each further head reads the stream of the head before it.
         injection: whether each further head also reads the token before the one it predicts.
         weight_schedule: how the weights of further heads change during training.
-        weight_power: the exponent alpha of "power".
-        switch_at: fraction of the steps after which "switch" changes the weights.
+        weight_power: exponent of the schedule power.
+        switch_at: fraction of the steps after which the schedule switch changes the weights.
         switch_to: factor of the weights after that. DeepSeek-V3 switches from 0.3 to 0.1 at 0.68 of its tokens.
-        curriculum: the first step, counted from 0, at which each further head is trained. Empty: 0 for all.
-        token_weights: weight of each token of the vocabulary as a target, in order of their ids. Empty: 1 each.
+        curriculum: the first step, counted from 0, at which each further head is trained. Empty for 0 each.
+        token_weights: weight of each token of the vocabulary as a target, in order of their ids. Empty for 1 each.
     """
 
     name: ObjectiveName = "ntp"

@@ -71,36 +71,54 @@ def _with(config: TrainConfig, objective: ObjectiveConfig) -> TrainConfig:
 
 
 PRESETS: dict[str, tuple[str, TrainConfig]] = {
-    "e3-ntp": ("Appendix E.3: 25M, 5-path 5-node stars, next-token; for a GPU", _with(E3, NTP)),
-    "e3-mtp3": ("Appendix E.3: the same with 3-token prediction; for a GPU", _with(E3, MTP)),
-    "figure-2-ntp": ("Figure 2: 16M, 2-path 5-node stars, 0.5M examples, next-token; for a GPU", _with(FIGURE_2, NTP)),
-    "figure-2-mtp2": ("Figure 2: the same with 2-token prediction", _with(FIGURE_2, replace(MTP, heads=2))),
-    "star-2x5-ntp": ("2-path 5-node stars at CPU size, 8 layers of 8 heads, next-token", _with(STAR, NTP)),
-    "star-2x5-mtp3": ("the same with 3-token prediction", _with(STAR, MTP)),
-    "star-2x5-teacherless": ("the same, teacherless", _with(STAR, TEACHERLESS)),
-    "tree-4-ntp": ("binary trees with paths of 4 nodes at CPU size, next-token", _with(TREE, NTP)),
-    "tree-4-mtp3": ("the same with 3-token prediction", _with(TREE, MTP)),
-    "tiny-ntp": ("2-path 4-node stars, 4 layers of 4 heads, next-token: minutes on a CPU", _with(TINY, NTP)),
-    "tiny-mtp3": ("the same with 3-token prediction: minutes on a CPU", _with(TINY, MTP)),
-    "tiny-teacherless": ("the same, teacherless", _with(TINY, TEACHERLESS)),
-    "dag-ntp": ("walks in a random directed acyclic graph of 100 nodes, 1 layer, next-token", _with(DAG, NTP)),
-    "dag-transfer": ("the same with 2-token prediction through a transfer layer", _with(DAG, TRANSFER)),
-    "dag-injection": ("the same, with the next token as input of the transfer layer", _with(DAG, INJECTION)),
+    "e3-ntp": (
+        "5-path 5-node stars as in Appendix E.3, 25M parameters, next-token prediction; for a GPU",
+        _with(E3, NTP),
+    ),
+    "e3-mtp3": ("e3-ntp with 3-token prediction; for a GPU", _with(E3, MTP)),
+    "figure-2-ntp": (
+        "2-path 5-node stars as in Figure 2, 16M parameters, next-token prediction; for a GPU",
+        _with(FIGURE_2, NTP),
+    ),
+    "figure-2-mtp2": ("figure-2-ntp with 2-token prediction; for a GPU", _with(FIGURE_2, replace(MTP, heads=2))),
+    "star-2x5-ntp": ("2-path 5-node stars, 8 layers of 8 heads, next-token prediction; for a CPU", _with(STAR, NTP)),
+    "star-2x5-mtp3": ("star-2x5-ntp with 3-token prediction; for a CPU", _with(STAR, MTP)),
+    "star-2x5-teacherless": ("star-2x5-ntp with teacherless training; for a CPU", _with(STAR, TEACHERLESS)),
+    "tree-4-ntp": (
+        "binary trees with paths of 4 nodes, 8 layers of 8 heads, next-token prediction; for a CPU",
+        _with(TREE, NTP),
+    ),
+    "tree-4-mtp3": ("tree-4-ntp with 3-token prediction; for a CPU", _with(TREE, MTP)),
+    "tiny-ntp": ("2-path 4-node stars, 4 layers of 4 heads, next-token prediction; minutes on a CPU", _with(TINY, NTP)),
+    "tiny-mtp3": ("tiny-ntp with 3-token prediction; minutes on a CPU", _with(TINY, MTP)),
+    "tiny-teacherless": ("tiny-ntp with teacherless training; minutes on a CPU", _with(TINY, TEACHERLESS)),
+    "dag-ntp": (
+        "walks in one random acyclic graph of 100 nodes, 1 layer of 1 head, next-token prediction",
+        _with(DAG, NTP),
+    ),
+    "dag-transfer": ("dag-ntp with 2-token prediction through a transfer layer", _with(DAG, TRANSFER)),
+    "dag-injection": ("dag-transfer with the next token as another input of the transfer layer", _with(DAG, INJECTION)),
     "dag-meta": (
-        "the same with a second head that is one layer over the trunk",
+        "dag-ntp with 2-token prediction by a second head that has a layer of its own",
         _with(DAG, replace(TRANSFER, head_kind="meta")),
     ),
     "dag-sequential": (
-        "the same with a second head that also reads the next token",
+        "dag-ntp with 2-token prediction by a second head that also reads the next token",
         _with(DAG, replace(TRANSFER, head_kind="sequential")),
     ),
-    "dag-one-layer-ntp": ("the same walks for the one-layer model of the theory, next-token", _with(ONE_LAYER, NTP)),
+    "dag-one-layer-ntp": (
+        "the walks of dag-ntp for the one-layer model of the transfer theory, next-token prediction",
+        _with(ONE_LAYER, NTP),
+    ),
     "dag-one-layer-transfer": (
-        "the same with 2-token prediction through a transfer matrix",
+        "dag-one-layer-ntp with 2-token prediction through a transfer matrix",
         _with(ONE_LAYER, TRANSFER),
     ),
-    "dag-one-layer-injection": ("the same, with the next token as input of the transfer", _with(ONE_LAYER, INJECTION)),
-    "blocks-ntp": ("plans of Blocksworld with 4 blocks, 1 layer, next-token", _with(BLOCKS, NTP)),
-    "blocks-transfer": ("the same with 2-token prediction through a transfer layer", _with(BLOCKS, TRANSFER)),
+    "dag-one-layer-injection": (
+        "dag-one-layer-transfer with the next token as input of the transfer matrix",
+        _with(ONE_LAYER, INJECTION),
+    ),
+    "blocks-ntp": ("plans of Blocksworld with 4 blocks, 1 layer of 1 head, next-token prediction", _with(BLOCKS, NTP)),
+    "blocks-transfer": ("blocks-ntp with 2-token prediction through a transfer layer", _with(BLOCKS, TRANSFER)),
 }
 """Description and config of each run."""

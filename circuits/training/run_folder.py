@@ -115,9 +115,22 @@ def append_metrics(folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
         os.fsync(file.fileno())
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl. Raises ValueError naming a line that is not an object with a step."""
-    return [line for _, line in _lines(folder)]
+def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl: the measurements of a run, one record for each evaluation and seed.
+
+    Args:
+        folder: a run folder, or another folder that has the file, such as that of a shipped checkpoint.
+
+    Raises:
+        ValueError: naming a line that is not an object with a step.
+
+    Example:
+        >>> from circuits import checkpoint_path
+        >>> last = read_metrics(checkpoint_path("star-2x5-mtp3"))[-1]
+        >>> last["step"], last["test_exact"]
+        (1500, 0.9951171875)
+    """
+    return [line for _, line in _lines(Path(folder))]
 
 
 def write_snapshot(folder: Path, step: int, arrays: Mapping[str, np.ndarray]) -> None:

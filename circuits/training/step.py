@@ -46,7 +46,7 @@ def initial_state(config: TrainConfig, task: Task, seed: Seed) -> State:
 
 def model_of(config: TrainConfig, task: Task, params: Params) -> Predictor | OneLayer:
     """Return the model with these parameters."""
-    return nnx.merge(_graphdef(transformer_config(config, task)), params)
+    return nnx.merge(graphdef(transformer_config(config, task)), params)
 
 
 def update(
@@ -115,5 +115,6 @@ def _sum_dtype(dtype: Any) -> Any:
 
 
 @cache
-def _graphdef(config: TransformerConfig) -> nnx.GraphDef[Predictor | OneLayer]:
+def graphdef(config: TransformerConfig) -> nnx.GraphDef[Predictor | OneLayer]:
+    """Return the part of a model that is not its parameters."""
     return nnx.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))[0]

@@ -1,9 +1,9 @@
 """The configuration of a decoder-only transformer: frozen records, checked when they are made."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal, get_args
 
-from circuits import checks
+from circuits import checks, display
 
 Norm = Literal["layer", "rms"]
 PositionCode = Literal["learned", "rotary"]
@@ -15,6 +15,8 @@ HeadKind = Literal["linear", "meta", "transfer", "transfer-mlp", "transfer-block
 TRANSFER_KINDS = ("transfer", "transfer-mlp", "transfer-block")
 MAX_POSITIONS = 2**31 - 1
 """Positions are 32-bit integers."""
+ALWAYS_DISPLAYED = ("layers", "heads", "width")
+"""Fields of a config that are displayed even if they have their default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,8 @@ class Architecture:
         layers: number of blocks, L.
         heads: attention heads of a block, H; must divide the width.
         width: width of the residual stream, d.
-        kv_heads: key-value heads, G, for grouped-query attention; must divide ``heads``. 0: as many as ``heads``.
-        mlp_width: hidden units of an MLP. 0: four times the width.
+        kv_heads: key-value heads, G, for grouped-query attention; must divide the attention heads. 0 for as many.
+        mlp_width: hidden units of an MLP; 0 for four times the width.
         norm: LayerNorm or RMSNorm.
         position: learned vectors added to the embedding, or rotary embeddings of queries and keys.
         activation: activation function of the MLP; swiglu adds a third matrix, the gate.
@@ -37,8 +39,8 @@ class Architecture:
         rotary_base: base of the rotary frequencies.
         dtype: dtype of the activations.
         param_dtype: dtype of the parameters.
-        precision: precision of matrix products on accelerators; "highest" keeps float32 products in float32.
-        kind: "standard" for this transformer, "one-layer" for the simplified model of ``circuits.one_layer.module``.
+        precision: precision of matrix products on accelerators; highest computes float32 products in float32.
+        kind: standard for this transformer, one-layer for the simplified model of the transfer theory.
 
     Raises:
         ValueError: naming the field that is out of range.
@@ -65,6 +67,10 @@ class Architecture:
     param_dtype: Dtype = "float32"
     precision: Precision = "highest"
     kind: ModelKind = "standard"
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        return display.facts(type(self).__name__, changed_fields(self))
 
     def __post_init__(self) -> None:
         _check_ranges(self)
@@ -98,6 +104,14 @@ def _check_ranges(config: Architecture) -> None:
     checks.require(divides, "kv_heads", f"must divide the number of heads {config.heads}", config.kv_heads)
     for field in ("embed_scale", "norm_epsilon", "rotary_base"):
         _check_positive(config, field)
+
+
+def changed_fields(config: Any) -> dict[str, Any]:
+    """Return the sizes in a config and every field that differs from its default, those without default first."""
+    values = {field: getattr(config, field.name) for field in fields(config)}
+    changed = [field for field, value in values.items() if value != field.default or field.name in ALWAYS_DISPLAYED]
+    changed.sort(key=lambda field: field.default is not MISSING)
+    return {field.name: values[field] for field in changed}
 
 
 def _check_head_width(config: Architecture) -> None:

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from circuits import checks
+from circuits import checks, display
 from circuits.one_layer.config import OneLayerConfig
 from circuits.one_layer.module import OneLayer
 from circuits.transformer.block import Block, KVCache, block_taps, empty_cache, run_blocks
@@ -40,6 +40,7 @@ from circuits.transformer.heads import HeadContext, LinearHeads, SharedHeads, St
 from circuits.transformer.heads.shared import head_taps
 from circuits.transformer.layers import Norm
 from circuits.transformer.one_layer import one_layer_config
+from circuits.transformer.overview import module_table
 from circuits.transformer.tap_shapes import TapShape, TapShapes, tap_axes
 from circuits.transformer.taps import UNTAPPED, Cache, Recorder, Tap, Taps
 
@@ -204,6 +205,11 @@ class Predictor(nnx.Module):
         tokens = jax.ShapeDtypeStruct((length,), jnp.int32)
         _, cache = jax.eval_shape(lambda tokens: self(tokens, Taps(capture=("*",))), tokens)
         return TapShapes({name: TapShape(tap_axes(name), cache[name].shape) for name in tap_names(self.config)})
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        shapes = self.tap_shapes(self.config.positions)
+        return self.config._repr_html_() + module_table(self, shapes)
 
     def _step(self, head: int, body: Streams, tap: Tap):
         inner = tap.within(f"heads.{head}")

@@ -16,6 +16,8 @@ from typing import Protocol, runtime_checkable
 import jax
 from jax import Array
 
+from circuits import display
+
 Edit = Callable[[Array], Array]
 """Maps an activation to its replacement, of the same shape and dtype."""
 Cache = dict[str, Array]
@@ -56,6 +58,8 @@ class Taps:
 
     capture: Sequence[str] = ()
     edit: Mapping[str, Edit] = field(default_factory=dict)
+
+    _repr_html_ = display.html
 
     def __post_init__(self) -> None:
         if isinstance(self.capture, str):  # a sequence of one-letter patterns, which is never meant

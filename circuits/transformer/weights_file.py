@@ -27,7 +27,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from circuits import checks
+from circuits import checks, display
 from circuits.files import arrays_checksum, checksum, write_bytes
 from circuits.one_layer.module import OneLayer
 from circuits.tasks.star.graph import StarGraph
@@ -57,6 +57,10 @@ class SavedModel(NamedTuple):
     model: Predictor | OneLayer
     format: Format | None
     notes: dict[str, Any]
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        return display.facts("Saved model", {"format": self.format} | self.notes) + self.model._repr_html_()
 
 
 def save_model(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import sympy
 from flint import arb
 
-from circuits import checks
+from circuits import checks, display
 from proofs_check.ledger.outcome import Number, Outcome, Relation, Shows
 
 POINTS = 60
@@ -29,6 +29,8 @@ class Cell(NamedTuple):
     low: float
     high: float | None
     ball: arb
+
+    _repr_html_ = display.html
 
 
 def balls_at_most(cells: Iterable[Cell], bound: Number | arb, *, detail: str = "") -> Outcome:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from circuits import checks
+from circuits import checks, display
 from proofs_check.ledger.evidence import Findings, Verdict
 from proofs_check.ledger.statistics import Plan
 
@@ -68,6 +68,12 @@ class Claim:
     data: tuple[str, ...] | list[str] = ()
     section: str = ""
     registry: str = ""
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        from proofs_check.ledger.report_inline import claim_facts
+
+        return display.facts(self.id, claim_facts(self))
 
     def __post_init__(self) -> None:
         for name in NAMES:

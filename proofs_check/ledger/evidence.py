@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from circuits import checks
+from circuits import checks, display
 from proofs_check.ledger.outcome import Outcome, Shows
 from proofs_check.ledger.statistics import Plan, Sample, judge
 
@@ -86,6 +86,8 @@ class Test:
     mutants: Mapping[str, Any] = field(default_factory=dict)
     accepted: Mapping[str, Any] = field(default_factory=dict)
 
+    _repr_html_ = display.html
+
     __test__ = False  # not a test of pytest's
 
     def __post_init__(self) -> None:
@@ -129,6 +131,8 @@ class CrossCheck:
     truth: Any
     mutants: Mapping[str, Any]
 
+    _repr_html_ = display.html
+
     def __post_init__(self) -> None:
         checks.require(bool(self.mutants), self.quantity, "must have a mutant", dict(self.mutants))
 
@@ -154,6 +158,8 @@ class Findings:
     tests: tuple[Test, ...]
     cross_checks: tuple[CrossCheck, ...] = ()
     example: str = ""
+
+    _repr_html_ = display.html
 
     def __post_init__(self) -> None:
         checks.require(bool(self.tests), "tests", "must not be empty", self.tests)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from circuits import checks
+from circuits import checks, display
 
 Shows = Literal["supports", "contradicts", "undecided"]
 Relation = Literal["<=", ">="]
@@ -52,6 +52,8 @@ class Outcome:
     trivial: int = 0
     unbounded: bool = False
     detail: str = ""
+
+    _repr_html_ = display.html
 
 
 def equal(actual: Any, expected: Any, *, nontrivial: Any = None, detail: str = "") -> Outcome:

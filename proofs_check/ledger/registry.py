@@ -81,8 +81,12 @@ def select(claims: Sequence[Claim], patterns: Iterable[str]) -> tuple[Claim, ...
     wanted = [part.strip() for pattern in patterns for part in pattern.split(",")]
     for pattern in wanted:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in ids):
-            near = difflib.get_close_matches(pattern.strip("*?"), ids, n=4, cutoff=0.4) or ids[:4]
-            raise ValueError(f"only: must match a claim, got {pattern!r} (close matches: {', '.join(near)})")
+            starting = [name for name in ids if pattern and name.startswith(pattern)]
+            near = starting or difflib.get_close_matches(pattern.strip("*?"), ids, n=4, cutoff=0.4) or ids
+            dot = "." if any(name.startswith(f"{pattern}.") for name in starting) else ""
+            hint = f"; for all that start like this write '{pattern}{dot}*'" if starting else ""
+            names = ", ".join(near[:4]) + ", ..." * (len(near) > 4)
+            raise ValueError(f"only: must match a claim, got {pattern!r} (close matches: {names}{hint})")
     return tuple(c for c in claims if not wanted or any(fnmatch.fnmatchcase(c.id, p) for p in wanted))
 
 

@@ -1,14 +1,12 @@
 """Results as one self-contained HTML page: style, script and formulas are part of it."""
 
 from collections.abc import Iterable, Sequence
-from html import escape, unescape
+from html import escape
 from itertools import groupby
 from pathlib import Path
-from xml.etree import ElementTree
-
-from latex2mathml.converter import convert_to_element
 
 from proofs_check.ledger.evidence import KINDS, STATEMENTS, Control, Evidence
+from proofs_check.ledger.mathml import to_mathml
 from proofs_check.ledger.outcome import Outcome
 from proofs_check.ledger.run import Result, counts, summary
 
@@ -103,16 +101,9 @@ def number(value: float) -> str:
 def formula(latex: str) -> str:
     """Convert LaTeX to a MathML block, or to a code block if it cannot be converted."""
     try:
-        element = convert_to_element(latex.replace("{aligned}", "{align*}"), display="block")
-    except Exception:  # the converter fails in many ways on LaTeX that it does not know
+        return f'<div class="formula">{to_mathml(latex, "block")}</div>'
+    except ValueError:
         return f'<pre class="formula">{escape(latex)}</pre>'
-    element.attrib.pop("xmlns", None)  # HTML knows the element by its name
-    for part in element.iter():
-        # The converter leaves entities in the text. They are resolved here; all text is escaped on output.
-        part.text = unescape(part.text or "")
-        part.attrib.pop("href", None)
-    mathml = ElementTree.tostring(element, encoding="unicode", short_empty_elements=False)
-    return f'<div class="formula">{mathml}</div>'
 
 
 def _map(results: Sequence[Result]) -> str:

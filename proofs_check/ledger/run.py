@@ -13,7 +13,7 @@ from typing import Literal
 
 import jax
 
-from circuits import checks
+from circuits import checks, display
 from proofs_check.ledger.claim import Claim
 from proofs_check.ledger.data import check_data
 from proofs_check.ledger.evidence import STATEMENTS, Control, Evidence, Findings, Verdict, run_cross_check, run_test
@@ -94,10 +94,16 @@ class Result:
         """Number of controls that came out as expected, of all: "2/3"."""
         return f"{sum(control.passed for control in self.controls)}/{len(self.controls)}"
 
+    @display.safe
+    def _repr_html_(self) -> str:
+        from proofs_check.ledger.report_inline import result_card
+
+        return result_card(self)
+
 
 @dataclass(frozen=True, repr=False)
 class Verification:
-    """The results of several claims, in their order; prints as a table.
+    """The results of several claims, in their order; prints as a table, and is one in a notebook.
 
     Args:
         results: the results.
@@ -135,6 +141,12 @@ class Verification:
     def agrees(self) -> bool:
         """Whether every result agrees with the record."""
         return all(result.agrees for result in self.results)
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        from proofs_check.ledger.report_inline import results_table
+
+        return results_table(self.results)
 
 
 def decide(claim: Claim, time_limit: int | float | None = None) -> Result:

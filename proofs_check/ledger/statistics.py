@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest, t
 
-from circuits import checks
+from circuits import checks, display
 from proofs_check.ledger.outcome import Outcome, Shows
 
 
@@ -37,6 +37,8 @@ class Plan:
     at_least: int | float | None = None
     comparisons: int = 1
     level: float = 0.95
+
+    _repr_html_ = display.html
 
     def __post_init__(self) -> None:
         one = (self.at_most is None) != (self.at_least is None)
@@ -68,6 +70,8 @@ class Counts:
     trials: int
     around: float | None = None
 
+    _repr_html_ = display.html
+
 
 @dataclass(frozen=True)
 class Mean:
@@ -82,6 +86,8 @@ class Mean:
     """
 
     values: Any
+
+    _repr_html_ = display.html
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,8 @@ class Intervals:
     low: Any
     high: Any
     level: float
+
+    _repr_html_ = display.html
 
 
 Sample = Counts | Mean | Intervals

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from circuits.one_layer import losses as library
-from circuits.one_layer.counts import Counts, counts
+from circuits.one_layer.counts import Counts, count_contexts
 from circuits.one_layer.parameters import Options, Parameters
 from circuits.tasks.walks.format import WalkFormat, encode_walk
 from circuits.tasks.walks.graphs import random_dag
@@ -54,7 +54,7 @@ def gradients(injection: bool) -> tuple[Gradients, Gradients]:
         lines = np.stack([encode_walk(format, path) for path in islice(paths, LINES)])
         weights = np.random.default_rng(seed).normal(size=(3, format.vocab_size, format.vocab_size))
         parameters = Parameters(*(jnp.asarray(part) for part in (weights[0], weights[1], weights[2:], SCALE)))
-        data = counts(lines, format.vocab_size, 2, format.pad_token, injection, jnp.float64, CAPACITY)
+        data = count_contexts(lines, format.vocab_size, 2, format.pad_token, injection, jnp.float64, CAPACITY)
         ours = _named(_library(parameters, data, Options(injection=injection)), float(data.divisor))
         runs.append((ours, naive(weights, lines, format.pad_token, SCALE if injection else 0.0)))
     ours, twin = ({key: np.stack([run[n][key] for run in runs]) for key in runs[0][n]} for n in range(2))

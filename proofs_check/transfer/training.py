@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Bool, Float, Int
 
-from circuits.one_layer.counts import counts
+from circuits.one_layer.counts import count_contexts
 from circuits.one_layer.decoding import greedy_path
 from circuits.one_layer.parameters import Options, Parameters, random
 from circuits.one_layer.training import train_full_batch
@@ -56,7 +56,7 @@ def trained(seed: int, ahead: int, options: Options, steps: int) -> Parameters:
     """Return parameters after ``steps`` steps on the losses 1 to ``ahead`` tokens ahead; 1 is next-token prediction."""
     data = walks(seed)
     vocab, pad = data.format.vocab_size, data.format.pad_token
-    counted = counts(data.lines, vocab, ahead, pad, options.injection, jnp.float32, CAPACITY)
+    counted = count_contexts(data.lines, vocab, ahead, pad, options.injection, jnp.float32, CAPACITY)
     return train_full_batch(counted, start(seed, ahead), options, (1.0,) * ahead, steps, _adam(steps)).parameters
 
 

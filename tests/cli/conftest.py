@@ -1,7 +1,7 @@
 """Tiny checkpoints of every kind that a command can be pointed at; nobody may change them."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -86,7 +86,7 @@ def language(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two seeds with three checkpoints, as training leaves it, but of noise: there is nothing to compile."""
+    """A run of two seeds with three checkpoints."""
     folder = tmp_path_factory.mktemp("runs") / "small"
     config = TrainConfig(
         task=STARS,
@@ -101,15 +101,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         keep_every=2,
         test_examples=8,
     )
+    return noise_run(folder, config, (2, 4, 6))
+
+
+def noise_run(folder: Path, config: TrainConfig, steps: Sequence[int]) -> Path:
+    """Leave a run as training would, with random numbers as its states after some steps: nothing is compiled."""
     run_folder.claim(folder, config, resume=False)
-    shapes = jax.eval_shape(lambda: initial_states(config, TASK))
+    shapes = jax.eval_shape(lambda: initial_states(config, build_task(config.task)))
     rng = np.random.default_rng(0)
 
     def noise(leaf: jax.ShapeDtypeStruct) -> jax.Array:
         return jnp.asarray(0.5 * rng.normal(size=leaf.shape), leaf.dtype)
 
     with Checkpoints(folder / run_folder.CHECKPOINTS, config.keep, config.keep_every) as checkpoints:
-        for step in (2, 4, 6):
+        for step in steps:
             checkpoints.save(step, jax.tree.map(noise, shapes))
     return folder
 

@@ -85,7 +85,7 @@ def test_maps_are_means_over_problems(request, tmp_path, capsys, kind, flags, to
     folder, format = request.getfixturevalue(kind), (TASK if kind == "pairs" else TEXT).format
     out = tmp_path / "deep" / "out"
     assert main(["attention", str(folder), "--out", str(out), f"--examples={COUNT}", *flags]) == 0
-    assert capsys.readouterr().out == f"wrote {out}/attention.{{png,pdf,npz,html}} and query.{{png,pdf}}\n"
+    assert capsys.readouterr().out == f"wrote {out}: attention.{{html,npz,pdf,png}}, query.{{pdf,png}}\n"
     arrays = written(out)
     # The branching token is n1: token 0 of the answer in pairs, token 1 in text.
     token = (0 if kind == "pairs" else 1) if token is None else token
@@ -99,7 +99,7 @@ def test_maps_are_means_over_problems(request, tmp_path, capsys, kind, flags, to
     assert len(arrays["tokens"]) == len(arrays["roles"]) == query + 1
     about = json.loads(str(arrays["about"]))
     assert (about["format"], about["title"], about["examples"]) == (2, kind, COUNT)
-    assert about["predicted token"] == f"token {token} of the answer, from 0"
+    assert about["predicted token"] == f"token {token} of the answer (counted from 0)"
     rows = "positions as written: " if "--as-written" in flags else "parts of the graph: "
     assert about["rows and columns"].startswith(rows)
 
@@ -172,7 +172,7 @@ def test_bad_usage_names_the_option(refused, pairs, text, language, tmp_path, tm
         ("circuits: token: must be an integer between 0 and 2, got 3", "attention", text, "--out", out, "--token=3"),
         ("circuits: examples: must be an integer at least 1, got 0", *planning, out, "--examples=0"),
         ("circuits: checkpoint: must hold a tokenizer", "attention", bare, "--out", out, "--text=the"),
-        ("invalid", *planning, out, "--examples=many"),
+        ("--examples: must be an integer, got 'many'", *planning, out, "--examples=many"),
     ):
         refused(message, *arguments)
 

@@ -5,6 +5,10 @@ import re
 import subprocess
 import sys
 
+OTHERS = (
+    *("evaluate", "export", "sweep", "verify", "train-disentangled"),
+    *("train", "train star-2x5-mtp3", "train tree-4-ntp", "train dag-one-layer-injection", "train blocks-transfer"),
+)
 COMMANDS = [("attention",), *(("probe", name) for name in ("scores", "interventions", "adjacency", "development"))]
 HELP = """
 import sys
@@ -18,9 +22,9 @@ for words in sys.argv[1:]:
 
 def test_help_appears_without_jax_and_says_each_thing_once():
     commands = [" ".join(words) for words in COMMANDS]
-    call = [sys.executable, "-c", HELP, "probe", *commands]
+    call = [sys.executable, "-c", HELP, "probe", *commands, *OTHERS]
     printed = subprocess.run(call, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "120"})
-    texts = dict(zip(["probe", *commands], re.split(r"COMMAND .*\n", printed.stdout)[1:], strict=True))
+    texts = dict(zip(["probe", *commands, *OTHERS], re.split(r"COMMAND .*\n", printed.stdout)[1:], strict=True))
     for name in commands:
         options = re.findall(r"^│ (--[a-z-]+)", texts[name], re.MULTILINE)
         assert "--out" in options
@@ -28,7 +32,11 @@ def test_help_appears_without_jax_and_says_each_thing_once():
         for option in options:
             assert len(re.findall(rf"^\W*{option[2:].replace('-', '[-_]')}:", texts[name], re.MULTILINE)) == 0
         assert f"Example: circuits {name} " in " ".join(texts[name].split())
-    assert not any("Args:" in text for text in texts.values())
+    for name, text in texts.items():
+        for part in ("{None}", "default: None", "``", "Args:", "Raises", "ValueError", "Returns"):
+            assert part not in text, (name, part)
+    assert re.search(r"--examples INT +maximum number of problems; by default 4096", texts["evaluate"])
+    assert "CHECKPOINT" in texts["evaluate"].splitlines()[0]
     assert all(name.split()[1] in texts["probe"] for name in commands[1:])
 
 

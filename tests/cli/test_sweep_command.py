@@ -80,6 +80,7 @@ TWICE = {"preset": "tiny-ntp", "grid": {"model.activation": ["relu", "gelu"], "m
         (["--figure", "FOLDER/f.txt"], "figure: must end in .png", GRID),
         (["--figure", "FOLDER/f.png", "--x", "objective"], "x: must be parameters, or a number in the grid", GRID),
         (["--figure", "FOLDER/f.png", "--x", "parameters"], "x: must differ between the points of a line", TWICE),
+        (["--x", "model.width"], "x: must be left out without --figure, got 'model.width'", GRID),
         (["--slurm", "gpu"], "slurm: must be a partition of Slurm, and needs submitit", GRID),
     ],
 )

@@ -81,7 +81,7 @@ def test_an_interrupt_saves_a_checkpoint(tmp_path, capsys, monkeypatch):
 def test_help_says_what_each_flag_is(capsys):
     assert command("--help") == 0
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "--hold-content-1 keep W0 of Layer 1 at 0" in printed
+    assert "--hold-content-1 keep the content block of the first layer at 0" in printed
     assert "{mtp,ntp,mtp-without-replay,plan}" in printed
 
 

@@ -21,7 +21,7 @@ from circuits.tasks.tree.config import TreeConfig
 from circuits.training import run_folder
 from circuits.training.config import ObjectiveConfig, TrainConfig
 from circuits.training.presets import PRESETS
-from circuits.training.transformer import train
+from tests.cli.conftest import noise_run
 from tests.training.conftest import FLAGS, TASK, TINY
 
 
@@ -33,11 +33,9 @@ def flags() -> list[str]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, TrainConfig]:
     """A run of two seeds with two heads that no test may change, and its config."""
-    folder = tmp_path_factory.mktemp("finished") / "run"
     objective = ObjectiveConfig(name="mtp", heads=2)
     config = replace(TINY, seeds=2, first_seed=5, objective=objective, task=replace(TASK, one_in=32))
-    train(config, folder)
-    return folder, config
+    return noise_run(tmp_path_factory.mktemp("finished") / "run", config, (4, 8)), config
 
 
 def said(capsys) -> str:
@@ -55,7 +53,7 @@ def test_a_run_on_a_pipe_is_a_line_an_evaluation(tmp_path, flags, capsys):
     assert all(word in legend for word in ("loss of the last batch", "test and train:", "branching: "))
     for step, text in zip((1, 3, 6, 8), lines[:4], strict=True):
         assert re.fullmatch(line.format(step), text), text
-    assert lines[4:] == [f"wrote {out}"]
+    assert lines[4:] == [f"wrote {out}: config.json, metrics.jsonl, checkpoints"]
     config = replace(PRESETS["tiny-ntp"][1], **{name: getattr(TINY, name) for name in TINY.__dataclass_fields__})
     assert run_folder.read_config(out, TrainConfig) == config == TINY
     assert sorted(path.name for path in out.iterdir()) == ["checkpoints", "config.json", "metrics.jsonl"]
@@ -64,7 +62,7 @@ def test_a_run_on_a_pipe_is_a_line_an_evaluation(tmp_path, flags, capsys):
     assert "circuits: folder: must be new or empty; it holds a run, which --resume continues, got" in said(capsys)
     for arguments in (["tiny-ntp", *flags, "--out", str(out), "--resume"], ["--resume", str(out)]):
         assert main(["train", *arguments]) == 0
-        assert capsys.readouterr().out == f"wrote {out}\n"
+        assert capsys.readouterr().out == f"{lines[4]}\n"
     assert main(["train", "tiny-ntp", *flags, "--out", str(out), "--resume", "--batch=16"]) == 2
     assert "circuits: batch: must be 8, as in" in said(capsys)
     (largest,) = (path for path in (out / "checkpoints" / "8" / "manifest.json",))
@@ -73,7 +71,7 @@ def test_a_run_on_a_pipe_is_a_line_an_evaluation(tmp_path, flags, capsys):
     first, begun, _, *rest = capsys.readouterr().out.splitlines()
     assert begun == "resuming from step 4"
     assert first.startswith(f"skipped damaged checkpoint {out}/checkpoints/8 (")
-    assert [text.split()[1] for text in rest] == ["6/8", "8/8", str(out)]
+    assert [text.split()[1] for text in rest] == ["6/8", "8/8", f"{out}:"]
 
 
 BAD = [
@@ -83,7 +81,7 @@ BAD = [
     (["--task.data=a.txt"], "test_data: must be given with data, and only then, got None"),
     (["--task.data=a.txt", "--task.test-data=b.txt"], "task.data: must hold problems of the task, got 'a.txt'"),
     (["--steps=0"], "steps: must be an integer at least 1, got 0"),
-    (["--steps=many"], "invalid"),
+    (["--steps=many"], "--steps: must be an integer, got 'many'"),
     (["--objective.name=best"], "invalid choice"),
     (["--no-such-flag"], "nrecognized"),
     (["--task.labels=5", "--task.one-in=4"], "must have at least 128 labelled graphs, got 60"),
@@ -119,14 +117,19 @@ def test_where_a_run_is_to_lie(tmp_path, flags, capsys):
 
 def test_help_says_what_there_is(capsys):
     for arguments, texts in {
-        ("train", "--help"): ["e3-ntp", "Appendix E.3: 25M", "Exit code 0: done. 1:", "none no preset: "],
+        ("train", "--help"): [
+            "e3-ntp",
+            "as in Appendix E.3, 25M parameters",
+            "Exit code 0: done. 1:",
+            "none no preset: ",
+        ],
         ("train", "tiny-mtp3", "--help"): [
             "--objective.heads INT",
             "(default: 3)",
             "--resume",
             "--devices.coordinator",
         ],
-        ("evaluate", "--help"): ["DIR", "--json FILE", "{test,train}", "--step"],
+        ("evaluate", "--help"): ["CHECKPOINT", "--json FILE", "{test,train}", "--step"],
         ("export", "--help"): ["RUN", "--out DIR", "--seed", "{float64,float32,bfloat16,float16}"],
     }.items():
         assert main(list(arguments)) == 0
@@ -207,6 +210,7 @@ def test_an_exported_model_is_as_good_as_the_run(finished, tmp_path, capsys):
     form, result = build_task(config.task).format, tmp_path / "found.json"
     assert main(["evaluate", str(folder), "--examples=64", "--json", str(result)]) == 0
     printed = said(capsys)
+    assert printed.endswith(f"wrote {result}")
     for seed in (5, 6):
         assert f"run, seed {seed}, step 8: 64 test problems" in printed
     assert f"{float(chance(form, sees_goal=True).exact):.1%}" in printed
@@ -221,7 +225,7 @@ def test_an_exported_model_is_as_good_as_the_run(finished, tmp_path, capsys):
         assert f"{row['by_token'][0]:.1%}" in printed
     model = tmp_path / "model"
     assert main(["export", str(folder), "--out", str(model), "--seed=6"]) == 0
-    assert said(capsys) == f"wrote {model}"
+    assert said(capsys) == f"wrote {model}: config.json, model.safetensors, tokenizer.json"
     assert sorted(path.name for path in model.iterdir()) == ["config.json", "model.safetensors", "tokenizer.json"]
     (again,) = figures(capsys, model, "--json", result)
     assert again["model"] == "model"
@@ -231,6 +235,7 @@ def test_an_exported_model_is_as_good_as_the_run(finished, tmp_path, capsys):
     # Other problems, an earlier step, fewer bits.
     (other,) = figures(capsys, model, "--split=train", "--json", result)
     assert other["split"] == "train"
+    assert [other[name] for name in ("by_token", "forced")] != [again[name] for name in ("by_token", "forced")]
     early = figures(capsys, folder, "--step=4", "--json", result)
     assert [row["model"] for row in early] == ["run, seed 5, step 4", "run, seed 6, step 4"]
     assert main(["export", str(folder), "--out", str(tmp_path / "small"), "--dtype=bfloat16"]) == 0
@@ -247,7 +252,7 @@ def test_what_cannot_be_evaluated_or_exported(finished, tmp_path, capsys):
     for step in ("4", "8"):
         (damaged / "checkpoints" / step / "manifest.json").unlink()
     for arguments, message in {
-        ("evaluate", str(tmp_path / "none")): "source: must exist, or be the name of a shipped checkpoint",
+        ("evaluate", str(tmp_path / "none")): "checkpoint: must exist, or be the name of a shipped checkpoint",
         ("evaluate", str(tmp_path)): "config.json: must be the config of a run",
         ("evaluate", str(folder), "--examples=0"): "examples: must be an integer at least 1, got 0",
         ("evaluate", str(folder), "--step=5"): "checkpoints: must hold",

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from circuits.one_layer.config import OneLayerConfig
-from circuits.one_layer.counts import counts
+from circuits.one_layer.counts import count_contexts
 from circuits.one_layer.losses import objective
 from circuits.one_layer.module import COPY_LOGIT, OneLayer, from_parameters, greedy
 from circuits.one_layer.parameters import Options
@@ -35,7 +35,7 @@ def test_loss_and_gradient_are_those_from_counts(options):
 
     differentiate = jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=FAST_TO_COMPILE)
     (_, by_head), gradient = differentiate(state)
-    data = counts(LINES, VOCAB, STEPS, PAD, options.injection)
+    data = count_contexts(LINES, VOCAB, STEPS, PAD, options.injection)
     truth = objective(drawn(STEPS), data, options, weights)
     assert_close(by_head, truth.steps, atol=1e-13, rtol=1e-10)
     ours = {name: gradient[name][...] for name in gradient}
@@ -64,7 +64,7 @@ def test_the_position_of_the_target_copies_the_source_and_has_no_gradient():
     share = number / (number + len(LINES))  # position 1 adds a target for each line to the divisor
     constant = np.array([0.0, 1.0, 1.0]) * len(LINES) * np.log(VOCAB) / (number + len(LINES))
     assert_close(early, share * late + constant, atol=1e-12)
-    data = counts(LINES, VOCAB, STEPS, PAD)
+    data = count_contexts(LINES, VOCAB, STEPS, PAD)
     truth = objective(drawn(STEPS), data, INJECTED, jnp.ones(STEPS)).gradient
     ours = {name: slopes[name][...] for name in slopes}
     assert_close(ours, {name: share * getattr(truth, name) for name in ours}, atol=1e-13)

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from circuits.one_layer.counts import counts
+from circuits.one_layer.counts import count_contexts
 from circuits.one_layer.decoding import greedy_path
 from circuits.one_layer.logits import step_logits
-from circuits.one_layer.losses import losses, objective
+from circuits.one_layer.losses import objective, step_losses
 from circuits.one_layer.parameters import Options, check, random, zeros
 from tests.cases import FAST_TO_COMPILE, assert_close
 from tests.one_layer.lines import LINES, PAD, VARIANTS, VOCAB, drawn, naive_gradient, naive_losses
@@ -19,7 +19,7 @@ STEPS, WEIGHTS = 3, (1.0, 0.5, 2.0)
 
 
 def counted(injection: bool, **changes):
-    return counts(LINES, VOCAB, STEPS, PAD, injection, **changes)
+    return count_contexts(LINES, VOCAB, STEPS, PAD, injection, **changes)
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
@@ -28,8 +28,8 @@ def test_losses_and_gradients_are_those_of_loops_over_lines(options):
 
     @partial(jax.jit, compiler_options=FAST_TO_COMPILE)
     def evaluate(parameters):
-        auto = jax.grad(lambda p: weights @ losses(p, data, options))(parameters)
-        return objective(parameters, data, options, weights), losses(parameters, data, options), auto
+        auto = jax.grad(lambda p: weights @ step_losses(p, data, options))(parameters)
+        return objective(parameters, data, options, weights), step_losses(parameters, data, options), auto
 
     ours, by_step, auto = evaluate(parameters)
     truth = naive_losses(parameters, options, LINES, STEPS)
@@ -112,16 +112,16 @@ LONG = np.array([[0, 3, 0, 9]])
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: counts(LONG, VOCAB, 1, PAD), r"lines: must hold ids in range\(6\), got \(0, 9\)"),
-        (lambda: counts(LINES, VOCAB, 5, PAD), "steps: must be an integer between 1 and 4"),
-        (lambda: counts(LINES[:, :3], VOCAB, 1, PAD), "lines: must have a token to predict"),
-        (lambda: counts(LINES, 0, 1, PAD), "tokens: must be an integer at least 1"),
+        (lambda: count_contexts(LONG, VOCAB, 1, PAD), r"lines: must hold ids in range\(6\), got \(0, 9\)"),
+        (lambda: count_contexts(LINES, VOCAB, 5, PAD), "steps: must be an integer between 1 and 4"),
+        (lambda: count_contexts(LINES[:, :3], VOCAB, 1, PAD), "lines: must have a token to predict"),
+        (lambda: count_contexts(LINES, 0, 1, PAD), "tokens: must be an integer at least 1"),
         (lambda: counted(True, multiple_of=0), "multiple_of: must be an integer at least 1"),
         (lambda: zeros(3, 0), "steps: must be an integer at least 1"),
         (lambda: zeros(0, 1), "tokens: must be an integer at least 1"),
-        (lambda: losses(drawn(2), counted(True), Options()), "counts: must have 2 steps, got 3"),
-        (lambda: losses(zeros(7, 3), counted(True), Options()), "counts: must be over 7 tokens, got 6"),
-        (lambda: losses(drawn(3), counted(False), VARIANTS[1]), "counts: must be made with injection=True"),
+        (lambda: step_losses(drawn(2), counted(True), Options()), "counts: must have 2 steps, got 3"),
+        (lambda: step_losses(zeros(7, 3), counted(True), Options()), "counts: must be over 7 tokens, got 6"),
+        (lambda: step_losses(drawn(3), counted(False), VARIANTS[1]), "counts: must be made with injection=True"),
         (lambda: objective(drawn(3), counted(True), VARIANTS[1], jnp.ones(2)), "weights: must have shape"),
         (lambda: check(drawn(2)._replace(value=jnp.zeros((2, 2)))), "value: must have shape"),
         (lambda: check(drawn(2)._replace(content=jnp.zeros((2, 3)))), "content: must be square"),

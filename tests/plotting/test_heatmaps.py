@@ -34,7 +34,7 @@ def test_two_patterns_on_one_sequence():
     for ax, (_, attention), cells in zip(heatmaps, panels, marks, strict=True):
         assert ax.yaxis_inverted()
         assert not ax.xaxis_inverted()
-        assert (ax.get_ylabel(), ax.get_xlabel()) == ("query", "key")
+        assert (ax.get_ylabel(), ax.get_xlabel()) == ("query position", "key position")
         for axis in (ax.xaxis, ax.yaxis):
             assert ticks(axis) == [str(label) for label in EXAMPLE]
             assert ticks(axis, minor=True) == [str(position) for position in range(T)]

@@ -36,6 +36,9 @@ def test_a_panel_for_each_layer(head, select):
     figure = attention_grid(record(positions=np.arange(T) + 9), head=head, columns=2)
     *panels, bar = figure.axes
     assert [ax.get_title() for ax in panels] == ["Layer 0", "Layer 1", "Layer 2"]
+    assert [ax.get_ylabel() for ax in panels] == ["query position", "", "query position"]
+    assert [ax.get_xlabel() for ax in panels] == ["", "key position", "key position"]
+    assert figure.texts[0].get_text() == ""  # all above the diagonal is the future
     for ax, expected in zip(panels, select(MAPS.patterns), strict=True):
         np.testing.assert_allclose(image(ax).filled(0), expected)
         np.testing.assert_array_equal(np.ma.getmaskarray(image(ax)), np.triu(np.ones((T, T), bool), 1))
@@ -73,6 +76,12 @@ def test_what_is_above_the_diagonal_is_shown_where_there_is_anything():
     maps = record(patterns=softmax(L, 1, T, causal=False), errors=None, heads=("mean of 8",), roles=("",) * T)
     figure = attention_grid(maps, scale="root")
     ax = figure.axes[0]
+    note = figure.texts[0]
+    draw(figure)
+    assert "cells above the diagonal are not the future" in note.get_text().replace("\n", " ")
+    assert all(figure.bbox.contains(*corner) for corner in note.get_window_extent().corners())
+    assert note.get_window_extent().y1 < ax.xaxis.label.get_window_extent().y0
+    assert query_heatmap(maps).axes[0].get_xlabel() == "key position, sorted by part of the graph"
     assert not np.ma.getmaskarray(image(ax)).any()
     assert isinstance(ax.images[0].norm, PowerNorm)
     assert ax.images[0].norm(0.25) == pytest.approx(0.5)
@@ -104,7 +113,7 @@ def test_the_row_of_a_query_in_every_layer():
     np.testing.assert_array_equal(image(ax).filled(0), MAPS.patterns[:, 1, 4])
     assert np.ma.getmaskarray(image(ax)).tolist() == [[False] * 5 + [True]] * L
     assert (ticks(ax.yaxis), ticks(ax.xaxis)) == (["0", "1", "2"], NAMES)
-    assert (ax.get_ylabel(), ax.get_xlabel()) == ("layer", "key")
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("layer", "key position")
     assert bands(ax) == BANDS
     assert "attention of query 4 “4”" in figure.get_suptitle()
     written = {text.get_position(): text.get_text() for text in ax.texts}

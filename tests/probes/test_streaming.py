@@ -124,6 +124,20 @@ def test_the_function_is_compiled_for_a_chunk_and_for_the_rest():
     assert len(traced) == 2  # the other model has the same shape
 
 
+def test_shared_arrays_are_passed_whole_and_may_change_without_compiling():
+    traced = []
+
+    def seen(model: Scale, weights: jax.Array, nothing: None, x: jax.Array) -> jax.Array:
+        traced.append(weights.shape)
+        return model.factor[...] * x * weights.sum()
+
+    x = np.arange(6.0)
+    for total in (1.0, 5.0):
+        weights = np.full(4, total / 4)
+        assert float(stream(seen, Scale(), (x,), shared=(weights, None), chunk=3).mean) == pytest.approx(5 * total)
+    assert traced == [(4,)]
+
+
 def test_progress_counts_examples():
     done, again = [], []
     stream(scaled, Scale(), data(0, 10), chunk=4, on_progress=done.append)

@@ -68,16 +68,16 @@ def flags() -> list[str]:
     return FLAGS.copy()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfig, State]:
-    """A run of two seeds with two heads that no test may change, its config and its last state."""
+    """A run of two seeds with two heads in float64 that no test may change, its config and its last state."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    objective = ObjectiveConfig(name="mtp", heads=2)
-    config = replace(TINY, seeds=2, first_seed=5, objective=objective, task=replace(TASK, one_in=32))
+    objective, model = ObjectiveConfig(name="mtp", heads=2), replace(TINY.model, dtype="float64", param_dtype="float64")
+    config = replace(TINY, seeds=2, first_seed=5, objective=objective, model=model, task=replace(TASK, one_in=32))
     return folder, config, train(config, folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stored(finished: tuple[Path, TrainConfig, State]) -> list[Stored]:
     return read_run(finished[0])
 
@@ -87,7 +87,7 @@ def walks() -> TrainConfig:
     return WALKS
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, State]:
     """A run on walks that no test may change, and its last state."""
     folder = tmp_path_factory.mktemp("walked") / "run"

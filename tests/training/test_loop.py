@@ -14,6 +14,7 @@ from flax import nnx
 
 from circuits.training import loop, run_folder
 from circuits.training.config import ObjectiveConfig
+from circuits.training.evaluation import score
 from circuits.training.stored import read_run
 from circuits.training.transformer import train
 from tests.cases import assert_close
@@ -111,18 +112,17 @@ def test_seeds_side_by_side_are_the_same_runs_alone(finished, tmp_path):
     may therefore differ by the learning rate times 200 eps / 1e-8: 4e-7 over eight steps at 0.01. In float32 the same
     bound says nothing. The bias correction, which optax keeps in float32, adds less than 1e-7.
     """
-    config = replace(finished[1], model=replace(finished[1].model, dtype="float64", param_dtype="float64"))
-    both = train(config, tmp_path / "both")
+    folder, config, both = finished
     alone = train(replace(config, seeds=1, first_seed=config.first_seed + 1), tmp_path / "alone")
     assert_close(jax.tree.map(lambda leaf: leaf[1:], both), alone, atol=1e-6)
-    records = [line for line in timeless(tmp_path / "both") if line["seed"] == config.first_seed + 1]
+    records = [line for line in timeless(folder) if line["seed"] == config.first_seed + 1]
     for line, other in zip(records, timeless(tmp_path / "alone"), strict=True):
         assert_close(line, other, atol=1e-6)
     first, second = (jax.tree.leaves(jax.tree.map(lambda leaf, row=n: leaf[row], both.params)) for n in range(2))
     assert not any(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_what_a_line_of_metrics_says(finished):
+def test_what_a_line_of_metrics_says(finished, stored):
     folder, config, _ = finished
     lines = run_folder.read_metrics(folder)
     assert [(line["step"], line["seed"]) for line in lines] == [
@@ -141,6 +141,10 @@ def test_what_a_line_of_metrics_says(finished):
             assert np.all(np.asarray(line[name]) * config.test_examples % 1 == 0), "shares of 16 problems"
         assert line["test_exact"] <= line["test_hard"] <= 1
     assert lines[-1]["loss"] < lines[0]["loss"]
+    for line, one in zip(lines[-2:], stored, strict=True):
+        for split in ("test", "train"):
+            truth = score(one.model, one.task, one.task.problems(split, config.test_examples))
+            assert {name: line[f"{split}_{name}"] for name in names} == truth
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import optax
 import pytest
 from flax import nnx
 
-from circuits.one_layer.counts import counts
-from circuits.one_layer.losses import losses
+from circuits.one_layer.counts import count_contexts
+from circuits.one_layer.losses import step_losses
 from circuits.one_layer.module import OneLayer
 from circuits.tasks.task import build_task
 from circuits.tasks.walks.config import DagConfig, DagWalks
@@ -129,10 +129,10 @@ def test_the_losses_of_the_one_layer_model_are_those_of_its_theory(double):
     config = replace(double, task=WALKS, model=shape, objective=objective, batch=8)
     params, tokens, form = drawn(config), jnp.asarray(lines()[-8:]), task_of(WALKS).format
     (loss, heads), _ = gradient_of(config, params, tokens, 0)
-    data = counts(np.asarray(tokens), form.vocab_size, 2, form.pad_token)
+    data = count_contexts(np.asarray(tokens), form.vocab_size, 2, form.pad_token)
     model = model_of(config, task_of(config.task), params)
     assert isinstance(model, OneLayer)
-    truth = np.asarray(losses(model.parameters, data, model.config.options))
+    truth = np.asarray(step_losses(model.parameters, data, model.config.options))
     shares = np.asarray(target_shares(tokens, 2, first_position(config, task_of(config.task)), form.pad_token), float)
     own = [float(jnp.sum(tokens[:, 2 + n :] != form.pad_token)) for n in (1, 2)]
     assert_close(shares, np.array([1.0, own[1] / own[0]]), atol=1e-6)

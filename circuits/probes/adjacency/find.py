@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
 from circuits.probes.adjacency.intervals import bootstrap_cosines, cosine_interval, difference_interval
 from circuits.probes.adjacency.nulls import max_t_p_values, permuted_cosines, rewired_cosines, untrained_cosines
 from circuits.probes.adjacency.references import Reference, candidate_names
-from circuits.probes.adjacency.scores import MatrixScores, compare_matrices, partial_cosines
+from circuits.probes.adjacency.scores import MatrixScores, by_reference, compare_matrices, partial_cosines
 
 
 class NullCosines(NamedTuple):
@@ -24,6 +25,38 @@ class NullCosines(NamedTuple):
     p: Float[np.ndarray, "matrices references"]
     """Familywise p-values over all matrices and references; NaN if the reference has no such null."""
     draws: int
+
+    _repr_html_ = display.html
+
+    def plot(
+        self,
+        field: str = "mean",
+        *,
+        names: Sequence[object] = (),
+        references: Sequence[object] = (),
+        title: str = "",
+    ) -> Figure:
+        """Draw the mean, an end of the interval, or the p-value of every matrix against every reference.
+
+        Args:
+            field: "mean", "low", "high" or "p".
+            names: of the matrices; by default 0, 1, ...
+            references: names of the references; by default 0, 1, ...
+            title: above the heatmap.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: for an unknown field, names that do not fit, or values that are not finite.
+
+        Example:
+            >>> zero = np.zeros((1, 2))
+            >>> NullCosines(zero, zero - 0.1, zero + 0.1, zero + 0.5, draws=99).plot().axes[0].get_ylabel()
+            'matrix'
+        """
+        checks.choice("field", field, self._fields[:4])
+        return by_reference(getattr(self, field), field, names, references, title)
 
 
 class PowerFindings(NamedTuple):
@@ -51,6 +84,55 @@ class PowerFindings(NamedTuple):
     """Lower end of the margin's confidence interval; below 0, the candidate may be the better one."""
     margin_high: Float[np.ndarray, "matrices candidates"]
     level: float
+
+    def plot(self, matrix: int | None = None, *, names: Sequence[str] = (), title: str = "") -> Figure:
+        """Draw the cosines of all matrices as a heatmap, or those of one matrix as bars next to every null.
+
+        Args:
+            matrix: index of a matrix; by default all of them.
+            names: of the matrices; by default 0, 1, ...
+            title: above the figure.
+
+        Returns:
+            A figure with one axes. In the heatmap, a dot marks the best reference of a matrix that holds it.
+
+        Raises:
+            ValueError: if there is no such matrix, or another number of names.
+
+        Example:
+            >>> from circuits.probes import find_powers, graph_references
+            >>> from circuits.tasks import adjacency, random_dag
+            >>> graph = random_dag(30, 0.2, seed=0)
+            >>> findings = find_powers(adjacency(graph)[None].astype(float), graph_references(graph, 2), draws=50)
+            >>> findings.plot(matrix=0).axes[0].get_ylabel()
+            'cosine of centred rows'
+        """
+        cosine, references = self.scores.cosine, [reference.name for reference in self.references]
+        if matrix is None:
+            significant = np.zeros(cosine.shape, bool)
+            significant[np.arange(len(cosine)), self.best] = self.holds
+            rows = list(names) or [str(number) for number in range(len(cosine))]
+            figure = display.plotting.power_heatmap(rows, references, cosine, significant, title=title)
+            figure.axes[0].set(xlabel="reference", ylabel="matrix")
+            return figure
+        checks.integer("matrix", matrix, min_value=0, max_value=len(cosine) - 1)
+        bands = {
+            name: display.plotting.NullBand(null.mean[matrix], null.low[matrix], null.high[matrix])
+            for name, null in self.nulls.items()
+        }
+        ends = self.low[matrix], self.high[matrix]
+        return display.plotting.power_bars(references, cosine[matrix], ends, bands, title=title)
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        rows = []
+        for matrix, best in enumerate(self.best.tolist()):
+            ends = f"{self.low[matrix, best]:.2f} to {self.high[matrix, best]:.2f}"
+            p_values = [f"{null.p[matrix, best]:.2g}" for null in self.nulls.values()]
+            cosine = f"{self.scores.cosine[matrix, best]:.2f}"
+            rows.append((matrix, self.references[best].name, cosine, ends, *p_values, verdict(self, matrix)))
+        head = ("matrix", "best reference", "cosine", "interval", *(f"p, {name}" for name in self.nulls), "verdict")
+        return display.table("Powers of the graph", head, rows) + display.picture(self.plot())
 
 
 def find_powers(

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
 from circuits.one_layer.module import OneLayer
 from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
@@ -21,6 +22,29 @@ class NamedMatrices(NamedTuple):
 
     names: tuple[str, ...]
     values: Float[Array, "matrices N N"]
+
+    _repr_html_ = display.html
+
+    def plot(self, matrix: int = 0) -> Figure:
+        """Draw one matrix, with white at 0.
+
+        Args:
+            matrix: index of the matrix.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: if there is no such matrix, or it is not finite.
+
+        Example:
+            >>> NamedMatrices(("L0H0",), jnp.ones((1, 3, 3))).plot().axes[0].get_title()
+            'L0H0'
+        """
+        checks.integer("matrix", matrix, min_value=0, max_value=len(self.names) - 1)
+        nodes, values = range(self.values.shape[-1]), self.values[matrix]
+        axes = {"row_name": "node fed in", "column_name": "logit of node"}
+        return display.plotting.weight_heatmap(values, nodes, nodes, self.names[matrix], **axes)
 
 
 def concatenate(parts: list[NamedMatrices]) -> NamedMatrices:

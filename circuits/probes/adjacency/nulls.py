@@ -8,9 +8,10 @@ untrained   The same matrices of freshly initialised models. Null hypothesis: no
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 from circuits import checks
 from circuits.probes.adjacency.references import Reference, matrix_powers
@@ -59,10 +60,11 @@ def rewired_cosines(
         if not columns:
             continue
         edges = next(r.matrix for r in references if r.observed == observed and r.power == 1) > 0
-        graphs = rewire(edges, draws, seed=seed + observed)
+        graphs = _rewired_graphs(edges.tobytes(), len(edges), draws, seed + observed)
         first = 0
         for count in _blocks(draws, len(columns) * edges.size):
-            drawn = _of_graphs([references[i] for i in columns], graphs[first : first + count])
+            block = np.unpackbits(graphs[first : first + count], axis=-1, count=len(edges)).astype(bool)
+            drawn = _of_graphs([references[i] for i in columns], block)
             drawn -= drawn.mean(axis=-1, keepdims=True)
             size = np.sqrt(np.einsum("rduv,rduv->dr", drawn, drawn))[:, None]
             cosines[first : first + count][:, :, columns] = _products(drawn, own) / np.maximum(size, ROUNDING)
@@ -108,6 +110,16 @@ def max_t_p_values(
     z = np.where(spread > ROUNDING, (both - both.mean(axis=0)) / unit, 0.0)
     p_values[:, defined] = familywise_p_values(z[0] - ROUNDING / unit, z[1:])
     return p_values
+
+
+@lru_cache(maxsize=2)
+def _rewired_graphs(edges: bytes, nodes: int, draws: int, seed: int) -> UInt8[np.ndarray, "draws N bytes"]:
+    """Return the rewired graphs in packed bits; those of the last two graphs and seeds are kept.
+
+    Drawing them takes most of a test, and many matrices are compared with the powers of one graph.
+    """
+    adjacency = np.frombuffer(edges, bool).reshape(nodes, nodes)
+    return np.packbits(rewire(adjacency, draws, seed=seed), axis=-1)
 
 
 def _products(

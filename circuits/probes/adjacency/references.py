@@ -7,7 +7,8 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Bool, Float
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
 from circuits.tasks.walks.graphs import adjacency, reachability
 from circuits.tasks.walks.pairs import Observed
 
@@ -38,6 +39,22 @@ class Reference(NamedTuple):
     matrix: Float[np.ndarray, "N N"]
     transposed: bool = False
     """Whether rows are targets: row v holds the nodes from which v can be reached."""
+
+    _repr_html_ = display.html
+
+    def plot(self) -> Figure:
+        """Draw the matrix, sources down and targets across.
+
+        Returns:
+            A figure with one axes.
+
+        Example:
+            >>> Reference("A", 1, False, False, np.eye(3)).plot().axes[0].get_title()
+            'A'
+        """
+        nodes = range(len(self.matrix))
+        axes = {"row_name": "source", "column_name": "target"}
+        return display.plotting.weight_heatmap(self.matrix, nodes, nodes, self.name, **axes)
 
     @property
     def candidate(self) -> str:

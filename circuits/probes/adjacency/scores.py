@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
 from circuits.probes.adjacency.references import Reference, centre_rows
 
 
@@ -35,6 +36,50 @@ class MatrixScores(NamedTuple):
     """mean_on - mean_off."""
     spearman: Float[np.ndarray, "matrices references"]
     """The rank correlation of the entries of M_c and R_c, ties at their mean rank."""
+
+    _repr_html_ = display.html
+
+    def plot(
+        self,
+        field: str = "cosine",
+        *,
+        names: Sequence[object] = (),
+        references: Sequence[object] = (),
+        title: str = "",
+    ) -> Figure:
+        """Draw one score of every matrix against every reference.
+
+        Args:
+            field: the name of a score.
+            names: of the matrices; by default 0, 1, ...
+            references: names of the references; by default 0, 1, ...
+            title: above the heatmap.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: for an unknown score, names that do not fit, or a score that is not finite.
+
+        Example:
+            >>> MatrixScores(*[np.array([[0.9, -0.1]])] * 8).plot(references=["A", "A^2"]).axes[0].get_xlabel()
+            'reference'
+        """
+        checks.choice("field", field, self._fields)
+        return by_reference(getattr(self, field), field, names, references, title)
+
+
+def by_reference(
+    values: Float[np.ndarray, "matrices references"],
+    label: str,
+    names: Sequence[object],
+    references: Sequence[object],
+    title: str,
+) -> Figure:
+    """Draw a value for every matrix and reference, which are numbered if they are not named."""
+    rows, columns = names or range(values.shape[0]), references or range(values.shape[1])
+    axes = {"row_name": "matrix", "column_name": "reference", "label": label}
+    return display.plotting.effect_heatmap(values, rows, columns, title=title, **axes)
 
 
 def compare_matrices(matrices: Float[np.ndarray, "matrices N N"], references: Sequence[Reference]) -> MatrixScores:

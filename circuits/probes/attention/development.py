@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from circuits import checks
+from circuits import checks, display
 from circuits.probes.attention.scores import CircuitScores
 
 PREDECESSOR, GOAL, EDGE = "predecessor", "attends to the goal", "the goal reads its edge"
@@ -22,6 +22,8 @@ class Formation(NamedTuple):
     half: float
     """The mean of baseline and final value."""
     final: float
+
+    _repr_html_ = display.html
 
 
 def circuit_strengths(scores: Sequence[CircuitScores]) -> dict[str, Float[np.ndarray, " steps"]]:

@@ -69,7 +69,7 @@ def attention_maps(
     errors = standard_errors(moments) if len(tokens) > 1 else None
     notes: dict[str, object] = {
         "examples": len(tokens),
-        "predicted token": f"token {query + 1 - format.prompt_length} of the answer, from 0",
+        "predicted token": f"token {query + 1 - format.prompt_length} of the answer (counted from 0)",
         "rows and columns": ALIGNED if aligned else WRITTEN,
     }
     mean = np.clip(np.asarray(moments.mean), 0, 1)  # sums in float32 may exceed 1 by rounding

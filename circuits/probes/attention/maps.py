@@ -5,7 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
+
+MAX_ON_PAGE = 200_000
+"""Entries of patterns that are displayed as an interactive page; it holds 3 bytes, with errors 6, for each."""
 
 
 class AttentionMaps(NamedTuple):
@@ -32,6 +36,37 @@ class AttentionMaps(NamedTuple):
     """Standard errors of the means over examples."""
     positions: Int[np.ndarray, " T"] | None = None
     """The position in the sequence of each row and column, if it is not the index."""
+
+    def plot(
+        self, *, head: int | str = "mean", scale: str = "linear", columns: int = 4, title: str | None = None
+    ) -> Figure:
+        """Draw one panel per layer with the query outlined, by ``circuits.plotting.attention_grid``.
+
+        Args:
+            head: an attention head from 0; "mean" over all of them; or "all", which puts layers down and heads across.
+            scale: of the colours from 0 to 1, "linear" or "root", the square root.
+            columns: panels side by side, unless ``head`` is "all".
+            title: by default that of the record, and the head.
+
+        Returns:
+            A figure with one axes for each panel.
+
+        Raises:
+            ValueError: if the record is not consistent, or has no such head, or for another scale.
+
+        Example:
+            >>> maps = AttentionMaps(np.ones((2, 1, 1, 1)), ("a",), ("start",), 0, ("0",), "model", {})
+            >>> [ax.get_title() for ax in maps.plot().axes[:2]]
+            ['Layer 0', 'Layer 1']
+        """
+        return display.plotting.attention_grid(self, head=head, scale=scale, columns=columns, title=title)
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        """Return the interactive page in a frame of its own, or the figure if there are very many patterns."""
+        if self.patterns.size > MAX_ON_PAGE:
+            return display.paragraph(f"{self.title}: attention from query (down) to key") + display.picture(self.plot())
+        return display.plotting.attention_page(self)._repr_html_()
 
 
 def check_maps(maps: AttentionMaps) -> None:

@@ -1,5 +1,7 @@
 """Find the planning circuit in a model: scores of every attention head, with intervals and null hypotheses."""
 
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
@@ -8,19 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
 from circuits.probes.attention.scores import BY_HOP, READS_LABELS, CircuitScores, attention_scores
 from circuits.probes.layout import problem_layout, query_position
-from circuits.probes.nulls import familywise_p_values, p_values_above_zero, untrained_scores
+from circuits.probes.nulls import familywise_p_values, p_values_above_zero, single_head, untrained_scores
 from circuits.probes.patterns import attention_patterns
 from circuits.probes.streaming import Interval, Moments, OnProgress, cached_partial, confidence_interval, stream
 from circuits.tasks.token_format import TokenFormat
+from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 
 NULL_EXAMPLES = 64
 """Problems on which each untrained model is scored."""
 MIN_LEVEL = 0.005
 """A lower level takes too long: it needs about 20 / level untrained models."""
+MAX_ROWS = 16
+"""Attention heads in a displayed table."""
 
 
 class Finding(NamedTuple):
@@ -40,6 +46,71 @@ class Finding(NamedTuple):
     """p-values of backward-trace scores against distractor attention; None for other scores."""
     significant: Bool[np.ndarray, "..."]
     """Whether all p-values are at most the level."""
+
+    def plot(self, *, hop: int | None = None, title: str = "") -> Figure:
+        """Draw the score of every attention head, layers down and heads across, with a dot on significant ones.
+
+        Args:
+            hop: of a score by hop; by default the highest of all hops, and a dot for any of them.
+            title: above the matrix.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: if there is no such hop, or a score is undefined for some head.
+
+        Example:
+            >>> from circuits.probes import Interval
+            >>> mean = np.array([[0.1, 0.9]])  # one layer, two heads
+            >>> finding = Finding(Interval(mean, mean, mean), 0 * mean, 1 - mean, None, None, mean > 0.5)
+            >>> finding.plot(title="goal").axes[0].get_ylabel()
+            'layer'
+        """
+        scores, significant = self.score.mean, self.significant
+        if scores.ndim == 3 and hop is None:
+            scores, significant = np.fmax.reduce(scores, axis=-1), significant.any(axis=-1)
+        elif scores.ndim == 3:
+            checks.integer("hop", hop, min_value=0, max_value=scores.shape[-1] - 1)
+            scores, significant = scores[..., hop], significant[..., hop]
+        return display.plotting.head_score_heatmap(scores, title, significant=significant)
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        return _table("Attention heads", {"": self}) + display.picture(self.plot())
+
+
+class CircuitFindings(dict[str, Finding]):
+    """A ``Finding`` for each field of ``CircuitScores``, by name; displayed as one table of the significant heads."""
+
+    def plot(self, score: str = "backward_trace", *, hop: int | None = None, title: str | None = None) -> Figure:
+        """Draw one score of every attention head, as ``Finding.plot``.
+
+        Args:
+            score: a field of ``CircuitScores``.
+            hop: of a score by hop; by default the highest of all hops.
+            title: by default the score's name in words.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: for an unknown score, and as ``Finding.plot``.
+
+        Example:
+            >>> from circuits.probes import Interval
+            >>> mean = np.array([[0.1, 0.9]])  # one layer, two heads
+            >>> finding = Finding(Interval(mean, mean, mean), 0 * mean, 1 - mean, None, None, mean > 0.5)
+            >>> CircuitFindings(goal_in_query=finding).plot("goal_in_query").get_suptitle()
+            'goal in query'
+        """
+        checks.choice("score", score, tuple(self))
+        return self[score].plot(hop=hop, title=score.replace("_", " ") if title is None else title)
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        steps = [display.picture(self.plot(score)) for score in ("goal_in_query", "backward_trace")]
+        return _table("Attention heads of the circuit", self) + display.beside(steps)
 
 
 def problem_scores(model: Predictor, tokens: Int[Array, " T"], format: TokenFormat, query: int) -> CircuitScores:
@@ -75,7 +146,7 @@ def find_circuit(
     models: int = 0,
     seed: int = 0,
     on_progress: OnProgress | None = None,
-) -> dict[str, Finding]:
+) -> CircuitFindings:
     """Score every attention head for the parts of the planning circuit, and test each score against chance.
 
     Args:
@@ -113,14 +184,14 @@ def find_circuit(
     pairs = (tokens, np.roll(tokens, 1, axis=0))
     compared, scored = (cached_partial(f, format=format, query=query) for f in (_compared, problem_scores))
     own, over_shuffled, over_distractor = _split(stream(compared, model, pairs, on_progress=on_progress))
-    few = (tokens[:NULL_EXAMPLES],)
-    null = untrained_scores(scored, model.config, few, models=models or min_models, seed=seed)
+    few = tokens[:NULL_EXAMPLES]
+    null = _null_scores(scored, single_head(model.config), few.tobytes(), len(few), models or min_models, seed)
     tests = model.config.layers * model.config.heads * families
     intervals = confidence_interval(own, 1 - level, tests)
     shuffled, distractor = (p_values_above_zero(part, tests) for part in (over_shuffled, over_distractor))
-    findings = {}
+    findings = CircuitFindings()
     for name in CircuitScores._fields:
-        fresh = np.asarray(getattr(null, name), np.float64)
+        fresh = getattr(null, name)
         score = getattr(intervals, name)
         p_values = (
             np.minimum(1.0, families * _against_untrained(score.mean, fresh)),
@@ -130,6 +201,42 @@ def find_circuit(
         significant = np.all([p <= level for p in p_values if p is not None], axis=0)
         findings[name] = Finding(score, fresh.mean(axis=0), *p_values, significant)
     return findings
+
+
+def _table(caption: str, findings: Mapping[str, Finding]) -> display.Markup:
+    """Return the significant attention heads, strongest first; or the strongest few if none is significant."""
+    results = {name: np.argwhere(finding.significant).tolist() for name, finding in findings.items()}
+    total = sum(map(len, results.values()))
+    if not total:
+        results = {name: np.argwhere(np.isfinite(finding.score.mean)).tolist() for name, finding in findings.items()}
+    entries = [(findings[name], name, tuple(index)) for name, indices in results.items() for index in indices]
+    entries.sort(key=lambda entry: -entry[0].score.mean[entry[2]])
+    named, by_hop = any(findings), any(len(index) == 3 for _, _, index in entries)
+    columns = ["head", *["score of"] * named, *["hop"] * by_hop, "score", "interval", "untrained mean"]
+    columns += ["p, untrained", "p, other layout", "p, distractor", "significant"]
+    rows = []
+    for finding, name, index in entries[:MAX_ROWS]:
+        p_values = (finding.untrained, finding.shuffled, finding.distractor)
+        where = [*[name.replace("_", " ")] * named, *["" if len(index) == 2 else index[2]] * by_hop]
+        ends = f"{finding.score.low[index]:.2f} to {finding.score.high[index]:.2f}"
+        numbers = [f"{finding.score.mean[index]:.2f}", ends, f"{finding.baseline[index]:.2f}"]
+        tests = ["" if p is None else f"{p[index]:.2g}" for p in p_values]
+        rows.append((f"L{index[0]}H{index[1]}", *where, *numbers, *tests, bool(finding.significant[index])))
+    if not total:
+        caption += ": none is significant; the strongest"
+    elif total > MAX_ROWS:
+        caption += f": the {MAX_ROWS} strongest of {total} significant scores"
+    return display.table(caption, columns, rows)
+
+
+@lru_cache(maxsize=4)
+def _null_scores(
+    score: Callable[..., CircuitScores], config: TransformerConfig, problems: bytes, count: int, models: int, seed: int
+) -> CircuitScores:
+    """Return the scores of untrained models, in float64; models of one architecture share them."""
+    tokens = np.frombuffer(problems, np.int32).reshape(count, -1)
+    null = untrained_scores(score, config, (tokens,), models=models, seed=seed)
+    return jax.tree.map(lambda values: np.asarray(values, np.float64), null)
 
 
 def _compared(

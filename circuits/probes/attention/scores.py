@@ -26,9 +26,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
 from circuits.probes.layout import DISTRACTOR, SYMBOL, Layout
 from circuits.transformer.layers import upcast
 from circuits.typing import AnyArray
@@ -49,13 +51,51 @@ class CircuitScores(NamedTuple):
     distractor_attention: Float[Array, "L H hops"]
     edge_attention_elsewhere: Float[Array, "L H hops"]
 
+    def plot(self, score: str = "backward_trace", *, hop: int | None = None, title: str | None = None) -> Figure:
+        """Draw one score of every attention head, layers down and heads across.
+
+        Args:
+            score: the name of a field.
+            hop: of a score by hop; by default the highest of all hops.
+            title: by default the score's name in words.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: if there is no such score or hop, or the score is undefined for some head.
+
+        Example:
+            >>> from circuits.probes import CircuitScores
+            >>> scores = CircuitScores(*[np.array([[0.1, 0.6]])] * 6, *[np.zeros((1, 2, 2))] * 3)
+            >>> scores.plot("goal").get_suptitle()
+            'goal'
+        """
+        checks.choice("score", score, self._fields)
+        values = np.asarray(getattr(self, score))
+        if score in BY_HOP and hop is not None:
+            checks.integer("hop", hop, min_value=0, max_value=values.shape[-1] - 1)
+        if score in BY_HOP:
+            values = np.fmax.reduce(values, axis=-1) if hop is None else values[..., hop]
+        return display.plotting.head_score_heatmap(values, score.replace("_", " ") if title is None else title)
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        steps = [display.picture(self.plot(score)) for score in ("goal_in_query", "backward_trace")]
+        rows = []
+        for name, scores in self._asdict().items():
+            by_head = np.asarray(scores) if name not in BY_HOP else np.fmax.reduce(np.asarray(scores), axis=-1)
+            layer, head = np.unravel_index(int(np.nanargmax(by_head)), by_head.shape)
+            rows.append((name.replace("_", " "), f"L{layer}H{head}", f"{by_head[layer, head]:.2f}"))
+        return display.table("Highest scores", ("score", "head", "value"), rows) + display.beside(steps)
+
 
 BY_HOP = ("backward_trace", "distractor_attention", "edge_attention_elsewhere")
 READS_LABELS = ("content_match", *BY_HOP)
 """Scores whose positions depend on the labels of a problem, for which another problem's layout is a null. The others
 use mostly positions that are the same in every problem: the prompt's query, and pairs of neighbours."""
 FILE_KEYS = {name: name for name in CircuitScores._fields} | dict(zip(BY_HOP, ("trace", "astray", "link"), strict=True))
-"""The key of each score in JSON and npz files."""
+"""The key of each score in development.npz, whose format is older than the names."""
 
 
 @jax.jit

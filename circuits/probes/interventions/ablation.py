@@ -11,11 +11,19 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from circuits import checks
+from circuits.probes.interventions.axes import numbered
 from circuits.probes.interventions.effects import Change, Effects, measure_effects
 from circuits.probes.interventions.pairs import PlanningTwins
-from circuits.probes.interventions.sites import Masks, capture_layers, check_masks, mask_grid, replacement_edits
+from circuits.probes.interventions.sites import (
+    Masks,
+    Values,
+    capture_layers,
+    check_masks,
+    mask_grid,
+    replacement_edits,
+)
 from circuits.probes.interventions.variants import flatten_variants
-from circuits.probes.streaming import OnProgress, stream
+from circuits.probes.streaming import OnProgress, cached_partial, stream
 from circuits.transformer.model import Predictor
 from circuits.typing import AnyArray
 
@@ -71,26 +79,24 @@ def ablate(
     """
     checks.choice("site", site, ABLATED)
     checks.choice("method", method, METHODS)
+    by = ("layer", "head") if site == "attn.z" else ("layer",)
+    axes = ()
     if masks is None:
-        masks = mask_grid(model.config, site, ("layer", "head") if site == "attn.z" else ("layer",))
+        masks = mask_grid(model.config, site, by)
+        axes = tuple(numbered(name, count) for name, count in zip(by, masks.shape, strict=False))
     check_masks(masks, model.config, site, twins.clean_tokens.shape[-1])
     variants, shape = flatten_variants(masks)
-    mean = mean_activations(model, twins, site, aligned=aligned, chunk=chunk) if method == "mean" else None
-
-    def change(model: Predictor, twin: PlanningTwins, *other: Array) -> Change:
-        order = twin.layout.order if aligned else None
-        values = capture_layers(model, other[0] if other else twin.clean_tokens, site)
-        if mean is not None:
-            values = _to_positions(jnp.asarray(mean, values.dtype), order)
-        elif method == "zero":
-            values = jnp.zeros_like(values)
-        elif aligned:
-            values = _to_positions(values[:, other[1]], order)
-        return Change(twin.clean_tokens, twin.clean_answer, lambda mask: replacement_edits(site, mask, values))
-
+    values = None
+    if method == "zero":
+        heads = (model.config.heads, model.config.head_width) if site == "attn.z" else (model.config.width,)
+        values = np.zeros((model.config.layers, twins.clean_tokens.shape[-1], *heads))
+    elif method == "mean":
+        values = mean_activations(model, twins, site, aligned=aligned, chunk=chunk)
+    change = cached_partial(_ablated, site=site, aligned=aligned)
     examples = (twins, *_other_examples(twins, key)) if method == "resample" else (twins,)
-    options = {"head": head, "chunk": chunk, "block": block}
-    return measure_effects(model, examples, variants, change, shape, **options, on_progress=on_progress)
+    options = {"values": values, "head": head, "chunk": chunk, "block": block}
+    effects = measure_effects(model, examples, variants, change, shape, **options, on_progress=on_progress)
+    return effects._replace(axes=axes)
 
 
 def mean_activations(
@@ -116,17 +122,29 @@ def mean_activations(
         >>> mean_activations(model, twins, "attn.z").shape  # layers, positions, heads, head width
         (1, 10, 2, 4)
     """
-
-    def one_example(model: Predictor, twin: PlanningTwins) -> Array:
-        values = capture_layers(model, twin.clean_tokens, site)
-        return values[:, twin.layout.order] if aligned else values
-
-    return np.asarray(stream(one_example, model, (twins,), chunk=chunk).mean)
+    function = cached_partial(_activations, site=site, aligned=aligned)
+    return np.asarray(stream(function, model, (twins,), chunk=chunk).mean)
 
 
-def _to_positions(values: Float[Array, "L T *rest"], order: Int[AnyArray, " T"] | None) -> Float[Array, "L T *rest"]:
-    """Convert values over the aligned order to values over positions; unchanged without an order."""
-    return values if order is None else jnp.zeros_like(values).at[:, order].set(values)
+def _ablated(
+    model: Predictor, values: Values | None, twin: PlanningTwins, *other: Array, site: str, aligned: bool
+) -> Change:
+    """Return the run and the edits of one problem: to ``values``, or those of another example, tokens and order."""
+    if values is None:
+        values = capture_layers(model, other[0], site)
+        values = values[:, other[1]] if aligned else values
+    values = _to_positions(values, twin.layout.order) if aligned else values
+    return Change(twin.clean_tokens, twin.clean_answer, lambda mask: replacement_edits(site, mask, values))
+
+
+def _activations(model: Predictor, twin: PlanningTwins, site: str, aligned: bool) -> Values:
+    values = capture_layers(model, twin.clean_tokens, site)
+    return values[:, twin.layout.order] if aligned else values
+
+
+def _to_positions(values: Float[Array, "L T *rest"], order: Int[AnyArray, " T"]) -> Float[Array, "L T *rest"]:
+    """Convert values over the aligned order to values over positions."""
+    return jnp.zeros_like(values).at[:, order].set(values)
 
 
 def _other_examples(twins: PlanningTwins, key: PRNGKeyArray | None) -> tuple[Array, Array]:

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
+from circuits.probes.interventions.axes import Axis, unnamed
 from circuits.probes.interventions.sites import last_logits
 from circuits.probes.interventions.variants import map_in_blocks
-from circuits.probes.streaming import OnProgress, Tree, standard_errors, stream
+from circuits.probes.streaming import OnProgress, Tree, cached_partial, standard_errors, stream
 from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Edit
@@ -34,6 +36,35 @@ class Effects(NamedTuple):
     base_loss: float
     base_accuracy: float
     examples: int
+    axes: tuple[Axis, ...] = ()
+    """Name and labels of each axis of the sweep; () if they are unknown."""
+
+    _repr_html_ = display.html
+
+    def plot(self, field: str = "accuracy_change", *, entry: int = 0, title: str = "") -> Figure:
+        """Draw the effects: bars for a sweep over one axis, otherwise a heatmap over the last two.
+
+        Args:
+            field: "accuracy_change", "loss_change", "accuracy", "loss", "accuracy_error" or "loss_error".
+            entry: which matrix to draw if there are more than two axes, counted over the leading ones.
+            title: above the figure.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: if there is no such field or entry, or nothing was swept over.
+
+        Example:
+            >>> from circuits.probes.interventions.axes import numbered
+            >>> effects = Effects(*[np.array([0.1, 0.9])] * 6, 0.5, 1.0, examples=8, axes=(numbered("layer", 2),))
+            >>> effects.plot("loss_change").axes[0].get_xlabel()
+            'layer'
+        """
+        checks.choice("field", field, self._fields[:6])
+        axes, values = self.axes or unnamed(self.loss.shape), getattr(self, field)
+        change, label = field.endswith("change"), field.replace("_", " ")
+        return display.plotting.sweep_figure(values, axes, entry=entry, title=title, label=label, diverging=change)
 
 
 class Change(NamedTuple):
@@ -51,26 +82,20 @@ def measure_effects(
     change: Callable[..., Change],
     shape: tuple[int, ...],
     *,
+    values: Tree = None,
     head: int = 0,
     chunk: int = 64,
     block: int = 16,
     on_progress: OnProgress | None = None,
 ) -> Effects:
-    """Return the effects of each variant, averaged over examples that ``change(model, *example)`` describes.
+    """Return the effects of each variant, averaged over examples that ``change(model, values, *example)`` describes.
 
-    Raises ValueError if the model does not have prediction head ``head``.
+    ``values`` are arrays that all examples share. ``change`` must be the same object in each call, or every call
+    compiles anew. Raises ValueError if the model does not have prediction head ``head``.
     """
     checks.integer("head", head, min_value=0, max_value=model.config.prediction_heads - 1)
-
-    def one_example(model: Predictor, *example: Any) -> dict[str, Array]:
-        tokens, answer, edits = change(model, *example)
-        base_loss, base_accuracy = _loss_and_accuracy(last_logits(model, tokens, head=head), answer)
-        logits = map_in_blocks(lambda variant: last_logits(model, tokens, edits(variant), head), variants, block)
-        loss, accuracy = _loss_and_accuracy(logits, answer)
-        means = {"loss": loss, "accuracy": accuracy, "base_loss": base_loss, "base_accuracy": base_accuracy}
-        return means | {"loss_change": loss - base_loss, "accuracy_change": accuracy - base_accuracy}
-
-    moments = stream(one_example, model, examples, chunk=chunk, on_progress=on_progress)
+    function = cached_partial(_one_example, change=change, head=head, block=block)
+    moments = stream(function, model, examples, shared=(variants, values), chunk=chunk, on_progress=on_progress)
     mean, error = moments.mean, standard_errors(moments)
     sweep = {name: mean[name] for name in ("loss", "accuracy", "loss_change", "accuracy_change")}
     sweep |= {"loss_error": error["loss_change"], "accuracy_error": error["accuracy_change"]}
@@ -80,6 +105,17 @@ def measure_effects(
         base_accuracy=float(mean["base_accuracy"]),
         examples=len(jax.tree.leaves(examples)[0]),
     )
+
+
+def _one_example(
+    model: Predictor, variants: Tree, values: Tree, *example: Any, change: Callable[..., Change], head: int, block: int
+) -> dict[str, Array]:
+    tokens, answer, edits = change(model, values, *example)
+    base_loss, base_accuracy = _loss_and_accuracy(last_logits(model, tokens, head=head), answer)
+    logits = map_in_blocks(lambda variant: last_logits(model, tokens, edits(variant), head), variants, block)
+    loss, accuracy = _loss_and_accuracy(logits, answer)
+    means = {"loss": loss, "accuracy": accuracy, "base_loss": base_loss, "base_accuracy": base_accuracy}
+    return means | {"loss_change": loss - base_loss, "accuracy_change": accuracy - base_accuracy}
 
 
 def _loss_and_accuracy(

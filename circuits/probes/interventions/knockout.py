@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from circuits import checks
+from circuits.probes.interventions.axes import Axis, unnamed
 from circuits.probes.interventions.effects import Change, Effects, measure_effects
 from circuits.probes.interventions.pairs import PlanningTwins
 from circuits.probes.interventions.sites import Masks, check_masks
@@ -93,23 +94,26 @@ def knock_out(
     ends = [np.array([names.index(name) for name in chosen], np.int32) for chosen in (queries, keys)]
     variant = np.indices((len(flat), len(queries), len(keys))).reshape(3, -1)
     variants = (flat[variant[0]], ends[0][variant[1]], ends[1][variant[2]])
-
-    def change(model: Predictor, twin: PlanningTwins) -> Change:
-        positions = position_masks(twin.layout)
-
-        def edits(variant: tuple[Array, Array, Array]) -> dict[str, Edit]:
-            mask, query, key = variant
-            pairs = positions[query][:, None] & positions[key][None]
-            return {
-                f"blocks.{i}.attn.scores": partial(block_scores, pairs[None] & mask[i, 0, :, None, None])
-                for i in range(len(mask))
-            }
-
-        return Change(twin.clean_tokens, twin.clean_answer, edits)
-
     options = {"head": head, "chunk": chunk, "block": block}
     shape = (*shape, len(queries), len(keys))
-    return measure_effects(model, (twins,), variants, change, shape, **options, on_progress=on_progress)
+    effects = measure_effects(model, (twins,), variants, _without_pairs, shape, **options, on_progress=on_progress)
+    ends = (Axis("query", tuple(queries)), Axis("key", tuple(keys)))
+    return effects._replace(axes=(*unnamed(shape[:-2]), *ends))
+
+
+def _without_pairs(model: Predictor, values: None, twin: PlanningTwins) -> Change:
+    """Return the run and the edits of one problem; a variant is a mask, and the numbers of two names of positions."""
+    positions = position_masks(twin.layout)
+
+    def edits(variant: tuple[Array, Array, Array]) -> dict[str, Edit]:
+        mask, query, key = variant
+        pairs = positions[query][:, None] & positions[key][None]
+        return {
+            f"blocks.{i}.attn.scores": partial(block_scores, pairs[None] & mask[i, 0, :, None, None])
+            for i in range(len(mask))
+        }
+
+    return Change(twin.clean_tokens, twin.clean_answer, edits)
 
 
 def block_scores(pairs: Bool[Array, "heads T T"], scores: Array) -> Array:

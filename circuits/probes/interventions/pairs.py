@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from circuits import checks
+from circuits import checks, display
 from circuits.probes.layout import Layout, edge_width, problem_layout, query_position
 from circuits.tasks.token_format import TokenFormat
 from circuits.typing import AnyArray
@@ -28,6 +28,8 @@ class PlanningTwins(NamedTuple):
     """The tokens of the clean problem, answer included, with another goal in the prompt's query."""
     corrupt_answer: Int[AnyArray, "..."]
     """The node at the same depth on the path to the other goal."""
+
+    _repr_html_ = display.html
 
     @property
     def clean_tokens(self) -> Int[AnyArray, "... Q"]:

@@ -15,14 +15,16 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
+from circuits.probes.interventions.axes import Axis, numbered, position_axis, unnamed
 from circuits.probes.interventions.pairs import PlanningTwins
 from circuits.probes.interventions.sites import (
     Mask,
     Masks,
-    capture_layers,
+    capture_run,
     check_masks,
     last_logits,
     mask_grid,
@@ -30,15 +32,16 @@ from circuits.probes.interventions.sites import (
     replacement_edits,
 )
 from circuits.probes.interventions.variants import flatten_variants, map_in_blocks
-from circuits.probes.streaming import Moments, OnProgress, stream
+from circuits.probes.streaming import Moments, OnProgress, cached_partial, stream
 from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
+from circuits.typing import AnyArray
 
 DIRECTIONS = ("denoise", "noise")
 
 
 class PatchingEffects(NamedTuple):
-    """Effects of patching: arrays in the shape of the sweep, except for the last three fields, which are numbers."""
+    """Effects of patching: arrays in the shape of the sweep, three numbers, and the axes of the sweep."""
 
     effect: Float[np.ndarray, "..."]
     """mean(D_patched - D_base) / mean(D_source - D_base); 0 if the denominator is 0."""
@@ -55,6 +58,35 @@ class PatchingEffects(NamedTuple):
     """The standard error of the span."""
     counted: int
     """The number of examples whose two unpatched runs answer differently."""
+    axes: tuple[Axis, ...] = ()
+    """Name and labels of each axis of the sweep; () if they are unknown."""
+
+    _repr_html_ = display.html
+
+    def plot(self, field: str = "effect", *, entry: int = 0, title: str = "") -> Figure:
+        """Draw the effects: bars for a sweep over one axis, otherwise a heatmap over the last two.
+
+        Args:
+            field: "effect", "error", "shift" or "flips".
+            entry: which matrix to draw if there are more than two axes, counted over the leading ones.
+            title: above the figure.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: if there is no such field or entry, or nothing was swept over.
+
+        Example:
+            >>> each = np.array([[0.1, 0.9]])  # one layer, two heads
+            >>> axes = numbered("layer", 1), numbered("head", 2)
+            >>> figure = PatchingEffects(each, each, each, each, 1.0, 0.1, counted=8, axes=axes).plot()
+            >>> figure.axes[0].get_ylabel(), figure.axes[0].get_xlabel()
+            ('layer', 'head')
+        """
+        checks.choice("field", field, self._fields[:4])
+        axes = self.axes or unnamed(self.effect.shape)
+        return display.plotting.sweep_figure(getattr(self, field), axes, entry=entry, title=title, label=field)
 
 
 def patch(
@@ -100,7 +132,10 @@ def patch(
     """
     masks = mask_grid(model.config, site, by, twins.clean_tokens.shape[-1])
     options = {"direction": direction, "aligned": aligned, "head": head, "chunk": chunk, "block": block}
-    return patch_masks(model, twins, site, masks, **options, on_progress=on_progress)
+    effects = patch_masks(model, twins, site, masks, **options, on_progress=on_progress)
+    named = {"position": position_axis(twins, aligned)} if "position" in by else {}
+    axes = (named.get(name) or numbered(name, count) for name, count in zip(by, effects.effect.shape, strict=True))
+    return effects._replace(axes=tuple(axes))
 
 
 def patch_masks(
@@ -150,31 +185,46 @@ def patch_masks(
     checks.choice("direction", direction, DIRECTIONS)
     checks.integer("head", head, min_value=0, max_value=model.config.prediction_heads - 1)
     variants, shape = flatten_variants(masks)
-
-    def one_example(model: Predictor, twin: PlanningTwins) -> dict[str, Array]:
-        base, source = base_and_source(twin, direction)
-        values = capture_layers(model, source, site)
-
-        def patched(mask: Mask) -> Float[Array, " V"]:
-            mask = masks_to_positions(mask, twin.layout.order) if aligned else mask
-            return last_logits(model, base, replacement_edits(site, mask, values), head)
-
-        return compare_runs(model, twin, direction, head, map_in_blocks(patched, variants, block))
-
-    return summarise(stream(one_example, model, (twins,), chunk=chunk, on_progress=on_progress), shape)
+    function = cached_partial(_one_example, site=site, aligned=aligned, head=head, block=block)
+    examples = (twins, *base_and_source(twins, direction))
+    moments = stream(function, model, examples, shared=(variants,), chunk=chunk, on_progress=on_progress)
+    return summarise(moments, shape)
 
 
-def base_and_source(twin: PlanningTwins, direction: str) -> tuple[Array, Array]:
+def _one_example(
+    model: Predictor,
+    variants: Masks,
+    twin: PlanningTwins,
+    base: Int[AnyArray, " T"],
+    source: Int[AnyArray, " T"],
+    site: str,
+    aligned: bool,
+    head: int,
+    block: int,
+) -> dict[str, Array]:
+    source_logits, (values,) = capture_run(model, source, (site,), head)
+
+    def patched(mask: Mask) -> Float[Array, " V"]:
+        mask = masks_to_positions(mask, twin.layout.order) if aligned else mask
+        return last_logits(model, base, replacement_edits(site, mask, values), head)
+
+    base_logits = last_logits(model, base, head=head)
+    return compare_runs(twin, base_logits, source_logits, map_in_blocks(patched, variants, block))
+
+
+def base_and_source(twins: PlanningTwins, direction: str) -> tuple[Int[AnyArray, "... T"], Int[AnyArray, "... T"]]:
     """Return the tokens of the base run and of the source run."""
-    clean, corrupt = jnp.asarray(twin.clean_tokens), jnp.asarray(twin.corrupt_tokens)
+    clean, corrupt = twins.clean_tokens, twins.corrupt_tokens
     return (corrupt, clean) if direction == "denoise" else (clean, corrupt)
 
 
 def compare_runs(
-    model: Predictor, twin: PlanningTwins, direction: str, head: int, patched: Float[Array, "variants V"]
+    twin: PlanningTwins,
+    base: Float[Array, " V"],
+    source: Float[Array, " V"],
+    patched: Float[Array, "variants V"],
 ) -> dict[str, Array]:
-    """Return the contribution of one example to ``PatchingEffects``."""
-    base, source = (last_logits(model, tokens, head=head) for tokens in base_and_source(twin, direction))
+    """Return the contribution of one example to ``PatchingEffects``, from the logits of its runs."""
 
     def difference(logits: Float[Array, "*n V"]) -> Float[Array, "*n"]:
         logits = upcast(logits)

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.probes.interventions.axes import Axis, numbered
 from circuits.probes.interventions.pairs import PlanningTwins
 from circuits.probes.interventions.patching import (
     DIRECTIONS,
@@ -22,15 +23,18 @@ from circuits.probes.interventions.patching import (
     compare_runs,
     summarise,
 )
-from circuits.probes.interventions.sites import capture_layers, mask_grid, num_heads_at, replacement_edits
+from circuits.probes.interventions.sites import Masks, capture_run, mask_grid, num_heads_at, replacement_edits
 from circuits.probes.interventions.variants import flatten_variants, map_in_blocks
-from circuits.probes.streaming import OnProgress, stream
+from circuits.probes.streaming import OnProgress, cached_partial, stream
 from circuits.transformer.config import TransformerConfig
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Edit, Taps
+from circuits.typing import AnyArray
 
 PARTS = ("logits", "q", "k", "v")
 MLPS = ("frozen", "free")
+ReceiverMasks = dict[str, Bool[AnyArray, "others L 1 heads"]]
+"""For queries, keys or values: which layer and attention head each receiver other than the logits is."""
 
 
 class Receiver(NamedTuple):
@@ -42,6 +46,11 @@ class Receiver(NamedTuple):
     part: str = "logits"
     layer: int = 0
     head: int = 0
+
+    _repr_html_ = display.html
+
+    def __str__(self) -> str:
+        return self.part if self.part == "logits" else f"{self.part} of L{self.layer}H{self.head}"
 
 
 def path_patch(
@@ -89,31 +98,45 @@ def path_patch(
     _check(model.config, receivers, mlps, direction, head)
     senders, shape = flatten_variants(mask_grid(model.config, "attn.z", ("layer", "head")))
     masks, at_logits = _receiver_masks(model.config, receivers)
+    function = cached_partial(_one_example, at_logits=at_logits, mlps=mlps, head=head, block=block)
+    examples = (twins, *base_and_source(twins, direction))
+    moments = stream(function, model, examples, shared=(senders, masks), chunk=chunk, on_progress=on_progress)
+    effects = summarise(moments, (len(receivers), *shape))
+    layers, heads = (numbered(name, count) for name, count in zip(("layer", "head"), shape, strict=True))
+    return effects._replace(axes=(Axis("receiver", tuple(map(str, receivers))), layers, heads))
 
-    def one_example(model: Predictor, twin: PlanningTwins) -> dict[str, Array]:
-        base, source = base_and_source(twin, direction)
-        base_z, source_z = (capture_layers(model, tokens, "attn.z") for tokens in (base, source))
-        base_mlps = capture_layers(model, base, "mlp_out")
 
-        def from_sender(mask: Bool[Array, "L 1 H"]) -> Float[Array, "receivers V"]:
-            values = jnp.where(mask[..., None], source_z, base_z)
-            edit = replacement_edits("attn.z", np.ones(mask.shape, bool), values)
-            if mlps == "frozen":
-                edit |= replacement_edits("mlp_out", np.ones((len(base_mlps), 1, 1), bool), base_mlps)
-            return _received(model, base, edit, masks, at_logits, head)
+def _one_example(
+    model: Predictor,
+    senders: Masks,
+    masks: ReceiverMasks,
+    twin: PlanningTwins,
+    base: Int[AnyArray, " T"],
+    source: Int[AnyArray, " T"],
+    at_logits: tuple[bool, ...],
+    mlps: str,
+    head: int,
+    block: int,
+) -> dict[str, Array]:
+    base_logits, (base_z, base_mlps) = capture_run(model, base, ("attn.z", "mlp_out"), head)
+    source_logits, (source_z,) = capture_run(model, source, ("attn.z",), head)
 
-        logits = map_in_blocks(from_sender, senders, block)  # [senders, receivers, V]
-        return compare_runs(model, twin, direction, head, logits.swapaxes(0, 1).reshape(-1, logits.shape[-1]))
+    def from_sender(mask: Bool[Array, "L 1 H"]) -> Float[Array, "receivers V"]:
+        values = jnp.where(mask[..., None], source_z, base_z)
+        edit = replacement_edits("attn.z", np.ones(mask.shape, bool), values)
+        if mlps == "frozen":
+            edit |= replacement_edits("mlp_out", np.ones((len(base_mlps), 1, 1), bool), base_mlps)
+        return _received(model, jnp.asarray(base), edit, masks, np.array(at_logits), head)
 
-    moments = stream(one_example, model, (twins,), chunk=chunk, on_progress=on_progress)
-    return summarise(moments, (len(receivers), *shape))
+    logits = map_in_blocks(from_sender, senders, block)  # [senders, receivers, V]
+    return compare_runs(twin, base_logits, source_logits, logits.swapaxes(0, 1).reshape(-1, logits.shape[-1]))
 
 
 def _received(
     model: Predictor,
     base: Int[Array, " T"],
     edit: dict[str, Edit],
-    masks: dict[str, Bool[np.ndarray, "others L 1 heads"]],
+    masks: ReceiverMasks,
     at_logits: Bool[np.ndarray, " receivers"],
     head: int,
 ) -> Float[Array, "receivers V"]:
@@ -134,9 +157,7 @@ def _received(
     return results.at[np.flatnonzero(~at_logits)].set(map_in_blocks(one_receiver, masks, len(at_logits)))
 
 
-def _receiver_masks(
-    config: TransformerConfig, receivers: Sequence[Receiver]
-) -> tuple[dict[str, Bool[np.ndarray, "others L 1 heads"]], Bool[np.ndarray, " receivers"]]:
+def _receiver_masks(config: TransformerConfig, receivers: Sequence[Receiver]) -> tuple[ReceiverMasks, tuple[bool, ...]]:
     """Return masks over q, k and v for the receivers other than the logits, and which receivers are the logits."""
     others = [receiver for receiver in receivers if receiver.part != "logits"]
     masks = {
@@ -146,7 +167,7 @@ def _receiver_masks(
     }
     for number, (part, layer, head) in enumerate(others):
         masks[part][number, layer, 0, head] = True
-    return masks, np.array([receiver.part == "logits" for receiver in receivers])
+    return masks, tuple(receiver.part == "logits" for receiver in receivers)
 
 
 def _check(config: TransformerConfig, receivers: Sequence[Receiver], mlps: str, direction: str, head: int) -> None:

@@ -92,10 +92,18 @@ def masks_to_positions(mask: Mask, order: Int[AnyArray, " T"]) -> Bool[Array, "L
     return mask if mask.shape[1] == 1 else jnp.zeros_like(mask).at[:, order].set(mask)
 
 
+def capture_run(
+    model: Predictor, tokens: Int[AnyArray, " T"], sites: Sequence[str], head: int = 0
+) -> tuple[Float[Array, " V"], list[Values]]:
+    """Return the logits of one prediction head at the last position, and activations of every layer, of one run."""
+    logits, cache = model(jnp.asarray(tokens), Taps(capture=[f"blocks.*.{site}" for site in sites]))
+    layers = range(model.config.layers)
+    return logits[head, -1], [jnp.stack([cache[f"blocks.{i}.{site}"] for i in layers]) for site in sites]
+
+
 def capture_layers(model: Predictor, tokens: Int[AnyArray, " T"], site: str) -> Values:
     """Return an activation of every layer in an unchanged run."""
-    _, cache = model(jnp.asarray(tokens), Taps(capture=[f"blocks.*.{site}"]))
-    return jnp.stack([cache[f"blocks.{i}.{site}"] for i in range(model.config.layers)])
+    return capture_run(model, tokens, (site,))[1][0]
 
 
 def replacement_edits(site: str, mask: Mask, values: Values) -> dict[str, Edit]:

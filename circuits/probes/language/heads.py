@@ -12,7 +12,7 @@ hypotheses: that the position does not matter (targets are shuffled among the po
 and that the repetition does not matter (the same positions, on a sequence whose second half has fresh tokens).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,9 +21,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
 from circuits.probes.patterns import attention_patterns
-from circuits.probes.streaming import Interval, confidence_interval, stream
+from circuits.probes.streaming import Interval, cached_partial, confidence_interval, stream
 from circuits.typing import AnyArray, Tokens
 
 Patterns = Float[AnyArray, "L H T T"]
@@ -33,6 +34,8 @@ Targets = Bool[AnyArray, "T T"]
 HeadScores = Float[Array, "L H"]
 Evidence = tuple[HeadScores, HeadScores, HeadScores | None]
 KINDS = ("previous", "duplicate", "induction")
+MAX_ROWS = 5
+"""Displayed attention heads of each kind."""
 
 
 class RepeatedSequences(NamedTuple):
@@ -40,6 +43,8 @@ class RepeatedSequences(NamedTuple):
 
     repeated: Int[np.ndarray, "B T"]
     fresh: Int[np.ndarray, "B T"]
+
+    _repr_html_ = display.html
 
 
 class HeadEvidence(NamedTuple):
@@ -51,6 +56,67 @@ class HeadEvidence(NamedTuple):
     over_fresh: Interval | None
     """The score minus that on fresh tokens; None for "previous", which does not depend on tokens."""
 
+    def plot(self, *, margin: float = 0.1, title: str = "") -> Figure:
+        """Draw the score of every attention head, with a dot on those of ``heads_above_nulls``.
+
+        Args:
+            margin: minimum lower end of the intervals of both excesses.
+            title: above the matrix.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: if a score is not finite.
+
+        Example:
+            >>> from circuits.probes import HeadEvidence, Interval
+            >>> mean = np.array([[0.9, 0.2]])  # one layer, two heads
+            >>> interval = Interval(mean, mean - 0.15, mean + 0.15)
+            >>> HeadEvidence(interval, interval, None).plot(title="previous").get_suptitle()
+            'previous'
+        """
+        significant = np.zeros(self.score.mean.shape, bool)
+        for head in heads_above_nulls(self, margin):
+            significant[head.layer, head.head] = True
+        return display.plotting.head_score_heatmap(self.score.mean, title, significant=significant)
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        return _table({"": self}) + display.picture(self.plot())
+
+
+class LanguageEvidence(dict[str, HeadEvidence]):
+    """A ``HeadEvidence`` for each kind of head, by name; displayed as one table of the heads above both nulls."""
+
+    def plot(self, kind: str = "induction", *, margin: float = 0.1, title: str | None = None) -> Figure:
+        """Draw the evidence for one kind of head, as ``HeadEvidence.plot``.
+
+        Args:
+            kind: "previous", "duplicate" or "induction".
+            margin: minimum lower end of the intervals of both excesses.
+            title: by default the kind.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: for an unknown kind.
+
+        Example:
+            >>> from circuits.probes import HeadEvidence, Interval
+            >>> mean = np.array([[0.9, 0.2]])
+            >>> evidence = HeadEvidence(Interval(mean, mean, mean), Interval(mean, mean, mean), None)
+            >>> LanguageEvidence(previous=evidence).plot("previous").axes[0].get_xlabel()
+            'head'
+        """
+        checks.choice("kind", kind, tuple(self))
+        return self[kind].plot(margin=margin, title=kind if title is None else title)
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        return _table(self) + display.beside(display.picture(self.plot(kind)) for kind in self)
+
 
 class LanguageHead(NamedTuple):
     """An attention head, with its mean score."""
@@ -58,6 +124,10 @@ class LanguageHead(NamedTuple):
     layer: int
     head: int
     score: float
+
+    @display.safe
+    def _repr_html_(self) -> str:
+        return display.paragraph(f"L{self.layer}H{self.head}, score {self.score:.2f}")
 
 
 def repeated_sequences(
@@ -202,7 +272,7 @@ def measure_language_heads(
     patterns_of: Callable[..., Array] = attention_patterns,
     confidence: float = 0.99,
     chunk: int = 4,
-) -> dict[str, HeadEvidence]:
+) -> LanguageEvidence:
     """Measure how far each attention head is a previous-token, duplicate-token or induction head.
 
     Args:
@@ -229,15 +299,11 @@ def measure_language_heads(
     repeated, fresh = sequences
     checks.shape("sequences.fresh", fresh, repeated.shape)
     checks.require(len(repeated) >= 2, "sequences", "must be at least 2", len(repeated))
-
-    def one_sequence(model: nnx.Module, tokens: Array, other: Array) -> dict[str, Evidence]:
-        both = jax.vmap(lambda ids: patterns_of(model, ids))(jnp.stack([tokens, other]))
-        return head_evidence(both[0], tokens, both[1])
-
-    moments = stream(one_sequence, model, (jnp.asarray(repeated), jnp.asarray(fresh)), chunk=chunk)
+    function = cached_partial(_one_sequence, patterns_of=patterns_of)
+    moments = stream(function, model, (jnp.asarray(repeated), jnp.asarray(fresh)), chunk=chunk)
     heads = moments.mean["previous"][0].size
     intervals = confidence_interval(moments, confidence, tests=len(KINDS) * heads)
-    return {kind: HeadEvidence(*parts) for kind, parts in intervals.items()}
+    return LanguageEvidence({kind: HeadEvidence(*parts) for kind, parts in intervals.items()})
 
 
 def heads_above_nulls(evidence: HeadEvidence, margin: float = 0.1) -> list[LanguageHead]:
@@ -262,6 +328,26 @@ def heads_above_nulls(evidence: HeadEvidence, margin: float = 0.1) -> list[Langu
     mean = evidence.score.mean
     heads = [LanguageHead(layer, head, float(mean[layer, head])) for layer, head in np.argwhere(clear).tolist()]
     return sorted(heads, key=lambda head: -head.score)
+
+
+def _one_sequence(
+    model: nnx.Module, tokens: Array, other: Array, patterns_of: Callable[..., Array]
+) -> dict[str, Evidence]:
+    both = jax.vmap(lambda ids: patterns_of(model, ids))(jnp.stack([tokens, other]))
+    return head_evidence(both[0], tokens, both[1])
+
+
+def _table(evidence: Mapping[str, HeadEvidence]) -> display.Markup:
+    """Return the strongest heads of each kind, and whether they are above both null hypotheses."""
+    rows = []
+    for kind, one in evidence.items():
+        above = {(head.layer, head.head) for head in heads_above_nulls(one)}
+        for index in np.argsort(-one.score.mean, axis=None, kind="stable")[:MAX_ROWS].tolist():
+            at = layer, head = divmod(index, one.score.mean.shape[1])
+            parts = [f"{part.mean[at]:.2f}, at least {part.low[at]:.2f}" if part else "" for part in one]
+            rows.append((f"{kind} L{layer}H{head}".strip(), *parts, at in above))
+    head = ("attention head", "score", "over shuffled targets", "over fresh tokens", "above nulls")
+    return display.table("Strongest attention heads", head, rows)
 
 
 def _mass(patterns: Patterns, keys: Targets) -> Float[Array, "L H T"]:

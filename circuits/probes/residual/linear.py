@@ -15,10 +15,11 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from scipy.stats import norm
 
-from circuits import checks
+from circuits import checks, display
+from circuits.display import Figure
 from circuits.probes.layout import Layout
 from circuits.probes.positions import position_of
-from circuits.probes.residual.stream import path_nodes, residual_streams
+from circuits.probes.residual.stream import path_nodes, residual_streams, stream_names
 from circuits.probes.streaming import OnProgress, chunks
 from circuits.transformer.model import Predictor
 
@@ -29,6 +30,28 @@ class LinearProbes(NamedTuple):
     kernel: Float[np.ndarray, "streams positions d M V"]
     bias: Float[np.ndarray, "streams positions M V"]
 
+    _repr_html_ = display.html
+
+    def plot(self, *, position: int = 0, title: str = "") -> Figure:
+        """Draw the Euclidean norm of the kernel of every probe: streams down, nodes of the path across.
+
+        Args:
+            position: index of a position that the probes were fitted at.
+            title: above the matrix.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: if there is no such position.
+
+        Example:
+            >>> probes = LinearProbes(np.ones((2, 1, 4, 3, 9)), np.zeros((2, 1, 3, 9)))
+            >>> [tick.get_text() for tick in probes.plot().axes[0].get_xticklabels()]
+            ['n0', 'n1', 'n2']
+        """
+        return _by_node(np.linalg.norm(self.kernel, axis=(2, 4)), position, "norm of the kernel", title)
+
 
 class ProbeAccuracy(NamedTuple):
     """Held-out accuracy, from 0 to 1, with the ends of its Wilson interval; node m is n_m of the path."""
@@ -37,6 +60,37 @@ class ProbeAccuracy(NamedTuple):
     low: Float[np.ndarray, "streams positions M"]
     high: Float[np.ndarray, "streams positions M"]
     examples: int
+
+    _repr_html_ = display.html
+
+    def plot(self, *, position: int = 0, title: str = "") -> Figure:
+        """Draw the accuracy of every probe: streams down, nodes of the path across.
+
+        Args:
+            position: index of a position that the probes were fitted at.
+            title: above the matrix.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: if there is no such position.
+
+        Example:
+            >>> half = np.full((2, 1, 3), 0.5)
+            >>> ProbeAccuracy(half, half - 0.1, half + 0.1, examples=64).plot().axes[0].get_ylabel()
+            'after layer'
+        """
+        return _by_node(self.accuracy, position, "accuracy", title)
+
+
+def _by_node(values: Float[np.ndarray, "streams positions M"], position: int, label: str, title: str) -> Figure:
+    """Draw a value for each stream and node of the path, at one position."""
+    checks.integer("position", position, min_value=0, max_value=values.shape[1] - 1)
+    nodes = [f"n{node}" for node in range(values.shape[2])]
+    axes = {"row_name": "after layer", "column_name": "node of the path", "label": label}
+    names = stream_names(len(values))
+    return display.plotting.effect_heatmap(values[:, position], names, nodes, title=title, diverging=False, **axes)
 
 
 def fit_linear_probes(

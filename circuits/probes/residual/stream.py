@@ -3,6 +3,7 @@
 There are L + 1 streams: stream 0 is the embedding, and stream i + 1 is the output of block i.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -10,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from circuits import checks, display
+from circuits.display import Figure
 from circuits.probes.layout import Layout
 from circuits.probes.positions import position_of
-from circuits.probes.streaming import OnProgress, standard_errors, stream
+from circuits.probes.streaming import OnProgress, cached_partial, standard_errors, stream
 from circuits.transformer.layers import upcast
 from circuits.transformer.model import Predictor
 from circuits.transformer.taps import Taps
@@ -35,6 +38,39 @@ class LogitLens(NamedTuple):
     """The standard error of ``probability``."""
     top_error: Float[np.ndarray, "k streams nodes"]
     """The standard error of ``top``."""
+
+    _repr_html_ = display.html
+
+    def plot(
+        self, field: str = "probability", *, head: int = 0, names: Sequence[object] = (), title: str = ""
+    ) -> Figure:
+        """Draw what one prediction head reads: streams down, nodes across.
+
+        Args:
+            field: "probability", "rank" or "top".
+            head: a prediction head from 0.
+            names: of the nodes, in the aligned order; by default 0, 1, ...
+            title: above the matrix.
+
+        Returns:
+            A figure with one axes.
+
+        Raises:
+            ValueError: if there is no such field or prediction head, or there are other numbers of names.
+
+        Example:
+            >>> lens = LogitLens(*[np.full((1, 2, 5), 0.5)] * 5)  # one prediction head, two streams, five nodes
+            >>> [tick.get_text() for tick in lens.plot().axes[0].get_yticklabels()]
+            ['embedding', '0']
+        """
+        checks.choice("field", field, self._fields[:3])
+        checks.integer("head", head, min_value=0, max_value=len(self.rank) - 1)
+        values = getattr(self, field)[head]
+        axes = {"row_name": "after layer", "column_name": "node, in the aligned order", "label": field}
+        columns = names or range(values.shape[1])
+        return display.plotting.effect_heatmap(
+            values, stream_names(len(values)), columns, title=title, diverging=False, **axes
+        )
 
 
 def logit_lens(
@@ -71,21 +107,27 @@ def logit_lens(
         >>> logit_lens(model, twins.layout).rank.shape  # heads, streams, nodes
         (1, 2, 5)
     """
-    heads = model.config.prediction_heads if model.config.head_kind == "linear" else 1
-
-    def one_example(model: Predictor, layout: Layout) -> dict[str, Array]:
-        states = residual_streams(model, layout.tokens)[:, position_of(layout, position)]
-        final = model.transformer.norm(states)
-        logits = upcast(jnp.stack([model.logits(final, head) for head in range(heads)]))
-        nodes = graph_nodes(layout)
-        rank = jnp.sum(logits[..., None, :] > logits[..., nodes][..., None], axis=-1, dtype=logits.dtype)
-        probability = jax.nn.softmax(logits, axis=-1)[..., nodes]
-        return {"probability": probability, "rank": rank, "top": (rank == 0).astype(logits.dtype)}
-
-    moments = stream(one_example, model, (layouts,), chunk=chunk, on_progress=on_progress)
+    function = cached_partial(_one_example, position=position)
+    moments = stream(function, model, (layouts,), chunk=chunk, on_progress=on_progress)
     mean, error = moments.mean, standard_errors(moments)
     parts = (mean["probability"], mean["rank"], mean["top"], error["probability"], error["top"])
     return LogitLens(*(np.asarray(part, np.float64) for part in parts))
+
+
+def _one_example(model: Predictor, layout: Layout, position: str | int) -> dict[str, Array]:
+    heads = model.config.prediction_heads if model.config.head_kind == "linear" else 1
+    states = residual_streams(model, layout.tokens)[:, position_of(layout, position)]
+    final = model.transformer.norm(states)
+    logits = upcast(jnp.stack([model.logits(final, head) for head in range(heads)]))
+    nodes = graph_nodes(layout)
+    rank = jnp.sum(logits[..., None, :] > logits[..., nodes][..., None], axis=-1, dtype=logits.dtype)
+    probability = jax.nn.softmax(logits, axis=-1)[..., nodes]
+    return {"probability": probability, "rank": rank, "top": (rank == 0).astype(logits.dtype)}
+
+
+def stream_names(count: int) -> list[str]:
+    """Return names of the streams: "embedding", then the number of the layer before each."""
+    return ["embedding", *map(str, range(count - 1))]
 
 
 def residual_streams(model: Predictor, tokens: Int[AnyArray, " T"]) -> Float[Array, "streams T d"]:

@@ -13,8 +13,8 @@ class BlocksworldWalks(WalksConfig):
 
     Args:
         blocks: number of blocks; the graph has a node for every state.
-        optimal_share: fraction of shortest plans among the ``paths_a_pair`` plans of each pair, at least one of which
-            is shortest. The others are longer if a longer one exists. See ``training_plans``.
+        optimal_share: fraction of shortest plans among the plans of each training pair, at least one of which is
+            shortest. The others are longer if a longer one exists.
     """
 
     blocks: int = 4
@@ -30,10 +30,11 @@ class BlocksworldWalks(WalksConfig):
 class BlocksworldConfig:
     """Plans of Blocksworld, which are walks in the graph of its states.
 
-    Raises ValueError naming the field that is out of range.
-
     Args:
         walks: the blocks, and which plans to train on.
+
+    Raises:
+        ValueError: naming the field that is out of range.
     """
 
     graph: ClassVar[str] = "blocksworld"

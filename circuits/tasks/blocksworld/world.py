@@ -14,7 +14,7 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Int
 
-from circuits import checks
+from circuits import checks, display
 from circuits.tasks.walks.format import WalkFormat
 from circuits.tasks.walks.graphs import graph_from_edges
 
@@ -36,6 +36,8 @@ class Blocksworld(NamedTuple):
     moves: dict[tuple[int, int], str]
     """The move of each edge: "move B to table", or "stack B on C"."""
 
+    _repr_html_ = display.html
+
 
 class PlanCheck(NamedTuple):
     """The result of checking a plan."""
@@ -46,6 +48,8 @@ class PlanCheck(NamedTuple):
     """Whether it is valid, and no valid plan has fewer moves."""
     reason: str
     """A description of the first error, or a note that fewer moves suffice; "" for an optimal plan."""
+
+    _repr_html_ = display.html
 
 
 def make_blocksworld(blocks: int) -> Blocksworld:

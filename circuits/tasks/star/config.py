@@ -10,10 +10,11 @@ from circuits.tasks.config import ProblemsConfig
 class StarConfig(ProblemsConfig):
     """Star graphs: paths that share their start; the goal is the end of one of them.
 
-    Raises ValueError naming the field that is out of range.
-
     Args:
-        paths: paths of a star.
+        paths: number of paths of a star.
+
+    Raises:
+        ValueError: naming the field that is out of range.
     """
 
     graph: ClassVar[str] = "star"

@@ -12,7 +12,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.tasks.drawing import family_html
 from circuits.tasks.problem import MAX_LABELS, Problem, check_single
 from circuits.typing import Label, Tokens
 
@@ -49,6 +50,8 @@ class StarGraph:
         checks.integer("paths", self.paths, 2)
         checks.integer("nodes", self.nodes, 2)
         checks.integer("labels", self.labels, self.node_count, MAX_LABELS)
+
+    _repr_html_ = display.safe(family_html)
 
     @property
     def edge_count(self) -> int:

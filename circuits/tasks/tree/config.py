@@ -8,6 +8,10 @@ from circuits.tasks.config import ProblemsConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TreeConfig(ProblemsConfig):
-    """Complete binary trees; the goal is a leaf. Raises ValueError naming the field that is out of range."""
+    """Complete binary trees; the goal is a leaf.
+
+    Raises:
+        ValueError: naming the field that is out of range.
+    """
 
     graph: ClassVar[str] = "tree"

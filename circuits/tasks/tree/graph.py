@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from circuits import checks
+from circuits import checks, display
+from circuits.tasks.drawing import family_html
 from circuits.tasks.problem import MAX_LABELS
 
 
@@ -42,6 +43,8 @@ class BinaryTree:
     def __post_init__(self) -> None:
         checks.integer("nodes", self.nodes, 3, 31)
         checks.integer("labels", self.labels, self.node_count, MAX_LABELS)
+
+    _repr_html_ = display.safe(family_html)
 
     @property
     def edge_count(self) -> int:

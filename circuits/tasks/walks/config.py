@@ -38,7 +38,7 @@ class DagWalks(WalksConfig):
     """The graph, and which walks in it to train on.
 
     Args:
-        edge_probability: probability of each edge u -> v, u < v, of the random graph.
+        edge_probability: probability of an edge from node u to node v in the random graph, for each u < v.
         graph_seed: seed of the random graph.
         file: an edge list or a GraphML file, used instead of the random graph.
     """
@@ -58,11 +58,12 @@ class DagWalks(WalksConfig):
 class DagConfig:
     """Walks in one directed acyclic graph; training and test walks share no pair of source and target.
 
-    Raises ValueError naming a field that is out of range, or that is set although it is not used.
-
     Args:
         labels: number of nodes of the random graph.
         walks: the graph, and which walks to train on.
+
+    Raises:
+        ValueError: naming a field that is out of range, or that is set although it is not used.
     """
 
     graph: ClassVar[str] = "dag"

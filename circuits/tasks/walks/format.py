@@ -13,7 +13,7 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Int
 
-from circuits import checks
+from circuits import checks, display
 from circuits.tasks.problem import MAX_LABELS
 from circuits.tasks.walks.graphs import check_dag
 from circuits.typing import AnyArray
@@ -46,6 +46,8 @@ class WalkFormat:
 
     nodes: int
     longest: int
+
+    _repr_html_ = display.html
 
     def __post_init__(self) -> None:
         checks.integer("nodes", self.nodes, 1, MAX_LABELS - 2)

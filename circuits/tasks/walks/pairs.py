@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Bool, Int
 
-from circuits import checks
+from circuits import checks, display
 from circuits.tasks.walks.format import PROMPT_LENGTH, WalkFormat
 from circuits.tasks.walks.graphs import adjacency, distances
 from circuits.tasks.walks.sampling import hops, random_walks
@@ -24,6 +24,8 @@ class Pairs(NamedTuple):
     train: Int[np.ndarray, "n 2"]
     test: Int[np.ndarray, "pairs 2"]
 
+    _repr_html_ = display.html
+
 
 class Observed(NamedTuple):
     """What training walks reveal of a graph: observed counterparts of ``adjacency`` and ``reachability``."""
@@ -32,6 +34,8 @@ class Observed(NamedTuple):
     """[u, v]: some walk takes the edge u -> v."""
     reachability: Bool[np.ndarray, "N N"]
     """[u, t]: some walk to the target t visits u after its first node. Every target t has [t, t]."""
+
+    _repr_html_ = display.html
 
 
 def split_pairs(graph: nx.DiGraph, train_share: float | int, seed: int) -> Pairs:

@@ -15,27 +15,29 @@ EVALUATION_SEED = MAX_SEED
 
 @dataclass(frozen=True)
 class DisentangledConfig:
-    """Train a disentangled transformer on random star graphs, several seeds side by side.
-
-    Raises ValueError naming the field that is out of range.
+    """What disentangled transformers to train on random star graphs, several seeds side by side.
 
     Args:
-        model: "reduced" has one content and one position block per layer, "full" has every weight and both heads.
-        objective: ntp is (L1a + L1b)/2; mtp is Eq. 3, half of that and half of L2; mtp-without-replay is Eq. 3 without
-            L1b; plan is L1a alone.
-        hold_content_1: keep W0 of Layer 1 at 0, as the theory does (reduced model only).
+        model: reduced has one content and one position block per layer, full has every weight and both heads.
+        objective: mtp is the paper's Eq. 3, (L1a + L1b)/4 + L2/2; ntp is (L1a + L1b)/2; mtp-without-replay is Eq. 3
+            without L1b; plan is L1a alone. L1a is the loss of v, L1b that of the end after v, and L2 that of the second
+            prediction head, which predicts the end without v.
+        hold_content_1: keep the content block of the first layer at 0, as the theory does (reduced model only).
         steps: number of optimiser steps; it may be increased to continue a finished run.
         seeds: number of independent models, each with its own initial weights and its own stream of graphs.
         first_seed: seed of the first model; the others have the following seeds.
         seeds_at_once: number of seeds computed together: 5 is fastest on two CPU cores; on an accelerator use all.
-        batch: fresh random graphs per step.
+        batch: number of fresh random graphs per step.
         learning_rate: learning rate of AdamW.
         weight_decay: weight decay of AdamW.
         init_scale: standard deviation of the initial weights.
         evaluate_every: steps between evaluations, which are more frequent early on, and between checkpoints.
         evaluation_size: number of random graphs in the evaluation set.
-        paths: number of paths of a graph, each with 3 nodes: the start, v and u_end.
+        paths: number of paths of a graph, each with 3 nodes: the start, v and the end.
         labels: number of node labels, N.
+
+    Raises:
+        ValueError: naming the field that is out of range.
     """
 
     model: ModelName = "reduced"

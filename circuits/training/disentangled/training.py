@@ -6,6 +6,7 @@ overfitting. The evaluation set is drawn once, from another key.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,14 +51,15 @@ def train(config: DisentangledConfig, folder: Path, show: Callable[[Report], Non
 def prepare(config: DisentangledConfig) -> Training:
     """Return the training of a config. Raises ValueError naming a field that is not possible for star graphs."""
     graphs_of(config)
-    initial = partial(initial_state, config)
+    compiled = replace(config, steps=1, evaluate_every=1)  # no compiled program depends on these
+    initial = partial(initial_state, compiled)
     shapes = jax.eval_shape(initial)
     return Training(
         config=config,
         abstract=jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), shapes),
         initial=initial,
-        advance=lambda state, start, stop: (advance(config, state, jnp.int32(start), jnp.int32(stop)), None),
-        evaluate=lambda state, _: records(config, jax.device_get(evaluate(config, state.params))),
+        advance=lambda state, start, stop: (advance(compiled, state, jnp.int32(start), jnp.int32(stop)), None),
+        evaluate=lambda state, _: records(config, jax.device_get(evaluate(compiled, state.params))),
         snapshot=lambda state: by_name(config, state.params),
         schedule=Schedule(evaluation_steps(config), snapshot_steps(config), every(config.evaluate_every, config.steps)),
         keep=2,

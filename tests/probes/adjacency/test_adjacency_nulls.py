@@ -124,6 +124,22 @@ def test_rewired_cosines_are_those_of_the_graphs():
         assert_close(row, cosines(matrices, edges), atol=1e-6)
 
 
+def test_graphs_are_rewired_once_for_each_graph_and_seed(monkeypatch):
+    drawn = []
+
+    def counted(edges, draws, *, seed):
+        drawn.append((edges.tobytes(), draws, seed))
+        return rewire(edges, draws, seed=seed)
+
+    monkeypatch.setattr("circuits.probes.adjacency.nulls.rewire", counted)
+    other = graph_references(random_dag(NODES, 0.5, 2), 3)
+    calls = [(noise(1), REFS, 5, 31), (noise(2), REFS, 5, 31), (noise(1), other, 5, 31), (noise(1), REFS, 5, 32)]
+    results = [rewired_cosines(*call) for call in (*calls, (noise(1), REFS, 6, 32))]
+    assert len(drawn) == len(set(drawn)) == 4
+    assert_close(results[1][:, :1], results[0], atol=1e-6)
+    assert all(np.abs(result[:5] - results[0]).max() > 0.01 for result in (*results[3:],))
+
+
 def test_blocks_of_draws_are_one_draw(monkeypatch):
     matrices = noise(3)
     nulls = (permuted_cosines, rewired_cosines)

@@ -96,7 +96,7 @@ def test_any_token_of_the_answer_may_be_predicted():
     for token in (0, 1):
         found = maps("star pairs", token=token)
         assert_close(found.patterns, aligned_patterns("star pairs", found.query).mean(axis=0), atol=1e-6)
-        assert found.notes["predicted token"] == f"token {token} of the answer, from 0"
+        assert found.notes["predicted token"] == f"token {token} of the answer (counted from 0)"
 
 
 def test_names_as_written_are_those_that_all_problems_share():
@@ -126,9 +126,9 @@ def test_chunks_change_neither_means_nor_memory(monkeypatch):
     whole, done, sizes = maps("star pairs", aligned=True), [], []
     each, stream = streaming._chunk_moments, streaming.stream
 
-    def noted(function, graph, state, batch):
+    def noted(function, graph, state, shared, batch):
         sizes.append(len(batch[0]))
-        return each(function, graph, state, batch)
+        return each(function, graph, state, shared, batch)
 
     monkeypatch.setattr(streaming, "_chunk_moments", noted)
     monkeypatch.setattr(extract, "stream", lambda *args, on_progress: stream(*args, chunk=3, on_progress=on_progress))

@@ -55,12 +55,11 @@ def test_everything_at_the_bottom_gives_one_and_nothing_gives_zero():
     ("site", "by", "direction", "aligned"),
     [
         ("mlp_out", ("position", "layer"), "noise", True),
-        ("attn.z", ("layer", "head"), "noise", False),
         ("attn.z", ("layer", "head", "position"), "denoise", True),
     ],
 )
 def test_a_sweep_is_the_loop_over_one_edit_at_a_time(site, by, direction, aligned):
-    model, twins = tiny_model(), some_twins(3)
+    model, twins = tiny_model(), some_twins(4)
     found = patch(model, twins, site, by, direction=direction, aligned=aligned, head=1, block=3)
     length = twins.corrupt_tokens.shape[1]
     sizes = {"layer": 2, "position": length, "head": 2}
@@ -77,18 +76,19 @@ def test_a_sweep_is_the_loop_over_one_edit_at_a_time(site, by, direction, aligne
         assert_close(found.effect[place], shift.mean() / span.mean(), 1e-10)
         assert_close(found.shift[place], shift.mean(), 1e-12)
         residual = shift - shift.mean() / span.mean() * span
-        assert_close(found.error[place], residual.std(ddof=1) / np.sqrt(3) / abs(span.mean()), 1e-8)
+        assert_close(found.error[place], residual.std(ddof=1) / np.sqrt(4) / abs(span.mean()), 1e-8)
         if found.counted:
             assert_close(found.flips[place], np.nanmean(flips), 1e-12)
         assert found.counted == np.isfinite(flips).sum()
-        assert_close(found.span_error, span.std(ddof=1) / np.sqrt(3), 1e-12)
+        assert_close(found.span_error, span.std(ddof=1) / np.sqrt(4), 1e-12)
 
 
 def test_chunks_and_blocks_do_not_matter():
     done = []
     model, twins = tiny_model(), some_twins(4)
-    whole = patch(model, twins, "attn_out", chunk=64, block=100)
-    parts = patch(model, twins, "attn_out", chunk=2, block=7, on_progress=done.append)
+    sweep = {"site": "mlp_out", "by": ("position", "layer"), "direction": "noise", "aligned": True, "head": 1}
+    whole = patch(model, twins, **sweep, block=3)  # of the sweep above
+    parts = patch(model, twins, **sweep, chunk=2, block=100, on_progress=done.append)
     assert_close(parts, whole, 1e-7)
     assert_close(parts.effect, whole.effect, 1e-12)
     assert done == [2, 4]
@@ -107,7 +107,7 @@ def test_the_planted_head_is_found_and_no_other():
 
 
 def test_a_model_that_ignores_the_goal_has_no_span_and_no_effect():
-    found = patch(copying_model(strength=0), copy_twins(4), "resid_pre", ("layer",))
+    found = patch(copying_model(strength=0), copy_twins(6), "resid_pre")
     assert_close((found.span, found.counted), (0.0, 0), 1e-12)
     assert np.isfinite(found.effect).all()
     assert np.isfinite(found.error).all()

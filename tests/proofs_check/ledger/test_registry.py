@@ -1,5 +1,6 @@
 """Reading registries: what they may hold, and a message for each thing they may not."""
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -267,6 +268,16 @@ def test_select(patterns, expected):
 def test_a_pattern_that_matches_nothing_lists_close_matches(pattern):
     with pytest.raises(ValueError, match=r"only: must match a claim, got .*close matches: .*lemma-3.content-2"):
         registry.select([claim(name) for name in NAMES], [NAMES[0], pattern])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hint"), [("lemma-3", "lemma-3.*"), ("lemma-", "lemma-*"), ("theorem-1.g", "theorem-1.g*")]
+)
+def test_a_prefix_lists_the_claims_that_start_with_it_and_says_how_to_select_them(pattern, hint):
+    inside = ", ".join(name for name in NAMES if name.startswith(pattern))
+    message = re.escape(f"got '{pattern}' (close matches: {inside}; for all that start like this write '{hint}')")
+    with pytest.raises(ValueError, match=message):
+        registry.select([claim(name) for name in NAMES], [pattern])
 
 
 def test_claims_check_themselves():

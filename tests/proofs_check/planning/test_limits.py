@@ -117,7 +117,7 @@ def test_phase_1_descends_l2_and_keeps_its_bounds():
 
 
 def test_the_gains_of_the_losses_near_the_pointer():
-    """C_k of FINDINGS: to first order near the predecessor pointer, what a loss gains by looking k back, not one."""
+    """C_k of docs/theory/dynamics.md: near the pointer, to first order, what looking k back, not one, gains a loss."""
 
     def gain(context, label, k):
         u = positions(context, label)

@@ -64,6 +64,12 @@ def test_the_first_lines_are_a_mixture():
     assert np.array_equal(task.problems("test", 5), task.problems("test", None)[:5])
 
 
+def test_a_config_without_files_is_built_once():
+    """A compiled program belongs to one task; that of a file is another each time, see below."""
+    assert build_task(replace(DAG)) is TASKS["dag"]
+    assert build_task(replace(DAG, labels=13)) is not TASKS["dag"]
+
+
 def test_each_seed_determines_one_thing():
     train, test, _, graph = lines(TASKS["dag"])
     for name, same in {"walk_seed": "pairs", "split_seed": "graph", "graph_seed": ""}.items():
@@ -71,7 +77,7 @@ def test_each_seed_determines_one_thing():
         assert (set(other.edges) == set(graph.edges)) == (same in ("pairs", "graph"))
         assert (pairs_of(other_test) == pairs_of(test)) == (same == "pairs")
         assert other_train.shape != train.shape or not np.array_equal(other_train, train)
-    assert np.array_equal(lines(build_task(DAG))[0], train)
+    assert np.array_equal(lines(walk_task.build(DAG))[0], train)  # built again
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -123,7 +129,7 @@ def test_the_graph_is_that_of_the_folder_of_the_file_or_random(tmp_path, monkeyp
     chain = [(u, u + 1) for u in range(11)]
     (tmp_path / GRAPH_FILE).write_text(TASKS["dag"].files[GRAPH_FILE])
     monkeypatch.setattr(walk_task, "random_dag", lambda *_: graph_from_edges(12, [*chain, (0, 2)]))
-    assert lines(build_task(DAG))[3].number_of_edges() == 12
+    assert lines(walk_task.build(DAG))[3].number_of_edges() == 12
     for ours, truth in zip(lines(build_task(DAG, tmp_path))[:3], lines(TASKS["dag"])[:3], strict=True):
         assert np.array_equal(ours, truth)
 

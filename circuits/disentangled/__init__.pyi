@@ -1,0 +1,15 @@
+from . import literal as literal
+from .circuit import context_positions as context_positions
+from .circuit import saturated as saturated
+from .closed_form import Activations as Activations
+from .closed_form import forward as forward
+from .files import load_weights as load_weights
+from .files import save_weights as save_weights
+from .losses import Losses as Losses
+from .objective import Objective as Objective
+from .objective import batch_objective as batch_objective
+from .weights import Layer as Layer
+from .weights import Weights as Weights
+from .weights import norm as norm
+from .weights import random as random
+from .weights import zeros as zeros
