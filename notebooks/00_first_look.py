@@ -82,7 +82,7 @@ maps
 # attention to the edge i steps back from the goal.
 
 # %%
-findings = find_circuit(mtp.model, problems[:32], task_format)
+findings = find_circuit(mtp.model, problems[:16], task_format)
 findings
 
 # %%
@@ -91,7 +91,7 @@ print("heads that read the goal:", ", ".join(f"L{i}H{j}" for i, j in np.argwhere
 strongest = [np.unravel_index(np.nanargmax(trace.score.mean[..., hop]), (8, 8)) for hop in range(3)]
 for hop, (layer, head) in enumerate(strongest):
     print(f"the edge {hop} steps back from the goal: L{layer}H{head} {trace.score.mean[layer, head, hop]:.0%}")
-of_ntp = find_circuit(ntp.model, problems[:32], task_format)["backward_trace"]
+of_ntp = find_circuit(ntp.model, problems[:16], task_format)["backward_trace"]
 assert goal.significant[2].any()
 assert goal.significant[3].any()
 assert [int(layer) for layer, _ in strongest] == [5, 6, 7]
@@ -108,7 +108,7 @@ assert not of_ntp.significant.any()
 # layers, and for comparison from attending to the other path.
 
 # %%
-twins = probes.planning_twins(problems, task_format, jax.random.key(0))
+twins = probes.planning_twins(problems[:32], task_format, jax.random.key(0))
 cut = probes.knock_out(mtp.model, twins, ["query"], ["goal in query", "distractor"])
 without_goal, without_distractor = cut.accuracy[0]
 print(f"first node right in {cut.base_accuracy:.0%}; without the goal {without_goal:.0%}", end="; ")
@@ -127,7 +127,7 @@ assert without_distractor > 0.9
 # `findings` knows about it. The solution is in the next cell, which is collapsed.
 
 # %% tags=["hide-cell"] jupyter={"source_hidden": true}
-effects = probes.ablate(mtp.model, jax.tree.map(lambda part: part[:32], twins), "attn.z", "mean")
+effects = probes.ablate(mtp.model, twins, "attn.z", "mean")
 layer, head = np.unravel_index(effects.accuracy.argmin(), effects.accuracy.shape)
 reads = {"the goal": goal.score.mean[layer, head]}
 reads |= {f"the edge {hop} steps back": trace.score.mean[layer, head, hop] for hop in range(3)}

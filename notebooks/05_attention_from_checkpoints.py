@@ -55,16 +55,10 @@ print("names:               ", " ".join(names))
 # ## Where do they look?
 #
 # This is the counterpart of the paper's Figures 5 and 6: the mean over heads and problems, one panel a layer. The
-# outlined row is the query that predicts the branching token. First NTP.
+# outlined row is the query that predicts the branching token. This is 3-MTP; `maps["NTP"].plot()` draws the other.
 
 # %%
 maps = {name: attention_maps(one.model, problems, task_format, title=name) for name, one in loaded.items()}
-maps["NTP"].plot()
-
-# %% [markdown]
-# And 3-MTP.
-
-# %%
 maps["3-MTP"].plot()
 
 # %% [markdown]

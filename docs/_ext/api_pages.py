@@ -68,7 +68,7 @@ def first_sentence(text: str) -> str:
 def entry(public: Public) -> str:
     """Return the entry of a name."""
     if public.kind == "module":
-        return "" if public.dotted in packages() else f".. automodule:: {public.dotted}"
+        return ""  # it has a page of its own
     if public.kind == "data":
         content = indent("\n".join(plain(public.docstring.splitlines())), "   ")
         value = f"   :value: {public.value}\n" if len(public.value) < 100 else ""

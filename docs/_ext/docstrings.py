@@ -7,7 +7,7 @@ from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
 MARKUP = re.compile(r"``.*?``|([\\*_|`])")
-SECTIONS = Config(napoleon_use_rtype=False)
+SECTIONS: Any = Config(napoleon_use_rtype=False)
 
 
 def process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:

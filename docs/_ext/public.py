@@ -90,8 +90,11 @@ def packages() -> dict[str, tuple[Public, ...]]:
     """Return the public names of each package, in the order of its stub."""
     folders = [ROOT / "circuits", *sorted((ROOT / "circuits").glob("*/")), ROOT / "proofs_check"]
     names = [".".join(folder.relative_to(ROOT).parts) for folder in folders if (folder / "__init__.pyi").exists()]
+    stubs = {name: _of_stub(name) for name in names}
+    exported = (each.module for members in stubs.values() for each in members if each.section == MODULES)
+    modules = {name: _of_module(name) for name in exported if name not in stubs}
     aliases = tuple(Public(TYPES, name, TYPES, "") for name in definitions(TYPES))
-    return {name: _of_stub(name) for name in names} | {HEADS: _of_imports(HEADS), TYPES: aliases}
+    return stubs | modules | {HEADS: _of_imports(HEADS), TYPES: aliases}
 
 
 @functools.cache
@@ -134,6 +137,12 @@ def _section(package: str, module: str) -> str:
     """Return a heading from the folder or file of a module below a package: "Closed form"."""
     below = module.removeprefix(f"{package}.").removeprefix("ledger.").split(".")[0]
     return below.replace("_", " ").capitalize()
+
+
+def _of_module(module: str) -> tuple[Public, ...]:
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    names = [name for name, (node, _) in definitions(module).items() if isinstance(node, kinds) and name[0] != "_"]
+    return tuple(Public(module, name, module, "") for name in names)
 
 
 def _of_imports(package: str) -> tuple[Public, ...]:

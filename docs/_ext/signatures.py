@@ -1,6 +1,7 @@
 """Signatures as they are written: annotations keep the names of the source, each linked to what it names."""
 
 import ast
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -53,7 +54,7 @@ def _of_function(node: ast.FunctionDef, module: ModuleType) -> tuple[str, str | 
 
 def _of_fields(cls: type) -> str:
     """Return the fields of a dataclass or a named tuple, those of its bases first."""
-    keyword_only = getattr(getattr(cls, "__dataclass_params__", None), "kw_only", False)
+    keyword_only = dataclasses.is_dataclass(cls) and all(each.kw_only for each in dataclasses.fields(cls))
     fields: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if base.__module__.split(".")[0] in ("circuits", "proofs_check"):

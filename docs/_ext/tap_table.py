@@ -1,6 +1,7 @@
 """The directive ``tap-table``: the taps of a shipped model, in the order in which they fire, with their shapes."""
 
 import re
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from docutils import nodes
@@ -8,7 +9,8 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from circuits import load_model
+import circuits
+from circuits.transformer.tap_shapes import TapShapes
 
 
 class Row(NamedTuple):
@@ -25,15 +27,15 @@ class TapTable(SphinxDirective):
     option_spec: ClassVar = {"model": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
-        return [table(rows(self.options.get("model", "star-2x5-mtp3")))]
+        loaded = circuits.load_model(self.options.get("model", "star-2x5-mtp3"))
+        length = loaded.task.format.prompt_length if loaded.task else loaded.model.config.positions
+        return [table(rows(loaded.model.tap_shapes(length)))]
 
 
-def rows(name: str) -> list[Row]:
-    """Return the families of taps of a shipped model."""
-    loaded = load_model(name)
-    length = loaded.task.format.prompt_length if loaded.task else loaded.model.config.positions
+def rows(shapes: TapShapes) -> list[Row]:
+    """Return the families of the taps of a model."""
     families: dict[tuple[str, str], int] = {}
-    for tap, shape in loaded.model.tap_shapes(length).items():
+    for tap, shape in shapes.items():
         key = (re.sub(r"(heads|blocks)\.\d+", lambda m: f"{m[1]}.{'m' if m[1] == 'heads' else 'i'}", tap), str(shape))
         families[key] = families.get(key, 0) + 1
     return [Row(*key, number) for key, number in families.items()]
@@ -48,7 +50,7 @@ def table(families: list[Row]) -> nodes.table:
     return nodes.table("", group, classes=["taps"])
 
 
-def _row(cells: list[nodes.Node]) -> nodes.row:
+def _row(cells: Sequence[nodes.Node]) -> nodes.row:
     return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
 
 

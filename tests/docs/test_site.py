@@ -6,10 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from flax import nnx
 
 import circuits
-from circuits import Activations, forward, load_model
-from circuits.training import TrainConfig
+from circuits import Activations, Predictor, forward
+from circuits.transformer import TransformerConfig
+from proofs_check import Result, equal
+from proofs_check.ledger.evidence import Control, Evidence
 from proofs_check.ledger.mathml import to_mathml
 from proofs_check.verification import own_claims
 
@@ -70,6 +73,25 @@ def test_an_entry_says_what_the_registry_says(claim):
     assert f".. autofunction:: {claim.check.text.replace(':', '.')}\n" in text
 
 
+def test_an_entry_shows_the_evidence_of_a_cached_result():
+    supports, contradicts = (equal([1.0, 2.0], [1.0, value]) for value in (2.0, 3.0))
+    evidence = (Evidence("exact", "printed", "a *product*", supports),)
+    controls = (Control("a *product*", "transposed", "contradicts", contradicts),)
+    text = claim_pages.entry(
+        CLAIMS[0], Result(CLAIMS[0], "holds", evidence=evidence, controls=controls, example="3 < 4")
+    )
+    rows = [
+        "supports",
+        r"a \*product\*",
+        ":abbr:`exact (rational arithmetic)`",
+        "2",
+        "1 of 1 controls passed.",
+        "3 < 4",
+    ]
+    assert all(f"{row}\n" in text for row in rows)
+    assert "passed" not in claim_pages.entry(CLAIMS[0])
+
+
 def test_text_of_a_registry_is_no_markup():
     assert pages.escape("M * [S1 * G_] |x| `code_`") == r"M \* [S1 \* G\_] \|x\| ``code_``"
 
@@ -104,7 +126,7 @@ def test_signatures_are_as_they_are_written():
     assert returns == "~circuits.Activations"
     fields, _ = signatures.as_written(Activations) or ("", None)
     assert "attention: " in fields
-    assert (signatures.as_written(TrainConfig) or ("", None))[0].startswith("(*, ")
+    assert (signatures.as_written(TransformerConfig) or ("", None))[0].startswith("(*, ")
 
 
 def test_docstrings_are_plain_text_with_examples_and_tables():
@@ -131,10 +153,15 @@ def test_a_figure_has_alternative_text_and_a_command_that_exists(figure, text):
 
 
 def test_the_table_of_taps_covers_every_tap():
-    shapes = load_model("star-2x5-mtp3").model.tap_shapes(18)
-    rows = tap_table.rows("star-2x5-mtp3")
+    config = TransformerConfig(
+        vocab=7, positions=9, layers=2, heads=2, width=8, prediction_heads=3, head_kind="sequential"
+    )
+    shapes = Predictor(config, nnx.Rngs(0)).tap_shapes(5)
+    rows = tap_table.rows(shapes)
     assert sum(row.number for row in rows) == len(shapes)
-    assert ("blocks.i.attn.z", str(shapes["blocks.3.attn.z"]), 8) in rows
+    assert len({row.pattern for row in rows}) == len(rows)
+    assert ("blocks.i.attn.z", str(shapes["blocks.1.attn.z"]), 2) in rows
+    assert ("heads.m.blocks.i.attn.z", str(shapes["heads.1.blocks.0.attn.z"]), 2) in rows
 
 
 # No network.

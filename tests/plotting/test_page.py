@@ -12,7 +12,7 @@ import pytest
 
 from circuits.plotting import AttentionPage, attention_page
 from circuits.plotting.cells import visible_whitespace
-from circuits.plotting.page import STEPS
+from circuits.plotting.page.data import STEPS
 from circuits.plotting.style import OTHER_ROLE, ROLE_COLOURS, role_colour
 from circuits.probes.attention.maps import AttentionMaps
 from tests.plotting.browser import run_in_page
@@ -34,6 +34,10 @@ def embedded(page: AttentionPage) -> dict[str, Any]:
     return json.loads(data)
 
 
+def frame(data: dict[str, Any], model: int = 0, step: int = 0) -> dict[str, Any]:
+    return data["models"][model]["frames"][step]
+
+
 def unpacked(packed: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
     return np.frombuffer(base64.b64decode(packed["values"]), "<u2").reshape(shape) * packed["unit"]
 
@@ -46,7 +50,7 @@ def test_values_come_back_within_the_stated_bound(dtype):
     patterns, errors = softmax(L, H, T, causal=False).astype(dtype), (0.3 * softmax(L, H, T)).astype(dtype)
     data = embedded(attention_page(record(patterns=patterns, errors=errors)))
     for name, given in (("patterns", patterns), ("errors", errors)):
-        gap = np.abs(unpacked(data[name], given.shape) - given)
+        gap = np.abs(unpacked(frame(data)[name], given.shape) - given)
         assert gap.max() <= given.max() / STEPS / 2 * (1 + 1e-6)
         assert gap.max() > 0
     assert "within 7.6e-06 of the given ones" in attention_page(record(patterns=np.eye(T) * np.ones((L, H, 1, 1)))).html
@@ -59,7 +63,7 @@ def test_all_that_the_script_reads():
     assert data["positions"] == list(range(0, 3 * T, 3))
     assert data["colours"] == {role: ROLE_COLOURS[role] for role in set(ROLES)}
     assert embedded(attention_page(record()))["positions"] == list(range(T))
-    assert embedded(attention_page(record(errors=None)))["errors"] is None
+    assert frame(embedded(attention_page(record(errors=None))))["errors"] is None
     assert not embedded(attention_page(record(patterns=softmax(L, H, T, causal=False))))["causal"]
 
 
@@ -68,7 +72,9 @@ def test_the_same_record_gives_the_same_page():
 
 
 def test_all_zero_errors_can_be_stored():
-    assert not unpacked(embedded(attention_page(record(errors=np.zeros((L, H, T, T)))))["errors"], (L, H, T, T)).any()
+    assert not unpacked(
+        frame(embedded(attention_page(record(errors=np.zeros((L, H, T, T))))))["errors"], (L, H, T, T)
+    ).any()
 
 
 def test_texts_are_escaped():
@@ -106,7 +112,7 @@ def test_a_large_record_fits():
 def test_a_notebook_shows_it_in_a_frame():
     page = attention_page(record(title='"quoted" & <b>'))
     frame = page._repr_html_()
-    inner = re.fullmatch(r'<iframe srcdoc="([^"]*)" sandbox="allow-scripts" [^<>]*></iframe>', frame)
+    inner = re.fullmatch(r'<iframe srcdoc="([^"]*)" sandbox="allow-scripts allow-downloads" [^<>]*></iframe>', frame)
     assert inner
     assert unescape(inner[1]) == page.html
     assert len(repr(page)) < 100
@@ -173,20 +179,20 @@ def test_red_and_green_would_not_be():
 # ---------------------------------------------------------------------------------------- in a browser
 
 _TOOLS = """
-const at = id => document.getElementById(id), text = id => at(id).textContent;
-const thumbs = [...document.querySelectorAll("#thumbnails button")];
-const bars = () => [...document.querySelectorAll("#bars tr")].map(row =>
+const at = id => document.getElementById(id) ?? document.querySelector(`.${id}`), text = id => at(id).textContent;
+const thumbs = [...document.querySelectorAll(".thumbnails button")];
+const bars = () => [...document.querySelectorAll(".bars tr")].map(row =>
   [...row.querySelectorAll("td:first-child, .token, small, td:last-child")].map(part => part.textContent));
-const masses = () => Object.fromEntries([...document.querySelectorAll("#masses li")].map(item =>
+const masses = () => Object.fromEntries([...document.querySelectorAll(".masses li")].map(item =>
   [item.dataset.role, item.querySelector(".number").textContent]));
-const cells = () => [...document.querySelectorAll("#everywhere button")].map(button => button.title.split(": ")[1]);
+const cells = () => [...document.querySelectorAll(".everywhere button")].map(button => button.title.split(": ")[1]);
 const pressed = list => list.findIndex(button => button.getAttribute("aria-pressed") === "true");
 const pattern = at("pattern");
 const pointer = (kind, row, key) => {
   const bounds = pattern.getBoundingClientRect();
   pattern.dispatchEvent(new PointerEvent(kind, { bubbles: true,
-    clientX: bounds.left + box.left + (key + 0.5) * box.cell,
-    clientY: bounds.top + box.top + (row + 0.5) * box.cell }));
+    clientX: bounds.left + views[0].box.left + (key + 0.5) * views[0].box.cell,
+    clientY: bounds.top + views[0].box.top + (row + 0.5) * views[0].box.cell }));
 };
 const press = (target, key) =>
   target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
@@ -206,7 +212,7 @@ def test_a_reader_looks_through_the_maps(tmp_path):
       seen.keys = [text("opened"), document.activeElement === thumbs[9], thumbs[9].tabIndex, thumbs[6].tabIndex];
       pointer("pointermove", 4, 2);
       seen.hovered = [text("read"), text("cell"), bars().length, location.hash,
-        document.querySelector("#bars .selected").dataset.key];
+        document.querySelector(".bars .selected").dataset.key];
       pointer("pointermove", 4, 8);
       seen.unseen = text("cell");
       pattern.dispatchEvent(new PointerEvent("pointerleave"));
@@ -218,16 +224,16 @@ def test_a_reader_looks_through_the_maps(tmp_path):
       at("target").value = "key:3";
       at("target").dispatchEvent(new Event("change"));
       seen.everywhere = [text("what"), cells()];
-      document.querySelectorAll("#everywhere button")[11].click();
-      seen.chosen = [text("opened"), pressed([...document.querySelectorAll("#everywhere button")])];
+      document.querySelectorAll(".everywhere button")[11].click();
+      seen.chosen = [text("opened"), pressed([...document.querySelectorAll(".everywhere button")])];
       at("sorted").click();
       seen.sorted = bars().map(row => row[0]);
       location.hash = "#layer=1&head=2&row=7";
       await new Promise(done => addEventListener("hashchange", done));
       seen.linked = [text("opened"), text("read")];
-      const before = [pixel(thumbs[0].firstElementChild, 0, 8), document.querySelector("#bars i").style.width];
+      const before = [pixel(thumbs[0].firstElementChild, 0, 8), document.querySelector(".bars i").style.width];
       at("root").click();
-      seen.root = [before, [pixel(thumbs[0].firstElementChild, 0, 8), document.querySelector("#bars i").style.width]];
+      seen.root = [before, [pixel(thumbs[0].firstElementChild, 0, 8), document.querySelector(".bars i").style.width]];
       return seen;
     """
     seen = run_in_page(_TOOLS + script, attention_page(maps).html, tmp_path)
@@ -298,12 +304,12 @@ def test_a_frame_of_a_notebook_in_the_dark_and_at_360_pixels(tmp_path):
         patterns=softmax(L, 1, T, causal=False), heads=("mean of 4",), roles=("",) * T, errors=None, title="plain"
     )
     inner = """addEventListener("load", () => {
-      const page = document.documentElement, first = document.querySelector("#thumbnails canvas");
-      document.querySelectorAll("#thumbnails button")[2].click();
-      parent.postMessage({ opened: document.getElementById("opened").textContent,
-        bars: document.querySelectorAll("#bars tr").length, hidden: document.getElementById("roles").hidden,
+      const page = document.documentElement, first = document.querySelector(".thumbnails canvas");
+      document.querySelectorAll(".thumbnails button")[2].click();
+      parent.postMessage({ opened: document.querySelector(".opened").textContent,
+        bars: document.querySelectorAll(".bars tr").length, hidden: document.querySelector(".by-role").hidden,
         target: document.getElementById("target").value, thin: page.scrollWidth <= page.clientWidth,
-        read: document.getElementById("read").textContent,
+        read: document.querySelector(".read").textContent,
         ground: getComputedStyle(document.body).backgroundColor,
         corner: [...first.getContext("2d").getImageData(10, 0, 1, 1).data] }, "*"); });"""
     page = attention_page(maps)

@@ -8,14 +8,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from circuits import checks
-from circuits.probes.attention.maps import AttentionMaps
+from circuits.probes.attention.maps import ALIGNED, AttentionMaps
 from circuits.probes.layout import Layout, aligned_names, problem_layout, query_position
 from circuits.probes.patterns import attention_patterns
 from circuits.probes.streaming import OnProgress, cached_partial, standard_errors, stream
 from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
-ALIGNED = "parts of the graph: s start, n1, n2, ... the path, g goal, x1, x2, ... nodes off the path"
 WRITTEN = "positions as written: u to v an edge, g goal, s start, n1, ... the answer"
 
 
@@ -28,6 +27,7 @@ def attention_maps(
     title: str = "",
     per_head: bool = True,
     aligned: bool = True,
+    keep_examples: int = 0,
     on_progress: OnProgress | None = None,
 ) -> AttentionMaps:
     """Return the mean attention over planning problems while a token of the answer is predicted.
@@ -43,6 +43,7 @@ def attention_maps(
         per_head: whether to return every attention head, or only the mean over heads.
         aligned: whether to sort positions into the aligned order of ``Layout.order``. Otherwise rows and columns are
             positions as written, at which different problems have different parts of the graph.
+        keep_examples: number of problems, from the first, whose own patterns are returned too.
         on_progress: called with the number of problems done.
 
     Returns:
@@ -50,7 +51,8 @@ def attention_maps(
         ``circuits.plotting.attention`` for figures and ``circuits.plotting.page`` for a page.
 
     Raises:
-        ValueError: if there is no problem, or problems or query do not fit the format.
+        ValueError: if there is no problem, there are fewer than ``keep_examples``, or problems or query do not fit the
+            format.
 
     Example:
         >>> from circuits.probes import attention_maps, tiny_planning_model
@@ -60,6 +62,7 @@ def attention_maps(
         ((1, 2, 10, 10), ('s', 'n1', 'n1', 'g'))
     """
     checks.require(len(problems) > 0, "problems", "must be at least one", len(problems))
+    checks.integer("keep_examples", keep_examples, min_value=0, max_value=len(problems))
     query = query_position(format) if query is None else query
     tokens = np.asarray(problems, np.int32)
     function = cached_partial(_patterns, format=format, query=query, per_head=per_head, aligned=aligned)
@@ -73,7 +76,9 @@ def attention_maps(
         "rows and columns": ALIGNED if aligned else WRITTEN,
     }
     mean = np.clip(np.asarray(moments.mean), 0, 1)  # sums in float32 may exceed 1 by rounding
-    return AttentionMaps(mean, names, roles, query, _head_names(model, per_head), title, notes, errors)
+    single = [function(model, jnp.asarray(one)) for one in tokens[:keep_examples]]
+    examples = np.clip(np.stack([np.asarray(one, np.float64) for one in single]), 0, 1) if single else None
+    return AttentionMaps(mean, names, roles, query, _head_names(model, per_head), title, notes, errors, None, examples)
 
 
 def text_attention_maps(

@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 from circuits import checks, display
 from circuits.display import Figure
 
+ALIGNED = "parts of the graph: s start, n1, n2, ... the path, g goal, x1, x2, ... nodes off the path"
+"""The note on rows and columns of a record in the aligned order."""
 MAX_ON_PAGE = 200_000
 """Entries of patterns that are displayed as an interactive page; it holds 3 bytes, with errors 6, for each."""
 
@@ -36,6 +38,8 @@ class AttentionMaps(NamedTuple):
     """Standard errors of the means over examples."""
     positions: Int[np.ndarray, " T"] | None = None
     """The position in the sequence of each row and column, if it is not the index."""
+    examples: Float[np.ndarray, "K L H T T"] | None = None
+    """The patterns of the first K examples one by one."""
 
     def plot(
         self, *, head: int | str = "mean", scale: str = "linear", columns: int = 4, title: str | None = None
@@ -83,3 +87,8 @@ def check_maps(maps: AttentionMaps) -> None:
     checks.integer("query", maps.query, min_value=0, max_value=shape[2] - 1)
     if maps.errors is not None:
         checks.shape("errors", maps.errors, shape)
+    if maps.examples is not None:
+        checks.shape("examples", maps.examples, (len(maps.examples), *shape))
+        checks.finite("examples", maps.examples)
+        low, high = float(maps.examples.min()), float(maps.examples.max())
+        checks.require(low >= 0 and high <= 1 + 1e-3, "examples", "must lie between 0 and 1", (low, high))
