@@ -1,11 +1,13 @@
 # ---
 # jupyter:
 #   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -126,7 +128,7 @@ assert without_distractor > 0.9
 # output of one head at a time by its mean over problems. Find the head whose loss costs the most accuracy, and say what
 # `findings` knows about it. The solution is in the next cell, which is collapsed.
 
-# %% tags=["hide-cell"] jupyter={"source_hidden": true}
+# %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 effects = probes.ablate(mtp.model, twins, "attn.z", "mean")
 layer, head = np.unravel_index(effects.accuracy.argmin(), effects.accuracy.shape)
 reads = {"the goal": goal.score.mean[layer, head]}

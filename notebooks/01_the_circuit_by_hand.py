@@ -1,11 +1,13 @@
 # ---
 # jupyter:
 #   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -362,7 +364,7 @@ decided["theorem-1.replay"]
 # of $v$ over the 24 edge orders if that entry is 0? Count first, then compute. The solution is in the next cell, which
 # is collapsed.
 
-# %% tags=["hide-cell"] jupyter={"source_hidden": true}
+# %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 # The last row of layer 1 now gives one half to t_end, from which v is read, and one half to position 8, which passes on
 # position 7: the target of the edge that is listed last. In a quarter of the orders that is (start, v), so it is v too.
 unmasked = (sharp[0], sharp[1]._replace(position=jnp.zeros((T, T))))

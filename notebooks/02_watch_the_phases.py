@@ -1,11 +1,13 @@
 # ---
 # jupyter:
 #   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -216,7 +218,7 @@ assert int(activations.outputs[1].argmax()) == 6
 # How fast does $L_{1a}$ fall in Phase II? Find the limit of $t L_{1a}$ from the last state of the flow.
 # The solution is in the next cell, which is collapsed.
 
-# %% tags=["hide-cell"] jupyter={"source_hidden": true}
+# %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 loss = jax.jit(flow.population_loss(second, flow.PLAN, family))(phase_2.states[-1])
 print(f"t L1a = {times[-1] * loss:.4f}, derived {49 / 5}")
 np.testing.assert_allclose(times[-1] * loss, 49 / 5, rtol=1e-2)

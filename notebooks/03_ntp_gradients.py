@@ -1,11 +1,13 @@
 # ---
 # jupyter:
 #   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -205,7 +207,7 @@ assert losses["gradient descent, 8"][-1] < 0.01
 # Would its sign be right if that were so? Compute the mean of $\partial L_{1a} / \partial w(1)$ on such prompts with
 # `probability` and `slope`. The solution is in the next cell, which is collapsed.
 
-# %% tags=["hide-cell"] jupyter={"source_hidden": true}
+# %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 once = [[int(t == position) for t in range(T)] for position in range(T - 2)]
 mean_slope = mean(-slope(u, 1) / probability(u) for u in once)
 print(f"mean of dL1a/dw(1) with v once: {float(mean_slope):+.3f}; the sign does not depend on v standing twice")

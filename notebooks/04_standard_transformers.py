@@ -1,11 +1,13 @@
 # ---
 # jupyter:
 #   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -175,7 +177,7 @@ assert blinded["3-MTP"] < 0.65
 # In which layers does 3-MTP need to see the goal? Edit layers 2 and 3 only, and then all layers but these two.
 # The solution is in the next cell, which is collapsed.
 
-# %% tags=["hide-cell"] jupyter={"source_hidden": true}
+# %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 middle, others = (
     Taps(edit={f"blocks.{i}.attn.pattern": blind for i in chosen}) for chosen in ((2, 3), (0, 1, 4, 5, 6, 7))
 )

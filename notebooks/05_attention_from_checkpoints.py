@@ -1,11 +1,13 @@
 # ---
 # jupyter:
 #   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -80,8 +82,8 @@ query_heatmap(maps["3-MTP"])
 # %% [markdown]
 # ## Which head is it?
 #
-# The record shows itself as an interactive page, with layers and heads as a grid. Point at a row to read it; choose
-# "goal" in the matrix below the thumbnails to see at a glance which heads read it. The page needs no network.
+# The record shows itself as an interactive page, with layers and heads as a grid. Point at a row to read it; compare
+# heads by "attention to goal" to see at a glance which of them read it. The page needs no network.
 
 # %%
 maps["3-MTP"]
@@ -121,7 +123,7 @@ assert not results["NTP"]["backward_trace"].significant.any()
 # NTP does not follow the path back from the goal. Does any of its heads look at the goal? Find the head with the
 # highest `goal` score. The solution is in the next cell, which is collapsed.
 
-# %% tags=["hide-cell"] jupyter={"source_hidden": true}
+# %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 goal = results["NTP"]["goal"].score.mean
 layer, head = np.unravel_index(goal.argmax(), goal.shape)
 print(f"L{layer}H{head} of NTP gives the goal {goal.max():.0%} of its attention; notebook 06 shows what it is worth")

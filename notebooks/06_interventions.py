@@ -1,11 +1,13 @@
 # ---
 # jupyter:
 #   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -201,7 +203,7 @@ assert first == sorted(first)
 # [layers, positions], whose last two columns are the goal and the start as the prompt's end states them.
 # The solution is in the next cell, which is collapsed.
 
-# %% tags=["hide-cell"] jupyter={"source_hidden": true}
+# %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 moved = int(np.argmax(stream.effect[:, -1] > stream.effect[:, -2]))
 at_goal, at_end = stream.effect[moved, -2:]
 print(f"from layer {moved} on: effect {at_end:.2f} at the last position, {at_goal:.2f} at the goal")

@@ -1,11 +1,13 @@
 # ---
 # jupyter:
 #   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -161,7 +163,7 @@ assert cut[1] - whole[1] > 3 * (random[:, 1].max() - whole[1])
 # that looks at the token before in an earlier layer than the first induction head? The solution is in the next cell,
 # which is collapsed.
 
-# %% tags=["hide-cell"] jupyter={"source_hidden": true}
+# %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 first = {
     kind: min(head.layer for head in probes.heads_above_nulls(evidence[kind])) for kind in ("previous", "induction")
 }

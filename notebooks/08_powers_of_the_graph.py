@@ -1,11 +1,13 @@
 # ---
 # jupyter:
 #   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -189,7 +191,7 @@ assert jnp.array_equal(plain, drafted.tokens)
 # Reachability (a path of any length) is one of the references too. Plant it with noise of twice its spread: does the
 # test recognise it, and with what cosine? The solution is in the next cell, which is collapsed.
 
-# %% tags=["hide-cell"] jupyter={"source_hidden": true}
+# %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 reachable = tasks.reachability(graph).astype(float)
 centred = reachable - reachable.mean(axis=1, keepdims=True)
 noisy = centred + 2 * centred.std() * np.random.default_rng(2).normal(size=centred.shape)

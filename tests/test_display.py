@@ -70,6 +70,7 @@ def records() -> dict[str, object]:
     references, square = probes.graph_references(graph, powers=2), rng.normal(size=(1, 8, 8))
     results = tuple(map(decide, claims()))
     evidence = probes.HeadEvidence(interval[0], interval[0], None)
+    row = by_head[0]
     shown = [
         probes.AttentionMaps(pattern, ("a", "b", "c", EVIL), ("goal",) * 4, 3, ("0", "1", "2"), EVIL, {"n": EVIL}),
         finding,
@@ -77,8 +78,8 @@ def records() -> dict[str, object]:
         probes.CircuitFindings(goal_in_query=finding, backward_trace=hops),
         probes.CircuitScores(*[jnp.asarray(by_head)] * 6, *[jnp.asarray(by_hop)] * 3),
         probes.Formation(None, 0.5, 0.6),
-        probes.PatchingEffects(by_head[:, :3], *[by_head] * 3, 1.0, 0.1, 4, axes),
-        probes.Effects(*[by_head[0]] * 6, 0.5, 1.0, 4, (numbered("layer", 3),)),
+        probes.PatchingEffects(by_head[:, :3], by_head, by_head, by_head, 1.0, 0.1, 4, axes),
+        probes.Effects(row, row, row, row, row, row, 0.5, 1.0, 4, (numbered("layer", 3),)),
         probes.LogitLens(*[by_hop] * 5),
         probes.LinearProbes(rng.normal(size=(2, 1, 4, 3, 9)), np.zeros((2, 1, 3, 9))),
         probes.ProbeAccuracy(*[by_hop.swapaxes(1, 2)] * 3, examples=3),
@@ -99,7 +100,7 @@ def records() -> dict[str, object]:
         objective.losses,
         PAPER,
         tasks.BinaryTree(4, 20),
-        tasks.Problem(edges, np.int32(3), np.int32(0), np.array([3, 6, 0], np.int32)),
+        tasks.Problem(edges, np.array(3, np.int32), np.array(0, np.int32), np.array([3, 6, 0], np.int32)),
         tasks.chance(tasks.TokenFormat(PAPER, "text", "start-goal")),
         tasks.AnswerCheck(False, EVIL),
         tasks.make_blocksworld(3),
@@ -231,7 +232,7 @@ def test_large_pictures_are_drawn_at_a_lower_resolution():
 
 def test_the_examples_of_figures_run():
     finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    drawn = [value for value in PUBLIC.values() if inspect.isclass(value) and hasattr(value, "plot")]
+    drawn: list[Any] = [value for value in PUBLIC.values() if inspect.isclass(value) and hasattr(value, "plot")]
     methods = {value.plot: inspect.getmodule(value) for value in drawn}
     for method, module in methods.items():
         for section in ("Returns:", "Example:"):

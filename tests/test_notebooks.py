@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.py"))
 MAX_IMPORT_LINES = 6
-SOLUTION = {"tags": ["hide-cell"], "jupyter": {"source_hidden": True}}
+SOLUTION = {"tags": ["hide-cell"], "jupyter": {"source_hidden": True, "outputs_hidden": True}}
 
 spec = importlib.util.spec_from_file_location("execute_notebooks", ROOT / "docs" / "execute_notebooks.py")
 assert spec is not None
@@ -52,6 +52,11 @@ def test_a_notebook_opens_with_a_question_and_has_one_exercise_with_a_collapsed_
     assert len(hidden) == 1
     assert "assert" in hidden[0].source
     assert "## Exercise" in cells[cells.index(hidden[0]) - 1].source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_saving_an_unchanged_notebook_changes_nothing(path):
+    assert jupytext.writes(jupytext.read(path), "py:percent") == path.read_text(encoding="utf-8")
 
 
 def test_only_scripts_and_settings_of_jupyterlab_are_committed():

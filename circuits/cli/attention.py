@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg, configure
 
-from circuits.cli.options import Checkpoint, Folder, Integer, Text
+from circuits.cli.options import Checkpoint, Folder, Integer, OtherCheckpoint, Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,10 @@ class AttentionOptions:
         average_heads: average over attention heads in attention.html and attention.npz too.
         as_written: keep positions in the order of the prompt. By default the edges of each problem are sorted, those of
             the path first, so that a position means the same in all problems.
+        keep_examples: number of problems whose own patterns the page can show, besides the mean.
+        compare: a second checkpoint with as many layers and heads, which the page shows beside the first.
+        over_training: give the page a slider over all checkpoints that a run kept (circuits train --keep-every). A run
+            to compare must have checkpoints at the same steps.
         step: training step of a run; by default that of its latest checkpoint.
         seed: seed of a run; by default its first.
     """
@@ -34,6 +38,9 @@ class AttentionOptions:
     text: Text = None
     average_heads: bool = False
     as_written: bool = False
+    keep_examples: int = 0
+    compare: OtherCheckpoint = None
+    over_training: bool = False
     step: Integer = None
     seed: Integer = None
 
@@ -51,7 +58,9 @@ def attention(options: Annotated[AttentionOptions, arg(name="")]) -> int:
 
     Exit code 0: done. 2: bad usage.
 
-    Example: circuits attention star-2x5-mtp3 --out attention
+    With --compare and --over-training the figures and arrays are those of the first checkpoint at its last step.
+
+    Example: circuits attention star-2x5-ntp --compare star-2x5-mtp3 --out attention
 
     Args:
         options: the checkpoint, the folder and how to average.

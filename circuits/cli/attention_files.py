@@ -10,12 +10,13 @@ from tokenizers import Tokenizer
 from circuits import checks
 from circuits.cli import usage
 from circuits.cli.attention import AttentionOptions
-from circuits.cli.checkpoint import open_checkpoint, planning_format, progress_bars
+from circuits.cli.checkpoint import naming_checkpoint, open_checkpoint, planning_format, progress_bars
 from circuits.cli.options import print_written
 from circuits.files import check_folder, write_arrays, write_text, writing
 from circuits.models import LoadedModel, held_out_problems
-from circuits.plotting import attention_grid, attention_page, query_heatmap, write_figure
+from circuits.plotting import AttentionPage, attention_grid, attention_page, query_heatmap, write_figure
 from circuits.probes import AttentionMaps, attention_maps, query_position, text_attention_maps
+from circuits.training.stored import kept_steps
 
 FORMAT = 2
 """Format of attention.npz. Format 2 counts attention heads and tokens of the answer from 0; older files, which have no
@@ -28,18 +29,54 @@ def extract_attention(options: AttentionOptions) -> int:
     with usage():
         check_folder(out)
         checks.integer("examples", options.examples, min_value=1)
-        opened = open_checkpoint(options.checkpoint, options.step, options.seed)
-    maps = _text_maps(opened, options) if opened.task is None else _planning_maps(screen, opened, options)
+        steps = _page_steps(options)
+        shown = [options.step] if steps is None else steps
+        first = open_checkpoint(options.checkpoint, shown[-1], options.seed)
+    models = [[_maps(screen, first, options, step) for step in shown]]
+    if options.compare is not None:
+        models.append([_maps(screen, first, options, step, compare=True) for step in shown])
     with usage():
-        write_maps(out, maps)
+        for maps, *_ in models[1:]:
+            shape, expected = maps.patterns.shape, models[0][0].patterns.shape
+            rule = f"must have as many layers, heads and tokens as the first checkpoint, {expected[:3]}"
+            checks.require(shape == expected, "compare", rule, shape[:3])
+        page = attention_page(*(maps[0] for maps in models)) if steps is None else attention_page(*models, steps=steps)
+        write_maps(out, models[0][-1], page)
     print_written(screen, out, ["attention.{html,npz,pdf,png}", "query.{pdf,png}"])
     return 0
 
 
-def write_maps(out: Path, maps: AttentionMaps) -> None:
+def _maps(
+    screen: Console, first: LoadedModel, options: AttentionOptions, step: int | None, compare: bool = False
+) -> AttentionMaps:
+    """Return the attention of one model at one step; ``first`` determines how it is examined."""
+    option, checkpoint = ("compare", options.compare) if compare else ("checkpoint", options.checkpoint)
+    with usage():
+        again = compare or options.over_training
+        opened = open_checkpoint(str(checkpoint), step, options.seed, option) if again else first
+    maps = _text_maps(opened, options) if first.task is None else _planning_maps(screen, first, opened, options)
+    return maps._replace(title=opened.name.partition(", step")[0]) if options.over_training else maps
+
+
+def _page_steps(options: AttentionOptions) -> list[int] | None:
+    """Return the steps of the page's slider, those of all kept checkpoints; None without --over-training."""
+    if not options.over_training:
+        return None
+    checks.require(options.step is None, "step", "must be left out with --over-training", options.step)
+    with naming_checkpoint():
+        steps = kept_steps(Path(options.checkpoint))
+    checks.require(len(steps) >= 2, "over_training", "needs a run with at least 2 kept checkpoints", options.checkpoint)
+    if options.compare is not None:
+        with naming_checkpoint("compare"):
+            others = kept_steps(Path(options.compare))
+        checks.require(others == steps, "compare", f"must have checkpoints at the steps {steps}", others)
+    return steps
+
+
+def write_maps(out: Path, maps: AttentionMaps, page: AttentionPage) -> None:
     """Write the page, the figures and the arrays, each file atomically. Raises ValueError for an unusable folder."""
     with writing(out):
-        write_text(out / "attention.html", attention_page(maps).html)
+        write_text(out / "attention.html", page.html)
         for name, figure in (("attention", attention_grid(maps)), ("query", query_heatmap(maps))):
             write_figure(out, name, figure)
         arrays = {"patterns": maps.patterns} | ({} if maps.errors is None else {"errors": maps.errors})
@@ -48,23 +85,39 @@ def write_maps(out: Path, maps: AttentionMaps) -> None:
         write_arrays(out / "attention.npz", arrays | {"about": np.asarray(about)})
 
 
-def _planning_maps(screen: Console, opened: LoadedModel, options: AttentionOptions) -> AttentionMaps:
+def _planning_maps(
+    screen: Console, first: LoadedModel, opened: LoadedModel, options: AttentionOptions
+) -> AttentionMaps:
+    """Return the attention of a model on the held-out problems of the first."""
     with usage():
         checks.require(options.text is None, "text", "must be left out for a planning model", options.text)
-        format = planning_format(opened)
+        format = planning_format(first)
+        same = opened.task is not None and opened.task.format == format
+        checks.require(same, "compare", f"must be trained on problems like those of {first.name}", opened.name)
         query = query_position(format, options.token)
-        problems = held_out_problems(opened, options.examples)
+        problems = held_out_problems(first, options.examples)
+        checks.integer("keep_examples", options.keep_examples, min_value=0, max_value=len(problems))
     choices = {"per_head": not options.average_heads, "aligned": not options.as_written}
     with progress_bars(screen) as add_bar:
         bar = add_bar("problems", len(problems))
         return attention_maps(
-            opened.model, problems, format, query=query, title=opened.name, **choices, on_progress=bar
+            opened.model,
+            problems,
+            format,
+            query=query,
+            title=opened.name,
+            **choices,
+            keep_examples=options.keep_examples,
+            on_progress=bar,
         )
 
 
 def _text_maps(opened: LoadedModel, options: AttentionOptions) -> AttentionMaps:
     with usage():
         checks.require(options.token is None, "token", "must be left out for a language model", options.token)
+        checks.require(
+            options.keep_examples == 0, "keep_examples", "must be 0 for a language model", options.keep_examples
+        )
         checks.require(bool(options.text), "text", "must be given for a language model", options.text)
         ids, words = encode(opened.tokenizer, str(options.text))
         config = opened.model.config

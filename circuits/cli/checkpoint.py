@@ -14,23 +14,25 @@ from circuits.tasks.token_format import TokenFormat
 from circuits.transformer.model import Predictor
 
 
-def open_checkpoint(checkpoint: str | Path, step: int | None = None, seed: int | None = None) -> LoadedModel:
+def open_checkpoint(
+    checkpoint: str | Path, step: int | None = None, seed: int | None = None, option: str = "checkpoint"
+) -> LoadedModel:
     """Return ``load_model(checkpoint)``. Raises ValueError, naming the option, if the model is no transformer."""
-    with naming_checkpoint():
+    with naming_checkpoint(option):
         loaded = load_model(checkpoint, step=step, seed=seed)
     transformer = isinstance(loaded.model, Predictor | OneLayer)
-    checks.require(transformer, "checkpoint", "must hold a transformer", loaded.name)
+    checks.require(transformer, option, "must hold a transformer", loaded.name)
     return loaded
 
 
 @contextmanager
-def naming_checkpoint() -> Iterator[None]:
-    """Name the argument "checkpoint" in errors, as on the command line; the library's loaders have other names."""
+def naming_checkpoint(option: str = "checkpoint") -> Iterator[None]:
+    """Name the option in errors, as on the command line; the library's loaders have other names."""
     try:
         yield
     except ValueError as error:
         argument, _, rest = str(error).partition(":")
-        raise ValueError(f"checkpoint:{rest}" if argument in ("source", "path", "file") else str(error)) from error
+        raise ValueError(f"{option}:{rest}" if argument in ("source", "path", "file") else str(error)) from error
 
 
 def planning_format(loaded: LoadedModel) -> TokenFormat:

@@ -13,6 +13,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 OPTIONAL = arg(help_behavior_hint="")
 """For an option without a default value: its help says in words what happens without it."""
 Checkpoint = Annotated[Positional[str], arg(metavar="CHECKPOINT")]
+OtherCheckpoint = Annotated[str | None, arg(metavar="CHECKPOINT", help_behavior_hint="")]
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 Folder = Annotated[Path, arg(metavar="DIR")]
 File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]

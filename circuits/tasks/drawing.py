@@ -16,7 +16,7 @@ RADIUS = 13
 MAX_NODES = 64
 
 
-def family_html(family: Any) -> Markup:
+def family_html(family: Any) -> str:
     """Return the sizes of a family of graphs, and its canonical graph."""
     sizes = {name: getattr(family, name) for name in (*family.__dataclass_fields__, "edge_count", "node_count")}
     edges, path = family.canonical_edges.tolist(), family.canonical_path.tolist()

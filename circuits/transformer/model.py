@@ -209,7 +209,7 @@ class Predictor(nnx.Module):
     @display.safe
     def _repr_html_(self) -> str:
         shapes = self.tap_shapes(self.config.positions)
-        return self.config._repr_html_() + module_table(self, shapes)
+        return (self.config._repr_html_() or "") + module_table(self, shapes)
 
     def _step(self, head: int, body: Streams, tap: Tap):
         inner = tap.within(f"heads.{head}")

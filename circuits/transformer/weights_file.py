@@ -60,7 +60,8 @@ class SavedModel(NamedTuple):
 
     @display.safe
     def _repr_html_(self) -> str:
-        return display.facts("Saved model", {"format": self.format} | self.notes) + self.model._repr_html_()
+        facts = display.facts("Saved model", {"format": self.format} | self.notes)
+        return facts + (self.model._repr_html_() or "")
 
 
 def save_model(

@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 
 from circuits.cli import attention_files, main
 from circuits.models import held_out_problems, load_model
+from circuits.plotting import AttentionPage
 from circuits.transformer.taps import Taps
 from tests.cases import assert_close
 from tests.cli.conftest import TASK, TEXT
+from tests.plotting.page import embedded, frame, unpacked
 from tests.probes.naive_layout import naive_layout
 
 FILES = ["attention.html", "attention.npz", "attention.pdf", "attention.png", "query.pdf", "query.png"]
@@ -123,6 +125,29 @@ def test_a_run_and_one_problem(run, tmp_path):
     assert_close(arrays["patterns"], reader(run, 4, 6)(row[: query + 1])[..., order, :][..., order], atol=1e-6)
 
 
+@pytest.mark.usefixtures("no_drawing")
+def test_a_run_over_training(run, tmp_path):
+    flags = ["--examples=3", "--over-training", "--keep-examples=2", "--seed=6"]
+    assert main(["attention", str(run), "--out", str(tmp_path), *flags]) == 0
+    arrays = written(tmp_path)
+    data = embedded(AttentionPage((tmp_path / "attention.html").read_text()))
+    assert (data["steps"], data["examples"], data["problems"]) == ([2, 4, 6], 2, 3)
+    assert [model["title"] for model in data["models"]] == ["small, seed 6"]
+    row = held_out_problems(load_model(run), 3)[1]
+    query = TASK.format.prompt_length - 1
+    order = naive_layout(TASK.format, row.tolist(), query).order
+    pattern = reader(run, 4, 6)(row[: query + 1])[..., order, :][..., order]
+    assert_close(unpacked(frame(data, 0, 1)["examples"], (2, *pattern.shape))[1], pattern, atol=1e-5)
+    assert_close(unpacked(frame(data, 0, 2)["patterns"], pattern.shape), arrays["patterns"], atol=1e-5)
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_two_checkpoints_on_one_page(pairs, tmp_path):
+    assert main(["attention", str(pairs), "--compare", str(pairs), "--out", str(tmp_path), "--examples=2"]) == 0
+    data = embedded(AttentionPage((tmp_path / "attention.html").read_text()))
+    assert (data["steps"], [model["title"] for model in data["models"]]) == ([], ["pairs", "pairs"])
+
+
 @pytest.mark.parametrize("average", [False, True])
 def test_a_language_model_reads_a_text(language, tmp_path, average, request):
     """And what was there before is replaced."""
@@ -151,7 +176,7 @@ def test_markup_in_a_text_stays_text(language, tmp_path):
     assert "<b>the" not in page
 
 
-def test_bad_usage_names_the_option(refused, pairs, text, language, tmp_path, tmp_path_factory):
+def test_bad_usage_names_the_option(refused, run, pairs, text, language, tmp_path, tmp_path_factory):
     bare = tmp_path_factory.mktemp("bare") / "gpt"
     bare.mkdir()
     for name in ("config.json", "model.safetensors"):
@@ -172,6 +197,18 @@ def test_bad_usage_names_the_option(refused, pairs, text, language, tmp_path, tm
         ("circuits: token: must be an integer between 0 and 2, got 3", "attention", text, "--out", out, "--token=3"),
         ("circuits: examples: must be an integer at least 1, got 0", *planning, out, "--examples=0"),
         ("circuits: checkpoint: must hold a tokenizer", "attention", bare, "--out", out, "--text=the"),
+        (
+            "circuits: keep_examples: must be an integer between 0 and 2",
+            *planning,
+            out,
+            "--examples=2",
+            "--keep-examples=3",
+        ),
+        ("circuits: keep_examples: must be 0 for a language", *reads, out, "--text=the", "--keep-examples=1"),
+        ("circuits: compare: must exist, or be the name", *planning, out, "--examples=1", f"--compare={out / 'no'}"),
+        ("circuits: compare: must be trained on problems like", *planning, out, "--examples=1", f"--compare={text}"),
+        ("circuits: compare: ", "attention", run, "--out", out, "--over-training", f"--compare={pairs}"),
+        ("circuits: step: must be left out with --over-training", *planning, out, "--step=1", "--over-training"),
         ("--examples: must be an integer, got 'many'", *planning, out, "--examples=many"),
     ):
         refused(message, *arguments)

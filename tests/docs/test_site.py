@@ -109,7 +109,7 @@ def test_a_name_without_an_entry_is_noticed(monkeypatch):
         return "" if each.name == "load_model" else f".. autoclass:: {each.dotted}"
 
     monkeypatch.setattr(api_pages, "entry", entry)
-    assert list(api_pages.missing()) == ["circuits.load_model"]
+    assert set(api_pages.missing()) == {"circuits.load_model", "circuits.models.load_model"}
 
 
 def test_a_name_that_two_packages_export_is_documented_once():

@@ -1,11 +1,8 @@
 """The attention page: what it holds, what it refuses, and what it does in a browser."""
 
-import base64
-import json
 import re
 from html import escape, unescape
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,33 +11,9 @@ from circuits.plotting import AttentionPage, attention_page
 from circuits.plotting.cells import visible_whitespace
 from circuits.plotting.page.data import STEPS
 from circuits.plotting.style import OTHER_ROLE, ROLE_COLOURS, role_colour
-from circuits.probes.attention.maps import AttentionMaps
 from tests.plotting.browser import run_in_page
+from tests.plotting.page import MAPS, NASTY, ROLES, TOKENS, TOOLS, H, L, T, embedded, frame, record, unpacked
 from tests.plotting.reading import random_maps, softmax
-
-ROLES = (*["path"] * 2, *["distractor"] * 4, *["path"] * 2, "goal", "start", "answer")
-TOKENS = ("7", "3", "9", "2", "9", "5", "3", "8", "8", "7", "3")
-T, L, H = len(TOKENS), 3, 4
-NASTY = "</script><img src=x onerror=document.title='owned'>"
-MAPS = random_maps(L, H, TOKENS, ROLES, query=9)
-
-
-def record(**changes: Any) -> AttentionMaps:
-    return MAPS._replace(**changes)
-
-
-def embedded(page: AttentionPage) -> dict[str, Any]:
-    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.html, re.DOTALL)
-    return json.loads(data)
-
-
-def frame(data: dict[str, Any], model: int = 0, step: int = 0) -> dict[str, Any]:
-    return data["models"][model]["frames"][step]
-
-
-def unpacked(packed: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(packed["values"]), "<u2").reshape(shape) * packed["unit"]
-
 
 # ------------------------------------------------------------------------------------------- the page
 
@@ -178,27 +151,6 @@ def test_red_and_green_would_not_be():
 
 # ---------------------------------------------------------------------------------------- in a browser
 
-_TOOLS = """
-const at = id => document.getElementById(id) ?? document.querySelector(`.${id}`), text = id => at(id).textContent;
-const thumbs = [...document.querySelectorAll(".thumbnails button")];
-const bars = () => [...document.querySelectorAll(".bars tr")].map(row =>
-  [...row.querySelectorAll("td:first-child, .token, small, td:last-child")].map(part => part.textContent));
-const masses = () => Object.fromEntries([...document.querySelectorAll(".masses li")].map(item =>
-  [item.dataset.role, item.querySelector(".number").textContent]));
-const cells = () => [...document.querySelectorAll(".everywhere button")].map(button => button.title.split(": ")[1]);
-const pressed = list => list.findIndex(button => button.getAttribute("aria-pressed") === "true");
-const pattern = at("pattern");
-const pointer = (kind, row, key) => {
-  const bounds = pattern.getBoundingClientRect();
-  pattern.dispatchEvent(new PointerEvent(kind, { bubbles: true,
-    clientX: bounds.left + views[0].box.left + (key + 0.5) * views[0].box.cell,
-    clientY: bounds.top + views[0].box.top + (row + 0.5) * views[0].box.cell }));
-};
-const press = (target, key) =>
-  target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-const pixel = (canvas, x, y) => [...canvas.getContext("2d").getImageData(x, y, 1, 1).data];
-"""
-
 
 def test_a_reader_looks_through_the_maps(tmp_path):
     maps = record()
@@ -236,7 +188,7 @@ def test_a_reader_looks_through_the_maps(tmp_path):
       seen.root = [before, [pixel(thumbs[0].firstElementChild, 0, 8), document.querySelector(".bars i").style.width]];
       return seen;
     """
-    seen = run_in_page(_TOOLS + script, attention_page(maps).html, tmp_path)
+    seen = run_in_page(TOOLS + script, attention_page(maps).html, tmp_path)
 
     def lines(layer: int, head: int, row: int) -> list[list[str]]:
         shown = zip(maps.patterns[layer, head, row], np.asarray(maps.errors)[layer, head, row], strict=True)
@@ -290,7 +242,7 @@ def test_the_address_chooses_and_nothing_leaves(tmp_path):
       return seen;
     """
     maps = record(tokens=(NASTY, *TOKENS[1:]), title=NASTY)
-    seen = run_in_page(_TOOLS + script, attention_page(maps).html, tmp_path, address="#layer=2&head=3&row=0", width=500)
+    seen = run_in_page(TOOLS + script, attention_page(maps).html, tmp_path, address="#layer=2&head=3&row=0", width=500)
     assert seen["address"] == ["L2H3", f"Query 0 “{NASTY}”, path", "0"]
     assert (seen["loaded"], seen["images"], seen["before"]) == (0, 0, 0)
     assert seen["title"] == seen["token"] == NASTY

@@ -24,9 +24,6 @@ _SCRIPTS = ("data", "names", "heads", "pattern", "reading", "export", "controls"
 _FRAME_HEIGHT = 900
 """Height of a page in a notebook, in pixels."""
 
-Scores = Mapping[str, Real[AnyArray, "L H"]]
-"""Named numbers for each layer and attention head, such as scores or effects of ablations."""
-
 
 @dataclass(frozen=True)
 class AttentionPage:
@@ -50,7 +47,7 @@ def attention_page(
     maps: AttentionMaps | Sequence[AttentionMaps],
     *others: AttentionMaps | Sequence[AttentionMaps],
     steps: Sequence[int] | None = None,
-    scores: Scores | Sequence[Scores] | None = None,
+    scores: Mapping[str, Real[AnyArray, "L H"]] | Sequence[Mapping[str, Real[AnyArray, "L H"]]] | None = None,
 ) -> AttentionPage:
     """Return a page with the patterns of all layers and heads, one of them enlarged, and its rows in numbers.
 

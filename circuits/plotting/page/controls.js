@@ -56,8 +56,8 @@ function buildChoices() {
   const group = (label, options) => options.length && byId("target").append(make("optgroup", { label }, ...options));
   const scores = [...new Set(models.flatMap(model => Object.keys(model.scores)))];
   group("scores", scores.map(name => make("option", { value: `score:${name}`, text: name })));
-  group("attention to role", ownRoles.map(role => make("option", { value: `role:${role}`, text: role })));
-  group("attention to key", tokens.map((_, at) => make("option", { value: `key:${at}`, text: positionTitle(at) })));
+  group("roles", ownRoles.map(role => make("option", { value: `role:${role}`, text: `attention to ${role}` })));
+  group("keys", tokens.map((_, at) => make("option", { value: `key:${at}`, text: `attention to ${positionTitle(at)}` })));
   if (!scores.length && roles.includes("goal")) byId("target").value = "role:goal";
   byId("target").addEventListener("change", () => views.forEach(showAllHeads));
 }

@@ -43,6 +43,7 @@ function picture() {
   return whole;
 }
 function listenToExport() {
-  byId("png").addEventListener("click", () => picture().toBlob(blob => save(blob, fileName(".png")), "image/png"));
+  const png = () => decode(picture().toDataURL("image/png").split(",")[1]);
+  byId("png").addEventListener("click", () => save(new Blob([png()], { type: "image/png" }), fileName(".png")));
   byId("csv").addEventListener("click", () => save(new Blob([table()], { type: "text/csv" }), fileName(".csv")));
 }

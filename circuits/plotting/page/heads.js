@@ -90,4 +90,5 @@ function showAllHeads({ model, part }) {
   const to = kind === "role" ? `all keys of role ${name}` : `key ${positionTitle(Number(name))}`;
   part("what").textContent =
     kind === "score" ? `${name}, of each head.` : `Attention of query ${positionTitle(state.row)} to ${to}.`;
+  part("everywhere").setAttribute("aria-label", part("what").textContent);
 }

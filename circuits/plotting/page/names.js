@@ -33,5 +33,5 @@ function swatch(role) {
 }
 // Which model, and when: only what the page has more than one of.
 const modelTitle = model => (models.length > 1 ? model.title : "");
-const sourceTitle = () => [steps.length ? `step ${steps[state.step]}` : "",
+const sourceTitle = () => [steps.length ? `step ${steps[state.step].toLocaleString("en")}` : "",
   state.example < 0 ? "" : `problem ${state.example}`].filter(Boolean).join(", ");

@@ -76,8 +76,8 @@ def attention_maps(
         "rows and columns": ALIGNED if aligned else WRITTEN,
     }
     mean = np.clip(np.asarray(moments.mean), 0, 1)  # sums in float32 may exceed 1 by rounding
-    single = [function(model, jnp.asarray(one)) for one in tokens[:keep_examples]]
-    examples = np.clip(np.stack([np.asarray(one, np.float64) for one in single]), 0, 1) if single else None
+    single = [stream(function, model, (one[None],)).mean for one in tokens[:keep_examples]]
+    examples = np.clip(np.stack([np.asarray(one) for one in single]), 0, 1) if single else None
     return AttentionMaps(mean, names, roles, query, _head_names(model, per_head), title, notes, errors, None, examples)
 
 

@@ -78,9 +78,7 @@ def check_maps(maps: AttentionMaps) -> None:
     shape = maps.patterns.shape
     square = len(shape) == 4 and shape[2] == shape[3] and min(shape) > 0
     checks.require(square, "patterns", "must be [L, H, T, T], none of them 0", shape)
-    checks.finite("patterns", maps.patterns)
-    low, high = float(maps.patterns.min()), float(maps.patterns.max())
-    checks.require(low >= 0 and high <= 1 + 1e-3, "patterns", "must lie between 0 and 1", (low, high))
+    _check_weights("patterns", maps.patterns)
     for field, length in (("tokens", shape[2]), ("roles", shape[2]), ("heads", shape[1])):
         count = len(getattr(maps, field))
         checks.require(count == length, field, f"must hold {length} texts", count)
@@ -88,7 +86,12 @@ def check_maps(maps: AttentionMaps) -> None:
     if maps.errors is not None:
         checks.shape("errors", maps.errors, shape)
     if maps.examples is not None:
-        checks.shape("examples", maps.examples, (len(maps.examples), *shape))
-        checks.finite("examples", maps.examples)
-        low, high = float(maps.examples.min()), float(maps.examples.max())
-        checks.require(low >= 0 and high <= 1 + 1e-3, "examples", "must lie between 0 and 1", (low, high))
+        like = len(maps.examples) > 0 and maps.examples.shape[1:] == shape
+        checks.require(like, "examples", f"must be [K, L, H, T, T] with the patterns' {shape}", maps.examples.shape)
+        _check_weights("examples", maps.examples)
+
+
+def _check_weights(argument: str, patterns: np.ndarray) -> None:
+    checks.finite(argument, patterns)
+    low, high = float(patterns.min()), float(patterns.max())
+    checks.require(low >= 0 and high <= 1 + 1e-3, argument, "must lie between 0 and 1", (low, high))

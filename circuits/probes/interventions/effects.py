@@ -97,10 +97,17 @@ def measure_effects(
     function = cached_partial(_one_example, change=change, head=head, block=block)
     moments = stream(function, model, examples, shared=(variants, values), chunk=chunk, on_progress=on_progress)
     mean, error = moments.mean, standard_errors(moments)
-    sweep = {name: mean[name] for name in ("loss", "accuracy", "loss_change", "accuracy_change")}
-    sweep |= {"loss_error": error["loss_change"], "accuracy_error": error["accuracy_change"]}
+
+    def swept(values: Array) -> Float[np.ndarray, "..."]:
+        return np.asarray(values, np.float64).reshape(shape)
+
     return Effects(
-        **{name: np.asarray(values, np.float64).reshape(shape) for name, values in sweep.items()},
+        loss=swept(mean["loss"]),
+        accuracy=swept(mean["accuracy"]),
+        loss_change=swept(mean["loss_change"]),
+        loss_error=swept(error["loss_change"]),
+        accuracy_change=swept(mean["accuracy_change"]),
+        accuracy_error=swept(error["accuracy_change"]),
         base_loss=float(mean["base_loss"]),
         base_accuracy=float(mean["base_accuracy"]),
         examples=len(jax.tree.leaves(examples)[0]),

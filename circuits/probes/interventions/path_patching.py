@@ -160,7 +160,7 @@ def _received(
 def _receiver_masks(config: TransformerConfig, receivers: Sequence[Receiver]) -> tuple[ReceiverMasks, tuple[bool, ...]]:
     """Return masks over q, k and v for the receivers other than the logits, and which receivers are the logits."""
     others = [receiver for receiver in receivers if receiver.part != "logits"]
-    masks = {
+    masks: ReceiverMasks = {
         part: np.zeros((len(others), config.layers, 1, num_heads_at(config, f"attn.{part}")), bool)
         for part in PARTS[1:]
         if any(receiver.part == part for receiver in others)

@@ -92,6 +92,16 @@ def test_the_mean_over_heads():
     assert_close(found.errors, each.std(axis=0, ddof=1) / np.sqrt(COUNT), atol=1e-6)
 
 
+def test_the_first_problems_may_be_kept():
+    found = maps("star pairs", keep_examples=2)
+    assert found.examples is not None
+    check_maps(found)
+    assert_close(found.examples, aligned_patterns("star pairs", found.query)[:2], atol=1e-6)
+    assert maps("star pairs").examples is None
+    with pytest.raises(ValueError, match="keep_examples: must be an integer between 0 and 9"):
+        maps("star pairs", keep_examples=COUNT + 1)
+
+
 def test_any_token_of_the_answer_may_be_predicted():
     for token in (0, 1):
         found = maps("star pairs", token=token)

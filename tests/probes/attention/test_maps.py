@@ -35,6 +35,7 @@ def patterns_with(value: float) -> np.ndarray:
         {"patterns": patterns_with(0.0)},
         {"patterns": patterns_with(1.0 + 1e-4)},  # rounded in half precision
         {"errors": np.zeros((2, 1, 3, 3)), "positions": np.array([2, 0, 1])},
+        {"examples": np.zeros((4, 2, 1, 3, 3))},
     ],
 )
 def test_what_fits_passes(changes):
@@ -56,6 +57,9 @@ def test_what_fits_passes(changes):
         ({"query": 3}, "query: must be an integer between 0 and 2"),
         ({"query": -1}, "query: must be an integer between 0 and 2"),
         ({"errors": np.zeros((2, 1, 3, 2))}, r"errors: must have shape \(2, 1, 3, 3\)"),
+        ({"examples": np.zeros((4, 1, 3, 3))}, r"examples: must be \[K, L, H, T, T\]"),
+        ({"examples": np.full((4, 2, 1, 3, 3), 1.1)}, "examples: must lie between 0 and 1"),
+        ({"examples": np.full((4, 2, 1, 3, 3), np.nan)}, "examples: must be finite"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, message):
