@@ -6,6 +6,7 @@ import re
 from base64 import b64decode
 from html import escape
 from html.parser import HTMLParser
+from typing import Any
 
 import jax
 import jax.numpy as jnp
