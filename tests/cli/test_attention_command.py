@@ -207,7 +207,15 @@ def test_bad_usage_names_the_option(refused, run, pairs, text, language, tmp_pat
         ("circuits: keep_examples: must be 0 for a language", *reads, out, "--text=the", "--keep-examples=1"),
         ("circuits: compare: must exist, or be the name", *planning, out, "--examples=1", f"--compare={out / 'no'}"),
         ("circuits: compare: must be trained on problems like", *planning, out, "--examples=1", f"--compare={text}"),
-        ("circuits: compare: ", "attention", run, "--out", out, "--over-training", f"--compare={pairs}"),
+        (
+            "config.json: must be the config of a run, got",
+            "attention",
+            run,
+            "--out",
+            out,
+            "--over-training",
+            f"--compare={pairs}",
+        ),
         ("circuits: step: must be left out with --over-training", *planning, out, "--step=1", "--over-training"),
         ("--examples: must be an integer, got 'many'", *planning, out, "--examples=many"),
     ):

@@ -50,7 +50,10 @@ def embedded(value: dict[str, Any]) -> str:
 
 
 def _model(model: PageModel) -> dict[str, Any]:
-    scores = {name: np.where(np.isnan(values), None, values).tolist() for name, values in model.scores.items()}
+    scores = {
+        name: [[None if np.isnan(value) else value for value in row] for row in values.tolist()]
+        for name, values in model.scores.items()
+    }
     return {"title": model.title, "scores": scores, "frames": [_frame(maps) for maps in model.frames]}
 
 

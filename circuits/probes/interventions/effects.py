@@ -98,7 +98,7 @@ def measure_effects(
     moments = stream(function, model, examples, shared=(variants, values), chunk=chunk, on_progress=on_progress)
     mean, error = moments.mean, standard_errors(moments)
 
-    def swept(values: Array) -> Float[np.ndarray, "..."]:
+    def swept(values: AnyArray) -> Float[np.ndarray, "..."]:
         return np.asarray(values, np.float64).reshape(shape)
 
     return Effects(
