@@ -76,14 +76,14 @@ for kind, found in evidence.items():
 
 # %%
 plotting.head_score_heatmap(
-    evidence["previous"].score.mean, "To the token before", label="attention", limits=(0.0, 1.0)
+    evidence["previous"].score.mean, "Attention to the token before", label="attention", limits=(0.0, 1.0)
 )
 
 # %% [markdown]
 # Heads that look at the token before are found at every depth.
 
 # %%
-title = "To what followed the last time"
+title = "Attention to what followed the token the last time"
 plotting.head_score_heatmap(evidence["induction"].score.mean, title, label="attention", limits=(0.0, 1.0))
 
 # %% [markdown]

@@ -38,8 +38,8 @@ class AttentionMaps(NamedTuple):
     """Standard errors of the means over examples."""
     positions: Int[np.ndarray, " T"] | None = None
     """The position in the sequence of each row and column, if it is not the index."""
-    examples: Float[np.ndarray, "K L H T T"] | None = None
-    """The patterns of the first K examples one by one."""
+    examples: Float[np.ndarray, "n L H T T"] | None = None
+    """The patterns of the first n examples, one by one."""
 
     def plot(
         self, *, head: int | str = "mean", scale: str = "linear", columns: int = 4, title: str | None = None
@@ -87,7 +87,7 @@ def check_maps(maps: AttentionMaps) -> None:
         checks.shape("errors", maps.errors, shape)
     if maps.examples is not None:
         like = len(maps.examples) > 0 and maps.examples.shape[1:] == shape
-        checks.require(like, "examples", f"must be [K, L, H, T, T] with the patterns' {shape}", maps.examples.shape)
+        checks.require(like, "examples", f"must be [n, L, H, T, T] with the patterns' {shape}", maps.examples.shape)
         _check_weights("examples", maps.examples)
 
 

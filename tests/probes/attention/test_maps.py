@@ -57,7 +57,7 @@ def test_what_fits_passes(changes):
         ({"query": 3}, "query: must be an integer between 0 and 2"),
         ({"query": -1}, "query: must be an integer between 0 and 2"),
         ({"errors": np.zeros((2, 1, 3, 2))}, r"errors: must have shape \(2, 1, 3, 3\)"),
-        ({"examples": np.zeros((4, 1, 3, 3))}, r"examples: must be \[K, L, H, T, T\]"),
+        ({"examples": np.zeros((4, 1, 3, 3))}, r"examples: must be \[n, L, H, T, T\]"),
         ({"examples": np.full((4, 2, 1, 3, 3), 1.1)}, "examples: must lie between 0 and 1"),
         ({"examples": np.full((4, 2, 1, 3, 3), np.nan)}, "examples: must be finite"),
     ],
