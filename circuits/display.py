@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from html import escape
 from io import BytesIO
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,16 +89,18 @@ def describe(value: Any) -> str:
     """Return a value in a few words: numbers to three digits, and of large arrays the shape and the range."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    if callable(value) and hasattr(value, "__name__"):
-        return value.__name__
+    name = getattr(value, "__name__", None)
+    if isinstance(name, str) and callable(value):
+        return name
     if isinstance(value, float | np.floating):
         return number(float(value))
     if isinstance(value, str):
         return value
     if isinstance(getattr(value, "shape", None), tuple) and hasattr(value, "dtype"):
         return _describe_array(value)
-    if hasattr(value, "_fields") or isinstance(value, Mapping):
-        items = value._asdict() if hasattr(value, "_asdict") else value
+    as_mapping = getattr(value, "_asdict", None)
+    if as_mapping is not None or isinstance(value, Mapping):
+        items = value if as_mapping is None else as_mapping()
         return "; ".join(f"{name} {describe(item)}" for name, item in items.items()) or "none"
     if isinstance(value, tuple | list):
         listed = ", ".join(map(describe, value[:MAX_LISTED]))
@@ -140,7 +143,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> M
     ]
     names = "".join(
         f'<th scope="col" style="text-align: {side}">{escape(name)}</th>'
-        for name, side in zip(head, sides, strict=False)
+        for name, side in zip_longest(head, sides[: len(head)], fillvalue="left")
     )
     return _whole_table(caption, f"<thead><tr>{names}</tr></thead>" if any(head) else "", cells, sides)
 

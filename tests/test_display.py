@@ -117,8 +117,16 @@ def records() -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def displayed() -> dict[str, tuple[object, str]]:
+def displayed() -> dict[str, tuple[Any, str]]:
     return {name: (record, record._repr_html_()) for name, record in records().items()}  # pyright: ignore
+
+
+def test_no_display_of_its_own_raises(displayed):
+    """Otherwise ``display.safe`` would show the table of fields instead, and nobody would notice."""
+    methods = [(record, type(record)._repr_html_) for record, _ in displayed.values()]
+    own = [method.__wrapped__(record) for record, method in methods if hasattr(method, "__wrapped__")]
+    assert len(own) > 15
+    assert all(own)
 
 
 class WellFormed(HTMLParser):

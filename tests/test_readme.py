@@ -25,7 +25,7 @@ def blocks(path: Path, language: str) -> list[str]:
 
 PYTHON = {f"{path.stem}-{i}": block for path in PAGES for i, block in enumerate(blocks(path, "python"))}
 PRINTED = {
-    "README-0": re.findall(r"^(layer .*|0\.0038|6\.8873)", "".join(blocks(README, "text")), re.M),
+    "README-0": re.findall(r"^layer .*|0\.0038|6\.8873", "".join(blocks(README, "text")), re.M),
     "model-0": ["6 0\n"],
     "gradients-0": ["True"],
     "circuit-0": ["20.0 ", "1.3333"],

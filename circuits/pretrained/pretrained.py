@@ -18,4 +18,5 @@ class Pretrained(NamedTuple):
     @display.safe
     def _repr_html_(self) -> str:
         vocabulary = "none" if self.tokenizer is None else f"{self.tokenizer.get_vocab_size():,} tokens"
-        return display.facts("Pretrained model", {"tokenizer": vocabulary} | self.notes) + self.model._repr_html_()
+        facts = display.facts("Pretrained model", {"tokenizer": vocabulary} | self.notes)
+        return facts + (self.model._repr_html_() or "")

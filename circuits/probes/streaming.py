@@ -9,7 +9,7 @@ NaN marks a missing entry of an example, which is ignored in the moments of that
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -95,7 +95,7 @@ def stream(
     return total
 
 
-@cache
+@lru_cache(maxsize=64)
 def cached_partial(function: Callable[..., Tree], **options: Any) -> Callable[..., Tree]:
     """Return the same partial function for the same options, which lets jit reuse its compiled program."""
     return partial(function, **options)

@@ -7,7 +7,7 @@ needed.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -118,5 +118,6 @@ _build_once = lru_cache(maxsize=8)(_build)
 
 def _names_files(record: Any) -> bool:
     """Return whether a field of a record, or of a record in it, is a path."""
-    values = vars(record).values()
-    return any(isinstance(value, Path) or (is_dataclass(value) and _names_files(value)) for value in values)
+    pairs = [(field, getattr(record, field.name)) for field in fields(record)]
+    named = any("Path" in str(field.type) and value is not None for field, value in pairs)
+    return named or any(is_dataclass(value) and _names_files(value) for _, value in pairs)

@@ -55,6 +55,8 @@ class ObjectiveConfig:
     token_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("head_weights", "curriculum", "token_weights"):  # a list cannot be hashed
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         checks.choice("name", self.name, get_args(ObjectiveName))
         checks.choice("count", self.count, ("answer", "all"))
         min_heads, max_heads = (2, None) if self.name == "mtp" else (1, 1)

@@ -9,7 +9,11 @@ from sphinx.application import Sphinx
 def collect(app: Sphinx) -> None:
     """Copy the executed notebooks into the source folder, leaving those that did not change."""
     root = Path(app.srcdir).parent
-    for source in sorted((root / "notebooks").glob("*.py")):
+    sources = sorted((root / "notebooks").glob("*.py"))
+    for page in (Path(app.srcdir) / "notebooks").glob("*.ipynb"):
+        if page.stem not in {source.stem for source in sources}:
+            page.unlink()
+    for source in sources:
         executed = root / "build" / "notebooks" / f"{source.stem}.ipynb"
         text = executed.read_text(encoding="utf-8") if executed.exists() else as_notebook(source)
         page = Path(app.srcdir) / "notebooks" / executed.name

@@ -72,7 +72,7 @@ function buildTraining() {
     if (state.step === steps.length - 1) select({ step: 0 });
     byId("play").textContent = "pause";
     timer = setInterval(() => {
-      select({ step: state.step + 1 });
+      if (state.step < steps.length - 1) select({ step: state.step + 1 });
       if (state.step === steps.length - 1) stop();
     }, 600);
   });

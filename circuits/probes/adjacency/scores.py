@@ -78,8 +78,9 @@ def by_reference(
 ) -> Figure:
     """Draw a value for every matrix and reference, which are numbered if they are not named."""
     rows, columns = names or range(values.shape[0]), references or range(values.shape[1])
-    axes = {"row_name": "matrix", "column_name": "reference", "label": label}
-    return display.plotting.effect_heatmap(values, rows, columns, title=title, **axes)
+    return display.plotting.effect_heatmap(
+        values, rows, columns, row_name="matrix", column_name="reference", label=label, title=title
+    )
 
 
 def compare_matrices(matrices: Float[np.ndarray, "matrices N N"], references: Sequence[Reference]) -> MatrixScores:

@@ -68,7 +68,7 @@ class AttentionMaps(NamedTuple):
     @display.safe
     def _repr_html_(self) -> str:
         """Return the interactive page in a frame of its own, or the figure if there are very many patterns."""
-        if self.patterns.size > MAX_ON_PAGE:
+        if self.patterns.size + (0 if self.examples is None else self.examples.size) > MAX_ON_PAGE:
             return display.paragraph(f"{self.title}: attention from query (down) to key") + display.picture(self.plot())
         return display.plotting.attention_page(self)._repr_html_()
 

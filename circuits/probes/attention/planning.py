@@ -69,7 +69,7 @@ class Finding(NamedTuple):
         """
         scores, significant = self.score.mean, self.significant
         if scores.ndim == 3 and hop is None:
-            scores, significant = np.fmax.reduce(scores, axis=-1), significant.any(axis=-1)
+            scores, significant = np.fmax.reduce(scores, axis=-1), np.asarray(significant.any(axis=-1))
         elif scores.ndim == 3:
             checks.integer("hop", hop, min_value=0, max_value=scores.shape[-1] - 1)
             scores, significant = scores[..., hop], significant[..., hop]

@@ -4,7 +4,13 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from circuits.probes.adjacency.nulls import max_t_p_values, permuted_cosines, rewired_cosines, untrained_cosines
+from circuits.probes.adjacency.nulls import (
+    _rewired_graphs,
+    max_t_p_values,
+    permuted_cosines,
+    rewired_cosines,
+    untrained_cosines,
+)
 from circuits.probes.adjacency.references import Reference, centre_rows, graph_references
 from circuits.probes.adjacency.rewiring import rewire
 from circuits.probes.adjacency.scores import compare_matrices
@@ -131,6 +137,7 @@ def test_graphs_are_rewired_once_for_each_graph_and_seed(monkeypatch):
         drawn.append((edges.tobytes(), draws, seed))
         return rewire(edges, draws, seed=seed)
 
+    _rewired_graphs.cache_clear()
     monkeypatch.setattr("circuits.probes.adjacency.nulls.rewire", counted)
     other = graph_references(random_dag(NODES, 0.5, 2), 3)
     calls = [(noise(1), REFS, 5, 31), (noise(2), REFS, 5, 31), (noise(1), other, 5, 31), (noise(1), REFS, 5, 32)]

@@ -54,7 +54,7 @@ def test_everything_at_the_bottom_gives_one_and_nothing_gives_zero():
 @pytest.mark.parametrize(
     ("site", "by", "direction", "aligned"),
     [
-        ("mlp_out", ("position", "layer"), "noise", True),
+        ("mlp_out", ("position", "layer"), "noise", False),
         ("attn.z", ("layer", "head", "position"), "denoise", True),
     ],
 )
