@@ -16,7 +16,7 @@ from proofs_check.verification import own_claims
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- verdicts: written by python -m proofs_check.prose -->", "<!-- end of verdicts -->"
 COLUMNS = {"holds": "hold", "amended": "true after a correction", "fails": "false", "open": "open"}
-MENTION = re.compile(r"`([a-z0-9-]+\.[a-z0-9.-]+)`(\s)\((?:holds|amended|fails|open)(?:, numerically)?\)")
+MENTION = re.compile(r"`([a-z0-9-]+\.[a-z0-9.-]+)`\s\((?:holds|amended|fails|open)(?:, numerically)?\)")
 PAGES = {
     "Forward pass": "model",
     "Gradients": "gradients",
@@ -86,7 +86,7 @@ def between(text: str, written: str) -> str:
 def mentions(text: str, claims: Sequence[Claim]) -> str:
     """Return the text with the recorded verdict wherever a verdict follows an id."""
     recorded = {claim.id: claim.recorded for claim in claims}
-    return MENTION.sub(lambda match: f"`{match[1]}`{match[2]}({recorded[match[1]]})", text)
+    return MENTION.sub(lambda match: f"{match[0].partition('(')[0]}({recorded[match[1]]})", text)
 
 
 def _word(claim: Claim) -> str:

@@ -226,10 +226,12 @@ def num_labels(format: TokenFormat) -> int:
 def token_sources(format: TokenFormat) -> Int[np.ndarray, " T"]:
     """Return the source of each token: its index in the labels of a problem, followed by the symbols."""
     edges, nodes, count = format.family.edge_count, format.family.nodes, num_labels(format)
-    labels = np.arange(count)
+    labels = np.arange(count, dtype=np.int32)  # the same type whether 64-bit types are enabled or not
     if format.style == "pairs":
         return np.delete(labels, 2 * edges + 2)
     bar, equals, slash = (count + SYMBOLS.index(symbol) for symbol in "|=/")
-    separators = np.array([bar] * (edges - 1) + [slash])
+    separators = np.array([bar] * (edges - 1) + [slash], np.int32)
     listed = np.column_stack([labels[: 2 * edges].reshape(-1, 2), separators]).reshape(-1)
-    return np.concatenate([listed, labels[2 * edges : 2 * edges + 2], [equals], labels[count - nodes :]])
+    return np.concatenate(
+        [listed, labels[2 * edges : 2 * edges + 2], np.array([equals], np.int32), labels[count - nodes :]]
+    )
