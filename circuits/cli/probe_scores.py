@@ -87,17 +87,19 @@ def _planning_report(screen: Console, opened: LoadedModel, options: ScoresOption
 
 
 def backward_trace(finding: Finding) -> str:
-    """Name the strongest attention head above chance at each hop: as a chain if each hop is in a later layer."""
+    """Name the strongest attention head above chance at each hop, as a chain as long as each hop is in a later layer."""
     mean, significant = finding.score.mean, finding.significant
     hops = np.flatnonzero(significant.any(axis=(0, 1))).tolist()
     heads = [np.argwhere(_is_max(mean[..., hop], significant[..., hop]))[0].tolist() for hop in hops]
     names, layers = [f"L{layer}H{head}" for layer, head in heads], [layer for layer, _ in heads]
     if not heads:
         return "backward trace: no head is above chance"
-    if hops == list(range(len(hops))) and layers == sorted(set(layers)):
-        return f"backward trace: {' → '.join(names)}"
-    at_hops = ", ".join(f"{name} at hop {hop}" for name, hop in zip(names, hops, strict=True))
-    return f"backward trace: {at_hops}; not hop by hop through the layers"
+    later = [hop == i and (i == 0 or layers[i] > layers[i - 1]) for i, hop in enumerate(hops)]
+    length = [*later, False].index(False)
+    at_hops = [f"{name} at hop {hop}" for name, hop in zip(names, hops, strict=True)]
+    if length > 1 or length == len(hops):
+        return f"backward trace: {'; '.join([' → '.join(names[:length]), *at_hops[length:]])}"
+    return f"backward trace: {', '.join(at_hops)}; not hop by hop through the layers"
 
 
 def _is_max(values: np.ndarray, marked: np.ndarray) -> np.ndarray:

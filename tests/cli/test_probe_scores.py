@@ -79,6 +79,8 @@ def test_the_strongest_heads_count_from_0():
     [
         ({0: (5, 1), 1: (6, 6), 2: (7, 3)}, "L5H1 → L6H6 → L7H3"),
         ({0: (7, 5)}, "L7H5"),
+        ({0: (5, 1), 1: (6, 6), 2: (7, 3), 3: (7, 5)}, "L5H1 → L6H6 → L7H3; L7H5 at hop 3"),
+        ({0: (5, 1), 1: (6, 6), 3: (7, 5)}, "L5H1 → L6H6; L7H5 at hop 3"),
         ({0: (7, 5), 1: (6, 3)}, "L7H5 at hop 0, L6H3 at hop 1; not hop by hop through the layers"),
         ({0: (6, 5), 1: (6, 3)}, "L6H5 at hop 0, L6H3 at hop 1; not hop by hop through the layers"),
         ({1: (5, 0), 2: (6, 0)}, "L5H0 at hop 1, L6H0 at hop 2; not hop by hop through the layers"),
