@@ -87,7 +87,7 @@ def _planning_report(screen: Console, opened: LoadedModel, options: ScoresOption
 
 
 def backward_trace(finding: Finding) -> str:
-    """Name the strongest attention head above chance at each hop, as a chain as long as each hop is in a later layer."""
+    """Name the strongest head above chance at each hop, as a chain as far as each hop is in a later layer."""
     mean, significant = finding.score.mean, finding.significant
     hops = np.flatnonzero(significant.any(axis=(0, 1))).tolist()
     heads = [np.argwhere(_is_max(mean[..., hop], significant[..., hop]))[0].tolist() for hop in hops]
